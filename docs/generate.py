@@ -1,0 +1,33 @@
+"""Write docs/reference from the code; with --check, fail when a page is stale (CI)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+REFERENCE = Path(__file__).parent / "reference"
+
+#: page name -> what renders it; each verb, rule or table adds its own
+PAGES: dict[str, Callable[[], str]] = {}
+
+
+def main() -> int:
+    """Return 1 when --check finds a stale page."""
+    stale = []
+    for name, render in PAGES.items():
+        page = REFERENCE / name
+        text = render()
+        if "--check" in sys.argv:
+            if not page.exists() or page.read_text() != text:
+                stale.append(name)
+        else:
+            page.parent.mkdir(parents=True, exist_ok=True)
+            page.write_text(text)
+    if stale:
+        print(f"stale: {', '.join(stale)}; run `make docs`")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

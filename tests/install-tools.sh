@@ -1,0 +1,36 @@
+#!/bin/sh
+# Install the Debian packages that tests and benchmarks use as oracles and image makers.
+# Without root or apt the tests that need them are skipped, counted and named (failed, when CI is set).
+set -eu
+missing=""
+while read -r program package; do
+    command -v "$program" >/dev/null 2>&1 || [ -x "/sbin/$program" ] || [ -x "/usr/sbin/$program" ] || missing="$missing $package"
+done <<'LIST'
+qemu-img qemu-utils
+mke2fs e2fsprogs
+debugfs e2fsprogs
+mkfs.xfs xfsprogs
+mkfs.btrfs btrfs-progs
+mkfs.jfs jfsutils
+mkntfs ntfs-3g
+mkfs.fat dosfstools
+mcopy mtools
+sfdisk fdisk
+sgdisk gdisk
+vgcreate lvm2
+mdadm mdadm
+cryptsetup cryptsetup-bin
+hivexsh libhivex-bin
+mmdebstrap mmdebstrap
+zstd zstd
+xz xz-utils
+cpio cpio
+LIST
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "installing:$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "not installed, tests that need them are skipped:$missing"
+fi

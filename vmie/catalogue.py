@@ -1,0 +1,1 @@
+"""Service messages: cause and cure."""

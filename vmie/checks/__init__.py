@@ -1,0 +1,1 @@
+"""Facts to findings: rules as data, pure functions."""

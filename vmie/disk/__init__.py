@@ -1,0 +1,1 @@
+"""Bytes to disks, and disks to streams."""

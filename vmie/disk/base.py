@@ -1,0 +1,174 @@
+"""What every disk format offers, and what every reader may assume about its bytes.
+
+A format is one file: `disk/<format>.py` with a class derived from `Disk` and a `probe`. Readers
+take a `Source` (positional reads, thread-safe), never a path, so tests feed bytes and an S3 object
+can be read by range.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Protocol, Self
+
+from vmie.errors import ImageError
+from vmie.model import Extent
+
+SECTOR = 512
+
+
+class Source(Protocol):
+    """Bytes with positional, thread-safe reads.
+
+    `name` is for messages; `path` is set only when the bytes are a real local file (SEEK_HOLE,
+    sibling extents).
+    """
+
+    name: str
+    path: Path | None
+    size: int
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """Up to `length` bytes from `offset`; fewer only at the end of the source."""
+
+    def close(self) -> None:
+        """Release the bytes; further reads raise ValueError."""
+
+
+class FileSource:
+    """A local file, read with `pread`: no shared position, no lock."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path: Path | None = Path(path)
+        self.name = str(path)
+        try:
+            self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK)
+        except OSError as error:
+            raise ImageError(
+                f"cannot open {self.name}: {error.strerror}", cure="check the path and its permissions"
+            ) from error
+        try:
+            self.size = os.lseek(self._fd, 0, os.SEEK_END)
+        except OSError as error:
+            os.close(self._fd)
+            raise ImageError(
+                f"{self.name} cannot be read at arbitrary positions",
+                cause="it is a pipe, a socket or a terminal",
+                cure="save it to a file first",
+            ) from error
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """See `Source.pread`."""
+        if offset >= self.size or length <= 0:
+            return b""
+        data = os.pread(self._fd, length, offset)
+        if len(data) == length or offset + len(data) >= self.size:
+            return data
+        parts = [data]
+        got = len(data)
+        while got < length and (piece := os.pread(self._fd, length - got, offset + got)):
+            parts.append(piece)
+            got += len(piece)
+        return b"".join(parts)
+
+    def fileno(self) -> int:
+        """The descriptor, for SEEK_DATA/SEEK_HOLE."""
+        return self._fd
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class ObjectSource:
+    """Any seekable binary file object (BytesIO, an S3 range reader), behind one lock. Not closed by us."""
+
+    def __init__(self, file: BinaryIO, *, name: str = "") -> None:
+        self.path: Path | None = None
+        self.name = name or str(getattr(file, "name", "<file object>"))
+        self._file = file
+        self._lock = threading.Lock()
+        try:
+            self.size = file.seek(0, io.SEEK_END)
+        except (OSError, ValueError, AttributeError) as error:
+            raise ImageError(f"{self.name} is not seekable", cure="give a seekable binary file") from error
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """See `Source.pread`."""
+        if offset >= self.size or length <= 0:
+            return b""
+        with self._lock:
+            self._file.seek(offset)
+            return self._file.read(length)
+
+    def close(self) -> None:
+        """Leaves the file object open: whoever made it closes it."""
+
+
+class Window:
+    """A slice of another source: a member of an archive."""
+
+    def __init__(self, source: Source, *, offset: int, size: int, name: str) -> None:
+        self.path: Path | None = None
+        self.name = name
+        self._source = source
+        self._offset = offset
+        self.size = size
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """See `Source.pread`."""
+        length = min(length, self.size - offset)
+        return self._source.pread(self._offset + offset, length) if length > 0 else b""
+
+    def close(self) -> None:
+        """Leaves the archive open."""
+
+
+class Disk(ABC):
+    """A virtual disk, whatever holds it.
+
+    `format` is the container (raw, vmdk, vhd, vhdx, qcow2, vdi), `variant` its sub-format in the
+    format's own terms (streamOptimized, dynamic, …), `size` the virtual size in bytes,
+    `allocated_size` the bytes that hold data (an upper bound, cheap to tell), `facts` whatever else
+    the headers say, JSON-able.
+    """
+
+    format: str
+    variant: str
+    size: int
+    allocated_size: int
+    facts: dict[str, Any]
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.facts = {}
+
+    @abstractmethod
+    def read(self, offset: int, length: int) -> bytes:
+        """Exactly the bytes of ``[offset, offset+length)`` that lie within the disk. Thread-safe.
+
+        Holes read as zeros. Raises ImageError when the container is damaged there.
+        """
+
+    @abstractmethod
+    def extents(self) -> Iterator[Extent]:
+        """The whole disk, in order, without gaps or overlaps, equal neighbours coalesced."""
+
+    def close(self) -> None:
+        """Close the source."""
+        self.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

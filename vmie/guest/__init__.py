@@ -1,0 +1,1 @@
+"""What is inside a disk: partitions, volumes, file systems, Linux, Windows."""

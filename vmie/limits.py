@@ -1,0 +1,1 @@
+"""AWS's numbers, each with its source."""

@@ -1,0 +1,247 @@
+"""START HERE: every noun of vmie, frozen.
+
+    file ──► Disk ──► guest facts ──► Finding(s) ──► Verdict per Route        (no AWS)
+      │
+      └────► stream ──► S3Object ──► Task ──► poll ──► image / snapshot / …   (AWS)
+
+A *route* is a way into EC2 (one API call of VM Import/Export). A *task* is what that call
+returns: AWS has five kinds with five shapes, `Task` is the one view of them all.
+Sizes are bytes unless a name ends in ``_gib``; times are UTC and aware.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Route(StrEnum):
+    """The ways in: ImportImage, ImportSnapshot, ImportInstance, ImportVolume."""
+
+    IMAGE = "image"
+    SNAPSHOT = "snapshot"
+    INSTANCE = "instance"
+    VOLUME = "volume"
+
+
+class Profile(StrEnum):
+    """Whose rules a check applies: today's service, or the 2016 prerequisites page to the letter."""
+
+    CURRENT = "current"
+    Y2016 = "2016"
+
+
+class Verdict(StrEnum):
+    """What a rule, or all rules of a route together, say. Worst first: fail, unknown, warn, pass."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    WARN = "warn"
+    UNKNOWN = "unknown"
+    FAIL = "fail"
+
+
+class ExtentKind(StrEnum):
+    """What a range of a disk holds.
+
+    `ZERO` was written as zeros, `HOLE` was never written. Both read as zeros, but they are not the
+    same: a block that is never written to an encrypted EBS volume reads back as garbage
+    (peers.md 3.7), so only a caller that knows the target may drop zeros as if they were holes.
+    """
+
+    ALLOCATED = "allocated"
+    ZERO = "zero"
+    HOLE = "hole"
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """A range of a disk: `offset` and `length` in bytes."""
+
+    offset: int
+    length: int
+    kind: ExtentKind
+
+    @property
+    def end(self) -> int:
+        """The first byte after the extent."""
+        return self.offset + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class S3Object:
+    """An object's address; `size` in bytes where it is known."""
+
+    bucket: str
+    key: str
+    size: int | None = None
+
+    @property
+    def url(self) -> str:
+        """``s3://bucket/key``."""
+        return f"s3://{self.bucket}/{self.key}"
+
+    @classmethod
+    def parse(cls, url: str) -> S3Object:
+        """Read ``s3://bucket/key``; raises ValueError when either part is missing."""
+        if not url.startswith("s3://"):
+            raise ValueError(f"{url!r} is not an s3:// address")
+        bucket, _, key = url.removeprefix("s3://").partition("/")
+        if not bucket or not key:
+            raise ValueError(f"{url!r} must name a bucket and a key: s3://bucket/key")
+        return cls(bucket, key)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One rule's verdict on one image (contract: docs/reference/json.md).
+
+    `predicts` is what the service itself would answer, "" where it would say nothing.
+    """
+
+    rule: str
+    verdict: Verdict
+    message: str
+    cure: str = ""
+    source: str = ""
+    routes: tuple[Route, ...] = ()
+    predicts: str = ""
+    path: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted shape of one element of ``findings[]``."""
+        out: dict[str, Any] = {
+            "rule": self.rule,
+            "verdict": self.verdict.value,
+            "message": self.message,
+            "cure": self.cure,
+            "source": self.source,
+            "routes": [route.value for route in self.routes],
+            "predicts": self.predicts,
+        }
+        if self.path:
+            out["path"] = self.path
+        return out
+
+
+class TaskKind(StrEnum):
+    """The five kinds of task, named after the Describe call that shows them."""
+
+    IMPORT_IMAGE = "import-image"
+    IMPORT_SNAPSHOT = "import-snapshot"
+    CONVERSION = "conversion"
+    EXPORT_IMAGE = "export-image"
+    EXPORT_INSTANCE = "export-instance"
+
+    @classmethod
+    def of(cls, task_id: str) -> TaskKind:
+        """The kind that an id's prefix tells; raises ValueError. The suffix is not looked at (aws-facts 1.10)."""
+        for prefix, kind in _KIND_OF_PREFIX.items():
+            if task_id.startswith(prefix):
+                return kind
+        raise ValueError(
+            f"{task_id!r} is not the id of an import or export task (they begin with {', '.join(_KIND_OF_PREFIX)})"
+        )
+
+
+_KIND_OF_PREFIX = {
+    "import-ami-": TaskKind.IMPORT_IMAGE,
+    "import-snap-": TaskKind.IMPORT_SNAPSHOT,
+    "import-i-": TaskKind.CONVERSION,
+    "import-vol-": TaskKind.CONVERSION,
+    "export-ami-": TaskKind.EXPORT_IMAGE,
+    "export-i-": TaskKind.EXPORT_INSTANCE,
+}
+
+
+class TaskState(StrEnum):
+    """One vocabulary for Status (image, snapshot) and State (conversion, instance export)."""
+
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+    @property
+    def failed(self) -> bool:
+        """True the moment the task can no longer succeed (law 4)."""
+        return self in _FAILED
+
+    @property
+    def terminal(self) -> bool:
+        """True when AWS holds nothing of the task any more: its source object may go."""
+        return self in (TaskState.COMPLETED, TaskState.DELETED, TaskState.CANCELLED)
+
+
+_FAILED = frozenset((TaskState.DELETING, TaskState.DELETED, TaskState.CANCELLING, TaskState.CANCELLED))
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """An import or export task as AWS last described it.
+
+    `stage` is the StatusMessage while active ("converting"); `message` is the StatusMessage once
+    failed. `progress` is percent, None where AWS gives none. Ids are None until AWS names them
+    (an empty SnapshotId counts as none: aws-facts 1.2).
+    """
+
+    id: str
+    kind: TaskKind
+    state: TaskState
+    stage: str = ""
+    message: str = ""
+    progress: int | None = None
+    description: str = ""
+    image_id: str | None = None
+    snapshot_ids: tuple[str, ...] = ()
+    instance_id: str | None = None
+    volume_ids: tuple[str, ...] = ()
+    bucket: str | None = None
+    prefix_or_key: str | None = None
+    expires: dt.datetime | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    raw: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted shape of one element of ``tasks[]``."""
+        return {
+            "task_id": self.id,
+            "kind": self.kind.value,
+            "status": self.state.value,
+            "stage": self.stage,
+            "message": self.message,
+            "progress": self.progress,
+            "description": self.description,
+            "image_id": self.image_id,
+            "snapshot_ids": list(self.snapshot_ids),
+            "instance_id": self.instance_id,
+            "volume_ids": list(self.volume_ids),
+            "tags": dict(self.tags),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One thing that a plan would do, or did: `action` is create, update, keep, delete or conflict.
+
+    `before` and `after` are texts to show as a diff (JSON documents, canonical), "" where there is none.
+    """
+
+    action: str
+    resource: str
+    detail: str = ""
+    before: str = ""
+    after: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted shape of one element of ``changes[]``."""
+        return {
+            "action": self.action,
+            "resource": self.resource,
+            "detail": self.detail,
+            "before": self.before,
+            "after": self.after,
+        }

@@ -1,0 +1,1 @@
+"""The library: `plan()` reads only, `apply()` acts, nothing prints."""

@@ -1,0 +1,1 @@
+"""IAM documents: filled, merged and compared. Pure."""
