@@ -15,6 +15,7 @@ Raised once, mapped to an exit code once (in `vmie.cli`).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 
@@ -37,6 +38,7 @@ class VmieError(Exception):
         code: str = "",
         request_id: str = "",
         result: dict[str, Any] | None = None,
+        findings: Sequence[Any] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -46,6 +48,8 @@ class VmieError(Exception):
         self.request_id = request_id
         #: what had been reached when it failed (task id, object …): goes into the JSON's ``result``
         self.result = result or {}
+        #: `model.Finding`s that led to it: go into the JSON's ``findings``
+        self.findings = tuple(findings)
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape of ``error``."""

@@ -1,1 +1,124 @@
-"""The command line: one file per verb."""
+"""The command line: one file per verb. `main` is the only place that turns errors into exit codes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from types import FrameType
+from typing import Any
+
+from vmie.errors import Interrupted, UsageError, VmieError
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Entry point of the console script."""
+    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+
+
+def run(argv: list[str]) -> int:
+    """Carry out `argv` and return the exit code."""
+    import click
+    import typer.main
+
+    from vmie.cli import render
+    from vmie.cli.app import build
+    from vmie.cli.context import Run
+
+    command: Any = typer.main.get_command(build())
+    argv, verb = hoist(command, argv)
+    state = Run(output="json" if _wants_json(argv) else "text")
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        try:
+            code = command.main(args=argv, prog_name="vmie", standalone_mode=False, obj=state)
+            sys.stdout.flush()
+        except BaseException:
+            state.stack.__exit__(*sys.exc_info())
+            raise
+        state.stack.close()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except (click.exceptions.ClickException, click.exceptions.Abort, KeyboardInterrupt, VmieError) as error:
+        known = _as_vmie(error)
+        render.fail(state, verb, known)
+        return known.exit_code
+    except BrokenPipeError:
+        # The reader of our output left (`vmie … | head`): not a failure of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if state.verbose:
+            raise
+        render.fail(state, verb, _fault(error))
+        return 1
+    return int(code) if isinstance(code, int) else 0
+
+
+def hoist(command: Any, argv: list[str]) -> tuple[list[str], str]:
+    """Move global options that stand after the verb to the front; also return the verb's name.
+
+    An option that the verb itself defines stays with it: `vmie check x --profile 2016` is the rules'
+    profile, `vmie --profile work check x` is the AWS profile.
+    """
+    takes_value = {name: not option.is_flag for option in command.params for name in option.opts}
+    front: list[str] = []
+    rest = list(argv)
+    while rest and rest[0].startswith("-") and rest[0] != "--":
+        option = rest.pop(0)
+        front.append(option)
+        if takes_value.get(option) and rest:
+            front.append(rest.pop(0))
+    verb: list[str] = []
+    node = command
+    while rest and rest[0] in getattr(node, "commands", {}):
+        node = node.commands[rest[0]]
+        verb.append(rest.pop(0))
+    own = {name for option in node.params for name in option.opts} if verb else set(takes_value)
+    tail: list[str] = []
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        if word == "--":
+            tail += [word, *rest]
+            break
+        if name in takes_value and name not in own:
+            front.append(word)
+            if takes_value[name] and not equals and rest:
+                front.append(rest.pop(0))
+        else:
+            tail.append(word)
+    return front + verb + tail, " ".join(verb)
+
+
+def _wants_json(argv: Sequence[str]) -> bool:
+    """Whether the user asked for JSON, told before the options are parsed: usage errors are JSON too."""
+    return "--output=json" in argv or any(pair == ("--output", "json") for pair in pairwise(argv))
+
+
+def _as_vmie(error: BaseException) -> VmieError:
+    import click
+
+    if isinstance(error, VmieError):
+        return error
+    if isinstance(error, click.exceptions.ClickException):
+        ctx = getattr(error, "ctx", None)
+        where = f"see `{ctx.command_path} --help`" if ctx else "see `vmie --help`"
+        return UsageError(error.format_message(), cure=where)
+    return Interrupted("interrupted", cure="run the same command again")
+
+
+def _fault(error: Exception) -> VmieError:
+    return VmieError(
+        f"unexpected {type(error).__name__}: {error}",
+        cause="this is a fault of vmie",
+        cure="run it again with --verbose and report what it prints",
+        code="Fault",
+    )
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """SIGTERM ends a run as Ctrl-C does: tidied up, resumable."""
+    raise KeyboardInterrupt

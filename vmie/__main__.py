@@ -1,0 +1,5 @@
+"""``python -m vmie``."""
+
+from vmie.cli import main
+
+main()

@@ -1,0 +1,89 @@
+"""What one run of the command line shares: global options, settings, reporter, the door to AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vmie import events
+
+if TYPE_CHECKING:
+    from vmie.aws.session import Aws
+    from vmie.settings import Settings
+
+
+@dataclass
+class Run:
+    """One invocation. Everything that costs an import is made when first asked for."""
+
+    options: dict[str, Any] = field(default_factory=dict)
+    output: str = "text"
+    quiet: bool = False
+    verbose: bool = False
+    progress: bool = True
+    dry_run: bool = False
+    sandbox: bool = False
+    #: closed by `main` at the end, also after a failure: progress displays, the sandbox
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    @cached_property
+    def settings(self) -> Settings:
+        """Flags over environment over file over default."""
+        from vmie import settings
+
+        options = dict(self.options)
+        if self.sandbox:
+            # No import in the sandbox takes longer than a second or two: look often.
+            options.setdefault("poll_seconds", 0.05)
+            options["endpoint_url"] = None
+        return settings.load(options)
+
+    @cached_property
+    def reporter(self) -> events.Reporter:
+        """Talks on stderr: a live display on a terminal, plain lines elsewhere, nothing with --quiet."""
+        from vmie.cli.reporter import make
+
+        return self.stack.enter_context(make(self))
+
+    def aws(self) -> Aws:
+        """The door to AWS, or to the sandbox with --sandbox."""
+        return self._aws
+
+    @cached_property
+    def _aws(self) -> Aws:
+        settings = self.settings
+        if self.sandbox:
+            from vmie import sandbox
+
+            self.stack.enter_context(sandbox.start(seeded=True))
+        from vmie.aws.session import connect
+
+        region = settings.region or ("us-east-1" if self.sandbox else None)
+        return connect(
+            profile=None if self.sandbox else settings.profile,
+            region=region,
+            endpoint_url=settings.endpoint_url,
+            reporter=self.reporter,
+        )
+
+    def confirm(self, question: str) -> bool:
+        """Ask on a terminal; elsewhere the answer is no."""
+        import sys
+
+        if self.output != "text" or self.quiet or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        return typer.confirm(question, err=True)
+
+
+def of(ctx: typer.Context) -> Run:
+    """The run that `ctx` belongs to."""
+    found = ctx.find_object(Run)
+    return found if found is not None else Run()
+
+
+Verb = Callable[..., None]

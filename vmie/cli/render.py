@@ -1,0 +1,122 @@
+"""Results and errors, as text and as JSON: the one place where words reach the user.
+
+The JSON envelope is a contract (docs/reference/json.md): one object on stdout, also after an error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vmie.errors import VmieError
+from vmie.model import Finding
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from vmie.cli.context import Run
+
+ENVELOPE_VERSION = 1
+
+
+def finish(
+    run: Run,
+    command: str,
+    result: dict[str, Any],
+    *,
+    text: RenderableType = "",
+    findings: Iterable[Finding] = (),
+    status: str = "success",
+) -> None:
+    """Print a command's result: `result` as JSON, or `text` (a string or a rich renderable)."""
+    run.stack.close()  # progress displays end before the result begins
+    if run.output == "json":
+        _print_json(envelope(command, status=status, result=result, findings=findings))
+    elif isinstance(text, str):
+        if text:
+            print(text)  # noqa: T201 - data goes to stdout
+    else:
+        console(stderr=False).print(text)
+
+
+def fail(run: Run, command: str, error: VmieError) -> None:
+    """Print an error: three lines (what, why, cure) on stderr, or the envelope on stdout."""
+    if run.output == "json":
+        _print_json(
+            envelope(command, status="error", result=error.result, findings=error.findings, error=error.as_json())
+        )
+        return
+    for line in error_lines(error):
+        print(line, file=sys.stderr)  # noqa: T201
+
+
+def error_lines(error: VmieError) -> list[str]:
+    """What, why, cure, and the request id where AWS gave one."""
+    lines = [f"error: {error.message}"]
+    if error.cause:
+        lines.append(f"  why:  {_indented(error.cause)}")
+    if error.cure:
+        lines.append(f"  cure: {_indented(error.cure)}")
+    if error.request_id:
+        lines.append(f"  request id: {error.request_id}")
+    return lines
+
+
+def envelope(
+    command: str,
+    *,
+    status: str,
+    result: dict[str, Any],
+    findings: Iterable[Finding] = (),
+    error: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The contracted JSON object."""
+    return {
+        "vmie": ENVELOPE_VERSION,
+        "command": command,
+        "status": status,
+        "result": result,
+        "findings": [finding.as_json() for finding in findings],
+        "error": error,
+    }
+
+
+def console(*, stderr: bool) -> Console:
+    """A rich console; plain and unwrapped when the stream is not a terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    if stream.isatty():
+        return Console(file=stream, highlight=False)
+    return Console(file=stream, highlight=False, no_color=True, width=200, soft_wrap=True)
+
+
+def size(amount: float) -> str:
+    """Bytes for people: ``1.5 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(amount) < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.1f} TiB"
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
+    """A plain table without frame."""
+    from rich.table import Table
+
+    out = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        out.add_column(column, overflow="fold")
+    for row in rows:
+        out.add_row(*row)
+    return out
+
+
+def _indented(text: str) -> str:
+    return text.replace("\n", "\n        ")
+
+
+def _print_json(data: dict[str, Any]) -> None:
+    print(json.dumps(data, ensure_ascii=False, indent=2, default=str))  # noqa: T201

@@ -1,0 +1,180 @@
+"""Progress on stderr: a live bar on a terminal, plain lines elsewhere, JSON lines for the curious."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from vmie import events
+from vmie.cli import render
+
+if TYPE_CHECKING:
+    from vmie.cli.context import Run
+
+#: a plain (non-terminal) log gets a progress line at most this often
+_PLAIN_SECONDS = 10.0
+
+
+@contextmanager
+def make(run: Run) -> Iterator[events.Reporter]:
+    """The reporter that suits the run."""
+    if run.quiet:
+        yield events.silent
+    elif run.progress and sys.stderr.isatty():
+        live = _Live(verbose=run.verbose)
+        try:
+            yield live
+        finally:
+            live.close()
+    else:
+        yield _Plain(verbose=run.verbose, progress=run.progress)
+
+
+def task_line(task: Any) -> str:
+    """One line about a task: id, state, stage, progress."""
+    percent = f" {task.progress}%" if task.progress is not None else ""
+    stage = f" {task.stage}" if task.stage else ""
+    return f"{task.id}: {task.state.value}{percent}{stage}"
+
+
+class _Plain:
+    """Lines, each once; progress now and then."""
+
+    def __init__(self, *, verbose: bool, progress: bool) -> None:
+        self._verbose = verbose
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._last = ""
+        self._next_progress = 0.0
+
+    def __call__(self, event: events.Event, /) -> None:
+        line = self._line(event)
+        if not line:
+            return
+        with self._lock:
+            if line != self._last:
+                self._last = line
+                print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+    def _line(self, event: events.Event) -> str:
+        match event:
+            case events.Stage(name, detail):
+                self._next_progress = time.monotonic() + _PLAIN_SECONDS
+                return f"{name}: {detail}" if detail else name
+            case events.Note(text, level):
+                return self._note(text, level)
+            case events.TaskSeen(task):
+                return task_line(task)
+            case events.Progress() if self._progress and time.monotonic() >= self._next_progress:
+                self._next_progress = time.monotonic() + _PLAIN_SECONDS
+                total = f" of {render.size(event.total)}" if event.total else ""
+                sent = f", {render.size(event.sent)} sent" if event.sent is not None else ""
+                return f"{event.stage}: {render.size(event.done)}{total}{sent}"
+            case events.AwsCall() if self._verbose:
+                return _call_line(event)
+            case _:
+                return ""
+
+    def _note(self, text: str, level: str) -> str:
+        if level == "debug" and not self._verbose:
+            return ""
+        return f"warning: {text}" if level == "warning" else text
+
+
+def _call_line(call: events.AwsCall) -> str:
+    outcome = call.error or str(call.status)
+    return f"aws {call.service} {call.operation}: {outcome} in {call.seconds:.2f} s, request id {call.request_id}"
+
+
+class _Live:
+    """A bar for bytes (amount, rate, ETA) and one for the task's stage."""
+
+    def __init__(self, *, verbose: bool) -> None:
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+
+        self._verbose = verbose
+        self._lock = threading.Lock()
+        console = render.console(stderr=True)
+        self._console = console
+        self._bytes = Progress(
+            TextColumn("{task.description:<10}"),
+            BarColumn(),
+            DownloadColumn(binary_units=True),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            transient=True,
+        )
+        self._tasks = Progress(
+            TextColumn("{task.description:<32}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[stage]}"),
+            console=console,
+            transient=True,
+        )
+        self._bars: dict[str, Any] = {}
+        self._current: Any = None
+
+    def _show(self, display: Any) -> None:
+        if self._current is not display:
+            if self._current is not None:
+                self._current.stop()
+            self._current = display
+            display.start()
+
+    def __call__(self, event: events.Event, /) -> None:
+        with self._lock:
+            match event:
+                case events.Stage(name, detail):
+                    self._console.print(f"[bold]{name}[/bold]" + (f": {detail}" if detail else ""))
+                case events.Note(text, level):
+                    if level != "debug" or self._verbose:
+                        style = "yellow" if level == "warning" else "dim" if level == "debug" else ""
+                        self._console.print(text, style=style, markup=False)
+                case events.Progress():
+                    self._bar(event)
+                case events.TaskSeen(task):
+                    self._task(task)
+                case events.AwsCall() if self._verbose:
+                    self._console.print(_call_line(event), style="dim", markup=False)
+
+    def _bar(self, event: events.Progress) -> None:
+        self._show(self._bytes)
+        bar = self._bars.get(event.stage)
+        if bar is None:
+            bar = self._bars[event.stage] = self._bytes.add_task(event.stage, total=event.total, note="")
+        note = ""
+        if event.sent is not None and event.done:
+            note = f"sent {render.size(event.sent)} ({event.sent / event.done:.0%})"
+        self._bytes.update(bar, completed=event.done, total=event.total, note=note)
+
+    def _task(self, task: Any) -> None:
+        self._show(self._tasks)
+        bar = self._bars.get(task.id)
+        if bar is None:
+            bar = self._bars[task.id] = self._tasks.add_task(task.id, total=100, stage="")
+        done = 100 if task.state.value == "completed" else task.progress
+        stage = task.stage or task.state.value
+        self._tasks.update(bar, completed=done, stage=stage)
+
+    def close(self) -> None:
+        """Take the bars away."""
+        with self._lock:
+            if self._current is not None:
+                self._current.stop()
+                self._current = None
