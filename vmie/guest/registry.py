@@ -1,0 +1,159 @@
+"""Registry hives, bounded: every question has an answer or a `HiveError` that says why not.
+
+Format: https://github.com/msuhanov/regf/blob/master/Windows%20registry%20file%20format%20specification.md
+libregf does the parsing; this file asks it, keeps the sizes small and turns whatever it raises into one error.
+"""
+
+from __future__ import annotations
+
+import struct
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+import pyregf
+
+MAX_HIVE = 512 << 20
+_MAX_DATA = 256 << 10
+_MAX_SUBKEYS = 4096
+
+_STRINGS = (1, 2)  # REG_SZ, REG_EXPAND_SZ
+_DWORDS = (4, 5)  # REG_DWORD, REG_DWORD_BIG_ENDIAN
+_MULTI = 7  # REG_MULTI_SZ
+_QWORD = 11  # REG_QWORD
+
+#: one value: text, number, list of texts or raw bytes
+Value = str | int | list[str] | bytes
+
+
+class HiveError(Exception):
+    """A hive, or a part of it, that cannot be read; the text says why."""
+
+
+class Hive:
+    """One open hive. Raises HiveError when `file` is no hive or longer than `MAX_HIVE` bytes."""
+
+    def __init__(self, file: BinaryIO, *, name: str, size: int) -> None:
+        self.name = name
+        if size > MAX_HIVE:
+            raise HiveError(f"the {name} hive is {size} bytes long, more than {MAX_HIVE} are not read")
+        header = _header(file, name)
+        #: True when changes sit in transaction logs only: what is read may be out of date
+        self.dirty = header[0] != header[1]
+        self._file = pyregf.file()
+        try:
+            self._file.open_file_object(file)
+            self._root = self._file.get_root_key()
+        except (OSError, MemoryError, ValueError) as error:
+            raise HiveError(f"the {name} hive is damaged: {_short(error)}") from error
+        if self._root is None:
+            raise HiveError(f"the {name} hive has no root key")
+
+    def close(self) -> None:
+        """Let the file go; it is not closed."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # nothing was written, nothing is lost
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def has_key(self, path: str) -> bool:
+        """Whether the key is there. Raises HiveError when that cannot be told."""
+        return self._key(path) is not None
+
+    def subkeys(self, path: str) -> list[str]:
+        """Names of the keys right below `path`, at most 4096; [] when there is no such key."""
+        key = self._key(path)
+        if key is None:
+            return []
+        try:
+            count = min(int(key.get_number_of_sub_keys()), _MAX_SUBKEYS)
+            return [str(key.get_sub_key(index).get_name() or "") for index in range(count)]
+        except (OSError, MemoryError, ValueError, AttributeError) as error:
+            raise HiveError(f"{self.name}\\{path} is damaged: {_short(error)}") from error
+
+    def value(self, path: str, name: str) -> Value | None:
+        """The value `name` of the key `path`; None when either is missing."""
+        key = self._key(path)
+        if key is None:
+            return None
+        try:
+            value = key.get_value_by_name(name)
+            return None if value is None else _decode(value)
+        except (OSError, MemoryError, ValueError, struct.error) as error:
+            raise HiveError(f"{self.name}\\{path}\\{name} is damaged: {_short(error)}") from error
+
+    def text(self, path: str, name: str) -> str:
+        """The value when it is a text, else ""."""
+        found = self.value(path, name)
+        return found if isinstance(found, str) else ""
+
+    def number(self, path: str, name: str) -> int | None:
+        """The value when it is a number, else None."""
+        found = self.value(path, name)
+        return found if isinstance(found, int) else None
+
+    def texts(self, path: str, name: str) -> list[str]:
+        """The value as a list of texts: a REG_MULTI_SZ, or a REG_SZ alone."""
+        found = self.value(path, name)
+        if isinstance(found, str):
+            return [found] if found else []
+        return [item for item in found if item] if isinstance(found, list) else []
+
+    def _key(self, path: str) -> Any:
+        key = self._root
+        try:
+            for part in path.split("\\") if path else ():
+                key = key.get_sub_key_by_name(part)
+                if key is None:
+                    return None
+        except (OSError, MemoryError, ValueError) as error:
+            raise HiveError(f"{self.name}\\{path} is damaged: {_short(error)}") from error
+        return key
+
+
+def _header(file: BinaryIO, name: str) -> tuple[int, int]:
+    """The two sequence numbers of the base block: unequal after an unclean shutdown."""
+    try:
+        file.seek(0)
+        block = file.read(512)
+        file.seek(0)
+    except OSError as error:
+        raise HiveError(f"the {name} hive cannot be read: {_short(error)}") from error
+    if len(block) < 512 or block[:4] != b"regf":
+        raise HiveError(f"the {name} hive does not begin with the signature regf")
+    first, second = struct.unpack_from("<II", block, 4)
+    return first, second
+
+
+def _decode(value: Any) -> Value | None:
+    if int(value.get_data_size() or 0) > _MAX_DATA:
+        return None
+    kind = int(value.get_type())
+    data: bytes = value.get_data() or b""
+    if kind in _STRINGS:
+        return _utf16(data).split("\0", 1)[0]
+    if kind == _MULTI:
+        return [part for part in _utf16(data).split("\0") if part]
+    if kind == _DWORDS[0] and len(data) >= 4:
+        return int.from_bytes(data[:4], "little")
+    if kind == _DWORDS[1] and len(data) >= 4:
+        return int.from_bytes(data[:4], "big")
+    if kind == _QWORD and len(data) >= 8:
+        return int.from_bytes(data[:8], "little")
+    return data
+
+
+def _utf16(data: bytes) -> str:
+    return data[: len(data) & ~1].decode("utf-16-le", "replace")
+
+
+def _short(error: BaseException) -> str:
+    """libyal repeats its whole call stack: the first clause says enough."""
+    return str(error).split(". ", 1)[0].split("\n", 1)[0][:160] or type(error).__name__
