@@ -20,7 +20,6 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: list[str]) -> int:
     """Carry out `argv` and return the exit code."""
-    import click
     import typer.main
 
     from vmie.cli import render
@@ -28,8 +27,9 @@ def run(argv: list[str]) -> int:
     from vmie.cli.context import Run
 
     command: Any = typer.main.get_command(build())
-    argv, verb = hoist(command, argv)
+    argv, verb = hoist(command, argv or ["--help"])
     state = Run(output="json" if _wants_json(argv) else "text")
+    known_errors: tuple[type[BaseException], ...] = (*_usage_errors(), typer.Abort, KeyboardInterrupt, VmieError)
     signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
@@ -39,9 +39,9 @@ def run(argv: list[str]) -> int:
             state.stack.__exit__(*sys.exc_info())
             raise
         state.stack.close()
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return stop.exit_code
-    except (click.exceptions.ClickException, click.exceptions.Abort, KeyboardInterrupt, VmieError) as error:
+    except known_errors as error:
         known = _as_vmie(error)
         render.fail(state, verb, known)
         return known.exit_code
@@ -98,15 +98,21 @@ def _wants_json(argv: Sequence[str]) -> bool:
     return "--output=json" in argv or any(pair == ("--output", "json") for pair in pairwise(argv))
 
 
-def _as_vmie(error: BaseException) -> VmieError:
-    import click
+def _usage_errors() -> tuple[type[BaseException], ...]:
+    """Click's base of usage errors: newer Typers carry a click of their own, older ones use the real one."""
+    import typer
 
+    return tuple(kind for kind in typer.BadParameter.__mro__ if hasattr(kind, "format_message"))
+
+
+def _as_vmie(error: BaseException) -> VmieError:
     if isinstance(error, VmieError):
         return error
-    if isinstance(error, click.exceptions.ClickException):
+    if isinstance(error, _usage_errors()):
         ctx = getattr(error, "ctx", None)
-        where = f"see `{ctx.command_path} --help`" if ctx else "see `vmie --help`"
-        return UsageError(error.format_message(), cure=where)
+        where = f"`{ctx.command_path} --help`" if ctx else "`vmie --help`"
+        message: str = getattr(error, "format_message", error.__str__)()
+        return UsageError(message, cure=f"see {where}")
     return Interrupted("interrupted", cure="run the same command again")
 
 

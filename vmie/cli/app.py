@@ -56,8 +56,6 @@ def root(
 
 def build() -> typer.Typer:
     """The application; one line per verb."""
-    app = typer.Typer(
-        name="vmie", no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=True
-    )
+    app = typer.Typer(name="vmie", pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=True)
     app.callback()(root)
     return app
