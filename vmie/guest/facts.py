@@ -1,0 +1,360 @@
+"""What is inside a virtual machine's disks, as frozen values: the nouns between `guest` and `checks`.
+
+    GuestFacts ─┬─ disks[]      DiskLayout ── partitions[]  Partition (content: ext4, lvm2, luks, …)
+                ├─ volumes[]    LogicalVolume (LVM2)
+                ├─ roots[]      LinuxFacts | WindowsFacts: one per operating system found
+                └─ problems[]   Problem: what could not be read, and why
+
+A fact that could not be told is None (or the word "unknown"), never a guess; why is in `problems`.
+Sizes are bytes, offsets are bytes from the start of the disk. Every field has a default, so that a
+rule's test needs to say only what it is about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmie.guest.windows_facts import WindowsFacts
+
+
+class Table(StrEnum):
+    """A disk's partition table."""
+
+    MBR = "mbr"
+    GPT = "gpt"
+    NONE = "none"
+
+
+class Firmware(StrEnum):
+    """What can boot the disk: `HYBRID` is prepared for both."""
+
+    BIOS = "bios"
+    UEFI = "uefi"
+    HYBRID = "hybrid"
+    UNKNOWN = "unknown"
+
+
+class Family(StrEnum):
+    """The kind of operating system."""
+
+    LINUX = "linux"
+    WINDOWS = "windows"
+    UNKNOWN = "unknown"
+
+
+class Bootloader(StrEnum):
+    """What chooses the Linux kernel; `BLS` is GRUB2 reading Boot Loader Specification entries."""
+
+    GRUB_LEGACY = "grub-legacy"
+    GRUB2 = "grub2"
+    BLS = "bls"
+    SYSTEMD_BOOT = "systemd-boot"
+    LILO = "lilo"
+    EXTLINUX = "extlinux"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class DriverState(StrEnum):
+    """Where the default kernel would find a driver.
+
+    `BUILTIN` in the kernel, `INITRAMFS` there before the root is mounted, `MODULE` only on the root
+    file system (too late for a disk driver), `ABSENT` nowhere.
+    """
+
+    BUILTIN = "builtin"
+    INITRAMFS = "initramfs"
+    MODULE = "module"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+#: keys of `LinuxFacts.drivers`, as the kernel names its modules (dashes as in file names)
+DRIVERS = ("nvme", "ena", "xen-blkfront", "xen-netfront", "ixgbevf", "virtio_blk", "virtio_net")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that could not be read: `where` (disk 0 partition 2, /boot/initrd.img-…), `what`, and `why`."""
+
+    where: str
+    what: str
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f" ({self.why})" if self.why else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """One partition.
+
+    `type` is the MBR type as two hex digits ("83", "07", "ee") or the GPT type GUID in capitals;
+    `number` is the one Linux gives it (logical ones from 5), 0 for a file system on a whole disk.
+    `content` is what its superblock says: ext2 ext3 ext4 xfs btrfs jfs ntfs fat exfat swap lvm2 md luks
+    bitlocker storage-spaces ldm zfs bcache refs …, "empty" (nothing but zeros at its head) or "unknown".
+    `detail` says more about the content ("LUKS2", "subvolumes", "raid1 of 2", missing parts).
+    """
+
+    disk: int
+    number: int
+    start: int
+    length: int
+    type: str = ""
+    active: bool = False
+    name: str = ""
+    guid: str = ""
+    content: str = "unknown"
+    label: str = ""
+    uuid: str = ""
+    detail: str = ""
+
+    @property
+    def where(self) -> str:
+        """The partition in words, for messages."""
+        return f"disk {self.disk} partition {self.number}" if self.number else f"disk {self.disk}"
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLayout:
+    """One disk: `index` is its place in the machine; `gpt_primary` and `gpt_backup` None where there is no GPT."""
+
+    index: int
+    size: int
+    sector_size: int = 512
+    table: Table = Table.NONE
+    hybrid: bool = False
+    gpt_primary: bool | None = None
+    gpt_backup: bool | None = None
+    boot_code: bool = False
+    disk_id: str = ""
+    partitions: tuple[Partition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogicalVolume:
+    """An LVM2 logical volume: `kind` is linear, striped, thin, raid1, cache, …; `missing` names absent PVs."""
+
+    group: str
+    name: str
+    size: int
+    kind: str = "linear"
+    readable: bool = True
+    missing: tuple[str, ...] = ()
+    content: str = "unknown"
+    label: str = ""
+    uuid: str = ""
+    detail: str = ""
+    disks: tuple[int, ...] = ()
+
+    @property
+    def where(self) -> str:
+        """The volume in words, for messages."""
+        return f"{self.group}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """An installed kernel: `version` as in its file name ("6.1.0-18-amd64"), `image` its path."""
+
+    version: str
+    image: str = ""
+    initramfs: str = ""
+    default: bool = False
+    modules: bool = False
+
+    @property
+    def has_initramfs(self) -> bool:
+        """True when an initramfs file for it was found."""
+        return bool(self.initramfs)
+
+
+@dataclass(frozen=True, slots=True)
+class Initramfs:
+    """The default kernel's initramfs: `readable` None when there is none or it was not opened."""
+
+    path: str = ""
+    readable: bool | None = None
+    compression: str = ""
+    early_microcode: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of fstab. `target` tells whether its device is in the image: None where that cannot be told."""
+
+    device: str
+    mountpoint: str
+    fstype: str = ""
+    options: tuple[str, ...] = ()
+    by_name: bool = False
+    target: bool | None = None
+    network: bool = False
+
+    @property
+    def nofail(self) -> bool:
+        """True when boot goes on without it."""
+        return "nofail" in self.options or "noauto" in self.options
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A configured network interface; `dhcp`, `static`, `ipv6` None when the configuration does not say."""
+
+    name: str
+    source: str
+    dhcp: bool | None = None
+    static: bool | None = None
+    ipv6: bool | None = None
+    mac: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How the guest sets up its network.
+
+    `methods` are the configuration systems found (ifcfg, ifupdown, netplan, networkmanager, networkd,
+    wicked, cloud-init). `predictable_names` is True when interfaces will be called ens5 and not eth0.
+    `udev_rules` names a persistent-net rules file with entries (a MAC bound to a name).
+    """
+
+    methods: tuple[str, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    static: bool | None = None
+    dhcp: bool | None = None
+    ipv6: bool | None = None
+    predictable_names: bool | None = None
+    dhcp_client: str = ""
+    udev_rules: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    """The SSH server; `enabled` None when it cannot be told. `port` is the first of sshd_config."""
+
+    installed: bool = False
+    enabled: bool | None = None
+    port: int = 22
+    password_login: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """The firewall that starts at boot: kind firewalld, ufw, nftables, iptables, susefirewall2 or none."""
+
+    kind: str = "none"
+    active: bool | None = False
+    ssh_allowed: bool | None = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Accounts that a person could log in with: counts only, no names of secrets, no hashes."""
+
+    root_password: bool | None = None
+    with_password: int = 0
+    with_keys: int = 0
+    non_root: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxFacts:
+    """One Linux root file system. `volume` says where it lies ("disk 0 partition 1", "vg0/root").
+
+    `architecture` is x86_64, i386, arm64, ppc64le, s390x, riscv64, … or "unknown". `grub_configs` are
+    all the grub.cfg, grub.conf and menu.lst found, links resolved. `root_device` is the root= of the
+    default command line. `free` maps mount points that hold files of the system to free bytes
+    (None: cannot be told); `free_bytes` is that of /. `dirty` None where the file system does not say.
+    """
+
+    volume: str = ""
+    disk: int = 0
+    distribution: str = "unknown"
+    version: str = ""
+    pretty_name: str = ""
+    architecture: str = "unknown"
+    kernels: tuple[Kernel, ...] = ()
+    default_kernel: str = ""
+    default_kernel_source: str = ""
+    bootloader: Bootloader = Bootloader.UNKNOWN
+    bls: bool = False
+    bls_entries: int = 0
+    grubenv: bool = False
+    grubenv_saved_entry: str = ""
+    grub_configs: tuple[str, ...] = ()
+    grub_platforms: tuple[str, ...] = ()
+    cmdline: str = ""
+    root_device: str = ""
+    drivers: Mapping[str, DriverState] = field(default_factory=dict)
+    initramfs: Initramfs = Initramfs()
+    fstab: tuple[Mount, ...] = ()
+    fstab_read: bool | None = None
+    network: Network = Network()
+    sshd: Sshd = Sshd()
+    firewall: Firewall = Firewall()
+    cloud_init: bool | None = None
+    vmware_tools: bool | None = None
+    virtualbox_additions: bool | None = None
+    filesystem: str = "unknown"
+    filesystem_size: int | None = None
+    free_bytes: int | None = None
+    free: Mapping[str, int | None] = field(default_factory=dict)
+    dirty: bool | None = None
+    selinux: str = ""
+    users: Users = Users()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def family(self) -> Family:
+        """Linux."""
+        return Family.LINUX
+
+
+@dataclass(frozen=True, slots=True)
+class GuestFacts:
+    """All that could be told about one machine's disks.
+
+    `table`, `hybrid` are those of the boot disk (the one of the first root, else the first disk).
+    `efi_loaders` are the loaders on EFI system partitions as paths ("/EFI/debian/shimx64.efi");
+    `efi_fallback` is the removable-media one (/EFI/BOOT/BOOTX64.EFI): None without an EFI system partition.
+    """
+
+    disks: tuple[DiskLayout, ...] = ()
+    volumes: tuple[LogicalVolume, ...] = ()
+    roots: tuple[LinuxFacts | WindowsFacts, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    table: Table = Table.NONE
+    hybrid: bool = False
+    firmware: Firmware = Firmware.UNKNOWN
+    boot_disk: int = 0
+    efi_loaders: tuple[str, ...] = ()
+    efi_fallback: bool | None = None
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """The partitions of all disks, in order."""
+        return tuple(partition for disk in self.disks for partition in disk.partitions)
+
+    @property
+    def linux(self) -> tuple[LinuxFacts, ...]:
+        """The Linux roots."""
+        return tuple(root for root in self.roots if isinstance(root, LinuxFacts))
+
+    @property
+    def windows(self) -> tuple[WindowsFacts, ...]:
+        """The Windows roots."""
+        return tuple(root for root in self.roots if not isinstance(root, LinuxFacts))
+
+    @property
+    def family(self) -> Family:
+        """That of the first root."""
+        if not self.roots:
+            return Family.UNKNOWN
+        return Family.LINUX if isinstance(self.roots[0], LinuxFacts) else Family.WINDOWS
