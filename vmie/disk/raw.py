@@ -1,0 +1,167 @@
+"""Raw disks: the bytes themselves, with the file's holes; last in line, so it also says what else they look like."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import PurePath
+
+from vmie.disk.base import SECTOR, Disk, Source
+from vmie.disk.extents import coalesced
+from vmie.disk.reading import read_exact
+from vmie.errors import ImageError
+from vmie.model import Extent, ExtentKind
+
+#: Content that is surely something else, by its first bytes.
+_MAGICS = (
+    (b"%PDF-", "pdf"),
+    (b"\x7fELF", "elf"),
+    (b"MZ", "windows-executable"),
+    (b"PK\x03\x04", "zip"),
+    (b"PK\x05\x06", "zip"),
+    (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"Rar!\x1a\x07", "rar"),
+    (b"\x1f\x8b", "gzip"),
+    (b"\xfd7zXZ\x00", "xz"),
+    (b"\x28\xb5\x2f\xfd", "zstd"),
+    (b"BZh", "bzip2"),
+    (b"\x04\x22\x4d\x18", "lz4"),
+    (b"hsqs", "squashfs"),
+    (b"MSWIM\x00\x00\x00", "wim"),
+    (b"QED\x00", "qed"),
+    (b"EVF\x09\x0d\x0a\xff\x00", "e01"),
+    (b"VMA\x00", "proxmox-vma"),
+    (b"partclone-image", "partclone"),
+    (b"WithoutFreeSpace", "parallels"),
+    (b"WithouFreSpacExt", "parallels"),
+    (b"LUKS\xba\xbe", "luks"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"SQLite format 3\x00", "sqlite"),
+)
+
+#: Names that promise a format whose signature would have been seen by now.
+_NAMED = {
+    ".vmdk": "vmdk",
+    ".vhd": "vhd",
+    ".vpc": "vhd",
+    ".vhdx": "vhdx",
+    ".avhdx": "vhdx",
+    ".qcow2": "qcow2",
+    ".qcow": "qcow2",
+    ".vdi": "vdi",
+    ".ova": "ova",
+    ".ovf": "ovf",
+}
+_FLAT_SUFFIX = "-flat.vmdk"
+
+
+def probe(source: Source) -> bool:
+    """Always: what nothing else claims is read as it stands."""
+    return source.size > 0
+
+
+def open_source(source: Source) -> Disk:
+    """The bytes as a disk. `facts`: ``looks_like``, ``named_as``, ``flat_extent_of``, ``sector_multiple``."""
+    return RawDisk(source)
+
+
+class RawDisk(Disk):
+    """`facts["looks_like"]` names other content (pdf, iso9660, text …), None when nothing else is known."""
+
+    format = "raw"
+    variant = "raw"
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.size = source.size
+        self._fd = _descriptor(source)
+        self.allocated_size = _allocated(self._fd, source.size)
+        self.facts = {
+            "sector_multiple": source.size % SECTOR == 0,
+            "sparse": self.allocated_size < source.size,
+            "looks_like": looks_like(source),
+            "named_as": _NAMED.get(PurePath(source.name).suffix.lower()),
+        }
+        if source.name.lower().endswith(_FLAT_SUFFIX):
+            name = PurePath(source.name).name
+            self.facts["named_as"] = None
+            self.facts["flat_extent_of"] = name[: -len(_FLAT_SUFFIX)] + ".vmdk"
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `Disk.read`."""
+        length = min(length, self.size - offset)
+        return read_exact(self.source, offset, length, what="data") if length > 0 else b""
+
+    def extents(self) -> Iterator[Extent]:
+        """See `Disk.extents`: what the file system says is a hole is one; the rest counts as allocated."""
+        return coalesced(self._runs(), self.size)
+
+    def _runs(self) -> Iterator[tuple[int, ExtentKind]]:
+        if self._fd is None:
+            yield self.size, ExtentKind.ALLOCATED
+            return
+        position = 0
+        while position < self.size:
+            data, end = _next_data(self._fd, position, self.size)
+            yield data - position, ExtentKind.HOLE
+            yield end - data, ExtentKind.ALLOCATED
+            position = end
+
+
+def looks_like(source: Source) -> str | None:
+    """The kind of content that is surely not a disk (or not a plain one), None where nothing says so."""
+    head = source.pread(0, 4096)
+    if source.pread(32769, 5) == b"CD001":
+        return "iso9660"
+    if head[510:512] == b"\x55\xaa" or head[512:520] == b"EFI PART" or source.pread(4096, 8) == b"EFI PART":
+        return None
+    if source.size >= SECTOR and source.pread(source.size - SECTOR, 4) == b"koly":
+        return "dmg"
+    for magic, name in _MAGICS:
+        if head.startswith(magic):
+            return name
+    return "text" if _is_text(head) else None
+
+
+def _is_text(head: bytes) -> bool:
+    if not head or b"\x00" in head:
+        return False
+    printable = sum(byte >= 0x20 or byte in b"\t\n\r\f\x1b" for byte in head)
+    if printable < len(head):
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(head) - 4  # cut within a character
+    return True
+
+
+def _descriptor(source: Source) -> int | None:
+    fileno = getattr(source, "fileno", None)
+    return None if fileno is None else int(fileno())
+
+
+def _allocated(fd: int | None, size: int) -> int:
+    if fd is None:
+        return size
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):  # a block device has no holes to tell of
+        return size
+    return min(size, status.st_blocks * 512)  # POSIX: st_blocks counts 512 bytes
+
+
+def _next_data(fd: int, position: int, size: int) -> tuple[int, int]:
+    """The next range with data, (size, size) when only a hole is left."""
+    try:
+        data = os.lseek(fd, position, os.SEEK_DATA)
+        end = os.lseek(fd, data, os.SEEK_HOLE)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # no data up to the end
+            return size, size
+        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP):  # a file system without holes
+            return position, size
+        raise ImageError(f"cannot read the file's holes: {error.strerror}", cure="check the medium") from error
+    return min(data, size), min(max(end, data + 1), size)
