@@ -1,0 +1,96 @@
+"""What boto raises, turned into vmie's own errors: what, why, the cure, and AWS's request id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from boto3.exceptions import Boto3Error
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    HTTPClientError,
+    ParamValidationError,
+    ValidationError,
+)
+
+from vmie import catalogue
+from vmie.errors import AwsRefused, UsageError, VmieError
+
+#: S3's HEAD has no body: botocore then makes the status the error code
+_STATUS_CODES = {"301": "PermanentRedirect", "400": "BadRequest", "403": "AccessDenied", "404": "NotFound"}
+_SECRET = re.compile(
+    r"((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|x-amz-security-token)=)[^&\s\"'<>]+",
+    re.IGNORECASE,
+)
+_ENCODED = re.compile(r"\s*Encoded authorization failure message:\s*([\w+/=-]+)", re.IGNORECASE)
+
+
+@contextmanager
+def refusals(action: str, *, operand: str = "") -> Iterator[None]:
+    """Run boto calls; what boto raises leaves as a VmieError that names `action` and `operand`.
+
+    `action` is the API operation ("ImportImage") or a few words; `operand` what it was done to
+    ("s3://bucket/key"). Raises AwsRefused (exit 5) for every 4xx answer and for missing or expired
+    credentials, UsageError for parameters that botocore itself refuses, VmieError (exit 1) when AWS
+    could not be reached or failed on its side. `code` and `request_id` are AWS's.
+    """
+    try:
+        yield
+    except (ClientError, BotoCoreError, Boto3Error) as error:
+        raise translated(error, action=action, operand=operand) from error
+
+
+def translated(error: Exception, *, action: str, operand: str = "") -> VmieError:
+    """The VmieError that says what `error` (of boto) means."""
+    what = f"{action} of {operand}" if operand else action
+    if isinstance(error, ClientError):
+        return _answered(error, what)
+    original = _wrapped(error)
+    if isinstance(original, ClientError):
+        return _answered(original, what)
+    text = redact(str(error))
+    if isinstance(error, (ParamValidationError, ValidationError)):
+        return UsageError(f"{what} cannot be asked: {text}", code=type(error).__name__)
+    why = catalogue.explain(text, type(error).__name__)
+    kind = VmieError if isinstance(error, HTTPClientError) or not why.known else AwsRefused
+    return kind(f"{what} failed: {text}", cause=_lines(why.causes), cure=_lines(why.cure), code=type(error).__name__)
+
+
+def redact(text: str) -> str:
+    """`text` without the secrets of presigned URLs."""
+    return _SECRET.sub(r"\1[redacted]", text)
+
+
+def _answered(error: ClientError, what: str) -> VmieError:
+    answer: dict[str, Any] = dict(error.response)
+    metadata = answer.get("ResponseMetadata") or {}
+    code = str((answer.get("Error") or {}).get("Code") or "Unknown")
+    code = _STATUS_CODES.get(code, code)
+    said = redact(str((answer.get("Error") or {}).get("Message") or "")).strip()
+    why = catalogue.explain(said, code)
+    cure = list(why.cure)
+    if encoded := _ENCODED.search(said):
+        cure.append(f"aws sts decode-authorization-message --encoded-message {encoded[1]}")
+        said = said.replace(encoded[0], "")
+    status = int(metadata.get("HTTPStatusCode") or 0)
+    # 503 is also EC2's throttle, and that is a quota (aws-facts 6).
+    server = status >= 500 and "Limit" not in code and "Throttl" not in code and code != "SlowDown"
+    return (VmieError if server else AwsRefused)(
+        f"AWS {'failed' if server else 'refused'} {what}: {code}{': ' if said else ''}{said}",
+        cause=_lines(why.causes),
+        cure=_lines(tuple(cure)),
+        code=code,
+        request_id=str(metadata.get("RequestId") or ""),
+    )
+
+
+def _wrapped(error: Exception) -> BaseException | None:
+    """s3transfer hides the answer behind errors of its own."""
+    return error.__cause__ or error.__context__ or getattr(error, "last_exception", None)
+
+
+def _lines(parts: tuple[str, ...]) -> str:
+    return "\n".join(parts)

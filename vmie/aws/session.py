@@ -1,0 +1,260 @@
+"""The door to AWS: a Region, an account, and one client per service.
+
+Clients are made here and nowhere else, so every call has the same retries, time-outs and report.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ProfileNotFound, UnknownRegionError
+
+from vmie import __version__, events
+from vmie.aws.errors import refusals
+from vmie.errors import AwsRefused, UsageError
+from vmie.poll import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from mypy_boto3_ebs import EBSClient
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_iam import IAMClient
+    from mypy_boto3_kms import KMSClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sts import STSClient
+
+#: attempts of one call, the first included (aws-facts 6: 8 to 10 for EC2's token buckets)
+ATTEMPTS = 8
+#: the most connections of one client: EBS direct and S3 uploads run up to this many threads
+CONNECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CredentialFacts:
+    """What can be told of the caller's credentials without showing them.
+
+    `temporary`: a presigned URL dies with them (aws-facts 2.5). `expires` is None when they do not
+    expire, renew themselves, or do not say. `source` is botocore's word: "env", "assume-role", "iam-role" …
+    """
+
+    source: str
+    temporary: bool
+    expires: dt.datetime | None = None
+
+
+class Aws:
+    """One account in one Region. Threads may share it.
+
+    `region` and `partition` ("aws", "aws-cn", "aws-us-gov") are known from the start; `account` is asked
+    of STS once, when first needed.
+    """
+
+    def __init__(
+        self,
+        session: boto3.Session | None,
+        *,
+        region: str,
+        partition: str = "aws",
+        endpoint_url: str | None = None,
+        reporter: events.Reporter = events.silent,
+        clock: Clock | None = None,
+        clients: Mapping[str, Any] | None = None,
+        account: str = "",
+    ) -> None:
+        self.region = region
+        self.partition = partition
+        self.endpoint_url = endpoint_url
+        self._session = session
+        self._reporter = reporter
+        self._clock = clock or SystemClock()
+        # botocore makes clients from shared loaders: making two at once is not safe, using them is.
+        self._lock = threading.RLock()
+        self._clients: dict[tuple[str, str], Any] = {(name, region): client for name, client in (clients or {}).items()}
+        self._account = account
+
+    @classmethod
+    def of(
+        cls,
+        clients: Mapping[str, Any],
+        *,
+        region: str = "us-east-1",
+        partition: str = "aws",
+        account: str = "",
+        clock: Clock | None = None,
+    ) -> Aws:
+        """An `Aws` over ready clients (service → client): no session, nothing is looked up."""
+        return cls(None, region=region, partition=partition, clients=clients, account=account, clock=clock)
+
+    @property
+    def account(self) -> str:
+        """The caller's account, 12 digits. Raises AwsRefused when STS does not take the credentials."""
+        with self._lock:
+            if not self._account:
+                sts = self.client("sts")
+                with refusals("GetCallerIdentity"):
+                    self._account = sts.get_caller_identity()["Account"]
+            return self._account
+
+    @overload
+    def client(self, service: Literal["ec2"], *, region: str | None = None) -> EC2Client: ...
+    @overload
+    def client(self, service: Literal["s3"], *, region: str | None = None) -> S3Client: ...
+    @overload
+    def client(self, service: Literal["iam"], *, region: str | None = None) -> IAMClient: ...
+    @overload
+    def client(self, service: Literal["sts"], *, region: str | None = None) -> STSClient: ...
+    @overload
+    def client(self, service: Literal["kms"], *, region: str | None = None) -> KMSClient: ...
+    @overload
+    def client(self, service: Literal["ebs"], *, region: str | None = None) -> EBSClient: ...
+    @overload
+    def client(self, service: str, *, region: str | None = None) -> Any: ...
+    def client(self, service: str, *, region: str | None = None) -> Any:
+        """The client of `service` in `region` (default: this Region), made once."""
+        key = (service, region or self.region)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._make(service, key[1])
+            return self._clients[key]
+
+    def credentials(self) -> CredentialFacts | None:
+        """What is known of the credentials; None when there is no session behind this door."""
+        if self._session is None:
+            return None
+        with self._lock, refusals("reading credentials"):
+            found = self._session.get_credentials()
+            if found is None:
+                return None
+            frozen = found.get_frozen_credentials()
+        # botocore keeps the time private, and has no other way to tell it.
+        expires = getattr(found, "_expiry_time", None)
+        return CredentialFacts(
+            source=str(found.method or ""),
+            temporary=bool(frozen.token),
+            expires=expires if isinstance(expires, dt.datetime) else None,
+        )
+
+    def _make(self, service: str, region: str) -> Any:
+        if self._session is None:
+            raise KeyError(f"no {service} client was handed in for {region}")
+        with refusals(f"connecting to {service}"):
+            made = self._session.client(
+                service,  # type: ignore[call-overload] # its overloads are one per service name
+                region_name=region,
+                endpoint_url=self.endpoint_url,
+                config=_config(service, endpoint_url=self.endpoint_url),
+            )
+        made.meta.events.register("request-created", self._asked)
+        made.meta.events.register("response-received", self._answered)
+        return made
+
+    def _asked(self, request: Any, **_: Any) -> None:
+        request.context["vmie_asked"] = self._clock.now()
+
+    def _answered(
+        self,
+        event_name: str,
+        context: dict[str, Any],
+        parsed_response: dict[str, Any] | None = None,
+        exception: BaseException | None = None,
+        **_kwargs: Any,
+    ) -> None:
+        service, operation = event_name.split(".", 2)[1:]
+        now = self._clock.now()
+        answer = parsed_response or {}
+        metadata = answer.get("ResponseMetadata", {})
+        self._reporter(
+            events.AwsCall(
+                service=service,
+                operation=operation,
+                status=int(metadata.get("HTTPStatusCode", 0)),
+                request_id=str(metadata.get("RequestId", "")),
+                seconds=max(0.0, (now - context.get("vmie_asked", now)).total_seconds()),
+                # The exception's text would hold the URL, and with it perhaps a signature.
+                error=type(exception).__name__ if exception else str(answer.get("Error", {}).get("Code", "")),
+            )
+        )
+
+
+def connect(
+    *,
+    profile: str | None = None,
+    region: str | None = None,
+    endpoint_url: str | None = None,
+    reporter: events.Reporter = events.silent,
+    clock: Clock | None = None,
+) -> Aws:
+    """Open the door with the usual chain of credentials and Regions.
+
+    Raises UsageError for a profile that does not exist and for a missing or impossible Region, AwsRefused
+    (exit 5) when there are no credentials.
+    """
+    try:
+        session = boto3.Session(profile_name=profile, region_name=region)
+        chosen = session.region_name
+    except ProfileNotFound as error:
+        raise UsageError(
+            f"the AWS profile {profile or 'named by AWS_PROFILE'} is not configured",
+            cause=str(error),
+            cure="`aws configure list-profiles` shows the ones there are; `aws configure --profile NAME` makes one",
+            code="ProfileNotFound",
+        ) from error
+    if not chosen:
+        raise UsageError(
+            "no AWS Region is chosen",
+            cause="neither --region, AWS_REGION, AWS_DEFAULT_REGION, the settings file nor the AWS profile names one",
+            cure="add --region, for example `--region eu-central-1`, or `export AWS_DEFAULT_REGION=eu-central-1`",
+            code="NoRegion",
+        )
+    partition = _partition(session, chosen, endpoint_url=endpoint_url)
+    with refusals("reading credentials"):
+        credentials = session.get_credentials()
+    if credentials is None:
+        raise AwsRefused(
+            "there are no AWS credentials",
+            cause="neither the environment, the AWS profile, a web identity nor an instance role provides any",
+            cure="`aws configure` or `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID with "
+            "AWS_SECRET_ACCESS_KEY (to try vmie without AWS: --sandbox)",
+            code="NoCredentials",
+        )
+    return Aws(session, region=chosen, partition=partition, endpoint_url=endpoint_url, reporter=reporter, clock=clock)
+
+
+def _partition(session: boto3.Session, region: str, *, endpoint_url: str | None) -> str:
+    try:
+        return session.get_partition_for_region(region)
+    except UnknownRegionError as error:
+        if endpoint_url:
+            return "aws"  # a stand-in for AWS may call its Region what it likes
+        raise UsageError(
+            f"{region} is not an AWS Region",
+            cause="its name does not fit any AWS partition",
+            cure="`aws ec2 describe-regions --all-regions --query 'Regions[].RegionName'` lists them",
+            code="NoRegion",
+        ) from error
+
+
+def _config(service: str, *, endpoint_url: str | None) -> Config:
+    config = Config(
+        retries={"mode": "standard", "max_attempts": ATTEMPTS},
+        user_agent_extra=f"vmie/{__version__}",
+        connect_timeout=10,
+        read_timeout=60,
+        max_pool_connections=CONNECTIONS,
+        tcp_keepalive=True,
+    )
+    if service != "s3":
+        return config
+    host = urlsplit(endpoint_url or "").hostname or ""
+    # s3v4: else botocore presigns with SigV2 in the old Regions (aws-facts 2.5). Path style: no name
+    # server knows bucket.localhost.
+    style: Literal["path", "auto"] = (
+        "path" if host and not host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else "auto"
+    )
+    return config.merge(Config(signature_version="s3v4", s3={"addressing_style": style}))
