@@ -164,6 +164,8 @@ class TaskState(StrEnum):
     DELETED = "deleted"
     CANCELLING = "cancelling"
     CANCELLED = "cancelled"
+    #: a word that AWS did not have when this was written: an error of that task, never a wait
+    UNKNOWN = "unknown"
 
     @property
     def failed(self) -> bool:

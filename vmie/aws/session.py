@@ -123,6 +123,19 @@ class Aws:
                 self._clients[key] = self._make(service, key[1])
             return self._clients[key]
 
+    def once(self, service: str) -> Any:
+        """Like `client(service)`, but each call is tried once: for calls that must not be made twice.
+
+        A client that was handed in is used as it is.
+        """
+        if self._session is None:
+            return self.client(service)
+        key = (f"{service} once", self.region)
+        with self._lock:
+            if key not in self._clients:
+                self._clients[key] = self._make(service, self.region, once=True)
+            return self._clients[key]
+
     def credentials(self) -> CredentialFacts | None:
         """What is known of the credentials; None when there is no session behind this door."""
         if self._session is None:
@@ -140,15 +153,18 @@ class Aws:
             expires=expires if isinstance(expires, dt.datetime) else None,
         )
 
-    def _make(self, service: str, region: str) -> Any:
+    def _make(self, service: str, region: str, *, once: bool = False) -> Any:
         if self._session is None:
             raise KeyError(f"no {service} client was handed in for {region}")
+        config = _config(service, endpoint_url=self.endpoint_url)
+        if once:
+            config = config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
         with refusals(f"connecting to {service}"):
             made = self._session.client(
                 service,  # type: ignore[call-overload] # its overloads are one per service name
                 region_name=region,
                 endpoint_url=self.endpoint_url,
-                config=_config(service, endpoint_url=self.endpoint_url),
+                config=config,
             )
         made.meta.events.register("request-created", self._asked)
         made.meta.events.register("response-received", self._answered)

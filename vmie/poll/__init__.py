@@ -6,5 +6,25 @@ Knows no boto: what describes, cancels and classifies is handed in, and so are t
 from __future__ import annotations
 
 from vmie.poll.clock import Clock, SystemClock
+from vmie.poll.gate import FULL_CODES, Gate, GateSettings, Pool
+from vmie.poll.retry import ROLE, TRANSIENT, VISIBILITY, Patience, retrying
+from vmie.poll.wait import Poller, WaitSettings, Watch, run, wait_for
 
-__all__ = ["Clock", "SystemClock"]
+__all__ = [
+    "FULL_CODES",
+    "ROLE",
+    "TRANSIENT",
+    "VISIBILITY",
+    "Clock",
+    "Gate",
+    "GateSettings",
+    "Patience",
+    "Poller",
+    "Pool",
+    "SystemClock",
+    "WaitSettings",
+    "Watch",
+    "retrying",
+    "run",
+    "wait_for",
+]
