@@ -24,7 +24,12 @@ class WindowsFacts:
     installed UI languages, default first ("en-US").
     """
 
+    volume: str = ""
+    disk: int = 0
     root: str = "Windows"
+    filesystem: str = "ntfs"
+    filesystem_size: int | None = None
+    free_bytes: int | None = None
     product: str = ""
     release: str = ""
     edition: str = ""

@@ -1,0 +1,75 @@
+"""What a rule is: data about it, and one small pure function that looks at a `Subject`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from vmie.checks.subject import Subject
+from vmie.model import Finding, Profile, Route, Verdict
+
+ALL = (Route.IMAGE, Route.SNAPSHOT, Route.INSTANCE, Route.VOLUME)
+#: the routes that look inside and prepare the guest
+VM = (Route.IMAGE, Route.INSTANCE)
+#: the routes that take bytes as they are
+DATA = (Route.SNAPSHOT, Route.VOLUME)
+#: the routes over the legacy manifest
+LEGACY = (Route.INSTANCE, Route.VOLUME)
+
+BOTH = (Profile.CURRENT, Profile.Y2016)
+NOW = (Profile.CURRENT,)
+Y2016 = (Profile.Y2016,)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A rule that tripped: what was seen, and where this hit differs from what the rule says of itself."""
+
+    message: str
+    verdict: Verdict | None = None
+    routes: tuple[Route, ...] | None = None
+    cure: str | None = None
+    predicts: str | None = None
+
+
+#: None: does not apply. Empty: passed. Otherwise what tripped.
+Outcome = Iterable[Hit] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule. `verdict` is what a hit means unless the hit says otherwise; `judge` is pure."""
+
+    id: str
+    title: str
+    judge: Callable[[Subject], Outcome]
+    source: str
+    verdict: Verdict = Verdict.FAIL
+    routes: tuple[Route, ...] = VM
+    profiles: tuple[Profile, ...] = BOTH
+    predicts: str = ""
+    cure: str = ""
+
+    def apply(self, subject: Subject, *, path: str = "") -> list[Finding]:
+        """The findings of this rule: one per hit, one `pass`, or none when the rule does not apply."""
+        if subject.profile not in self.profiles:
+            return []
+        outcome = self.judge(subject)
+        if outcome is None:
+            return []
+        found = [self._finding(hit, path) for hit in outcome]
+        return found or [Finding(self.id, Verdict.PASS, self.title, source=self.source, routes=self.routes, path=path)]
+
+    def _finding(self, hit: Hit, path: str) -> Finding:
+        verdict = self.verdict if hit.verdict is None else hit.verdict
+        predicts = self.predicts if hit.predicts is None else hit.predicts
+        return Finding(
+            rule=self.id,
+            verdict=verdict,
+            message=hit.message,
+            cure=self.cure if hit.cure is None else hit.cure,
+            source=self.source,
+            routes=self.routes if hit.routes is None else hit.routes,
+            predicts=predicts if verdict is Verdict.FAIL else "",
+            path=path,
+        )

@@ -1,0 +1,72 @@
+"""What rules look at: the disks as files, the guest as facts, the machine as its OVF describes it."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from vmie.guest.facts import GuestFacts, LinuxFacts
+from vmie.guest.windows_facts import WindowsFacts
+from vmie.model import Profile
+
+MIB = 1 << 20
+GIB = 1 << 30
+TIB = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class DiskImage:
+    """One disk as a file: the names of `disk.Disk`, plus `file_size`, the bytes of the file itself."""
+
+    path: str = "disk.raw"
+    format: str = "raw"
+    variant: str = ""
+    size: int = 8 * GIB
+    allocated_size: int = 1 * GIB
+    file_size: int | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What an OVF descriptor says of the machine; `firmware` is bios, uefi or ""."""
+
+    nics: int = 1
+    cdroms: tuple[str, ...] = ()
+    chunked: bool = False
+    firmware: str = ""
+    product: str = ""
+    guest_os: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One virtual machine, or one disk, under judgement.
+
+    `as_is` is True when the bytes go to AWS as they are; else vmie re-streams them into a form the
+    service takes. `today` decides about end dates.
+    """
+
+    disks: tuple[DiskImage, ...] = (DiskImage(),)
+    guest: GuestFacts = GuestFacts()
+    machine: Machine | None = None
+    profile: Profile = Profile.CURRENT
+    as_is: bool = False
+    today: dt.date = dt.date(2026, 1, 1)
+
+    @property
+    def linux(self) -> LinuxFacts | None:
+        """The first Linux root."""
+        return next(iter(self.guest.linux), None)
+
+    @property
+    def windows(self) -> WindowsFacts | None:
+        """The first Windows root."""
+        return next(iter(self.guest.windows), None)
+
+    @property
+    def literal(self) -> bool:
+        """True when a file is judged as it is: `--as-is`, or the 2016 page, which knows no converter."""
+        return self.as_is or self.profile is Profile.Y2016
