@@ -25,6 +25,9 @@ __all__ = ["Disk", "Extent", "open", "open_source"]
 
 #: Modules of `vmie.disk` in the order they are asked; imported only when their turn comes.
 _FORMATS: tuple[str, ...] = (
+    "vhdx",
+    "qcow2",
+    "vdi",
     "raw",  # last: any bytes are a raw disk
 )
 
