@@ -246,7 +246,7 @@ class Poller:
     def _completed(self, watch: Watch, task: Task, now: dt.datetime) -> None:
         watch.ended = watch.ended or now
         if not _lacks_ids(task):
-            self._finish(watch, watch.error if isinstance(watch.error, DeadlineExceeded) else None)
+            self._finish(watch, None)
         elif (now - watch.ended).total_seconds() >= self._settings.settle_within:
             self._report(Note(f"{task.id} is completed but AWS names no result", "warning"))
             self._finish(watch, None)
@@ -272,7 +272,7 @@ class Poller:
         if watch.error is not None:
             # We know already that it failed; gone is as terminal as deleted.
             self._finish(watch, watch.error)
-        elif (now - last).total_seconds() >= self._settings.visible_within:
+        elif now - watch.started >= SHOWN_FOR or (now - last).total_seconds() >= self._settings.visible_within:
             self._finish(watch, _gone(watch, now))
 
     def _check_deadline(self, watch: Watch, now: dt.datetime) -> None:
