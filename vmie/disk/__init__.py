@@ -28,6 +28,8 @@ _FORMATS: tuple[str, ...] = (
     "vhdx",
     "qcow2",
     "vdi",
+    "vmdk",
+    "vhd",
     "raw",  # last: any bytes are a raw disk
 )
 

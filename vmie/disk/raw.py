@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
 from collections.abc import Iterator
 from pathlib import PurePath
 
 from vmie.disk.base import SECTOR, Disk, Source
 from vmie.disk.extents import coalesced
+from vmie.disk.holes import file_allocated, file_runs
 from vmie.disk.reading import read_exact
-from vmie.errors import ImageError
-from vmie.model import Extent, ExtentKind
+from vmie.model import Extent
 
 #: Content that is surely something else, by its first bytes.
 _MAGICS = (
@@ -77,8 +74,7 @@ class RawDisk(Disk):
     def __init__(self, source: Source) -> None:
         super().__init__(source)
         self.size = source.size
-        self._fd = _descriptor(source)
-        self.allocated_size = _allocated(self._fd, source.size)
+        self.allocated_size = file_allocated(source)
         self.facts = {
             "sector_multiple": source.size % SECTOR == 0,
             "sparse": self.allocated_size < source.size,
@@ -97,18 +93,7 @@ class RawDisk(Disk):
 
     def extents(self) -> Iterator[Extent]:
         """See `Disk.extents`: what the file system says is a hole is one; the rest counts as allocated."""
-        return coalesced(self._runs(), self.size)
-
-    def _runs(self) -> Iterator[tuple[int, ExtentKind]]:
-        if self._fd is None:
-            yield self.size, ExtentKind.ALLOCATED
-            return
-        position = 0
-        while position < self.size:
-            data, end = _next_data(self._fd, position, self.size)
-            yield data - position, ExtentKind.HOLE
-            yield end - data, ExtentKind.ALLOCATED
-            position = end
+        return coalesced(file_runs(self.source, 0, self.size), self.size)
 
 
 def looks_like(source: Source) -> str | None:
@@ -137,31 +122,3 @@ def _is_text(head: bytes) -> bool:
     except UnicodeDecodeError as error:
         return error.start > len(head) - 4  # cut within a character
     return True
-
-
-def _descriptor(source: Source) -> int | None:
-    fileno = getattr(source, "fileno", None)
-    return None if fileno is None else int(fileno())
-
-
-def _allocated(fd: int | None, size: int) -> int:
-    if fd is None:
-        return size
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode):  # a block device has no holes to tell of
-        return size
-    return min(size, status.st_blocks * 512)  # POSIX: st_blocks counts 512 bytes
-
-
-def _next_data(fd: int, position: int, size: int) -> tuple[int, int]:
-    """The next range with data, (size, size) when only a hole is left."""
-    try:
-        data = os.lseek(fd, position, os.SEEK_DATA)
-        end = os.lseek(fd, data, os.SEEK_HOLE)
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # no data up to the end
-            return size, size
-        if error.errno in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP):  # a file system without holes
-            return position, size
-        raise ImageError(f"cannot read the file's holes: {error.strerror}", cure="check the medium") from error
-    return min(data, size), min(max(end, data + 1), size)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from array import array
+from typing import Literal
+
 from vmie.disk.base import Source
 from vmie.errors import ImageError
 
-#: No table that a reader keeps in memory is larger than this (64 MiB maps 2 TiB at the smallest usual grain).
-TABLE_LIMIT = 64 << 20
+#: No table that a reader keeps in memory is larger than this: four million entries of four bytes map
+#: 128 TiB of a VMDK with its usual grain, and 2 TiB, the most a VHD can be, in blocks of 512 KiB.
+TABLE_LIMIT = 16 << 20
 
 _TRUNCATED_CURE = "copy or export the image again, and compare its size and checksum with the original's"
 
@@ -19,6 +24,16 @@ def read_exact(source: Source, offset: int, length: int, *, what: str) -> bytes:
     if len(data) != length:
         raise truncated(source, offset + length, what=what)
     return data
+
+
+def read_table(source: Source, offset: int, entries: int, *, what: str, order: Literal["little", "big"]) -> array[int]:
+    """`entries` unsigned 32-bit numbers from `offset`. Raises ImageError beyond the file or `TABLE_LIMIT`."""
+    if entries * 4 > TABLE_LIMIT:
+        raise damaged(source, f"its {what} would have {entries:,} entries, more than any real disk needs")
+    table = array("I", read_exact(source, offset, entries * 4, what=what))
+    if sys.byteorder != order:
+        table.byteswap()
+    return table
 
 
 def truncated(source: Source, end: int, *, what: str) -> ImageError:

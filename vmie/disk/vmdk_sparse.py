@@ -1,0 +1,214 @@
+"""A hosted sparse extent: grain directory → grain table → grain, plain or deflated.
+
+byte ─► grain number ─► directory[number // 512] ─► table[number % 512] ─► sector in the file
+                               0: nothing there          0: hole, 1: zeros (if the header says so)
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import groupby
+
+from isal import isal_zlib
+
+from vmie.disk import vmdk_layout as layout
+from vmie.disk.base import SECTOR, Source
+from vmie.disk.extents import zeros
+from vmie.disk.reading import TABLE_LIMIT, damaged, read_exact, read_table, truncated
+from vmie.disk.vmdk_layout import SparseHeader
+from vmie.errors import ImageError
+from vmie.model import ExtentKind
+
+_TABLES_CACHED = 512
+#: Whole grains kept for readers of small pieces (file systems), in bytes.
+_GRAINS_CACHED = 4 << 20
+#: What is read behind a compressed grain's marker at first: the usual grain fits, a swollen one is read again.
+_SLACK = 1024
+
+
+class SparseExtent:
+    """Reads of one extent file; `size` in bytes. Thread-safe. Not a `Disk`: a disk may have many of these."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        header = layout.read_header(source)
+        self.footer = header.gd_offset == layout.GD_AT_END
+        if self.footer:
+            header = layout.read_footer(source)
+        header.check(source)
+        self.header: SparseHeader = header
+        self.size = header.capacity * SECTOR
+        self.grain = header.grain_sectors * SECTOR
+        self._entries = header.table_entries
+        self._zeroed = bool(header.flags & layout.FLAG_ZEROED_GRAIN)
+        self.redundant_used = False
+        self._directory = self._load_directory()
+        self.tables = len(self._directory) - self._directory.count(0)
+        self._table = lru_cache(maxsize=_TABLES_CACHED)(self._load_table)
+        self._cached_grain = lru_cache(maxsize=max(1, _GRAINS_CACHED // self.grain))(self._load_grain)
+
+    @property
+    def allocated_size(self) -> int:
+        """An upper bound of the bytes with data, from the directory alone."""
+        bound = min(self.size, self.tables * self._entries * self.grain)
+        return bound if self.header.compressed else min(bound, self.source.size)
+
+    def runs(self) -> Iterator[tuple[int, ExtentKind]]:
+        """(length, kind) runs from byte 0; may pass `size` in the last grain. One table in memory at a time."""
+        covered = self._entries * self.grain
+        for offset, group in groupby(self._directory):
+            if offset == 0:
+                yield covered * sum(1 for _ in group), ExtentKind.HOLE
+                continue
+            for _ in group:
+                table = self._load_table(offset)
+                if max(table) * SECTOR >= self.source.size:
+                    raise truncated(self.source, max(table) * SECTOR + 1, what="grain")
+                for entry, entries in groupby(table, self._kind):
+                    yield self.grain * sum(1 for _ in entries), entry
+
+    def read(self, offset: int, length: int) -> bytes:
+        """The bytes of ``[offset, offset+length)``, which must lie within the extent."""
+        if self.header.compressed:
+            return self._read_compressed(offset, length)
+        pieces: list[bytes] = []
+        for at, size in self._plain_runs(offset, length):
+            pieces.append(zeros(size) if at < 0 else read_exact(self.source, at, size, what="grain"))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _plain_runs(self, offset: int, length: int) -> Iterator[tuple[int, int]]:
+        """(file offset or -1, length): neighbours in the file are one run, so that a read is one read."""
+        run_at, run_length = -2, 0
+        end = offset + length
+        while offset < end:
+            number, within = divmod(offset, self.grain)
+            size = min(self.grain - within, end - offset)
+            sector = self._sector(number)
+            at = sector * SECTOR + within if sector else -1
+            if (at < 0 and run_at == -1) or (at >= 0 and run_at >= 0 and run_at + run_length == at):
+                run_length += size
+            else:
+                if run_length:
+                    yield run_at, run_length
+                run_at, run_length = at, size
+            offset += size
+        if run_length:
+            yield run_at, run_length
+
+    def _read_compressed(self, offset: int, length: int) -> bytes:
+        end = offset + length
+        first, within = divmod(offset, self.grain)
+        last = (end - 1) // self.grain
+        if first == last and length < min(self.grain, self.size - first * self.grain):
+            return self._slice(self._cached_grain(first), within, length)
+        numbers = range(first, last + 1)
+        sectors = [self._sector(number) for number in numbers]
+        stored = self._stored(sectors)
+        pieces = []
+        for number, sector in zip(numbers, sectors, strict=True):
+            start = number * self.grain
+            low, high = max(offset, start) - start, min(end, start + self.grain) - start
+            whole = self._inflate(stored[sector], number, sector) if sector else b""
+            pieces.append(self._slice(whole, low, high - low))
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    def _slice(self, whole: bytes, within: int, length: int) -> bytes:
+        if not whole:
+            return zeros(length)
+        if within == 0 and length == len(whole):
+            return whole
+        if within + length > len(whole):
+            raise damaged(self.source, f"a grain holds {len(whole):,} bytes where {within + length:,} are needed")
+        return whole[within : within + length]
+
+    def _load_grain(self, number: int) -> bytes:
+        sector = self._sector(number)
+        return self._inflate(self._stored([sector])[sector], number, sector) if sector else b""
+
+    def _stored(self, sectors: list[int]) -> dict[int, memoryview]:
+        """The file's bytes from each grain's marker on: neighbours by one read, never more than twice a grain apart."""
+        stored: dict[int, memoryview] = {}
+        group: list[int] = []
+        for sector in [*(each for each in sectors if each), 0]:
+            if group and not 0 < (sector - group[-1]) * SECTOR <= 2 * self.grain + SECTOR:
+                start = group[0] * SECTOR
+                length = group[-1] * SECTOR - start + self.grain + _SLACK
+                data = memoryview(self.source.pread(start, length))
+                stored.update((each, data[each * SECTOR - start :]) for each in group)
+                group = []
+            group.append(sector)
+        return stored
+
+    def _inflate(self, stored: memoryview, number: int, sector: int) -> bytes:
+        """The grain's bytes; at most a grain of output whatever the input says."""
+        at = sector * SECTOR
+        if self.header.markers:
+            if len(stored) < layout.GRAIN_MARKER.size:
+                raise truncated(self.source, at + layout.GRAIN_MARKER.size, what="grain marker")
+            lba, size = layout.GRAIN_MARKER.unpack_from(stored)
+            if lba != number * self.header.grain_sectors or not 0 < size <= 2 * self.grain:
+                raise damaged(
+                    self.source, f"the marker of grain {number:,} at byte {at:,} names sector {lba:,}, {size:,} bytes"
+                )
+            begin = layout.GRAIN_MARKER.size
+            data = stored[begin : begin + size]
+            if len(data) < size:
+                data = memoryview(read_exact(self.source, at + begin, size, what="grain"))
+        else:
+            data = memoryview(self.source.pread(at, 2 * self.grain))
+        inflater = isal_zlib.decompressobj()
+        try:
+            whole: bytes = inflater.decompress(data, self.grain + 1)
+        except isal_zlib.IsalError as error:  # type: ignore[misc] # the stub declares an instance
+            raise damaged(self.source, f"grain {number:,} at byte {at:,} does not decompress: {error}") from error
+        if len(whole) > self.grain or not inflater.eof:
+            raise damaged(
+                self.source, f"the uncompressed data of grain {number:,} at byte {at:,} has an invalid length"
+            )
+        return whole
+
+    def _sector(self, number: int) -> int:
+        """The grain's place in the file, 0 for one that reads as zeros."""
+        table_number, index = divmod(number, self._entries)
+        offset = self._directory[table_number]
+        if offset == 0:
+            return 0
+        sector = self._table(offset)[index]
+        return 0 if sector == layout.GTE_ZEROED and self._zeroed else sector
+
+    def _kind(self, entry: int) -> ExtentKind:
+        if entry == 0:
+            return ExtentKind.HOLE
+        return ExtentKind.ZERO if entry == layout.GTE_ZEROED and self._zeroed else ExtentKind.ALLOCATED
+
+    def _load_table(self, offset: int) -> array[int]:
+        return read_table(self.source, offset * SECTOR, self._entries, what="grain table", order="little")
+
+    def _load_directory(self) -> array[int]:
+        header = self.header
+        entries = -(-header.capacity // (header.grain_sectors * header.table_entries))
+        if entries * 4 > TABLE_LIMIT:
+            raise damaged(self.source, f"its capacity of {header.capacity:,} sectors is more than any real disk's")
+        try:
+            return self._directory_at(header.gd_offset, entries)
+        except ImageError:
+            if not (header.flags & layout.FLAG_REDUNDANT_TABLE and header.redundant_gd_offset):
+                raise
+            directory = self._directory_at(header.redundant_gd_offset, entries)
+            self.redundant_used = True
+            return directory
+
+    def _directory_at(self, offset: int, entries: int) -> array[int]:
+        if offset == 0:
+            raise damaged(self.source, "its header names no grain directory")
+        directory = read_table(self.source, offset * SECTOR, entries, what="grain directory", order="little")
+        table_bytes = self._entries * 4
+        furthest = max(directory) * SECTOR
+        if furthest and furthest + table_bytes > self.source.size:
+            raise truncated(self.source, furthest + table_bytes, what="grain table")
+        # Tables that share their place would let a small file name an endless disk.
+        if (entries - directory.count(0)) * table_bytes > self.source.size:
+            raise damaged(self.source, "its grain directory names more grain tables than the file can hold")
+        return directory
