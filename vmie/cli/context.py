@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -42,6 +44,15 @@ class Run:
             options.setdefault("poll_seconds", 0.05)
             options["endpoint_url"] = None
         return settings.load(options)
+
+    @cached_property
+    def state(self) -> Path:
+        """The folder of jobs; the sandbox's go when its world goes."""
+        if self.sandbox:
+            return Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="vmie-sandbox-")))
+        from vmie.settings import state_path
+
+        return state_path()
 
     @cached_property
     def reporter(self) -> events.Reporter:

@@ -1,0 +1,79 @@
+"""``vmie jobs``, ``vmie resume`` and ``vmie cancel``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from vmie.cli import context, import_, render
+from vmie.errors import UsageError
+
+
+def jobs(ctx: typer.Context) -> None:
+    """List what was begun on this machine, newest first.
+
+    vmie jobs
+    """
+    from vmie.engine.imports import store
+    from vmie.poll import SystemClock
+
+    run = context.of(ctx)
+    found = store(run.state, SystemClock()).list()
+    text = (
+        render.table(
+            ["job", "status", "kind", "task", "updated", "source"],
+            [[job.job, job.status, job.kind, job.task_id or "", job.updated, job.source] for job in found],
+        )
+        if found
+        else "no jobs"
+    )
+    render.finish(run, "jobs", {"jobs": [job.as_json() for job in found]}, text=text)
+
+
+def resume(
+    ctx: typer.Context,
+    job: Annotated[str, typer.Argument(help="As `vmie jobs` shows it.")],
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once AWS has the task.")] = False,
+) -> None:
+    """Go on with a job that was interrupted or failed; nothing is sent or created twice.
+
+    vmie resume job-20260102-030405-a1b2c3
+    """
+    from vmie.engine import imports
+
+    run = context.of(ctx)
+    outcome = imports.resume(
+        run.aws(), job, state=run.state, settings=run.settings, wait=not no_wait, reporter=run.reporter
+    )
+    import_.show(run, outcome)
+
+
+def cancel(
+    ctx: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="JOB|TASK", help="A job of this machine, or the id of any task.")],
+    reason: Annotated[str, typer.Option(help="Told to AWS.")] = "",
+) -> None:
+    """Give a job up: stop its task, drop its upload, remove its object. Or stop a task by its id.
+
+    vmie cancel job-20260102-030405-a1b2c3
+
+    vmie cancel import-ami-0123456789abcdef0
+    """
+    run = context.of(ctx)
+    if what.startswith("job-"):
+        from vmie.engine import imports
+
+        done = imports.cancel(
+            run.aws(), what, state=run.state, settings=run.settings, reason=reason, reporter=run.reporter
+        )
+        render.finish(run, "cancel", done, text=f"{what} cancelled")
+        return
+    from vmie.cli import tasks
+    from vmie.model import TaskKind
+
+    try:
+        TaskKind.of(what)
+    except ValueError as error:
+        raise UsageError(str(error), cure="give a job (`vmie jobs`) or a task (`vmie tasks list`)") from error
+    tasks.cancel(ctx, task=what, reason=reason)

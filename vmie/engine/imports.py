@@ -1,0 +1,141 @@
+"""An import as a job: begun once, gone on with after a crash, known to `vmie jobs`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vmie import events
+from vmie.aws.session import Aws
+from vmie.engine.jobs import CANCELLED, DONE, FAILED, RUNNING, Job, JobStore
+from vmie.errors import Interrupted, UsageError, VmieError
+from vmie.ops import import_, ingest
+from vmie.ops.import_ import ImportPlan, ImportRequest, ImportResult
+from vmie.poll import Clock, SystemClock
+from vmie.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The plan, and what came of it (None after a dry run)."""
+
+    plan: ImportPlan
+    result: ImportResult | None
+
+
+def store(state: Path, clock: Clock) -> JobStore:
+    """The jobs in the state folder."""
+    return JobStore(state, now=clock.now, token_hex=secrets.token_hex)
+
+
+def run(
+    aws: Aws,
+    request: ImportRequest,
+    *,
+    state: Path,
+    settings: Settings,
+    wait: bool = True,
+    dry_run: bool = False,
+    reporter: events.Reporter = events.silent,
+    clock: Clock | None = None,
+) -> Outcome:
+    """Carry an import out as a job; the same command after an interruption or a failure goes on with its job.
+
+    Raises what `ops.import_` raises.
+    """
+    clock = clock or SystemClock()
+    if dry_run:
+        shown = import_.plan(aws, request, settings=settings, job="JOB", clock=clock, reporter=reporter)
+        return Outcome(shown, None)
+    held, again = store(state, clock).begin(
+        "import", source=request.sources[0], fingerprint=_fingerprint(aws, request), request=request.as_json()
+    )
+    with held:
+        if again:
+            reporter(events.Note(f"going on with {held.job}"))
+        return _run(aws, held, request, settings=settings, wait=wait, reporter=reporter, clock=clock)
+
+
+def resume(
+    aws: Aws,
+    job: str,
+    *,
+    state: Path,
+    settings: Settings,
+    wait: bool = True,
+    reporter: events.Reporter = events.silent,
+    clock: Clock | None = None,
+) -> Outcome:
+    """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
+    clock = clock or SystemClock()
+    with store(state, clock).open(job) as held:
+        if held.status in (DONE, CANCELLED):
+            raise UsageError(f"{job} is {held.status}", cure="`vmie jobs` lists what can go on")
+        held.finish(RUNNING)
+        request = ImportRequest.from_json(held.request)
+        return _run(aws, held, request, settings=settings, wait=wait, reporter=reporter, clock=clock)
+
+
+def _run(
+    aws: Aws,
+    held: Job,
+    request: ImportRequest,
+    *,
+    settings: Settings,
+    wait: bool,
+    reporter: events.Reporter,
+    clock: Clock,
+) -> Outcome:
+    try:
+        plan = import_.plan(aws, request, settings=settings, job=held.job, clock=clock, reporter=reporter)
+    except BaseException:
+        if not held.begun:
+            held.remove()
+        raise
+    try:
+        result = import_.apply(aws, plan, journal=held, settings=settings, clock=clock, wait=wait, reporter=reporter)
+    except Interrupted:
+        raise
+    except VmieError:
+        held.finish(FAILED)
+        raise
+    if wait:
+        held.finish(DONE)
+    return Outcome(plan, result)
+
+
+def _fingerprint(aws: Aws, request: ImportRequest) -> str:
+    """The same for the same command on the same content in the same account and Region."""
+    content = [
+        source if source.startswith("s3://") else ingest.Identity.of(Path(source)).as_json()
+        for source in request.sources
+    ]
+    meant = [aws.account, aws.region, aws.endpoint_url, request.as_json(), content]
+    return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
+
+
+def cancel(
+    aws: Aws,
+    job: str,
+    *,
+    state: Path,
+    settings: Settings,
+    reason: str = "",
+    reporter: events.Reporter = events.silent,
+    clock: Clock | None = None,
+) -> dict[str, Any]:
+    """Give `job` up: its task is cancelled and waited out, then its uploads and objects go.
+
+    Raises UsageError when the job is done, VmieError when AWS does not let go of the task.
+    """
+    clock = clock or SystemClock()
+    with store(state, clock).open(job) as held:
+        if held.status == DONE:
+            raise UsageError(f"{job} is done", cause="its AMI or snapshot exists", cure="deregister or delete that")
+        removed = import_.undo(aws, held, settings=settings, reason=reason, clock=clock, reporter=reporter)
+        held.finish(CANCELLED)
+    return {"job": job, "status": CANCELLED, **removed}

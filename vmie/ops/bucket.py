@@ -1,0 +1,66 @@
+"""Which bucket: the option, the environment, the settings file, or the role's own policy, in that order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from vmie import policy
+from vmie.aws import iam, s3
+from vmie.aws.session import Aws
+from vmie.errors import UsageError, VmieError
+from vmie.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenBucket:
+    """A bucket in the session's Region, and where its name came from ("option", "role vmimport's policy")."""
+
+    name: str
+    origin: str
+
+
+def resolve(
+    aws: Aws,
+    settings: Settings,
+    *,
+    option: str | None = None,
+    purpose: str = "import",
+    role_name: str | None = None,
+) -> ChosenBucket:
+    """Choose the bucket for `purpose` (import or export) and see that it is in the session's Region.
+
+    Raises UsageError when nothing names one, AwsRefused when it is absent, another's or elsewhere.
+    """
+    chosen = _named(settings, option, purpose) or _from_role(aws, role_name or settings.role_name, purpose)
+    if chosen is None:
+        raise UsageError(
+            f"no bucket is named for the {purpose}",
+            cause="neither --bucket, the environment, the settings file nor the role's own policy names one",
+            cure="vmie setup-role --bucket NAME --create-bucket",
+            code="NoBucket",
+        )
+    s3.expect_local(aws, chosen.name)
+    return chosen
+
+
+def _named(settings: Settings, option: str | None, purpose: str) -> ChosenBucket | None:
+    if option:
+        return ChosenBucket(option, "option --bucket")
+    if purpose == "export" and settings.export_bucket:
+        return ChosenBucket(settings.export_bucket, settings.origin("export_bucket"))
+    if settings.bucket:
+        return ChosenBucket(settings.bucket, settings.origin("bucket"))
+    return None
+
+
+def _from_role(aws: Aws, role_name: str, purpose: str) -> ChosenBucket | None:
+    """The first bucket of this Region that the role's own policy grants."""
+    document = iam.role_policy(aws, role_name)
+    names = policy.buckets_of(document, export=purpose == "export") if document else []
+    for name in names:
+        try:
+            s3.expect_local(aws, name)
+        except VmieError:
+            continue
+        return ChosenBucket(name, f"the policy of role {role_name}")
+    return None

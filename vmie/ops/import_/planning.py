@@ -1,0 +1,215 @@
+"""An import, thought through: which bytes, to which object, by which call. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vmie import disk, events
+from vmie.aws import iam, s3
+from vmie.aws.session import Aws
+from vmie.errors import ImageError, PreflightError, UsageError
+from vmie.model import Route, S3Object
+from vmie.ops import bucket as buckets
+from vmie.ops import check, ingest
+from vmie.ops.import_.request import ImportRequest
+from vmie.poll import Clock
+from vmie.settings import Settings
+
+#: what an object's name says of its format, for sources that are in S3 already
+_FORMAT_OF_SUFFIX = {".ova": "OVA", ".vmdk": "VMDK", ".vhd": "VHD", ".vhdx": "VHDX", ".raw": "RAW", ".img": "RAW"}
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDisk:
+    """One disk container of the call.
+
+    `object` is where AWS will read it. `path` is the local file, None when the object is already there;
+    `index` names one disk of an OVA whose disks are sent one by one. Sizes are bytes; `bound` is the most that
+    will be sent.
+    """
+
+    object: S3Object
+    choice: ingest.Choice
+    path: Path | None = None
+    index: int | None = None
+    identity: ingest.Identity | None = None
+    source_size: int = 0
+    bound: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For --dry-run."""
+        return {
+            "source": str(self.path) if self.path else self.object.url,
+            "disk": self.index,
+            "object": self.object.url,
+            **self.choice.as_json(),
+            "upload": self.path is not None,
+            "bytes_source": self.source_size,
+            "bytes_at_most": self.bound,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ImportPlan:
+    """What `apply` will do, all of it."""
+
+    request: ImportRequest
+    role_name: str
+    bucket: buckets.ChosenBucket | None
+    disks: tuple[PlannedDisk, ...]
+    report: check.CheckReport | None
+    notes: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """For --dry-run and the journal of what was meant."""
+        request = self.request
+        return {
+            "route": request.route.value,
+            "role": self.role_name,
+            "bucket": {"name": self.bucket.name, "from": self.bucket.origin} if self.bucket else None,
+            "disks": [planned.as_json() for planned in self.disks],
+            "call": "ImportImage" if request.route is Route.IMAGE else "ImportSnapshot",
+            "architecture": request.architecture or None,
+            "platform": request.platform or None,
+            "boot_mode": request.boot_mode or None,
+            "register": request.register or None,
+            "delete_object_after": not request.keep_object and any(planned.path for planned in self.disks),
+            "notes": list(self.notes),
+        }
+
+
+def plan(
+    aws: Aws,
+    request: ImportRequest,
+    *,
+    settings: Settings,
+    job: str,
+    clock: Clock,
+    reporter: events.Reporter = events.silent,
+) -> ImportPlan:
+    """Think an import through: the cheap local checks first, then what AWS can be asked, nothing is sent.
+
+    Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
+    """
+    request.validate()
+    local = [Path(source) for source in request.sources if not source.startswith("s3://")]
+    report = _checked(request, local, clock=clock, reporter=reporter) if local else None
+    request, notes = _told_by(report, request)
+    role_name = request.role_name or settings.role_name
+    chosen = None
+    if local:
+        chosen = buckets.resolve(aws, settings, option=request.bucket, role_name=role_name)
+    prefix = settings.prefix if request.prefix is None else request.prefix
+    disks: list[PlannedDisk] = []
+    for source in request.sources:
+        if source.startswith("s3://"):
+            disks.append(_stored(aws, S3Object.parse(source), request))
+        elif chosen is not None:
+            disks += _local(Path(source), request, S3Object(chosen.name, f"{prefix}{job}/"))
+    if len(disks) > 1 and request.route is Route.SNAPSHOT:
+        raise _several(request.sources[0], len(disks))
+    for name in sorted({planned.object.bucket for planned in disks}):
+        iam.expect_role(aws, role_name, bucket=name)
+    return ImportPlan(request, role_name, chosen, tuple(disks), report, notes)
+
+
+def _checked(
+    request: ImportRequest, paths: list[Path], *, clock: Clock, reporter: events.Reporter
+) -> check.CheckReport | None:
+    """The preflight; raises PreflightError when the route is blocked."""
+    if "all" in request.skip:
+        return None
+    reporter(events.Stage("check", ", ".join(path.name for path in paths)))
+    report = check.check(
+        paths,
+        profile=request.profile,
+        routes=(request.route,),
+        as_is=request.as_is,
+        together=len(paths) > 1,
+        clock=clock,
+        reporter=reporter,
+    )
+    blocking = check.blocking(report, request.route, skip=request.skip, strict=request.strict)
+    if not blocking:
+        return report
+    first = blocking[0]
+    more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
+    raise PreflightError(
+        f"AWS would refuse this image: {first.message}{more}",
+        cause=f"rule {first.rule}" + (f"; AWS would say: {first.predicts}" if first.predicts else ""),
+        cure=f"{first.cure}\n(all findings: `vmie check {paths[0]}`; to go on all the same: --skip-check {first.rule})",
+        code=first.rule,
+        findings=report.findings,
+    )
+
+
+def _told_by(report: check.CheckReport | None, request: ImportRequest) -> tuple[ImportRequest, tuple[str, ...]]:
+    """Fill in from the guest what the user left open: AWS stalls or guesses wrong without it (peers.md 3.2)."""
+    if report is None or not report.images:
+        return request, ()
+    facts = report.images[0]
+    told: dict[str, str] = {}
+    if not request.platform and facts.guest_family in ("linux", "windows"):
+        told["platform"] = facts.guest_family.capitalize()
+    if not request.architecture and facts.architecture in ("x86_64", "i386"):
+        told["architecture"] = facts.architecture
+    if not request.boot_mode and facts.firmware == "uefi":
+        told["boot_mode"] = "uefi"
+    elif not request.boot_mode and facts.firmware == "bios" and request.register:
+        told["boot_mode"] = "legacy-bios"
+    notes = tuple(f"{field.replace('_', ' ')} {value}: read from the image" for field, value in told.items())
+    return replace(request, **told), notes  # type: ignore[arg-type]
+
+
+def _stored(aws: Aws, source: S3Object, request: ImportRequest) -> PlannedDisk:
+    """A source that is in S3 already: it must be there, and its format told."""
+    s3.expect_local(aws, source.bucket)
+    size = s3.object_size(aws, source)
+    suffix = PurePosixPath(source.key).suffix.lower()
+    named = request.wanted.upper() if request.wanted else _FORMAT_OF_SUFFIX.get(suffix)
+    if named is None:
+        raise UsageError(
+            f"{source.url}: its name does not tell the format", cure="add --format ova, vmdk, vhd, vhdx or raw"
+        )
+    if named == "OVA" and request.route is Route.SNAPSHOT:
+        raise UsageError(f"{source.url}: ImportSnapshot takes no OVA", cure="use --as image, or give the disk itself")
+    choice = ingest.Choice("as-is", named, ("already in S3",))
+    return PlannedDisk(replace(source, size=size), choice, source_size=size)
+
+
+def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[PlannedDisk]:
+    """The containers that a local file becomes: one, or one per disk of an OVA that cannot go whole."""
+    identity = ingest.Identity.of(path)
+    whole = ingest.look(path)
+    choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.wanted)
+    if choice.method == "as-is":
+        target = S3Object(folder.bucket, folder.key + _plain(path.name))
+        return [PlannedDisk(target, choice, path, None, identity, identity.size, identity.size)]
+    indexes: list[int | None] = list(range(whole.disks)) if whole.container else [None]
+    if len(indexes) > 1 and request.route is Route.SNAPSHOT:
+        raise _several(str(path), len(indexes))
+    planned = []
+    for index in indexes:
+        with disk.open(path, index=index or 0) as opened:
+            bound = ingest.bound(opened, choice.method)
+            suffix = f"-disk{index + 1}" if index is not None and len(indexes) > 1 else ""
+            target = S3Object(folder.bucket, f"{folder.key}{_plain(path.stem)}{suffix}.{choice.method}")
+            planned.append(PlannedDisk(target, choice, path, index, identity, opened.size, bound))
+    return planned
+
+
+def _several(source: str, count: int) -> UsageError:
+    return UsageError(
+        f"{source} holds {count} disks and ImportSnapshot takes one",
+        cure="use --as image, which takes them all, or `vmie convert --disk N` one and import that",
+    )
+
+
+def _plain(name: str) -> str:
+    """A key that needs no escaping anywhere: AWS's own tools stumble over others."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in name)
+    if not kept.strip(".-"):
+        raise ImageError(f"{name!r} makes no name for an object", cure="rename the file")
+    return kept[-200:]

@@ -1,0 +1,136 @@
+"""What an import was asked to do: options as values, judged before anything is read or sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from vmie.errors import UsageError
+from vmie.model import Profile, Route
+
+_AMI_NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
+_CONFIG_ARN = re.compile(r"arn:[\w-]+:license-manager:[\w-]+:\d{12}:license-configuration[:/][\w-]+")
+
+ARCHITECTURES = ("x86_64", "i386")
+PLATFORMS = ("Linux", "Windows")
+#: `uefi-preferred` is in the API's enumeration and refused for imports (aws-facts 1.1)
+BOOT_MODES = ("legacy-bios", "uefi")
+LICENSE_TYPES = ("AWS", "BYOL")
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRequest:
+    """An import as the user meant it.
+
+    `sources` are absolute local paths or ``s3://bucket/key``; several are the disks of one VM, boot disk
+    first. `wanted` is the form to send (vmdk, vhd, raw), None to let vmie choose. `register` names the AMI to
+    make from an imported snapshot. `skip` holds rule ids, or "all".
+    """
+
+    sources: tuple[str, ...]
+    route: Route = Route.IMAGE
+    bucket: str | None = None
+    prefix: str | None = None
+    name: str = ""
+    description: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    architecture: str = ""
+    platform: str = ""
+    boot_mode: str = ""
+    license_type: str = ""
+    usage_operation: str = ""
+    license_configurations: tuple[str, ...] = ()
+    encrypted: bool = False
+    kms_key: str = ""
+    role_name: str | None = None
+    client_token: str = ""
+    keep_object: bool = False
+    register: str = ""
+    imds_v2: bool = False
+    volume_type: str = "gp3"
+    as_is: bool = False
+    wanted: str | None = None
+    skip: tuple[str, ...] = ()
+    strict: bool = False
+    profile: Profile = Profile.CURRENT
+
+    def as_json(self) -> dict[str, Any]:
+        """For the journal: everything, no secret among it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ImportRequest:
+        """Read back what `as_json` wrote, also by an older vmie that knew fewer fields."""
+        known = {f.name for f in fields(cls)}
+        values: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in data.items() if name in known
+        }
+        values["route"] = Route(values["route"])
+        values["profile"] = Profile(values["profile"])
+        return cls(**values)
+
+    def validate(self) -> None:
+        """Raise UsageError for options that AWS would refuse, or that cannot be meant together."""
+        _one_of("--arch", self.architecture, ARCHITECTURES)
+        _one_of("--platform", self.platform, PLATFORMS)
+        _one_of("--boot-mode", self.boot_mode, BOOT_MODES)
+        _one_of("--license-type", self.license_type, LICENSE_TYPES)
+        self._licences()
+        self._route()
+        if self.as_is and self.wanted:
+            raise UsageError("--as-is and --format cannot both be given", cure="leave one out")
+        if self.client_token and not re.fullmatch(r"[\x21-\x7e]{1,64}", self.client_token):
+            raise UsageError("--client-token takes 1 to 64 printable ASCII characters without spaces")
+        if len(self.tags) > 50 or any(not key or len(key) > 128 or len(v) > 256 for key, v in self.tags.items()):
+            raise UsageError(
+                "too many or too long tags", cause="at most 50, keys of 1-128 and values of 0-256 characters"
+            )
+        if any(key.lower().startswith("aws:") for key in self.tags):
+            raise UsageError("a tag's key cannot begin with aws:", cure="choose another key")
+
+    def _licences(self) -> None:
+        if self.license_type and self.usage_operation:
+            raise UsageError(
+                "--license-type and --usage-operation cannot both be given",
+                cause="AWS refuses the two together: the usage operation says the licence already",
+                cure="leave one out",
+            )
+        for arn in self.license_configurations:
+            if not _CONFIG_ARN.fullmatch(arn):
+                raise UsageError(
+                    f"{arn!r} is no ARN of a licence configuration",
+                    cure="arn:aws:license-manager:REGION:ACCOUNT:license-configuration:lic-…",
+                )
+
+    def _route(self) -> None:
+        if self.route is Route.SNAPSHOT:
+            if len(self.sources) != 1:
+                raise UsageError(
+                    "--as snapshot takes one disk",
+                    cause="ImportSnapshot has one disk container",
+                    cure="import the disks one by one, or all of them with --as image",
+                )
+            only_image = {
+                "--license-type": self.license_type,
+                "--usage-operation": self.usage_operation,
+                "--license-configuration": self.license_configurations,
+            }
+            if given := [option for option, value in only_image.items() if value]:
+                raise UsageError(f"{', '.join(given)}: not with --as snapshot", cause="ImportSnapshot has no licences")
+            if self.register and not _AMI_NAME.fullmatch(self.register):
+                raise UsageError(
+                    f"{self.register!r} is no AMI name", cure="3 to 128 letters, digits, spaces and ()[]./-'@_"
+                )
+        elif self.register or self.imds_v2:
+            raise UsageError(
+                "--register and --imds-v2 need --as snapshot",
+                cause="ImportImage registers the AMI itself and sets neither its name nor its metadata options",
+                cure="add --as snapshot (no change is then made to the guest), or use --name",
+            )
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value and value not in allowed:
+        raise UsageError(f"{option} {value!r}: choose from {', '.join(allowed)}")

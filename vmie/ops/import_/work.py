@@ -1,0 +1,38 @@
+"""One import under way: what its steps share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vmie import events
+from vmie.aws.session import Aws
+from vmie.ops.import_.planning import ImportPlan
+from vmie.ops.journal import Journal
+from vmie.poll import Clock
+from vmie.settings import Settings
+
+
+@dataclass
+class Work:
+    """One import under way: what every step needs."""
+
+    aws: Aws
+    plan: ImportPlan
+    journal: Journal
+    settings: Settings
+    clock: Clock
+    reporter: events.Reporter
+
+    def attempt(self) -> int:
+        """1 for the first task of the job; a failed task is followed by another, with another token."""
+        return int((self.journal.get("attempt") or {}).get("number", 1))
+
+    def submitted(self) -> dict[str, Any] | None:
+        """The task of this attempt, None before AWS has it."""
+        found = self.journal.get("submit")
+        return found if found is not None and found.get("attempt") == self.attempt() else None
+
+    def sent(self) -> int:
+        """Bytes that crossed the wire, over all runs of the job."""
+        return int((self.journal.get("sent") or {}).get("bytes", 0))
