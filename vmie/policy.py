@@ -1,1 +1,0 @@
-"""IAM documents: filled, merged and compared. Pure."""

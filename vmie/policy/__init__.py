@@ -1,0 +1,57 @@
+"""IAM documents: filled from the templates in ``policies/``, merged, read back and compared. Pure.
+
+    template ──fill──► Grants ◄──read back── the role's own policy
+                          │
+                          └── role(grants) ──► document        same(a, b), missing(have, wanted)
+
+`Grants` is all that a role policy of vmie says. A document is *ours* when it says exactly what some
+`Grants` says, whoever typed it and in whatever order: that is how an edited policy is told from one
+that may be replaced (no marker, nothing to lose).
+"""
+
+from __future__ import annotations
+
+from vmie.policy.compare import Document, Permission, missing, same, statements, text
+from vmie.policy.documents import (
+    ASSUME_ROLE,
+    EXPORT_SID,
+    EXTERNAL_ID,
+    SERVICE,
+    Grants,
+    bucket_name,
+    export_bucket,
+    key_arn,
+    merged,
+    role,
+    template,
+    trust,
+    user,
+)
+from vmie.policy.reading import buckets_of, granted, grants_of, trusted_account, trusts_only_the_service
+
+__all__ = [
+    "ASSUME_ROLE",
+    "EXPORT_SID",
+    "EXTERNAL_ID",
+    "SERVICE",
+    "Document",
+    "Grants",
+    "Permission",
+    "bucket_name",
+    "buckets_of",
+    "export_bucket",
+    "granted",
+    "grants_of",
+    "key_arn",
+    "merged",
+    "missing",
+    "role",
+    "same",
+    "statements",
+    "template",
+    "text",
+    "trust",
+    "trusted_account",
+    "trusts_only_the_service",
+    "user",
+]

@@ -1,0 +1,89 @@
+"""Documents read back: what a policy that is in force says in the terms of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from vmie.policy.compare import Document, matches, same, statements, texts
+from vmie.policy.documents import BUCKET, KEY_ARN, SERVICE, Grants, role, trust, union
+
+_S3_ARN = re.compile(r"arn:aws[a-z-]*:s3:::([^/]+)(/\*)?")
+
+
+def grants_of(document: Mapping[str, Any], *, partition: str = "aws") -> Grants | None:
+    """The `Grants` that `document` says, no more and no less; None when it was edited to say something else."""
+    found = granted(document)
+    return found if same(document, role(found, partition=partition)) else None
+
+
+def granted(document: Mapping[str, Any]) -> Grants:
+    """Everything in `document` that reads like a grant of ours, whatever else it says."""
+    keys = [
+        resource
+        for statement in _allowing(document, "kms:decrypt")
+        for resource in texts(statement, "Resource")
+        if KEY_ARN.fullmatch(resource)
+    ]
+    return Grants(
+        tuple(_read_only(document)),
+        tuple(buckets_of(document, export=True)),
+        union(keys),
+        any(True for _ in _allowing(document, "license-manager:getlicenseconfiguration")),
+    )
+
+
+def buckets_of(document: Mapping[str, Any], *, export: bool = False) -> list[str]:
+    """The buckets that the role policy lets the service read from, or (`export`) write to, by name.
+
+    A statement that also writes is one for exports: its buckets count as ones to read from only when the
+    document names no others.
+    """
+    if export:
+        return _bucket_names(_allowing(document, "s3:putobject"))
+    return _read_only(document) or _bucket_names(_allowing(document, "s3:getobject"))
+
+
+def trusted_account(document: Mapping[str, Any], *, partition: str = "aws") -> str | None:
+    """Whom `document` lets in: "" any account, or one account's digits; None when it is not our trust policy."""
+    if same(document, trust(partition=partition)):
+        return ""
+    for statement in statements(document):
+        condition = statement.get("Condition")
+        equals = condition.get("StringEquals") if isinstance(condition, dict) else None
+        found = equals.items() if isinstance(equals, dict) else ()
+        account = next((value for key, value in found if key.lower() == "aws:sourceaccount"), None)
+        if isinstance(account, str) and same(document, trust(account=account, partition=partition)):
+            return account
+    return None
+
+
+def trusts_only_the_service(document: Mapping[str, Any]) -> bool:
+    """Whether no one but VM Import/Export is spoken of: then a wrong trust policy can be put right safely."""
+    principals = [statement.get("Principal") for statement in statements(document)]
+    return all(
+        isinstance(principal, Mapping) and set(principal) == {"Service"} and texts(principal, "Service") == [SERVICE]
+        for principal in principals
+    )
+
+
+def _allowing(document: Mapping[str, Any], action: str) -> Iterator[Document]:
+    for statement in statements(document):
+        if statement.get("Effect") == "Allow" and any(matches(a.lower(), action) for a in texts(statement, "Action")):
+            yield statement
+
+
+def _read_only(document: Mapping[str, Any]) -> list[str]:
+    writing = list(_allowing(document, "s3:putobject"))
+    return _bucket_names(found for found in _allowing(document, "s3:getobject") if found not in writing)
+
+
+def _bucket_names(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    names = []
+    for statement in found:
+        for resource in texts(statement, "Resource"):
+            match = _S3_ARN.fullmatch(resource)
+            if match and match[2] and BUCKET.fullmatch(match[1]):
+                names.append(match[1])
+    return list(union(names))
