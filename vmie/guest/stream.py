@@ -86,13 +86,21 @@ class Stream:
     def __init__(self, blocks: Blocks) -> None:
         self._blocks = blocks
         self._at = 0
+        self._left = 0
         self.failure: ImageError | OverBudget | None = None
+
+    def allow(self, length: int) -> None:
+        """Let `length` bytes be read until the next call: one look-up cannot take in a directory of gigabytes."""
+        self._left = length
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes from the current position."""
         if size < 0:
             size = self._blocks.size - self._at
         try:
+            self._left -= size
+            if self._left < 0:
+                raise ImageError("its structures are larger than any that an operating system needs")
             data = self._blocks.read(self._at, size)
         except (ImageError, OverBudget) as error:
             self.failure = error
