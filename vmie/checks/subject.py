@@ -50,7 +50,7 @@ class Subject:
     """
 
     disks: tuple[DiskImage, ...] = (DiskImage(),)
-    guest: GuestFacts = GuestFacts()
+    guest: GuestFacts = field(default_factory=GuestFacts)
     machine: Machine | None = None
     profile: Profile = Profile.CURRENT
     as_is: bool = False

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 VMDK_FORMAT = "ClientError: Disk validation failed [Unsupported VMDK File Format]"
 FILE_FORMAT = "ClientError: Disk validation failed [Unsupported specified file format]"
-CHUNKED = (
-    "ClientError: Disk validation failed [OVF file parsing error: OVA with chunked disk files is not supported]"
-)
+CHUNKED = "ClientError: Disk validation failed [OVF file parsing error: OVA with chunked disk files is not supported]"
 DISK_INVALID = "ClientError: Disk validation failed"
 FOOTERS = "ClientError: Footers not identical"
 UNKNOWN_OS = "ClientError: Unknown OS / Missing OS files."

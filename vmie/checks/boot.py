@@ -1,0 +1,290 @@
+"""BOOT: firmware, boot loader, kernel, initramfs and the drivers EC2 needs."""
+
+from __future__ import annotations
+
+from vmie.checks import sources, words
+from vmie.checks.oslist import canonical
+from vmie.checks.partitions import boot_layout
+from vmie.checks.rule import NOW, Y2016, Hit, Outcome, Rule
+from vmie.checks.subject import Subject
+from vmie.guest.facts import Bootloader, DriverState, Firmware, LinuxFacts, Table
+from vmie.model import Route, Verdict
+
+_TAKEN_LOADERS = frozenset({Bootloader.GRUB_LEGACY, Bootloader.GRUB2, Bootloader.BLS})
+_IMAGE_SNAPSHOT = (Route.IMAGE, Route.SNAPSHOT)
+#: a disk driver has to be there before the root file system is mounted, a network driver need not
+_EARLY = frozenset({DriverState.BUILTIN, DriverState.INITRAMFS})
+
+
+def _uefi_2016(subject: Subject) -> Outcome:
+    return _uefi(subject, "the disk boots by UEFI, which the service did not know in 2016")
+
+
+def _uefi_instance(subject: Subject) -> Outcome:
+    return _uefi(subject, "the disk boots by UEFI, ImportInstance knows BIOS only")
+
+
+def _uefi(subject: Subject, message: str) -> Outcome:
+    if subject.guest.firmware is Firmware.UNKNOWN:
+        return None
+    return [Hit(message)] if subject.guest.firmware is Firmware.UEFI else ()
+
+
+def _fallback(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or subject.guest.firmware is not Firmware.UEFI:
+        return None
+    if subject.guest.efi_fallback:
+        return ()
+    message = "the EFI system partition has no \\EFI\\BOOT\\BOOTX64.EFI"
+    if canonical(root.distribution) == "debian" and _has_grub_efi(subject):
+        made = f"{message}: for Debian the service makes it from GRUBX64.EFI"
+        return [
+            Hit(made, Verdict.WARN, routes=(Route.IMAGE,)),
+            Hit(message, Verdict.WARN, routes=(Route.SNAPSHOT,)),
+        ]
+    return [Hit(message, routes=(Route.IMAGE,)), Hit(message, Verdict.WARN, routes=(Route.SNAPSHOT,))]
+
+
+def _has_grub_efi(subject: Subject) -> bool:
+    return any(path.lower().endswith("grubx64.efi") for path in subject.guest.efi_loaders)
+
+
+def _grub_files(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or not root.grub_configs:
+        return None
+    # What lies on the EFI system partition is a stub that loads the real one.
+    real = [path for path in root.grub_configs if "/efi/" not in path.lower()]
+    names = [path.rsplit("/", 1)[-1] for path in real]
+    listed = ", ".join(real[:4])
+    if any(names.count(name) > 1 for name in names):
+        return [Hit(f"several GRUB configurations: {listed}")]
+    if len(real) > 1:
+        return [Hit(f"GRUB configurations of several kinds: {listed}", Verdict.WARN)]
+    return ()
+
+
+def _bls(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or not root.bls:
+        return None
+    if root.grubenv_saved_entry:
+        return ()
+    what = "grubenv has no saved_entry" if root.grubenv else "there is no grubenv"
+    return [Hit(f"GRUB reads Boot Loader Specification entries, and {what}: the default kernel cannot be told")]
+
+
+def _loader(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None:
+        return None
+    if root.bootloader in _TAKEN_LOADERS:
+        return ()
+    if root.bootloader is Bootloader.UNKNOWN:
+        return [Hit("the boot loader cannot be told", Verdict.UNKNOWN)]
+    what = "no boot loader is installed" if root.bootloader is Bootloader.NONE else f"it is {root.bootloader.value}"
+    return [Hit(f"the service takes GRUB and GRUB 2: {what}")]
+
+
+def _boot_code(subject: Subject) -> Outcome:
+    boot = boot_layout(subject)
+    if boot is None or boot.table is not Table.MBR or not subject.guest.roots:
+        return None
+    if subject.guest.firmware is Firmware.UEFI or any(layout.boot_code for layout in subject.guest.disks):
+        return ()
+    return [Hit("the MBR holds no boot code")]
+
+
+def _kernel(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None:
+        return None
+    if not root.kernels:
+        return [Hit("no kernel is installed under /boot")]
+    if not root.default_kernel:
+        return [Hit(f"{len(root.kernels)} kernels are installed, the default one cannot be told", Verdict.UNKNOWN)]
+    return ()
+
+
+def _initramfs(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or not root.kernels:
+        return None
+    if root.initramfs.readable is False:
+        why = f" ({root.initramfs.reason[:200]})" if root.initramfs.reason else ""
+        return [Hit(f"the initramfs {root.initramfs.path} cannot be read{why}")]
+    default = next((kernel for kernel in root.kernels if kernel.version == root.default_kernel), None)
+    if default is not None and not default.has_initramfs:
+        return [Hit(f"the default kernel {default.version} has no initramfs", Verdict.WARN)]
+    return ()
+
+
+def _nvme(subject: Subject) -> Outcome:
+    windows = subject.windows
+    if subject.linux is None and windows is not None:
+        message = "no NVMe driver starts with Windows: no Nitro instance can boot it without one"
+        return () if windows.has_nvme else [Hit(message, routes=(Route.SNAPSHOT,))]
+    return _driver(subject, ("nvme",), "the NVMe driver", early=True)
+
+
+def _ena(subject: Subject) -> Outcome:
+    windows = subject.windows
+    if subject.linux is None and windows is not None:
+        message = "the ENA driver is not installed: no network on Nitro instances"
+        return () if windows.has_ena else [Hit(message, routes=(Route.SNAPSHOT,))]
+    return _driver(subject, ("ena",), "the ENA network driver", early=False)
+
+
+def _xen(subject: Subject) -> Outcome:
+    return _driver(subject, ("xen-blkfront",), "the Xen disk driver", early=True)
+
+
+def _driver(subject: Subject, names: tuple[str, ...], what: str, *, early: bool) -> Outcome:
+    root: LinuxFacts | None = subject.linux
+    if root is None:
+        return None
+    states = [root.drivers.get(name, DriverState.UNKNOWN) for name in names]
+    if all(state is DriverState.UNKNOWN for state in states):
+        return None
+    if any(state in _EARLY or (not early and state is DriverState.MODULE) for state in states):
+        return ()
+    if DriverState.MODULE in states:
+        return [Hit(f"{what} is not in the initramfs of {root.default_kernel or 'the default kernel'}")]
+    return [Hit(f"{what} is missing from {root.default_kernel or 'the default kernel'}")]
+
+
+def _root_option(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or not root.root_device:
+        return None
+    # Volume groups and multipath keep their names on other machines; sda, vda and the like do not.
+    if root.root_device.startswith("/dev/") and "/mapper/" not in root.root_device and _by_name(root.root_device):
+        return [Hit(f"the kernel is told root={root.root_device}, a name that changes on EC2")]
+    return ()
+
+
+def _by_name(device: str) -> bool:
+    name = device.removeprefix("/dev/")
+    return "/" not in name and name[:2] in {"sd", "vd", "hd", "xv", "nv", "cc"}
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="VMIE-BOOT-001",
+        title="The disk boots by BIOS (2016)",
+        judge=_uefi_2016,
+        profiles=Y2016,
+        predicts=words.EFI,
+        cure="use today's service (`--profile current`), which takes UEFI",
+        source=sources.seed(149, 153),
+    ),
+    Rule(
+        id="VMIE-BOOT-002",
+        title="ImportInstance boots by BIOS",
+        judge=_uefi_instance,
+        routes=(Route.INSTANCE,),
+        profiles=NOW,
+        predicts=words.EFI,
+        cure="use the image route, with --boot-mode uefi",
+        source=sources.API_INSTANCE,
+    ),
+    Rule(
+        id="VMIE-BOOT-003",
+        title="A UEFI Linux has the fallback loader",
+        judge=_fallback,
+        routes=_IMAGE_SNAPSHOT,
+        profiles=NOW,
+        predicts=words.UNKNOWN_OS,
+        cure="in the guest: `grub-install --target=x86_64-efi --removable`, or copy grubx64.efi there by hand",
+        source=sources.BOOT_MODES,
+    ),
+    Rule(
+        id="VMIE-BOOT-004",
+        title="One GRUB configuration",
+        judge=_grub_files,
+        predicts=words.GRUB_FILES,
+        cure="keep the one that boots, remove or rename the other grub.cfg, grub.conf and menu.lst",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-BOOT-005",
+        title="Boot Loader Specification entries have a default",
+        judge=_bls,
+        predicts=words.BLS_DEFAULT,
+        cure="in the guest: `grubby --set-default /boot/vmlinuz-VERSION`, with GRUB_DEFAULT=saved, so that "
+        "`grub2-editenv list` shows saved_entry",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-BOOT-006",
+        title="The initramfs can be read",
+        judge=_initramfs,
+        predicts=words.INITRAMFS,
+        cure="rebuild it in the guest (`update-initramfs -u`, `dracut -f`) and look with lsinitramfs or lsinitrd",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-BOOT-007",
+        title="The default kernel can be told",
+        judge=_kernel,
+        predicts=words.NO_KERNEL_VERSION,
+        cure="install the distribution's kernel package and run update-grub or grub2-mkconfig",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-BOOT-008",
+        title="The NVMe driver is there at boot",
+        judge=_nvme,
+        routes=_IMAGE_SNAPSHOT,
+        verdict=Verdict.WARN,
+        profiles=NOW,
+        cure="add nvme and nvme-core to the initramfs (Windows: the AWS NVMe driver): Nitro disks need it",
+        source=sources.CHANGES,
+    ),
+    Rule(
+        id="VMIE-BOOT-009",
+        title="The ENA driver is there",
+        judge=_ena,
+        routes=_IMAGE_SNAPSHOT,
+        verdict=Verdict.WARN,
+        profiles=NOW,
+        cure="install the ena driver first: the AMI gets its ENA flag only then, and Nitro instances need it",
+        source=sources.ENA,
+    ),
+    Rule(
+        id="VMIE-BOOT-010",
+        title="The Xen disk driver is there at boot",
+        judge=_xen,
+        routes=(Route.SNAPSHOT,),
+        verdict=Verdict.WARN,
+        cure="add xen-blkfront to the initramfs if the image is to boot on Xen instance types (t2, m4, …)",
+        source=sources.CHANGES,
+    ),
+    Rule(
+        id="VMIE-BOOT-011",
+        title="The boot loader is GRUB",
+        judge=_loader,
+        predicts=words.NO_KERNEL_VERSION,
+        cure="install GRUB 2 in the guest; or `--as snapshot`, which does not look",
+        source=sources.PREPARE,
+    ),
+    Rule(
+        id="VMIE-BOOT-012",
+        title="The MBR holds boot code",
+        judge=_boot_code,
+        routes=(Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT),
+        verdict=Verdict.WARN,
+        cure="install the boot loader on the disk (`grub-install /dev/sda`; Windows: `bootsect /nt60 sys /mbr`)",
+        source=sources.LIMITATIONS,
+    ),
+    Rule(
+        id="VMIE-BOOT-013",
+        title="The root file system is named by UUID or label",
+        judge=_root_option,
+        routes=(Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT),
+        verdict=Verdict.WARN,
+        cure="let GRUB name it by UUID (remove GRUB_DISABLE_LINUX_UUID, then update-grub)",
+        source=sources.PREPARE,
+    ),
+)

@@ -1,0 +1,215 @@
+"""FS: volumes, file systems and the room in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmie.checks import sources, words
+from vmie.checks.rule import NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.subject import GIB, MIB, Subject
+from vmie.guest.facts import LinuxFacts
+from vmie.guest.windows_facts import WindowsFacts
+from vmie.model import Verdict
+
+#: the page of 2016 says 250 MB; the service counts in units of its own, so the milder reading is taken
+FREE_2016 = 250_000_000
+FREE_LINUX = 250 * MIB
+FREE_WINDOWS = 6 * GIB
+
+_LINUX_TAKEN = frozenset({"ext2", "ext3", "ext4", "btrfs", "jfs", "xfs"})
+_ENCRYPTED = frozenset({"luks", "bitlocker"})
+#: taken by the service (or not), but read by none of our libraries
+_OPAQUE = frozenset({"btrfs", "jfs", "refs", "zfs", "md", "ldm", "storage-spaces", "bcache"})
+
+
+def opaque_volumes(subject: Subject) -> list[tuple[str, str, str]]:
+    """Volumes that hold something we recognise but cannot read: (where, content, detail)."""
+    found = [(p.where, p.content, p.detail) for p in subject.guest.partitions]
+    found += [(v.where, v.content, v.detail) for v in subject.guest.volumes]
+    return [volume for volume in found if volume[1] in _OPAQUE]
+
+
+def _encrypted(subject: Subject) -> Outcome:
+    if not subject.guest.disks:
+        return None
+    found = [(p.where, p.content, p.detail) for p in subject.guest.partitions]
+    found += [(v.where, v.content, v.detail) for v in subject.guest.volumes]
+    return [
+        Hit(f"{where} is encrypted ({detail or content})") for where, content, detail in found if content in _ENCRYPTED
+    ]
+
+
+def _lvm(subject: Subject) -> Outcome:
+    if not subject.guest.volumes:
+        return None
+    return list(_broken_groups(subject))
+
+
+def _broken_groups(subject: Subject) -> Iterator[Hit]:
+    seen = set()
+    for volume in subject.guest.volumes:
+        if volume.missing and volume.group not in seen:
+            seen.add(volume.group)
+            missing = ", ".join(volume.missing[:4])
+            yield Hit(f"volume group {volume.group} lacks physical volumes: {missing}")
+        elif not volume.readable and not volume.missing:
+            yield Hit(f"{volume.where} ({volume.kind}) cannot be read here", verdict=Verdict.UNKNOWN, cure="")
+
+
+def _opaque(subject: Subject) -> Outcome:
+    if not subject.guest.disks:
+        return None
+    return list(_opaque_hits(subject))
+
+
+def _opaque_hits(subject: Subject) -> Iterator[Hit]:
+    for where, content, detail in opaque_volumes(subject):
+        if content == "btrfs" and "subvol" in detail.lower():
+            yield Hit(f"{where} is Btrfs with subvolumes", verdict=Verdict.FAIL)
+        elif not subject.guest.roots:
+            more = f" ({detail})" if detail else ""
+            yield Hit(f"{where} holds {content}{more}, which vmie recognises but does not read")
+
+
+def _root_filesystem(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or root.filesystem == "unknown":
+        return None
+    if root.filesystem in _LINUX_TAKEN:
+        return ()
+    return [Hit(f"the root file system is {root.filesystem}")]
+
+
+def _first_root(subject: Subject) -> LinuxFacts | WindowsFacts | None:
+    return next(iter(subject.guest.roots), None)
+
+
+def _free_2016(subject: Subject) -> Outcome:
+    root = _first_root(subject)
+    if root is None:
+        return None
+    if root.free_bytes is None:
+        return [Hit("the free space cannot be told", verdict=Verdict.UNKNOWN)]
+    return [Hit(f"{_mib(root.free_bytes)} free, 250 MB are needed")] if root.free_bytes < FREE_2016 else ()
+
+
+def _free_linux(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or root.free_bytes is None:
+        return None
+    if root.free_bytes < FREE_LINUX:
+        return [Hit(f"only {_mib(root.free_bytes)} are free on /")]
+    return ()
+
+
+def _free_windows(subject: Subject) -> Outcome:
+    windows = subject.windows
+    if windows is None:
+        return None
+    if windows.free_bytes is None:
+        return [Hit("the free space of the Windows volume cannot be told", verdict=Verdict.UNKNOWN)]
+    if windows.free_bytes < FREE_WINDOWS:
+        return [Hit(f"{_mib(windows.free_bytes)} free on the Windows volume, 6 GiB are needed")]
+    return ()
+
+
+def _mib(size: int) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / MIB:.0f} MiB"
+
+
+def _clean(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or root.dirty is None:
+        return None
+    return [Hit(f"the root file system ({root.filesystem}) was not unmounted cleanly")] if root.dirty else ()
+
+
+def _problems(subject: Subject) -> Outcome:
+    problems = [*subject.guest.problems, *(p for root in subject.guest.linux for p in root.problems)]
+    if not subject.guest.disks and not problems:
+        return None
+    verdict = Verdict.WARN if subject.guest.roots else Verdict.UNKNOWN
+    hits = [Hit(f"could not be read: {str(problem)[:300]}", verdict=verdict) for problem in problems[:5]]
+    if len(problems) > 5:
+        hits.append(Hit(f"{len(problems) - 5} more places could not be read", verdict=verdict))
+    return hits
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="VMIE-FS-001",
+        title="At least 250 MB are free (2016)",
+        judge=_free_2016,
+        profiles=Y2016,
+        cure="delete files or grow the file system",
+        source=sources.seed(317, 361),
+    ),
+    Rule(
+        id="VMIE-FS-002",
+        title="Enough room for drivers on the Linux root",
+        judge=_free_linux,
+        profiles=NOW,
+        verdict=Verdict.WARN,
+        cure="free 250 MiB or more: drivers, a new initramfs and the SSM agent are written there",
+        source=sources.LIMITATIONS,
+    ),
+    Rule(
+        id="VMIE-FS-003",
+        title="6 GiB are free on the Windows volume",
+        judge=_free_windows,
+        profiles=NOW,
+        predicts=words.FIRST_BOOT,
+        cure="delete files or grow the volume",
+        source=sources.LIMITATIONS,
+    ),
+    Rule(
+        id="VMIE-FS-004",
+        title="The root file system is one that VM Import takes",
+        judge=_root_filesystem,
+        predicts=words.UNKNOWN_OS,
+        cure="move the system to ext4 or XFS; or `--as snapshot` and register the image yourself",
+        source=f"{sources.VOLUMES}; {sources.seed(153)}",
+    ),
+    Rule(
+        id="VMIE-FS-005",
+        title="Every volume can be read",
+        judge=_opaque,
+        verdict=Verdict.UNKNOWN,
+        predicts=words.UNKNOWN_OS,
+        cure="check by hand what lies there; Btrfs must have no subvolumes",
+        source=f"{sources.VOLUMES}; {sources.seed(153)}",
+    ),
+    Rule(
+        id="VMIE-FS-006",
+        title="No encrypted volumes",
+        judge=_encrypted,
+        predicts=words.UNKNOWN_OS,
+        cure="decrypt the volume in the guest, and let EBS encrypt (`--encrypt`); or `--as snapshot`",
+        source=sources.LIMITATIONS,
+    ),
+    Rule(
+        id="VMIE-FS-007",
+        title="Every volume group is complete",
+        judge=_lvm,
+        predicts=words.LVM,
+        cure="give all disks of the machine together (`--together`, or as an OVA), or remove the missing volumes",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-FS-008",
+        title="The file system was unmounted cleanly",
+        judge=_clean,
+        verdict=Verdict.WARN,
+        cure="shut the machine down (no suspend, no snapshot of a running one) and export again",
+        source=sources.PREPARE,
+    ),
+    Rule(
+        id="VMIE-FS-009",
+        title="Nothing was unreadable",
+        judge=_problems,
+        routes=VM,
+        verdict=Verdict.WARN,
+        cure="run fsck or chkdsk in the guest and export again",
+        source=sources.TROUBLE,
+    ),
+)

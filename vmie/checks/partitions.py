@@ -1,0 +1,191 @@
+"""PART: partition tables, and which disk and partition boot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmie.checks import sources, words
+from vmie.checks.rule import NOW, Y2016, Hit, Outcome, Rule
+from vmie.checks.subject import TIB, Subject
+from vmie.guest.facts import DiskLayout, Firmware, Table
+from vmie.model import Route, Verdict
+
+_ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
+_MSR = "E3C9E316-0B5C-4DB8-817D-F92DF00215AE"
+
+
+def boot_layout(subject: Subject) -> DiskLayout | None:
+    """The layout of the disk that boots, None when nothing was inspected."""
+    layouts = subject.guest.disks
+    wanted = next((layout for layout in layouts if layout.index == subject.guest.boot_disk), None)
+    return wanted or next(iter(layouts), None)
+
+
+def _table(subject: Subject) -> Outcome:
+    boot = boot_layout(subject)
+    if boot is None:
+        return None
+    return _tableless(subject, boot)
+
+
+def _tableless(subject: Subject, boot: DiskLayout) -> Iterator[Hit]:
+    for layout in subject.guest.disks:
+        if layout.table is Table.NONE:
+            whole = next((p.content for p in layout.partitions if p.content not in {"unknown", "empty"}), "")
+            message = f"disk {layout.index} has no partition table" + (f": {whole} fills it whole" if whole else "")
+            yield Hit(message, verdict=None if layout.index == boot.index else Verdict.WARN)
+
+
+def _gpt(subject: Subject) -> Outcome:
+    if not subject.guest.disks:
+        return None
+    return [
+        Hit(f"disk {layout.index} has a GUID partition table (GPT)")
+        for layout in subject.guest.disks
+        if layout.table is Table.GPT
+    ]
+
+
+def _hybrid(subject: Subject) -> Outcome:
+    gpts = [layout for layout in subject.guest.disks if layout.table is Table.GPT]
+    if not gpts:
+        return None
+    return [Hit(f"disk {layout.index} has a hybrid MBR beside its GPT") for layout in gpts if layout.hybrid]
+
+
+def _gpt_whole(subject: Subject) -> Outcome:
+    gpts = [layout for layout in subject.guest.disks if layout.table is Table.GPT]
+    return _broken_gpts(gpts) if gpts else None
+
+
+def _broken_gpts(gpts: list[DiskLayout]) -> Iterator[Hit]:
+    for layout in gpts:
+        if layout.gpt_primary is False:
+            yield Hit(f"the primary GPT header of disk {layout.index} is damaged", verdict=Verdict.FAIL)
+        elif layout.gpt_backup is False:
+            yield Hit(f"the backup GPT of disk {layout.index} is missing or damaged: the disk was resized or cut short")
+
+
+def _active(subject: Subject) -> Outcome:
+    boot = boot_layout(subject)
+    if boot is None or boot.table is not Table.MBR or subject.windows is None:
+        return None
+    active = [partition for partition in boot.partitions if partition.active]
+    if len(active) > 1:
+        return [Hit(f"{len(active)} partitions of the boot disk are active")]
+    if not active and subject.guest.firmware is not Firmware.UEFI:
+        return [Hit("no partition of the boot disk is active")]
+    return ()
+
+
+def _root_disk(subject: Subject) -> Outcome:
+    root = subject.linux
+    with_code = [layout for layout in subject.guest.disks if layout.boot_code]
+    if root is None or not with_code or len(subject.guest.disks) < 2:
+        return None
+    group = next((v for v in subject.guest.volumes if v.where == root.volume), None)
+    spanned = set(group.disks) if group and group.disks else {root.disk}
+    starts = {layout.index for layout in with_code}
+    if spanned <= starts or (spanned & starts and len(spanned) == 1):
+        return ()
+    disks = ", ".join(map(str, sorted(spanned)))
+    message = f"the root file system lies on disk {disks}, the boot code on disk {min(starts)}"
+    return [
+        Hit(message, verdict=Verdict.WARN, routes=(Route.IMAGE,)),
+        Hit(message, verdict=Verdict.FAIL, routes=(Route.INSTANCE,)),
+    ]
+
+
+def _windows_gpt(subject: Subject) -> Outcome:
+    boot, windows = boot_layout(subject), subject.windows
+    if boot is None or windows is None or boot.table is not Table.GPT:
+        return None
+    image = subject.disks[boot.index] if boot.index < len(subject.disks) else subject.disks[0]
+    primary = [p for p in boot.partitions if p.type.upper() not in {_ESP, _MSR}]
+    against = []
+    if image.format != "vhdx":
+        against.append(f"it is {image.format}, not VHDX")
+    if image.size > 2 * TIB:
+        against.append("it is larger than 2 TiB")
+    if len(primary) > 3:
+        against.append(f"it has {len(primary)} primary partitions, more than 3")
+    if any(p.content == "ldm" for p in boot.partitions):
+        against.append("it is a dynamic disk")
+    if not against:
+        return ()
+    return [Hit(f"the GPT boot volume will not be converted to MBR ({'; '.join(against)}): the AMI boots by UEFI")]
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="VMIE-PART-001",
+        title="The disk has a partition table",
+        judge=_table,
+        predicts=words.NO_PARTITIONS,
+        cure="a data disk: `--as snapshot`; a system: copy it into a partition of a partitioned disk",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-PART-002",
+        title="The volumes are partitioned by MBR (2016)",
+        judge=_gpt,
+        profiles=Y2016,
+        predicts=words.EFI,
+        cure="convert the disk to MBR, or use today's service (`--profile current`)",
+        source=sources.seed(149, 153),
+    ),
+    Rule(
+        id="VMIE-PART-003",
+        title="ImportInstance takes MBR disks",
+        judge=_gpt,
+        routes=(Route.INSTANCE,),
+        profiles=NOW,
+        predicts=words.EFI,
+        cure="use the image route",
+        source=f"{sources.seed(149, 153)}; {sources.API_INSTANCE}",
+    ),
+    Rule(
+        id="VMIE-PART-004",
+        title="No hybrid MBR",
+        judge=_hybrid,
+        verdict=Verdict.WARN,
+        cure="remove it (`sgdisk --zap` the MBR entries, or `gdisk`: expert menu, n)",
+        source=sources.BOOT_MODES,
+    ),
+    Rule(
+        id="VMIE-PART-005",
+        title="Both copies of the GPT are whole",
+        judge=_gpt_whole,
+        verdict=Verdict.WARN,
+        predicts=words.NO_PARTITIONS,
+        cure="`sgdisk --verify`, then `sgdisk --move-second-header` or gdisk's recovery menu",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-PART-006",
+        title="Exactly one partition boots Windows",
+        judge=_active,
+        verdict=Verdict.WARN,
+        cure="leave only the system partition active (diskpart: `inactive`)",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-PART-007",
+        title="Root and boot code share a disk",
+        judge=_root_disk,
+        verdict=Verdict.WARN,
+        predicts=words.UNKNOWN_OS,
+        cure="move /boot, / and the boot loader to one disk",
+        source=f"{sources.LIMITATIONS}; {sources.seed(355)}",
+    ),
+    Rule(
+        id="VMIE-PART-008",
+        title="A GPT Windows can be converted to MBR",
+        judge=_windows_gpt,
+        routes=(Route.IMAGE,),
+        profiles=NOW,
+        verdict=Verdict.WARN,
+        cure="choose instance types that boot by UEFI (Nitro); a VHDX of at most 2 TiB would be converted",
+        source=sources.LIMITATIONS,
+    ),
+)

@@ -1,0 +1,223 @@
+"""OS: which systems AWS names, which kernels, which processors."""
+
+from __future__ import annotations
+
+import re
+
+from vmie.checks import sources, words
+from vmie.checks.filesystems import opaque_volumes
+from vmie.checks.oslist import NAMES, canonical, matching, parse, releases, spans
+from vmie.checks.rule import DATA, Hit, Outcome, Rule
+from vmie.checks.subject import Subject
+from vmie.guest.facts import LinuxFacts
+from vmie.model import Profile, Verdict
+
+X86_64 = frozenset({"x86_64", "amd64"})
+X86_32 = frozenset({"i386", "i486", "i586", "i686", "x86"})
+
+_SNAPSHOT_PATH = "`--as snapshot` takes any system: it changes nothing in the guest, and you register the image"
+#: what a distribution's own kernels are called
+_STOCK = {
+    "amzn": r"\.amzn",
+    "centos": r"\.el\d|centos",
+    "debian": r"-(amd64|686|686-pae|i386)$",
+    "fedora": r"\.fc\d",
+    "oracle": r"\.el\d",
+    "rhel": r"\.el\d",
+    "rocky": r"\.el\d",
+    "sles": r"-(default|pae|xen|azure|ec2)$",
+    "ubuntu": r"-(generic|server|virtual|aws|azure|gcp|kvm|oem|lowlatency|generic-pae|generic-hwe.*)$",
+}
+
+
+def _found(subject: Subject) -> Outcome:
+    if subject.guest.roots:
+        return ()
+    hidden = opaque_volumes(subject)
+    encrypted = [p.where for p in subject.guest.partitions if p.content in {"luks", "bitlocker"}]
+    unread = [volume.where for volume in subject.guest.volumes if not volume.readable]
+    doubts = [f"{where} holds {content}" for where, content, _ in hidden]
+    doubts += [f"{where} is encrypted" for where in encrypted] + [f"{where} cannot be read" for where in unread]
+    doubts += [str(problem) for problem in subject.guest.problems]
+    if doubts:
+        return [Hit(f"no operating system was seen, but not all could be read: {doubts[0][:200]}", Verdict.UNKNOWN)]
+    return [Hit("no operating system was found on any volume")]
+
+
+def _single(subject: Subject) -> Outcome:
+    roots = subject.guest.roots
+    if not roots:
+        return None
+    if len(roots) == 1:
+        return ()
+    names = ", ".join(_root_name(root) for root in roots[:4])
+    return [Hit(f"{len(roots)} systems are installed: {names}")]
+
+
+def _root_name(root: object) -> str:
+    if isinstance(root, LinuxFacts):
+        return f"{NAMES.get(canonical(root.distribution), root.distribution)} {root.version} on {root.volume}".strip()
+    return f"{getattr(root, 'product', '') or 'Windows'} on {getattr(root, 'volume', '')}".removesuffix(" on ")
+
+
+def _distribution(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None:
+        return None
+    if root.distribution == "unknown":
+        why = f": {root.problems[0]}" if root.problems else ""
+        return [Hit(f"the Linux distribution cannot be told{why[:200]}", Verdict.UNKNOWN if why else None)]
+    if releases(root.distribution, subject.profile):
+        return ()
+    name = NAMES.get(canonical(root.distribution), root.pretty_name or root.distribution)
+    return [Hit(f"{name} is on no list of VM Import")]
+
+
+def _version(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or not releases(root.distribution, subject.profile):
+        return None
+    if matching(root.distribution, root.version, subject.profile):
+        return ()
+    return [_unlisted(subject, root)]
+
+
+def _unlisted(subject: Subject, root: LinuxFacts) -> Hit:
+    name = NAMES.get(canonical(root.distribution), root.distribution)
+    rows = releases(root.distribution, subject.profile)
+    numbers = parse(root.version)
+    if not numbers:
+        return Hit(f"the version of {name} cannot be told", Verdict.UNKNOWN)
+    message = f"{name} {root.version} is not listed; listed are {spans(rows)}"
+    if numbers[:2] == (6, 0) and canonical(root.distribution) in {"rhel", "centos"}:
+        return Hit(f"{name} 6.0 lacks the drivers that EC2 needs", cure="update the guest to 6.1 or later")
+    near = [row for row in rows if row.first[0] == numbers[0] and row.kernels and row.takes(root.default_kernel)]
+    if subject.profile is Profile.CURRENT and near and root.default_kernel:
+        return Hit(f"{message}; its kernel {root.default_kernel} is one that the list names", Verdict.WARN)
+    return Hit(message)
+
+
+def _kernel(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None:
+        return None
+    rows = [row for row in matching(root.distribution, root.version, subject.profile) if row.kernels]
+    versions = [root.default_kernel] if root.default_kernel else [kernel.version for kernel in root.kernels]
+    if not rows or not versions:
+        return None
+    refused = [version for version in versions if not any(row.takes(version) for row in rows)]
+    if not refused:
+        return ()
+    listed = ", ".join(kernel.lstrip("*") for row in rows for kernel in row.kernels)
+    message = f"the kernel {refused[0]} is not one that AWS names for this release ({listed})"
+    verdict = None if len(refused) == len(versions) else Verdict.UNKNOWN
+    return [Hit(message, verdict, predicts=words.KERNEL_VERSION.format(version=refused[0]))]
+
+
+def _custom_kernel(subject: Subject) -> Outcome:
+    root = subject.linux
+    pattern = _STOCK.get(canonical(root.distribution)) if root else None
+    if root is None or not root.default_kernel or pattern is None:
+        return None
+    if re.search(pattern, root.default_kernel[:200]):
+        return ()
+    return [Hit(f"the default kernel {root.default_kernel} does not look like the distribution's own")]
+
+
+def _processor(subject: Subject) -> Outcome:
+    root = next(iter(subject.guest.roots), None)
+    if root is None or root.architecture in {"", "unknown"}:
+        return None
+    if root.architecture in X86_64 | X86_32:
+        return ()
+    return [Hit(f"the system is made for {root.architecture}, VM Import takes x86 only")]
+
+
+def _linux_bits(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or root.architecture == "unknown":
+        return None
+    return [Hit("the Linux system is a 32-bit one")] if root.architecture in X86_32 else ()
+
+
+def _unprepared(subject: Subject) -> Outcome:
+    if not subject.guest.roots:
+        return None
+    return [Hit("the disk holds a system, and this route neither checks nor prepares it (drivers, DHCP, boot mode)")]
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="VMIE-OS-001",
+        title="An operating system is there",
+        judge=_found,
+        predicts=words.UNKNOWN_OS,
+        cure="a data disk: `--as snapshot` or `--as volume`; a system: give the disk that holds it, with the others",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-OS-002",
+        title="Only one operating system is there",
+        judge=_single,
+        predicts=words.DIRECTORIES,
+        cure="remove the systems that are not to be imported: dual boot is not supported",
+        source=sources.LIMITATIONS,
+    ),
+    Rule(
+        id="VMIE-OS-003",
+        title="The Linux distribution is on AWS's list",
+        judge=_distribution,
+        predicts=words.UNKNOWN_OS,
+        cure=_SNAPSHOT_PATH,
+        source=f"{sources.SYSTEMS}; {sources.seed(59, 67, 81, 83, 89, 91, 93)}",
+    ),
+    Rule(
+        id="VMIE-OS-004",
+        title="The release is on AWS's list",
+        judge=_version,
+        predicts=words.UNKNOWN_OS,
+        cure=_SNAPSHOT_PATH,
+        source=f"{sources.SYSTEMS}; {sources.seed(59, 63, 67, 81, 83, 87, 89, 91, 93)}",
+    ),
+    Rule(
+        id="VMIE-OS-005",
+        title="The kernel is on AWS's list",
+        judge=_kernel,
+        predicts=words.KERNEL_VERSION,
+        cure=f"make the release's stock kernel the default and reboot into it; or {_SNAPSHOT_PATH}",
+        source=f"{sources.SYSTEMS}; {sources.seed(69, 71, 73, 75, 77, 79)}",
+    ),
+    Rule(
+        id="VMIE-OS-006",
+        title="The default kernel is the distribution's own",
+        judge=_custom_kernel,
+        verdict=Verdict.WARN,
+        cure="make the distribution's kernel the default: custom ones may not import",
+        source=f"{sources.LIMITATIONS}; {sources.seed(57, 313, 351)}",
+    ),
+    Rule(
+        id="VMIE-OS-007",
+        title="The system is made for x86",
+        judge=_processor,
+        predicts=words.UNKNOWN_OS,
+        cure=_SNAPSHOT_PATH,
+        source=sources.SYSTEMS,
+    ),
+    Rule(
+        id="VMIE-OS-008",
+        title="Linux is 64-bit",
+        judge=_linux_bits,
+        predicts=words.UNKNOWN_OS,
+        cure="install the 64-bit release: 32-bit Linux is not supported",
+        source=f"{sources.LIMITATIONS}; {sources.seed(53, 311, 349)}",
+    ),
+    Rule(
+        id="VMIE-OS-009",
+        title="A system goes over a route that prepares it",
+        judge=_unprepared,
+        routes=DATA,
+        verdict=Verdict.WARN,
+        cure="prefer `--as image`; or make sure that NVMe and ENA drivers and DHCP are there already",
+        source=sources.CHANGES,
+    ),
+)
