@@ -113,5 +113,5 @@ def upper_bound(disk: Disk, name: str) -> int:
 
 
 def write(disk: Disk, name: str, *, workers: int | None = None, progress: Progress = _unheard) -> Iterator[bytes]:
-    """`disk` as a stream of the format `name` (vmdk, vhd, raw). Raises UsageError, and ImageError as the format does."""
+    """`disk` as a stream of the format `name` (vmdk, vhd, raw). Raises UsageError and ImageError."""
     return target(name).stream(disk, workers=workers, progress=progress)

@@ -1,0 +1,49 @@
+"""`vmie convert`: a disk in any format into one that EC2 takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vmie.cli import context, render
+
+
+def convert(
+    ctx: typer.Context,
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="The disk: any format that vmie reads.")],
+    target: Annotated[Path, typer.Argument(metavar="OUT", help="The new file: .vmdk, .vhd or .raw names its format.")],
+    disk: Annotated[
+        int | None, typer.Option("--disk", min=0, metavar="N", help="Which disk of an OVA or OVF, from 0 in its order.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, metavar="N", help="Threads; all cores by default.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace OUT where it exists.")] = False,
+) -> None:
+    """Write a disk as stream-optimised VMDK, dynamic VHD or raw.
+
+    vmie convert server.qcow2 server.vmdk
+
+    vmie convert appliance.ova data.vmdk --disk 1
+
+    vmie convert server.vhdx server.raw --force
+    """
+    from vmie.ops import convert as op
+
+    run = context.of(ctx)
+    plan = op.plan(source, target, index=disk, force=force, workers=workers)
+    if run.dry_run:
+        text = (
+            f"{source} ({plan.source_format} {plan.source_variant}, {render.size(plan.virtual_size)}) "
+            f"would be written as {plan.format} to {target}: at most {render.size(plan.upper_bound)}"
+        )
+        render.finish(run, "convert", plan.as_json(), text=text)
+        return
+    done = op.apply(plan, reporter=run.reporter)
+    text = (
+        f"{target}: {done.format}, {render.size(done.virtual_size)} virtual, {render.size(done.bytes_written)} written "
+        f"in {done.seconds:.1f} s"
+    )
+    render.finish(run, "convert", done.as_json(), text=text)

@@ -1,0 +1,262 @@
+"""One disk into one file of a form that EC2 takes: stream-optimised VMDK, dynamic VHD or raw.
+
+`plan` reads headers and says what would be written; `apply` writes it under a temporary name beside
+the target and renames it when it is whole, so the target is either absent, as it was, or complete.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from vmie import disk, events
+from vmie.disk import stream
+from vmie.errors import UsageError, VmieError
+
+#: Suffixes of the target and the formats they name.
+SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw"}
+
+#: Bytes after which what was written is sent on to the medium, so that the final fsync has little left to wait for.
+_SETTLE = 8 << 20
+_NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What `apply` would do. Sizes in bytes; `upper_bound` is the most that the target can take."""
+
+    source: Path
+    target: Path
+    format: str
+    index: int
+    source_format: str
+    source_variant: str
+    virtual_size: int
+    allocated_size: int
+    upper_bound: int
+    overwrite: bool
+    workers: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of ``result`` under ``--dry-run``."""
+        return {
+            "path": str(self.target),
+            "format": self.format,
+            "virtual_size": self.virtual_size,
+            "source": {
+                "path": str(self.source),
+                "format": self.source_format,
+                "variant": self.source_variant,
+                "disk": self.index,
+                "allocated_size": self.allocated_size,
+            },
+            "upper_bound": self.upper_bound,
+            "overwrite": self.overwrite,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What was written: `bytes_source` of data read, `bytes_written` without the holes of a raw file."""
+
+    path: Path
+    format: str
+    virtual_size: int
+    bytes_source: int
+    bytes_written: int
+    seconds: float
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted shape of ``result``."""
+        return {
+            "path": str(self.path),
+            "format": self.format,
+            "virtual_size": self.virtual_size,
+            "bytes_source": self.bytes_source,
+            "bytes_written": self.bytes_written,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def plan(
+    source: Path, target: Path, *, index: int | None = None, force: bool = False, workers: int | None = None
+) -> Plan:
+    """What converting `source` to `target` means; its suffix names the format.
+
+    `index` picks a disk of an appliance, from 0 in OVF order. Raises UsageError for a target that cannot be
+    written or meant, ImageError for a source that cannot be read or does not fit the format.
+    """
+    format_ = format_of(target)
+    _check_target(source, target, force=force)
+    if workers is not None and workers < 1:
+        raise UsageError(f"{workers} workers can do no work", cure="give --workers a number from 1 on, or leave it out")
+    with disk.open(source, index=index or 0) as opened:
+        into = stream.target(format_)
+        into.check(opened)
+        _keep_parts(opened, target)
+        return Plan(
+            source=source,
+            target=target,
+            format=format_,
+            index=index or 0,
+            source_format=opened.format,
+            source_variant=opened.variant,
+            virtual_size=opened.size,
+            allocated_size=opened.allocated_size,
+            upper_bound=into.upper_bound(opened),
+            overwrite=target.exists(),
+            workers=workers,
+        )
+
+
+def apply(
+    plan: Plan, *, reporter: events.Reporter = events.silent, clock: Callable[[], float] = time.monotonic
+) -> Converted:
+    """Carry out `plan`. Raises ImageError for a damaged source, VmieError when the target cannot be written.
+
+    Whatever ends it early, Ctrl-C too, the unfinished file is removed.
+    """
+    begun = clock()
+    reporter(events.Stage("convert", f"{plan.source} to {plan.format} {plan.target}"))
+    with disk.open(plan.source, index=plan.index) as opened, _written_whole(plan) as file:
+        follow = _Following(file, opened.allocated_size, reporter)
+        written = stream.target(plan.format).save(opened, file, workers=plan.workers, progress=follow)
+    return Converted(
+        path=plan.target,
+        format=plan.format,
+        virtual_size=plan.virtual_size,
+        bytes_source=follow.done,
+        bytes_written=written,
+        seconds=clock() - begun,
+    )
+
+
+def format_of(target: Path) -> str:
+    """The format that the target's suffix names. Raises UsageError for one that vmie does not write."""
+    try:
+        return SUFFIXES[target.suffix.lower()]
+    except KeyError:
+        raise UsageError(
+            f"{target} names no format that vmie writes",
+            cause=f"the suffix {target.suffix!r} is none of {', '.join(SUFFIXES)}",
+            cure="end the name in .vmdk (stream-optimised, the best for EC2), .vhd (dynamic) or .raw",
+        ) from None
+
+
+class _Following:
+    """Passes progress on, and the file's pages to the medium."""
+
+    def __init__(self, file: BinaryIO, total: int, reporter: events.Reporter) -> None:
+        self.done = 0
+        self._file = file
+        self._total = total
+        self._reporter = reporter
+        self._settled = 0
+
+    def __call__(self, done: int) -> None:
+        self.done = done
+        self._reporter(events.Progress("convert", min(done, self._total), total=self._total))
+        position = self._file.tell()
+        if position - self._settled >= _SETTLE and hasattr(os, "posix_fadvise"):
+            # Linux begins to write dirty pages back when told that they are not needed (posix_fadvise(2)).
+            length = position - self._settled
+            os.posix_fadvise(self._file.fileno(), self._settled, length, os.POSIX_FADV_DONTNEED)
+            self._settled = position
+
+
+def _check_target(source: Path, target: Path, *, force: bool) -> None:
+    if not target.parent.is_dir():
+        raise UsageError(f"{target} cannot be written", cause="its folder does not exist", cure="create the folder")
+    if not target.exists():
+        return
+    if not target.is_file():
+        raise UsageError(f"{target} is not a file", cause="a conversion ends in a new file", cure="name a file")
+    if source.exists() and source.samefile(target):
+        raise UsageError(
+            f"{source} cannot be converted into itself",
+            cause=f"{target} is the same file",
+            cure="give the target another name",
+        )
+    if not force:
+        raise UsageError(f"{target} exists", cure="remove it, give another name, or say --force to replace it")
+
+
+def _keep_parts(opened: disk.Disk, target: Path) -> None:
+    """A disk may lie in files other than the one named: its extents, or the disk that an OVF names."""
+    main = opened.source.path
+    if main is None or not target.exists():
+        return
+    names = [name for name in opened.facts.get("files", ()) if isinstance(name, str)]
+    for part in (main, *(main.parent / name for name in names)):
+        if part.exists() and part.samefile(target):
+            raise UsageError(
+                f"{target} is a part of the disk that is to be converted",
+                cause=f"{main} keeps its data there",
+                cure="give the target another name",
+            )
+
+
+@contextmanager
+def _written_whole(plan: Plan) -> Iterator[BinaryIO]:
+    """A new file that becomes the target when the block ends well, and vanishes when it does not."""
+    _check_target(plan.source, plan.target, force=plan.overwrite)
+    target = plan.target.resolve()  # a link goes on pointing to what it points to
+    temporary: Path | None = None
+    try:
+        temporary, descriptor = _create_beside(target)
+        with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+        _sync_folder(target.parent)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(plan, error) from error
+        raise
+
+
+def _create_beside(target: Path) -> tuple[Path, int]:
+    """A new file in the target's folder: only within one file system is a rename atomic."""
+    for number in count():
+        path = target.with_name(f".vmie-convert-{number}.partial")
+        try:
+            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except FileExistsError:
+            continue
+    raise AssertionError  # count() does not end
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync no folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(plan: Plan, error: OSError) -> VmieError:
+    if error.errno in _NO_SPACE:
+        return VmieError(
+            f"no space left for {plan.target}",
+            cause=f"{error.strerror}; at most {plan.upper_bound} bytes are needed",
+            cure="free that much, or name a target on another file system; the unfinished file was removed",
+            code="NoSpace",
+        )
+    return VmieError(
+        f"cannot write {plan.target}: {error.strerror or error}",
+        cure="check the folder's permissions and its file system; the unfinished file was removed",
+        code="Unwritable",
+    )
