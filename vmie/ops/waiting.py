@@ -47,6 +47,13 @@ def classify(error: BaseException) -> str:
     return catalogue.explain(f"{error.message}\n{error.cause}", error.code).retry
 
 
+def passing(error: BaseException) -> bool:
+    """Whether a failed look says nothing of the task: a throttle, or AWS out of reach or in trouble."""
+    if not isinstance(error, VmieError):
+        return False
+    return classify(error) == "retry" or type(error) is VmieError
+
+
 def submit(
     aws: Aws,
     kind: TaskKind,
@@ -88,7 +95,7 @@ def wait(
             lambda kind, ids: ec2.describe(aws, kind, ids),
             clock=clock,
             settings=wait_settings(settings),
-            transient=lambda error: classify(error) == "retry",
+            transient=passing,
             cancel=lambda task, reason: ec2.cancel(aws, task, reason),
             report=reporter,
             started=started,

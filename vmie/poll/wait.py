@@ -230,10 +230,10 @@ class Poller:
             )
         ):
             watch.changed, watch.told = now, 0
+            self._report(TaskSeen(task))
         watch.task, watch.seen = task, now
         # `deleting` may carry the reason and `deleted` may not (aws-facts 1.12).
         watch.message = task.message or watch.message
-        self._report(TaskSeen(task))
         if task.state is TaskState.UNKNOWN:
             self._finish(watch, _unknown(task))
         elif task.state is TaskState.COMPLETED:
@@ -327,7 +327,7 @@ def wait_for(
 ) -> list[Task]:
     """Wait until all `tasks` have an outcome; the completed tasks, in order.
 
-    Raises the first failure in that order, once all are known. Every look is reported as `TaskSeen`. `cancelled`:
+    Raises the first failure in that order, once all are known. Every change is reported as `TaskSeen`. `cancelled`:
     ids that we asked AWS to cancel, with the reason. See `Poller.watch` for `started` and `settle`. A
     KeyboardInterrupt passes through: the tasks go on in AWS.
     """

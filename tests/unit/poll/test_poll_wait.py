@@ -49,9 +49,11 @@ def outage(error: BaseException) -> bool:
 THROTTLED = AwsRefused("AWS is busy", code="RequestLimitExceeded")
 
 
-def test_a_completed_task_is_returned_and_every_look_reported() -> None:
+def test_a_completed_task_is_returned_and_every_change_reported_once() -> None:
     clock, events = ManualClock(), list[Event]()
-    script = Script([BEGUN], [stage("converting", 28)], [stage("booting", 58)], [stage("preparing ami", 84)], [DONE])
+    script = Script(
+        [BEGUN], [BEGUN], [stage("converting", 28)], [stage("booting", 58)], [stage("preparing ami", 84)], [DONE]
+    )
     [task] = wait_for([BEGUN], script, clock=clock, report=events.append)
     assert task == DONE
     assert [event.task.stage for event in events if isinstance(event, TaskSeen)] == [

@@ -1,0 +1,220 @@
+"""``vmie tasks list|show|watch|cancel``: options, one call, render."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmie import events
+from vmie.cli import context, render
+from vmie.errors import VmieError
+from vmie.model import Task, TaskKind, TaskState
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+class Kind(StrEnum):
+    """The kinds of task."""
+
+    IMPORT_IMAGE = "import-image"
+    IMPORT_SNAPSHOT = "import-snapshot"
+    CONVERSION = "conversion"
+    EXPORT_IMAGE = "export-image"
+    EXPORT_INSTANCE = "export-instance"
+
+
+class State(StrEnum):
+    """The states of a task."""
+
+    ACTIVE = "active"
+    COMPLETED = "completed"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    CANCELLING = "cancelling"
+    CANCELLED = "cancelled"
+
+
+def build() -> typer.Typer:
+    """The group of verbs."""
+    app = typer.Typer(help="The import and export tasks of a Region, whoever started them.", no_args_is_help=True)
+    app.command("list")(list_)
+    app.command()(show)
+    app.command()(watch)
+    app.command()(cancel)
+    return app
+
+
+def list_(
+    ctx: typer.Context,
+    kind: Annotated[list[Kind] | None, typer.Option(help="Only this kind; repeatable.")] = None,
+    state: Annotated[list[State] | None, typer.Option(help="Only this state; repeatable.")] = None,
+) -> None:
+    """List the tasks that AWS shows: active ones, and those that ended within seven days.
+
+    vmie tasks list
+
+    vmie tasks list --state active --kind import-image --kind import-snapshot
+    """
+    from vmie.ops import tasks as op
+
+    run = context.of(ctx)
+    found = op.listing(
+        run.aws(),
+        kinds=[TaskKind(one.value) for one in kind or ()],
+        states=[TaskState(one.value) for one in state or ()],
+        reporter=run.reporter,
+    )
+    render.finish(run, "tasks list", _json(found), text=_table(found) if found else "no tasks")
+
+
+def show(ctx: typer.Context, task: Annotated[str, typer.Argument(help="import-ami-…, export-i-…, …")]) -> None:
+    """Show one task.
+
+    vmie tasks show import-ami-0123456789abcdef0
+    """
+    from vmie.ops import tasks as op
+
+    run = context.of(ctx)
+    found = op.show(run.aws(), task)
+    render.finish(run, "tasks show", _json([found]), text=_lines(found))
+
+
+def watch(
+    ctx: typer.Context,
+    tasks: Annotated[list[str] | None, typer.Argument(help="Default: every active task.", metavar="[TASK]…")] = None,
+) -> None:
+    """Follow tasks until all have ended; exit 1 if one failed.
+
+    vmie tasks watch
+
+    vmie tasks watch import-ami-0123456789abcdef0 export-i-fggu8ihs
+
+    A live table on a terminal, a line per change elsewhere. Ctrl-C ends the watch, not the tasks.
+    """
+    from vmie.ops import tasks as op
+    from vmie.poll import SystemClock
+
+    run = context.of(ctx)
+    with _live(run) as report:
+        seen = op.watch(run.aws(), tasks or (), settings=run.settings, clock=SystemClock(), reporter=report)
+    if not seen.failures:
+        render.finish(run, "tasks watch", _json(seen.tasks), text=_table(seen.tasks) if seen.tasks else "no tasks")
+        return
+    if run.output == "text":
+        render.finish(run, "tasks watch", {}, text=_table(seen.tasks))
+    raise _failed(seen.tasks, seen.failures)
+
+
+def cancel(
+    ctx: typer.Context,
+    task: Annotated[str, typer.Argument(help="import-ami-…, export-i-…, …")],
+    reason: Annotated[str, typer.Option(help="Kept by AWS where it takes one.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Return once the task has ended.")] = False,
+) -> None:
+    """Ask AWS to give a task up.
+
+    vmie tasks cancel import-ami-0123456789abcdef0 --reason "wrong disk" --wait
+    """
+    from vmie.ops import tasks as op
+    from vmie.poll import SystemClock
+
+    run = context.of(ctx)
+    if run.dry_run:
+        found = op.show(run.aws(), task)
+        plan = {"plan": {"cancel": found.id, "status": found.state.value}}
+        render.finish(run, "tasks cancel", plan, text=f"would cancel {found.id}, which is {found.state.value}")
+        return
+    found = op.cancel(
+        run.aws(),
+        task,
+        settings=run.settings,
+        clock=SystemClock(),
+        reason=reason,
+        wait=wait,
+        reporter=run.reporter,
+    )
+    render.finish(run, "tasks cancel", _json([found]), text=_lines(found))
+
+
+def _json(tasks: Sequence[Task]) -> dict[str, Any]:
+    return {"tasks": [task.as_json() for task in tasks]}
+
+
+def _failed(tasks: Sequence[Task], failures: Sequence[VmieError]) -> VmieError:
+    """The one failure as it is; several as one that counts and names them."""
+    error = failures[0]
+    if len(failures) > 1:
+        error = VmieError(
+            f"{len(failures)} of {len(tasks)} tasks failed",
+            cause="\n".join(f"{one.message}: {one.cause}" if one.cause else one.message for one in failures),
+            cure="`vmie explain TASK` says more of each",
+            code="TaskFailed",
+        )
+    error.result = _json(tasks)
+    return error
+
+
+def _result(task: Task) -> str:
+    ids = [task.image_id, task.instance_id, *task.volume_ids, *task.snapshot_ids]
+    return " ".join(dict.fromkeys(one for one in ids if one))
+
+
+def _table(tasks: Sequence[Task]) -> RenderableType:
+    rows = (
+        (
+            task.id,
+            task.state.value,
+            "" if task.progress is None else f"{task.progress}%",
+            task.message or task.stage,
+            _result(task),
+            task.tags.get("Name") or task.description,
+        )
+        for task in tasks
+    )
+    return render.table(("TASK", "STATE", "PROGRESS", "STAGE", "RESULT", "NAME"), rows)
+
+
+def _lines(task: Task) -> str:
+    rows = [
+        ("kind", task.kind.value),
+        ("state", task.state.value),
+        ("stage", task.stage),
+        ("message", task.message),
+        ("progress", "" if task.progress is None else f"{task.progress}%"),
+        ("result", _result(task)),
+        ("place", f"s3://{task.bucket}/{task.prefix_or_key or ''}" if task.bucket else ""),
+        ("expires", task.expires.isoformat() if task.expires else ""),
+        ("description", task.description),
+        ("tags", ", ".join(f"{key}={value}" for key, value in task.tags.items())),
+    ]
+    return "\n".join([task.id, *(f"  {name:<12} {value}" for name, value in rows if value)])
+
+
+@contextmanager
+def _live(run: context.Run) -> Iterator[events.Reporter]:
+    """On a terminal a table that is brought up to date; elsewhere the run's own reporter with its lines."""
+    if run.quiet or not run.progress or run.output != "text" or not sys.stderr.isatty():
+        yield run.reporter
+        return
+    from rich.live import Live
+
+    seen: dict[str, Task] = {}
+    lock = threading.Lock()
+    with Live(console=render.console(stderr=True), transient=True, refresh_per_second=4) as live:
+
+        def report(event: events.Event, /) -> None:
+            with lock:
+                if isinstance(event, events.TaskSeen):
+                    seen[event.task.id] = event.task
+                    live.update(_table(list(seen.values())))
+                elif isinstance(event, events.Note) and (event.level != "debug" or run.verbose):
+                    live.console.print(event.text, markup=False)
+
+        yield report
