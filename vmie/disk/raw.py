@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
@@ -52,7 +53,8 @@ _NAMED = {
     ".ova": "ova",
     ".ovf": "ovf",
 }
-_FLAT_SUFFIX = "-flat.vmdk"
+#: The data files of monolithicFlat and twoGbMaxExtentFlat disks, with the descriptor's name in front.
+_FLAT_EXTENT = re.compile(r"(.+)-(?:flat|f\d{3,})\.vmdk", re.IGNORECASE)
 
 
 def probe(source: Source) -> bool:
@@ -81,10 +83,9 @@ class RawDisk(Disk):
             "looks_like": looks_like(source),
             "named_as": _NAMED.get(PurePath(source.name).suffix.lower()),
         }
-        if source.name.lower().endswith(_FLAT_SUFFIX):
-            name = PurePath(source.name).name
+        if flat := _FLAT_EXTENT.fullmatch(PurePath(source.name).name):
             self.facts["named_as"] = None
-            self.facts["flat_extent_of"] = name[: -len(_FLAT_SUFFIX)] + ".vmdk"
+            self.facts["flat_extent_of"] = f"{flat[1]}.vmdk"
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Disk.read`."""

@@ -174,7 +174,8 @@ def _open_sparse(source: Source, header: layout.SparseHeader, data: bytes) -> Di
     text.refuse_what_is_not_a_whole_disk(descriptor, source)
     extent = SparseExtent(source)
     compressed = extent.header.compressed
-    if not data and not compressed:
+    described = bool(descriptor.settings or descriptor.extents)  # split extents may have 20 sectors of NULs there
+    if not described and not compressed:
         raise ImageError(
             f"{source.name} is one extent of a split VMDK, not a whole disk",
             cause="it has no descriptor of its own",
@@ -183,7 +184,7 @@ def _open_sparse(source: Source, header: layout.SparseHeader, data: bytes) -> Di
     facts = {
         **descriptor.facts(),
         **_sparse_facts(extent),
-        "descriptor": "embedded" if data else "missing",
+        "descriptor": "embedded" if described else "missing",
         "files": [],
     }
     variant = _STREAM if compressed else descriptor.create_type or "monolithicSparse"

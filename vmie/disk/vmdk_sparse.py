@@ -22,6 +22,8 @@ from vmie.errors import ImageError
 from vmie.model import ExtentKind
 
 _TABLES_CACHED = 512
+#: Up to so many grain tables (8 GiB of disk) are counted exactly when a disk is opened.
+_TABLES_COUNTED = 256
 #: Whole grains kept for readers of small pieces (file systems), in bytes.
 _GRAINS_CACHED = 4 << 20
 #: What is read behind a compressed grain's marker at first: the usual grain fits, a swollen one is read again.
@@ -51,8 +53,13 @@ class SparseExtent:
 
     @property
     def allocated_size(self) -> int:
-        """An upper bound of the bytes with data, from the directory alone."""
-        bound = min(self.size, self.tables * self._entries * self.grain)
+        """The bytes in grains with data; an upper bound, from the directory alone, where there are many tables."""
+        grains = self.tables * self._entries
+        if self.tables <= _TABLES_COUNTED:
+            for offset in filter(None, self._directory):
+                table = self._load_table(offset)
+                grains -= table.count(0) + (table.count(layout.GTE_ZEROED) if self._zeroed else 0)
+        bound = min(self.size, grains * self.grain)
         return bound if self.header.compressed else min(bound, self.source.size)
 
     def runs(self) -> Iterator[tuple[int, ExtentKind]]:
