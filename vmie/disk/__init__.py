@@ -21,7 +21,9 @@ from vmie.model import Extent
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["Disk", "Extent", "open", "open_source"]
+    from vmie.disk.ovf import Appliance
+
+__all__ = ["Disk", "Extent", "appliance", "open", "open_source"]
 
 #: Modules of `vmie.disk` in the order they are asked; imported only when their turn comes.
 _FORMATS: tuple[str, ...] = (
@@ -29,12 +31,14 @@ _FORMATS: tuple[str, ...] = (
     "qcow2",
     "vdi",
     "vmdk",
+    "ova",
+    "ovf",
     "vhd",
     "raw",  # last: any bytes are a raw disk
 )
 
 #: Those of `_FORMATS` that hold several disks: their `open_source` takes ``index=``.
-_APPLIANCES = frozenset({"ova"})
+_APPLIANCES = frozenset({"ova", "ovf"})
 
 
 def open(source: str | os.PathLike[str] | BinaryIO, *, index: int = 0) -> Disk:  # noqa: A001 - vmie.disk.open
@@ -75,6 +79,16 @@ def open_source(source: Source, *, index: int = 0) -> Disk:
             cure="use index 0, or name an OVA or OVF file",
         )
     return module.open_source(source)  # type: ignore[no-any-return]
+
+
+def appliance(path: str | os.PathLike[str] | Source) -> Appliance:
+    """The machine in an OVA, or in an .ovf with its files beside it: facts, manifest, and its disks to open.
+
+    Raises ImageError, also when the file is neither.
+    """
+    from vmie.disk.ovf import open_appliance  # noqa: PLC0415 - XML only where it is needed
+
+    return open_appliance(path)
 
 
 def formats() -> tuple[str, ...]:

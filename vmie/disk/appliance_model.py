@@ -1,0 +1,126 @@
+"""What an OVF descriptor tells of a machine, as values.
+
+Appliance
+├── disks        what the DiskSection lists, in its order, with the file and the controller of each
+├── nics, cdroms from the VirtualHardwareSection
+├── os_section   what the machine is said to run
+└── manifest     digests of the files; checked on demand
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ApplianceDisk:
+    """A disk of an appliance; sizes in bytes.
+
+    `file` is the name as the descriptor gives it, "" for a disk that is to be created empty.
+    `controller` is ide, scsi, sata, nvme or "" where no hardware item uses the disk (`attached`
+    False); `controller_type` is the descriptor's own word (lsilogic, VirtualSCSI, AHCI …).
+    `compression` is the member's (gzip), not the disk format's; `chunk_size` is set for a disk that
+    is split into numbered files.
+    """
+
+    id: str
+    file: str
+    capacity: int
+    format: str = ""
+    populated_size: int | None = None
+    file_size: int | None = None
+    parent: str = ""
+    compression: str = ""
+    chunk_size: int | None = None
+    attached: bool = False
+    controller: str = ""
+    controller_type: str = ""
+    bus: int | None = None
+    unit: int | None = None
+    boot_order: int | None = None
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the disk is split into numbered files."""
+        return self.chunk_size is not None
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the file is compressed as a whole (ovf:compression)."""
+        return bool(self.compression) and self.compression != "identity"
+
+
+@dataclass(frozen=True, slots=True)
+class Nic:
+    """A network adapter: `type` as the descriptor has it (E1000, VmxNet3 …), `mac` "" where not given."""
+
+    name: str
+    network: str
+    type: str
+    mac: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CdRom:
+    """A CD or DVD drive; `file` is the attached image's name in the package, "" when there is none."""
+
+    name: str
+    file: str = ""
+    controller: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OsSection:
+    """OperatingSystemSection: CIM's number, and VMware's and the exporter's words for it."""
+
+    id: int | None
+    version: str = ""
+    os_type: str = ""
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The .mf file: `algorithms` in it, such as ("SHA256",); none where there is no manifest."""
+
+    present: bool = False
+    algorithms: tuple[str, ...] = ()
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the descriptor alone tells; `Appliance` adds the package around it.
+
+    `firmware` is bios, efi or unknown. `virtual_systems` counts the machines described; hardware is
+    that of the first.
+    """
+
+    name: str
+    ovf_version: str
+    disks: tuple[ApplianceDisk, ...]
+    nics: tuple[Nic, ...] = ()
+    cdroms: tuple[CdRom, ...] = ()
+    os_section: OsSection | None = None
+    firmware: str = "unknown"
+    secure_boot: bool = False
+    cpus: int | None = None
+    memory_mib: int | None = None
+    hardware_version: str = ""
+    virtual_systems: int = 1
+    files: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """JSON-able, keys as the fields; each disk also says `chunked` and `compressed`."""
+        out = {item.name: _plain(getattr(self, item.name)) for item in fields(Machine)}
+        for row, disk in zip(out["disks"], self.disks, strict=True):
+            row.update(chunked=disk.chunked, compressed=disk.compressed)
+        return out
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses to dicts, tuples to lists."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

@@ -1,0 +1,195 @@
+"""Appliances: an OVF descriptor with its package, and the bare .ovf as an input of its own.
+
+`open_appliance` is what `vmie.disk.appliance` calls; `ova` brings the archive.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass, field, fields
+from types import TracebackType
+from typing import Any, Self
+
+from vmie.disk import envelope
+from vmie.disk import manifest as manifests
+from vmie.disk.appliance_model import Machine, Manifest
+from vmie.disk.base import Disk, FileSource, Source
+from vmie.disk.manifest import Digest, Mismatch
+from vmie.disk.package import Archive, Folder, Package
+from vmie.disk.reading import damaged, read_exact
+from vmie.disk.refusals import refused
+from vmie.disk.tarball import looks_like_tar, members
+from vmie.errors import ImageError
+from vmie.events import Reporter, silent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appliance(Machine):
+    """A machine and its files: what the descriptor tells, and the disks to open.
+
+    `signed` says whether a .cert lies beside the descriptor; its signature is not checked. Close the
+    appliance when done: disks opened by `open_disk` from an OVA read through it.
+    """
+
+    manifest: Manifest
+    signed: bool
+    package: Package = field(repr=False, compare=False)
+    digests: tuple[Digest, ...] | None = field(repr=False)
+
+    @classmethod
+    def of(cls, package: Package) -> Appliance:
+        """Read a package's descriptor and manifest. Raises ImageError."""
+        machine = envelope.parse(_descriptor(package), name=package.source.name)
+        digests = manifests.read(package)
+        return cls(
+            **{item.name: getattr(machine, item.name) for item in fields(Machine)},
+            manifest=Manifest(
+                present=digests is not None,
+                algorithms=tuple(sorted({digest.algorithm for digest in digests or ()})),
+                files=len(digests or ()),
+            ),
+            signed=_there(package, ".cert"),
+            package=package,
+            digests=digests,
+        )
+
+    def open_disk(self, index: int = 0) -> Disk:
+        """The disk at `index`, read in place. Raises ImageError: no such disk, empty, delta, missing file."""
+        from vmie.disk import open_source as open_any  # noqa: PLC0415 - the registry imports this module
+
+        source = self._disk_source(index)
+        try:
+            _no_appliance(source)
+            disk = open_any(source)
+        except BaseException:
+            source.close()
+            raise
+        disk.facts["appliance"] = self.as_json()
+        disk.facts["appliance_disk"] = index
+        return disk
+
+    def _disk_source(self, index: int) -> Source:
+        if not 0 <= index < len(self.disks):
+            raise ImageError(
+                f"{self.package.source.name} has no disk {index}",
+                cause=f"its descriptor lists {len(self.disks)} disks, counted from 0",
+                cure="name one of them",
+            )
+        disk = self.disks[index]
+        if disk.parent:
+            raise refused(
+                self.package.source,
+                "an appliance with a delta disk",
+                cause=f"disk {disk.id!r} holds only what changed since {disk.parent!r}",
+                cure="delete the machine's snapshots, then export it again",
+            )
+        if not disk.file:
+            raise refused(
+                self.package.source,
+                "an appliance with an empty disk",
+                cause=f"disk {disk.id!r} has no file: it is to be created with {disk.capacity:,} bytes of zeros",
+                cure="export the machine with all its disks, or leave this one out",
+            )
+        if disk.chunk_size is not None:
+            return self.package.chunks(disk.file, chunk_size=disk.chunk_size)
+        return self.package.file(disk.file)
+
+    def verify_manifest(self, *, reporter: Reporter = silent) -> tuple[Mismatch, ...]:
+        """Compare every file with its digest; ImageError when there is no manifest. Reads all files once."""
+        if self.digests is None:
+            raise ImageError(
+                f"{self.package.source.name} has no manifest", cure="compare checksums with the original by hand"
+            )
+        return manifests.verify(self.package, self.digests, files=self.files, reporter=reporter)
+
+    def as_json(self) -> dict[str, Any]:
+        """The machine's facts, the manifest's and the package's, JSON-able."""
+        return {
+            **Machine.as_json(self),
+            "manifest": asdict(self.manifest),
+            "signed": self.signed,
+            **self.package.describe(),
+        }
+
+    def close(self) -> None:
+        """Close the package."""
+        self.package.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_appliance(path: str | os.PathLike[str] | Source) -> Appliance:
+    """The appliance in an OVA or beside a bare .ovf. Raises ImageError, also when it is neither."""
+    source = FileSource(path) if isinstance(path, str | os.PathLike) else path
+    try:
+        return Appliance.of(_package(source))
+    except BaseException:
+        source.close()
+        raise
+
+
+def _package(source: Source) -> Package:
+    if looks_like_tar(source):
+        return Archive(source, members=members(source))
+    if probe(source):
+        return Folder(source)
+    raise refused(
+        source,
+        "neither an OVA nor an OVF descriptor",
+        cause="it begins neither as a tar archive nor as OVF XML",
+        cure="a single disk image needs no appliance: give it as it is",
+    )
+
+
+def probe(source: Source) -> bool:
+    """Whether the bytes are XML with an OVF envelope near the beginning."""
+    if source.size > envelope.MAX_DESCRIPTOR:
+        return False
+    head = source.pread(0, 16384).replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xff\xfe \t\r\n")
+    return head.startswith(b"<") and b"Envelope" in head
+
+
+def open_source(source: Source, *, index: int = 0) -> Disk:
+    """Disk `index` of a bare .ovf; `facts["appliance"]` describes the machine. Raises ImageError."""
+    disk = Appliance.of(Folder(source)).open_disk(index)
+    source.close()  # the disk lies in a file of its own
+    return disk
+
+
+def _descriptor(package: Package) -> bytes:
+    if isinstance(package, Folder):
+        return _bounded(package.source)
+    source = package.find(package.descriptor.rpartition("/")[2])
+    if source is None:
+        raise damaged(package.source, "its descriptor is not there")
+    return _bounded(source)
+
+
+def _bounded(source: Source) -> bytes:
+    if source.size > envelope.MAX_DESCRIPTOR:
+        raise damaged(source, f"a descriptor of {source.size:,} bytes; at most {envelope.MAX_DESCRIPTOR:,} are read")
+    return read_exact(source, 0, source.size, what="descriptor")
+
+
+def _there(package: Package, suffix: str) -> bool:
+    source = package.neighbour(suffix)
+    if source is None:
+        return False
+    source.close()
+    return True
+
+
+def _no_appliance(source: Source) -> None:
+    if looks_like_tar(source) or probe(source):
+        raise refused(
+            source,
+            "an appliance within an appliance",
+            cause="a disk image is expected here",
+            cure="unpack the outer one and give the inner one by itself",
+        )

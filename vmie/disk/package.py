@@ -1,0 +1,196 @@
+"""The files of an appliance, wherever they lie: members of an OVA, or neighbours of an .ovf.
+
+A package finds bytes by a name that the descriptor gives. The name is compared (OVA) or must be a
+plain name in the descriptor's own folder (OVF): it never leads anywhere else.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from bisect import bisect_right
+from pathlib import Path
+from urllib.parse import unquote
+
+from vmie.disk.base import FileSource, Source, Window
+from vmie.disk.reading import damaged
+from vmie.disk.refusals import refused
+from vmie.disk.tarball import Member
+from vmie.errors import ImageError
+
+_MAX_CHUNKS = 4096
+_CURE_NAMES = "edit the descriptor so that it names files in its own folder, or export the appliance again"
+
+
+class Package(ABC):
+    """The descriptor and the files around it. `descriptor` is its name; `source` the archive or the .ovf itself."""
+
+    def __init__(self, source: Source, *, descriptor: str) -> None:
+        self.source = source
+        self.descriptor = descriptor
+
+    @abstractmethod
+    def find(self, name: str) -> Source | None:
+        """A file of the package by its name, None when there is none; the caller closes it."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, object]:
+        """Facts of the package itself, JSON-able."""
+
+    def neighbour(self, suffix: str) -> Source | None:
+        """The descriptor's companion with another suffix: .mf, .cert."""
+        return self.find(Path(self.descriptor).stem + suffix)
+
+    def file(self, href: str) -> Source:
+        """The file that a descriptor's href names; ImageError when it is missing, remote or not a plain name."""
+        if "://" in href:
+            raise refused(
+                self.source,
+                "an appliance whose disks are elsewhere",
+                cause=f"a file is to be fetched from {href[:200]}",
+                cure="download it, put it beside the descriptor and make the descriptor name it",
+            )
+        # an href is a URI reference, yet many exporters write names with spaces as they are
+        for name in dict.fromkeys((href, unquote(href))):
+            source = self.find(name)
+            if source is not None:
+                return source
+        raise damaged(self.source, f"its descriptor names {href[:200]!r}, which is not there")
+
+    def chunks(self, href: str, *, chunk_size: int) -> Source:
+        """A file split into ``NAME.000000000``, ``NAME.000000001`` … (DSP0243 7.1), as one."""
+        parts: list[Source] = []
+        while len(parts) < _MAX_CHUNKS:
+            part = self.find(f"{href}.{len(parts):09d}") or self.find(f"{unquote(href)}.{len(parts):09d}")
+            if part is None:
+                break
+            if parts and parts[-1].size != chunk_size:
+                raise damaged(self.source, f"chunk {len(parts) - 1} of {href[:200]!r} has not {chunk_size:,} bytes")
+            parts.append(part)
+        if not parts:
+            raise damaged(self.source, f"its descriptor names {href[:200]!r} in chunks, of which none is there")
+        return Joined(parts, name=f"{self.source.name}: {href}")
+
+    def close(self) -> None:
+        """Close the archive or the descriptor."""
+        self.source.close()
+
+
+class Archive(Package):
+    """An OVA: members of a tar, the descriptor being the first .ovf in it."""
+
+    def __init__(self, source: Source, *, members: tuple[Member, ...]) -> None:
+        descriptors = [member for member in members if _is_descriptor(member)]
+        if not descriptors:
+            raise refused(
+                source,
+                "a tar archive without an OVF descriptor",
+                cause="it holds " + (", ".join(repr(m.name[:80]) for m in members[:5]) or "nothing"),
+                cure="extract the disk image from it (`tar -xf`) and give that, or export the machine as OVA",
+            )
+        super().__init__(source, descriptor=descriptors[0].name)
+        self._members = {member.name: member for member in members}
+        self._first = members[0].name
+        self._descriptors = len(descriptors)
+        self._folder = self.descriptor[: self.descriptor.rfind("/") + 1]
+
+    def find(self, name: str) -> Source | None:
+        """See `Package.find`."""
+        member = self._members.get(self._folder + name) or self._members.get(name)
+        if member is None:
+            return None
+        if member.kind != "file":
+            raise damaged(self.source, f"its member {name[:200]!r} is a {member.kind}, not a file")
+        return Window(self.source, offset=member.offset, size=member.size, name=f"{self.source.name}: {name}")
+
+    def describe(self) -> dict[str, object]:
+        """See `Package.describe`."""
+        return {
+            "package": "ova",
+            "descriptor": self.descriptor,
+            "descriptor_first": self._first == self.descriptor,
+            "descriptors": self._descriptors,
+            "members": len(self._members),
+        }
+
+
+class Folder(Package):
+    """A bare .ovf and the files in its folder."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__(source, descriptor=Path(source.name).name)
+        self._folder = source.path.parent if source.path is not None else None
+
+    def find(self, name: str) -> Source | None:
+        """See `Package.find`; ImageError for a name that is not plain, or a link that leads out of the folder."""
+        if self._folder is None:
+            raise refused(
+                self.source,
+                "a descriptor without a folder",
+                cause="an .ovf names files beside it, and this one was not opened from a path",
+                cure="open it by its path, or pack it as OVA",
+            )
+        if not name or name in (".", "..") or any(letter in name for letter in (os.sep, os.altsep or "/", "\0")):
+            raise damaged(self.source, f"its descriptor names {name[:200]!r}, no plain file name", cure=_CURE_NAMES)
+        path = self._folder / name
+        try:
+            if not path.is_file():
+                return None
+            inside = os.path.realpath(path.parent) == str(Path(os.path.realpath(path)).parent)
+        except OSError as error:
+            raise ImageError(
+                f"cannot look at {path}", cause=str(error), cure="check the name and permissions"
+            ) from error
+        if not inside:
+            raise refused(
+                self.source,
+                "an appliance with a link for a disk",
+                cause=f"{name!r} is a symbolic link out of the descriptor's folder",
+                cure="put the file itself beside the descriptor",
+            )
+        return FileSource(path)
+
+    def neighbour(self, suffix: str) -> Source | None:
+        """See `Package.neighbour`."""
+        return super().neighbour(suffix) if self._folder is not None else None
+
+    def describe(self) -> dict[str, object]:
+        """See `Package.describe`."""
+        return {"package": "ovf", "descriptor": self.descriptor}
+
+
+class Joined:
+    """Sources one after the other, as one."""
+
+    def __init__(self, parts: list[Source], *, name: str) -> None:
+        self.path: Path | None = None
+        self.name = name
+        self._parts = parts
+        self._starts = [0]
+        for part in parts:
+            self._starts.append(self._starts[-1] + part.size)
+        self.size = self._starts[-1]
+
+    def pread(self, offset: int, length: int) -> bytes:
+        """See `Source.pread`."""
+        pieces: list[bytes] = []
+        end = min(offset + length, self.size)
+        while offset < end:
+            index = bisect_right(self._starts, offset) - 1
+            piece = self._parts[index].pread(offset - self._starts[index], end - offset)
+            if not piece:
+                break
+            pieces.append(piece)
+            offset += len(piece)
+        return b"".join(pieces)
+
+    def close(self) -> None:
+        """Close all parts."""
+        for part in self._parts:
+            part.close()
+
+
+def _is_descriptor(member: Member) -> bool:
+    base = member.name.rpartition("/")[2]
+    # "._x.ovf" is what macOS keeps of a file's attributes
+    return member.kind == "file" and base.lower().endswith(".ovf") and not base.startswith("._")
