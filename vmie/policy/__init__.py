@@ -27,7 +27,15 @@ from vmie.policy.documents import (
     trust,
     user,
 )
-from vmie.policy.reading import buckets_of, granted, grants_of, trusted_account, trusts_only_the_service
+from vmie.policy.reading import (
+    admits,
+    buckets_of,
+    granted,
+    grants_of,
+    mentions_source,
+    trusted_account,
+    trusts_only_the_service,
+)
 
 __all__ = [
     "ASSUME_ROLE",
@@ -37,12 +45,14 @@ __all__ = [
     "Document",
     "Grants",
     "Permission",
+    "admits",
     "bucket_name",
     "buckets_of",
     "export_bucket",
     "granted",
     "grants_of",
     "key_arn",
+    "mentions_source",
     "merged",
     "missing",
     "role",

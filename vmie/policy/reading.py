@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from vmie.policy.compare import Document, matches, same, statements, texts
-from vmie.policy.documents import BUCKET, KEY_ARN, SERVICE, Grants, role, trust, union
+from vmie.policy.documents import ASSUME_ROLE, BUCKET, EXTERNAL_ID, KEY_ARN, SERVICE, Grants, role, trust, union
 
 _S3_ARN = re.compile(r"arn:aws[a-z-]*:s3:::([^/]+)(/\*)?")
+_OPERATORS = ("StringEquals", "StringLike", "ArnLike", "ArnEquals")
 
 
 def grants_of(document: Mapping[str, Any], *, partition: str = "aws") -> Grants | None:
@@ -66,6 +68,47 @@ def trusts_only_the_service(document: Mapping[str, Any]) -> bool:
         isinstance(principal, Mapping) and set(principal) == {"Service"} and texts(principal, "Service") == [SERVICE]
         for principal in principals
     )
+
+
+def admits(document: Mapping[str, Any], *, account: str, partition: str = "aws") -> bool:
+    """Whether `document`, edited or not, lets VM Import/Export in for requests of `account`.
+
+    Conservative: any Deny, and any condition that cannot be judged here, says no; so does a missing external id.
+    """
+    found = statements(document)
+    if any(statement.get("Effect") != "Allow" for statement in found):
+        return False
+    context = {
+        "sts:externalid": EXTERNAL_ID,
+        "aws:sourceaccount": account,
+        "aws:sourcearn": f"arn:{partition}:vmie:region:{account}:task",
+    }
+    return any(_lets_in(statement, context) for statement in found)
+
+
+def mentions_source(document: Mapping[str, Any]) -> bool:
+    """Whether `document` is narrowed to requests of some account."""
+    return re.search(r'"aws:Source(Account|Arn)"', json.dumps(document), re.IGNORECASE) is not None
+
+
+def _lets_in(statement: Mapping[str, Any], context: Mapping[str, str]) -> bool:
+    principal, condition = statement.get("Principal"), statement.get("Condition")
+    if not isinstance(principal, Mapping) or SERVICE not in texts(principal, "Service"):
+        return False
+    if not any(matches(action.lower(), ASSUME_ROLE.lower()) for action in texts(statement, "Action")):
+        return False
+    if not isinstance(condition, Mapping):
+        return False
+    keys = set()
+    for operator, wanted in condition.items():
+        if not isinstance(wanted, Mapping) or operator.removesuffix("IfExists") not in _OPERATORS:
+            return False
+        for key in wanted:
+            value = context.get(key.lower())
+            if value is None or not any(matches(pattern, value) for pattern in texts(wanted, key)):
+                return False
+            keys.add(key.lower())
+    return "sts:externalid" in keys
 
 
 def _allowing(document: Mapping[str, Any], action: str) -> Iterator[Document]:

@@ -1,0 +1,300 @@
+"""The service role, its buckets and their grants: planned by reading, then converged.
+
+What somebody else wrote is never widened: a policy that does not read like one of ours is shown and
+kept (`Change.action` "conflict" when it would have to change), unless `force`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import unified_diff
+from typing import Any
+
+from vmie import events, limits, policy
+from vmie.aws import iam, kms
+from vmie.aws.session import Aws
+from vmie.errors import PreflightError, UsageError
+from vmie.model import Change
+from vmie.ops.setup_bucket import BucketWish, bucket_steps
+from vmie.ops.steps import Step
+from vmie.policy import Document, Grants
+from vmie.poll import Clock, SystemClock
+
+_ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class RoleRequest:
+    """What the role shall be. Buckets may be written ``s3://name``; keys as id, alias or ARN."""
+
+    buckets: Sequence[str] = ()
+    export_buckets: Sequence[str] = ()
+    kms_keys: Sequence[str] = ()
+    license_manager: bool = False
+    role_name: str = "vmimport"
+    create_bucket: bool = False
+    restrict_source: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RolePlan:
+    """What `apply` would do, in order. `trust` and `document` are the role's documents afterwards."""
+
+    role_name: str
+    role_arn: str
+    created: bool
+    trust: Document
+    document: Document
+    steps: tuple[Step, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """What is to change, or cannot without `force`."""
+        return tuple(step.change for step in self.steps if step.change.action != "keep")
+
+    @property
+    def kept(self) -> tuple[Change, ...]:
+        """What was looked at and stays."""
+        return tuple(step.change for step in self.steps if step.change.action == "keep")
+
+    @property
+    def conflicts(self) -> tuple[Change, ...]:
+        """What somebody else wrote and would have to change."""
+        return tuple(change for change in self.changes if change.action == "conflict")
+
+    def check(self) -> None:
+        """Raises PreflightError (exit 4) when something of somebody else's is in the way."""
+        if not self.conflicts:
+            return
+        first = self.conflicts[0]
+        raise PreflightError(
+            f"the {first.resource} was edited by somebody else: it is kept, and nothing was changed",
+            cause=f"{first.detail}\n{diff(first)}".rstrip(),
+            cure="make the change by hand, or let vmie replace the document: the same command with --force",
+            code="EditedByHand",
+            result=self.as_json(),
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted result, as it would be."""
+        return {
+            "role_arn": self.role_arn,
+            "created": self.created,
+            "changes": [change.as_json() for change in self.changes],
+            "kept": [change.as_json() for change in self.kept],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RoleResult:
+    """The role as it is now, and what was changed to get there (nothing on a second run)."""
+
+    role_arn: str
+    created: bool
+    changes: tuple[Change, ...]
+    kept: tuple[Change, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted ``result``."""
+        return {
+            "role_arn": self.role_arn,
+            "created": self.created,
+            "changes": [change.as_json() for change in self.changes],
+            "kept": [change.as_json() for change in self.kept],
+        }
+
+
+def plan(aws: Aws, request: RoleRequest) -> RolePlan:
+    """Read the role and the buckets, and think out what to change. Changes nothing.
+
+    Raises UsageError, and AwsRefused for a bucket that is absent, another's or in another Region.
+    """
+    if not _ROLE_NAME.fullmatch(request.role_name):
+        raise UsageError(
+            f"{request.role_name!r} is not the name of a role",
+            cause="AWS takes the role by name, not by ARN or path",
+            cure="give the last part of the ARN alone: --role-name vmimport",
+        )
+    asked = _asked(aws, request)
+    role = iam.find_role(aws, request.role_name)
+    current = role.policies.get(iam.POLICY_NAME) if role else None
+    grants = (policy.granted(current) if current else Grants()) | asked
+    if not grants.buckets and not grants.export_buckets:
+        raise UsageError(
+            "no bucket is named",
+            cause="the role says which buckets VM Import/Export may read",
+            cure="vmie setup-role --bucket NAME (add --create-bucket to make it)",
+            code="NoBucket",
+        )
+    warnings: list[str] = []
+    wish = BucketWish(create=request.create_bucket, canonical_id=limits.export_canonical_id(aws.region))
+    steps: list[Step] = []
+    for name in dict.fromkeys((*asked.buckets, *asked.export_buckets)):
+        steps += bucket_steps(aws, name, wish, export=name in asked.export_buckets, warnings=warnings)
+    trust, trust_step = _trust(aws, role, request)
+    document, policy_step = _policy(aws, current, asked, grants, request)
+    steps += [trust_step, policy_step, *_tags(aws, role, request), *_others(role)]
+    return RolePlan(
+        role_name=request.role_name,
+        role_arn=role.arn if role else f"arn:{aws.partition}:iam::{aws.account}:role/{request.role_name}",
+        created=role is None,
+        trust=trust,
+        document=document,
+        steps=tuple(steps),
+        warnings=tuple(warnings),
+    )
+
+
+def apply(
+    aws: Aws, plan: RolePlan, *, reporter: events.Reporter = events.silent, clock: Clock | None = None
+) -> RoleResult:
+    """Carry out `plan` in order, then wait until IAM shows the role as written.
+
+    Every step may be repeated: after a crash the same command goes on. Raises PreflightError on a
+    conflict before anything is changed, AwsRefused, DeadlineExceeded.
+    """
+    plan.check()
+    for warning in plan.warnings:
+        reporter(events.Note(warning, level="warning"))
+    for step in plan.steps:
+        if step.act is not None:
+            reporter(events.Note(f"{step.change.action} {step.change.resource}"))
+            step.act()
+    arn = plan.role_arn
+    if any(step.act is not None and step.of_role for step in plan.steps):
+        reporter(events.Stage("settle", f"until IAM shows the role {plan.role_name}"))
+        arn = iam.settle(aws, plan.role_name, trust=plan.trust, policy=plan.document, clock=clock or SystemClock())
+        reporter(
+            events.Note(
+                "IAM shows the role; VM Import/Export may still refuse it for some seconds, "
+                "and `vmie import` tries again for two minutes"
+            )
+        )
+    return RoleResult(arn, plan.created, plan.changes, plan.kept)
+
+
+def diff(change: Change) -> str:
+    """A unified diff of the document that `change` replaces; "" when it holds none."""
+    if change.before == change.after:
+        return ""
+    lines = unified_diff(change.before.splitlines(), change.after.splitlines(), "now", "then", lineterm="", n=3)
+    return "\n".join(lines)
+
+
+def _asked(aws: Aws, request: RoleRequest) -> Grants:
+    try:
+        buckets = tuple(dict.fromkeys(policy.bucket_name(name) for name in request.buckets))
+        exports = tuple(dict.fromkeys(policy.bucket_name(name) for name in request.export_buckets))
+    except ValueError as error:
+        raise UsageError(str(error), cure="give the bucket's name alone, for example --bucket my-images") from error
+    return Grants(
+        buckets, exports, tuple(dict.fromkeys(_key(aws, name) for name in request.kms_keys)), request.license_manager
+    )
+
+
+def _key(aws: Aws, name: str) -> str:
+    if "*" in name or "?" in name or not name:
+        raise UsageError(f"{name!r} is not a KMS key", cure="give a key's id, alias/NAME or ARN")
+    try:
+        return policy.key_arn(name)
+    except ValueError:
+        return kms.key_arn(aws, name)
+
+
+def _trust(aws: Aws, role: iam.Role | None, request: RoleRequest) -> tuple[Document, Step]:
+    """The role itself and who may assume it: (the trust policy afterwards, the step to it)."""
+    name = request.role_name
+    account = aws.account
+    wanted = policy.trust(account=account if request.restrict_source else "", partition=aws.partition)
+    if role is None:
+        change = Change("create", f"role {name}", f"trusts {policy.SERVICE}", after=policy.text(wanted))
+        make = _call(iam.create_role, aws, name, trust=wanted, tags=dict(request.tags))
+        return wanted, Step(change, make, of_role=True)
+    what, before = f"trust policy of role {name}", policy.text(role.trust)
+    trusted = policy.trusted_account(role.trust, partition=aws.partition)
+    if trusted == account or (trusted == "" and not request.restrict_source):
+        return role.trust, Step(Change("keep", what, before=before, after=before))
+    restricted = policy.trust(account=account, partition=aws.partition)
+    if trusted is None and not request.force:
+        if policy.admits(role.trust, account=account, partition=aws.partition) and not request.restrict_source:
+            detail = "edited by somebody else; it lets VM Import/Export in"
+            return role.trust, Step(Change("keep", what, detail, before=before, after=before))
+        if not policy.trusts_only_the_service(role.trust):
+            detail = "it trusts others than VM Import/Export, or denies"
+            return role.trust, Step(Change("conflict", what, detail, before, policy.text(wanted)))
+    if trusted is not None or policy.mentions_source(role.trust):
+        wanted = restricted  # a narrowing is never taken back
+    change = Change("update", what, before=before, after=policy.text(wanted))
+    return wanted, Step(change, _call(iam.set_trust, aws, name, trust=wanted), of_role=True)
+
+
+def _policy(
+    aws: Aws, current: Document | None, asked: Grants, grants: Grants, request: RoleRequest
+) -> tuple[Document, Step]:
+    """What the role may do: (our inline policy afterwards, the step to it)."""
+    name = request.role_name
+    wanted = policy.role(grants, partition=aws.partition)
+    what = f"policy {iam.POLICY_NAME} of role {name}"
+    after, before = policy.text(wanted), policy.text(current)
+    write = _call(iam.put_policy, aws, name, document=wanted)
+    if current is None:
+        return wanted, Step(Change("create", what, _described(grants), after=after), write, of_role=True)
+    if policy.same(current, wanted):
+        return current, Step(Change("keep", what, before=before, after=before))
+    ours = policy.grants_of(current, partition=aws.partition) is not None
+    if not ours and not request.force:
+        lacking = policy.missing([current], policy.role(asked, partition=aws.partition))
+        if not lacking:
+            detail = "edited by somebody else; it allows all that is asked for"
+            return current, Step(Change("keep", what, detail, before=before, after=before))
+        listed = ", ".join(f"{permission.action} on {permission.resource}" for permission in lacking)
+        return current, Step(Change("conflict", what, f"it does not allow {listed}", before, after))
+    return wanted, Step(Change("update", what, _described(grants), before, after), write, of_role=True)
+
+
+def _tags(aws: Aws, role: iam.Role | None, request: RoleRequest) -> list[Step]:
+    if role is None:
+        return []  # CreateRole sets them
+    wrong = {key: value for key, value in request.tags.items() if role.tags.get(key) != value}
+    if not wrong:
+        return []
+    before = "\n".join(f"{key}={role.tags[key]}" for key in wrong if key in role.tags)
+    after = "\n".join(f"{key}={value}" for key, value in wrong.items())
+    change = Change("update", f"tags of role {request.role_name}", before=before, after=after)
+    return [Step(change, _call(iam.tag_role, aws, request.role_name, tags=wrong), of_role=True)]
+
+
+def _others(role: iam.Role | None) -> list[Step]:
+    """What else the role carries: named, never touched."""
+    if role is None:
+        return []
+    steps = [
+        Step(Change("keep", f"policy {name} of role {role.name}", "not vmie's", before=policy.text(document)))
+        for name, document in role.policies.items()
+        if name != iam.POLICY_NAME
+    ]
+    return steps + [
+        Step(Change("keep", f"managed policy {arn} of role {role.name}", "not vmie's")) for arn in role.attached
+    ]
+
+
+def _described(grants: Grants) -> str:
+    parts = [
+        ("import from", grants.buckets),
+        ("export to", grants.export_buckets),
+        ("keys", grants.keys),
+        ("", ("License Manager",) if grants.license_manager else ()),
+    ]
+    return "; ".join(f"{title} {', '.join(items)}".strip() for title, items in parts if items)
+
+
+def _call(function: Callable[..., None], *args: Any, **kwargs: Any) -> Callable[[], None]:
+    def act() -> None:
+        function(*args, **kwargs)
+
+    return act
