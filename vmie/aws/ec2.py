@@ -193,3 +193,15 @@ def _unsettled(error: BaseException) -> str:
     """Two taggings at once, or a snapshot or image so new that CreateTags does not see it (aws-facts 1.15)."""
     code = error.code if isinstance(error, VmieError) else ""
     return "unsettled" if code == "ConcurrentTagAccess" or code.endswith(".NotFound") else ""
+
+
+def snapshot_state(aws: Aws, snapshot_id: str) -> str:
+    """pending, completed or error; "pending" too while a snapshot just made is not visible yet. Raises AwsRefused."""
+    try:
+        with refusals("DescribeSnapshots", operand=snapshot_id):
+            found = aws.client("ec2").describe_snapshots(SnapshotIds=[snapshot_id]).get("Snapshots") or []
+    except AwsRefused as error:
+        if error.code == "InvalidSnapshot.NotFound":
+            return "pending"
+        raise
+    return str(found[0].get("State", "pending")) if found else "pending"

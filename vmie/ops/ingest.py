@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmie import disk, events
+from vmie import disk
 from vmie.aws.upload import Part
 from vmie.disk import stream
 from vmie.errors import ImageError, UsageError
@@ -164,25 +164,34 @@ def _reader(pread: Callable[[int, int], bytes], offset: int, length: int) -> Cal
 class StreamPayload:
     """A disk re-streamed as `method` (vmdk, vhd, raw) while it is sent; deterministic, so it resumes."""
 
-    def __init__(self, opened: disk.Disk, method: str, reporter: events.Reporter = events.silent) -> None:
+    def __init__(self, opened: disk.Disk, method: str) -> None:
         self._disk = opened
         self._method = method
+        self._read = 0
         self.bound = stream.upper_bound(opened, method)
-        self.source_size = opened.size
+        self.source_size = opened.allocated_size
 
     def parts(self, part_size: int) -> Iterator[Part]:
         """See `vmie.aws.upload.Payload`."""
         buffer = bytearray()
         number = 0
-        for piece in stream.write(self._disk, self._method):
+        for piece in stream.write(self._disk, self._method, progress=self._progress):
             buffer += piece
             while len(buffer) > part_size:
                 number += 1
                 data = bytes(memoryview(buffer)[:part_size])
                 del buffer[:part_size]
-                yield Part(number, _ready(data), self._position())
-        yield Part(number + 1, _ready(bytes(buffer)), self.source_size)
+                yield Part(number, _ready(data), self._read)
+        yield Part(number + 1, _ready(bytes(buffer)), max(self._read, self.source_size))
+
+    def _progress(self, read: int) -> None:
+        self._read = read
 
 
 def _ready(data: bytes) -> Callable[[], bytes]:
     return lambda: data
+
+
+def bound(opened: disk.Disk, method: str) -> int:
+    """The most bytes that sending `opened` as `method` can come to."""
+    return stream.upper_bound(opened, method)

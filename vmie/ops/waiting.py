@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from vmie import catalogue, events, poll
 from vmie.aws import ec2
 from vmie.aws.session import Aws
-from vmie.errors import TaskFailed, VmieError
+from vmie.errors import DeadlineExceeded, TaskFailed, VmieError
 from vmie.model import Task, TaskKind
 from vmie.poll import Clock
 from vmie.settings import Settings
@@ -114,3 +114,24 @@ def explained(error: TaskFailed) -> TaskFailed:
             error.cause = f"{error.cause}\n{known.causes[0]}"
         error.cure = "\n".join(known.cure) or error.cure
     return error
+
+
+def snapshot_ready(
+    aws: Aws, snapshot_id: str, *, settings: Settings, clock: Clock, reporter: events.Reporter = events.silent
+) -> None:
+    """Wait until an EBS snapshot is complete: a finished import task may name one that is still pending.
+
+    Raises TaskFailed when the snapshot is in error, DeadlineExceeded after an hour.
+    """
+    pause = settings.poll_seconds or 5.0
+    began = clock.now()
+    while (state := ec2.snapshot_state(aws, snapshot_id)) != "completed":
+        if state == "error":
+            raise TaskFailed(f"snapshot {snapshot_id} is in error", cure="import the disk again")
+        if (clock.now() - began).total_seconds() > _SNAPSHOT_SECONDS:
+            raise DeadlineExceeded(f"snapshot {snapshot_id} is still {state} after an hour", cure="look at it in EC2")
+        reporter(events.Note(f"snapshot {snapshot_id} is {state}", "debug"))
+        clock.sleep(clock.uniform(pause, 2 * pause))
+
+
+_SNAPSHOT_SECONDS = 3600.0

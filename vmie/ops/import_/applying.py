@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmie import events
-from vmie.aws import ec2, s3
+from vmie.aws import ec2, objects
 from vmie.aws.ec2_requests import DiskSource, Encryption, ImportImage, ImportSnapshot, RegisterImage
 from vmie.aws.session import Aws
 from vmie.errors import Interrupted, TaskFailed, VmieError
@@ -215,7 +215,7 @@ def _finish(work: Work, task: Task) -> str | None:
     if not request.keep_object:
         for planned in work.plan.disks:
             if planned.path is not None:
-                s3.delete_object(work.aws, planned.object)
+                objects.delete(work.aws, planned.object)
     return image_id
 
 

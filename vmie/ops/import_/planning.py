@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vmie import disk, events
-from vmie.aws import iam, s3
+from vmie.aws import iam, objects, s3
 from vmie.aws.session import Aws
 from vmie.errors import ImageError, PreflightError, UsageError
 from vmie.model import Route, S3Object
@@ -166,7 +166,7 @@ def _told_by(report: check.CheckReport | None, request: ImportRequest) -> tuple[
 def _stored(aws: Aws, source: S3Object, request: ImportRequest) -> PlannedDisk:
     """A source that is in S3 already: it must be there, and its format told."""
     s3.expect_local(aws, source.bucket)
-    size = s3.object_size(aws, source)
+    size = objects.size(aws, source)
     suffix = PurePosixPath(source.key).suffix.lower()
     named = request.wanted.upper() if request.wanted else _FORMAT_OF_SUFFIX.get(suffix)
     if named is None:

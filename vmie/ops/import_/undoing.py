@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from vmie import events
-from vmie.aws import ec2, s3
+from vmie.aws import ec2, objects
 from vmie.aws.session import Aws
 from vmie.aws.upload import abort
 from vmie.errors import TaskFailed
@@ -35,7 +35,7 @@ def undo(
         target = S3Object(step["bucket"], step["key"])
         if step.get("upload_id") and "done" not in step:
             abort(aws, target, step["upload_id"])
-        s3.delete_object(aws, target)
+        objects.delete(aws, target)
         reporter(events.Note(f"{target.url} removed"))
         removed.append(target.url)
     return {"task_id": task_id, "removed": removed}

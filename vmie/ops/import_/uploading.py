@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmie import disk, events
-from vmie.aws import s3
+from vmie.aws import objects
 from vmie.aws.upload import Payload, UploadOptions, upload
 from vmie.errors import ImageError
 from vmie.ops import ingest
@@ -38,13 +38,13 @@ def upload_disk(work: Work, number: int, planned: PlannedDisk) -> None:
             cure=f"vmie cancel {work.journal.job}, then import it again",
             code="SourceChanged",
         )
-    if "done" in step and s3.object_size(work.aws, planned.object, missing_ok=True) == step["done"]:
+    if "done" in step and objects.find(work.aws, planned.object) == step["done"]:
         work.reporter(events.Note(f"{planned.object.url} is already uploaded"))
         return
     where = {"bucket": planned.object.bucket, "key": planned.object.key}
     work.journal.put(f"upload {number}", {**step, **where, "identity": planned.identity.as_json()})
     work.reporter(events.Stage("upload", f"{planned.path.name} → {planned.object.url} ({planned.choice.reasons[0]})"))
-    options = UploadOptions(owner=s3.expected_owner(work.aws, planned.object.bucket))
+    options = UploadOptions(owner=work.aws.account)
     payload, opened = _payload(planned)
     try:
         done = upload(
@@ -59,7 +59,7 @@ def upload_disk(work: Work, number: int, planned: PlannedDisk) -> None:
         if opened is not None:
             opened.close()
     if ingest.Identity.of(planned.path) != planned.identity:
-        s3.delete_object(work.aws, planned.object)
+        objects.delete(work.aws, planned.object)
         raise ImageError(
             f"{planned.path} was changed while it was uploaded",
             cure="stop the virtual machine that writes to it, then run the command again",
