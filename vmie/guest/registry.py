@@ -7,8 +7,9 @@ libregf does the parsing; this file asks it, keeps the sizes small and turns wha
 from __future__ import annotations
 
 import struct
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Literal, Self
 
 import pyregf
 
@@ -16,10 +17,13 @@ MAX_HIVE = 512 << 20
 _MAX_DATA = 256 << 10
 _MAX_SUBKEYS = 4096
 
+#: what libyal raises over damaged structures
+_DAMAGE = (OSError, MemoryError, ValueError, OverflowError, RuntimeError, SystemError)
+
 _STRINGS = (1, 2)  # REG_SZ, REG_EXPAND_SZ
-_DWORDS = (4, 5)  # REG_DWORD, REG_DWORD_BIG_ENDIAN
 _MULTI = 7  # REG_MULTI_SZ
-_QWORD = 11  # REG_QWORD
+#: REG_DWORD, REG_DWORD_BIG_ENDIAN, REG_QWORD: bytes and their order
+_NUMBERS: dict[int, tuple[int, Literal["little", "big"]]] = {4: (4, "little"), 5: (4, "big"), 11: (8, "little")}
 
 #: one value: text, number, list of texts or raw bytes
 Value = str | int | list[str] | bytes
@@ -43,17 +47,15 @@ class Hive:
         try:
             self._file.open_file_object(file)
             self._root = self._file.get_root_key()
-        except (OSError, MemoryError, ValueError) as error:
+        except _DAMAGE as error:
             raise HiveError(f"the {name} hive is damaged: {_short(error)}") from error
         if self._root is None:
             raise HiveError(f"the {name} hive has no root key")
 
     def close(self) -> None:
         """Let the file go; it is not closed."""
-        try:
+        with suppress(OSError):  # nothing was written, nothing is lost
             self._file.close()
-        except OSError:
-            pass  # nothing was written, nothing is lost
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +77,7 @@ class Hive:
         try:
             count = min(int(key.get_number_of_sub_keys()), _MAX_SUBKEYS)
             return [str(key.get_sub_key(index).get_name() or "") for index in range(count)]
-        except (OSError, MemoryError, ValueError, AttributeError) as error:
+        except (*_DAMAGE, AttributeError) as error:
             raise HiveError(f"{self.name}\\{path} is damaged: {_short(error)}") from error
 
     def value(self, path: str, name: str) -> Value | None:
@@ -86,7 +88,7 @@ class Hive:
         try:
             value = key.get_value_by_name(name)
             return None if value is None else _decode(value)
-        except (OSError, MemoryError, ValueError, struct.error) as error:
+        except (*_DAMAGE, struct.error) as error:
             raise HiveError(f"{self.name}\\{path}\\{name} is damaged: {_short(error)}") from error
 
     def text(self, path: str, name: str) -> str:
@@ -113,7 +115,7 @@ class Hive:
                 key = key.get_sub_key_by_name(part)
                 if key is None:
                     return None
-        except (OSError, MemoryError, ValueError) as error:
+        except _DAMAGE as error:
             raise HiveError(f"{self.name}\\{path} is damaged: {_short(error)}") from error
         return key
 
@@ -141,13 +143,8 @@ def _decode(value: Any) -> Value | None:
         return _utf16(data).split("\0", 1)[0]
     if kind == _MULTI:
         return [part for part in _utf16(data).split("\0") if part]
-    if kind == _DWORDS[0] and len(data) >= 4:
-        return int.from_bytes(data[:4], "little")
-    if kind == _DWORDS[1] and len(data) >= 4:
-        return int.from_bytes(data[:4], "big")
-    if kind == _QWORD and len(data) >= 8:
-        return int.from_bytes(data[:8], "little")
-    return data
+    width, order = _NUMBERS.get(kind, (0, "little"))
+    return int.from_bytes(data[:width], order) if width and len(data) >= width else data
 
 
 def _utf16(data: bytes) -> str:
