@@ -73,8 +73,8 @@ class DriverState(StrEnum):
     UNKNOWN = "unknown"
 
 
-#: keys of `LinuxFacts.drivers`, as the kernel names its modules (dashes as in file names)
-DRIVERS = ("nvme", "ena", "xen-blkfront", "xen-netfront", "ixgbevf", "virtio_blk", "virtio_net")
+#: keys of `LinuxFacts.drivers`: what EC2's disks and network need (Nitro: nvme, ena; Xen: the front ends)
+DRIVERS = ("nvme", "ena", "xen-blkfront", "xen-netfront")
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +186,12 @@ class Initramfs:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of fstab. `target` tells whether its device is in the image: None where that cannot be told."""
+    """One line of fstab.
+
+    `by_name` is True for a device named after hardware (/dev/sda1, by-path, by-id): EC2's is called
+    otherwise. `target` tells whether the device is in the image, None where that cannot be told or
+    does not apply (tmpfs). `network` is True for shares: nfs, cifs, vboxsf, vmhgfs, sshfs …
+    """
 
     device: str
     mountpoint: str
@@ -268,8 +273,11 @@ class Users:
 class LinuxFacts:
     """One Linux root file system. `volume` says where it lies ("disk 0 partition 1", "vg0/root").
 
+    `version` is the point release where a file tells it ("7.9", "12.4", "15.5" for SLES 15 SP5).
     `architecture` is x86_64, i386, arm64, ppc64le, s390x, riscv64, … or "unknown". `grub_configs` are
-    all the grub.cfg, grub.conf and menu.lst found, links resolved. `root_device` is the root= of the
+    all the grub.cfg, grub.conf and menu.lst found, links resolved, without those that only load another;
+    `grub_configs_differ` when their contents do. `default_kernel` is a version, "" when no boot loader
+    names one; `default_kernel_source` the file that did. `root_device` is the root= of the
     default command line. `free` maps mount points that hold files of the system to free bytes
     (None: cannot be told); `free_bytes` is that of /. `dirty` None where the file system does not say.
     """
@@ -289,6 +297,7 @@ class LinuxFacts:
     grubenv: bool = False
     grubenv_saved_entry: str = ""
     grub_configs: tuple[str, ...] = ()
+    grub_configs_differ: bool = False
     grub_platforms: tuple[str, ...] = ()
     cmdline: str = ""
     root_device: str = ""

@@ -97,10 +97,11 @@ class Stream:
         """Up to `size` bytes from the current position."""
         if size < 0:
             size = self._blocks.size - self._at
+        self._left -= size
+        if self._left < 0:
+            self.failure = ImageError("its structures are larger than any that an operating system needs")
+            raise OSError(str(self.failure))
         try:
-            self._left -= size
-            if self._left < 0:
-                raise ImageError("its structures are larger than any that an operating system needs")
             data = self._blocks.read(self._at, size)
         except (ImageError, OverBudget) as error:
             self.failure = error

@@ -1,0 +1,36 @@
+"""``KEY=value`` files, as shells and systemd read them: os-release, ifcfg-*, sysconfig, grubenv, SuSE-release."""
+
+from __future__ import annotations
+
+import re
+
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*)")
+
+
+def variables(text: str | None) -> dict[str, str]:
+    """The assignments in `text`; nothing is expanded, the last one of a name counts."""
+    found: dict[str, str] = {}
+    for line in (text or "").splitlines():
+        match = _LINE.match(line)
+        if match:
+            found[match[1]] = _unquote(match[2].strip())
+    return found
+
+
+def _unquote(value: str) -> str:
+    if value[:1] in ("'", '"'):
+        quote = value[0]
+        end = value.find(quote, 1)
+        while end > 0 and quote == '"' and value[end - 1] == "\\":
+            end = value.find(quote, end + 1)
+        inner = value[1:end] if end > 0 else value[1:]
+        return re.sub(r"\\([\"$`\\])", r"\1", inner) if quote == '"' else inner
+    return value.split(" #", 1)[0].strip()
+
+
+def truth(value: str | None) -> bool | None:
+    """yes/no as configuration files write it; None when it is neither."""
+    lowered = (value or "").strip().lower()
+    if lowered in ("yes", "true", "on", "1"):
+        return True
+    return False if lowered in ("no", "false", "off", "0") else None
