@@ -33,6 +33,7 @@ _FORMATS: tuple[str, ...] = (
     "vmdk",
     "ova",
     "ovf",
+    "wrapper",
     "vhd",
     "raw",  # last: any bytes are a raw disk
 )
@@ -94,6 +95,11 @@ def appliance(path: str | os.PathLike[str] | Source) -> Appliance:
 def formats() -> tuple[str, ...]:
     """The names of the format modules, in the order they are asked."""
     return _FORMATS
+
+
+def detect(source: Source) -> str:
+    """The name of the format module that `open_source` would use; "raw" for whatever no other answers to."""
+    return _detect(source)[0]
 
 
 def _detect(source: Source) -> tuple[str, Any]:
