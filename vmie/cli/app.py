@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vmie import __version__
+from vmie.cli import convert, import_, jobs
 from vmie.cli.context import Run
 
 
@@ -58,4 +59,9 @@ def build() -> typer.Typer:
     """The application; one line per verb."""
     app = typer.Typer(name="vmie", pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=True)
     app.callback()(root)
+    app.command("import")(import_.import_)
+    app.command("convert")(convert.convert)
+    app.command("resume")(jobs.resume)
+    app.command("cancel")(jobs.cancel)
+    app.command("jobs")(jobs.jobs)
     return app
