@@ -6,10 +6,16 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pages
+
 REFERENCE = Path(__file__).parent / "reference"
 
 #: page name -> what renders it; each verb, rule or table adds its own
-PAGES: dict[str, Callable[[], str]] = {}
+PAGES: dict[str, Callable[[], str]] = {
+    "cli.md": pages.cli,
+    "exit-codes.md": pages.exit_codes,
+    "settings.md": pages.settings,
+}
 
 
 def main() -> int:
