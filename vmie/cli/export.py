@@ -1,0 +1,142 @@
+"""``vmie export``: options, one call, render."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmie.cli import context, render
+from vmie.cli.import_ import tags
+
+if TYPE_CHECKING:
+    from vmie.engine.exports import Outcome
+    from vmie.ops.export import ExportPlan, ExportResult
+
+
+class Form(StrEnum):
+    """The forms that AWS exports to."""
+
+    VMDK = "vmdk"
+    VHD = "vhd"
+    RAW = "raw"
+    OVA = "ova"
+
+
+class Target(StrEnum):
+    """The virtualisation environments of CreateInstanceExportTask."""
+
+    VMWARE = "vmware"
+    MICROSOFT = "microsoft"
+    CITRIX = "citrix"
+
+
+def export(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(metavar="i-…|ami-…", help="An instance, or an AMI.")],
+    form: Annotated[
+        Form, typer.Option("--format", case_sensitive=False, help="vmdk, vhd, ova (instances only) or raw (AMIs only).")
+    ],
+    bucket: Annotated[
+        str | None,
+        typer.Option(help="Default: VMIE_EXPORT_BUCKET, VMIE_BUCKET, the settings file, the role's policy."),
+    ] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="Put before the task's id as it is; ends with / for a folder.")
+    ] = None,
+    download: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Then fetch the objects into this folder.")
+    ] = None,
+    description: Annotated[str, typer.Option(help="Of the task.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="On the task; repeatable.")] = None,
+    target: Annotated[
+        Target | None, typer.Option(help="Of an instance's export; by default the one that goes with the format.")
+    ] = None,
+    role_name: Annotated[str | None, typer.Option(help="The service role, for AMIs (default vmimport).")] = None,
+    client_token: Annotated[str, typer.Option(help="Idempotency token; made from the job by default.")] = "",
+    skip_check: Annotated[
+        list[str] | None, typer.Option(metavar="RULE", help="Go on against this rule; all for every rule.")
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return once AWS has the task; `vmie resume JOB` finishes it.")
+    ] = False,
+) -> None:
+    """Take a virtual machine out of EC2: an instance, or an AMI.
+
+    vmie export i-0123456789abcdef0 --format vmdk
+
+    vmie export ami-0123456789abcdef0 --format vhd --download ./out
+
+    What AWS would refuse is checked first and stops the export before it is asked for (exit 4).
+    """
+    from vmie.engine import exports
+    from vmie.ops.export import ExportRequest
+
+    run = context.of(ctx)
+    request = ExportRequest(
+        source=source,
+        format=form.value,
+        bucket=bucket.removeprefix("s3://").rstrip("/") if bucket else None,
+        prefix=prefix,
+        description=description,
+        tags=tags(tag or ()),
+        target=target.value if target else "",
+        role_name=role_name,
+        client_token=client_token,
+        download=str(download.absolute()) if download else "",
+    )
+    request.validate()
+    outcome = exports.run(
+        run.aws(),
+        request,
+        state=run.state,
+        settings=run.settings,
+        skip=tuple(skip_check or ()),
+        wait=not no_wait,
+        dry_run=run.dry_run,
+        reporter=run.reporter,
+    )
+    show(run, outcome)
+
+
+def show(run: context.Run, outcome: Outcome) -> None:
+    """Print what an export came to; `vmie resume` shares it."""
+    findings = outcome.plan.findings
+    if outcome.result is None:
+        render.finish(run, "export", {"plan": outcome.plan.as_json()}, text=plan_text(outcome.plan), findings=findings)
+        return
+    render.finish(run, "export", outcome.result.as_json(), text=text(outcome.result), findings=findings)
+
+
+def text(result: ExportResult) -> str:
+    """The lines a person reads at the end of an export."""
+    lines = [f"export {result.status}: {result.task_id}"]
+    lines += [f"  object      {item.url}{_sized(item.size)}" for item in result.objects]
+    if not result.objects:
+        lines.append(f"  location    {result.location}")
+    lines += [f"  downloaded  {path}" for path in result.downloaded]
+    lines.append(f"  took        {result.seconds:.1f} s, job {result.job}")
+    if result.status == "active":
+        lines.append(f"  next        vmie resume {result.job}")
+    return "\n".join(lines)
+
+
+def _sized(size: int | None) -> str:
+    return "" if size is None else f"  {render.size(size)}"
+
+
+def plan_text(plan: ExportPlan) -> str:
+    """What --dry-run prints."""
+    shape = plan.as_json()
+    lines = [f"{shape['call']} of {shape['source']} as {shape['container'] or shape['format']}"]
+    if shape["target"]:
+        lines.append(f"  target environment {shape['target']}")
+    if shape["role"]:
+        lines.append(f"  with role {shape['role']}")
+    if shape["bucket"]:
+        lines.append(f"  to s3://{shape['bucket']['name']}/{shape['prefix']}… (bucket from {shape['bucket']['from']})")
+    if shape["download"]:
+        lines.append(f"  then download to {shape['download']}")
+    return "\n".join(lines)

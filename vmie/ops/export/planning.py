@@ -1,0 +1,156 @@
+"""An export, planned: everything that can be known beforehand is looked at, nothing is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vmie import events
+from vmie.aws import ec2, exportable
+from vmie.aws.session import Aws
+from vmie.errors import AwsRefused, PreflightError, UsageError
+from vmie.model import Finding, Task, TaskKind, Verdict
+from vmie.ops import bucket as buckets
+from vmie.ops.bucket import ChosenBucket
+from vmie.ops.export.judges import ExportFacts
+from vmie.ops.export.request import ExportRequest
+from vmie.ops.export.rules import judge
+from vmie.settings import Settings
+
+#: on every task that a job starts
+JOB_TAG = "vmie:job"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportPlan:
+    """What `apply` will do. `bucket` is None only when the bucket itself is what blocks."""
+
+    request: ExportRequest
+    bucket: ChosenBucket | None
+    prefix: str
+    role_name: str
+    findings: tuple[Finding, ...] = ()
+    skip: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> TaskKind:
+        """ExportImage or CreateInstanceExportTask."""
+        return TaskKind.EXPORT_IMAGE if self.request.is_image else TaskKind.EXPORT_INSTANCE
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """The findings that stop the export."""
+        return tuple(
+            finding
+            for finding in self.findings
+            if finding.verdict is Verdict.FAIL and finding.rule not in self.skip and "all" not in self.skip
+        )
+
+    def refuse(self) -> None:
+        """Raise PreflightError (exit 4) if something blocks."""
+        if not self.blocking:
+            return
+        first = self.blocking[0]
+        more = f" (and {len(self.blocking) - 1} more)" if len(self.blocking) > 1 else ""
+        said = "\n".join(f"AWS would answer {finding.predicts}" for finding in self.blocking[:1] if finding.predicts)
+        raise PreflightError(
+            f"{self.request.source} cannot be exported: {first.message} [{first.rule}]{more}",
+            cause="\n".join([*(f"{one.rule}: {one.message}" for one in self.blocking[1:]), said]).strip(),
+            cure=first.cure,
+            findings=self.findings,
+            code=first.rule,
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """What `--dry-run` prints."""
+        request = self.request
+        return {
+            "call": "ExportImage" if request.is_image else "CreateInstanceExportTask",
+            "source": request.source,
+            "format": request.disk_format,
+            "container": request.container or None,
+            "target": None if request.is_image else request.environment,
+            "role": self.role_name if request.is_image else None,
+            "bucket": {"name": self.bucket.name, "from": self.bucket.origin} if self.bucket else None,
+            "prefix": self.prefix,
+            "download": request.download or None,
+        }
+
+
+def plan(
+    aws: Aws,
+    request: ExportRequest,
+    *,
+    settings: Settings,
+    job: str = "",
+    begun: bool = False,
+    skip: Iterable[str] = (),
+    reporter: events.Reporter = events.silent,
+) -> ExportPlan:
+    """Look at the instance or AMI, the bucket and the active exports, and judge them.
+
+    An active export of `job` itself is no other export. With `begun` AWS has the task already: nothing blocks any
+    more. `skip` names rules that shall not block ("all" for every one). Raises UsageError, PreflightError (exit 4,
+    with the findings) and AwsRefused.
+    """
+    request.validate()
+    if request.download:
+        _expect_folder(Path(request.download))
+    reporter(events.Stage("check", request.source))
+    chosen, elsewhere = _bucket(aws, request, settings)
+    facts = ExportFacts(
+        request=request,
+        account=aws.account,
+        region=aws.region,
+        source=exportable.image(aws, request.source) if request.is_image else exportable.instance(aws, request.source),
+        bucket=exportable.bucket(aws, chosen.name, grants=not request.is_image) if chosen else None,
+        elsewhere=elsewhere,
+    )
+    if request.is_image:
+        facts = replace(facts, active=_active(aws, request.source, job))
+    made = ExportPlan(
+        request=request,
+        bucket=chosen,
+        prefix=request.prefix if request.prefix is not None else settings.export_prefix,
+        role_name=request.role_name or settings.role_name,
+        findings=tuple(judge(facts)),
+        skip=tuple(skip),
+    )
+    if begun:
+        return made
+    made.refuse()
+    for finding in made.findings:
+        if finding.verdict is not Verdict.PASS:
+            level = "info" if finding.verdict is Verdict.UNKNOWN else "warning"
+            cure = f"; {finding.cure}" if finding.cure else ""
+            reporter(events.Note(f"{finding.message} [{finding.rule}]{cure}", level))
+    if chosen is not None:
+        reporter(events.Note(f"exporting to the bucket {chosen.name} (from {chosen.origin})"))
+    return made
+
+
+def _bucket(aws: Aws, request: ExportRequest, settings: Settings) -> tuple[ChosenBucket | None, str]:
+    """The bucket, or where it is when it is in another Region: that is a finding like the others."""
+    try:
+        chosen = buckets.resolve(aws, settings, option=request.bucket, purpose="export", role_name=request.role_name)
+    except AwsRefused as error:
+        if error.code != "BucketElsewhere":
+            raise
+        return None, error.message
+    return chosen, ""
+
+
+def _active(aws: Aws, image_id: str, job: str) -> tuple[Task, ...]:
+    """Other active exports of the AMI; none when they may not be listed, AWS itself will say."""
+    try:
+        tasks = ec2.describe(aws, TaskKind.EXPORT_IMAGE, active_only=True)
+    except AwsRefused:
+        return ()
+    return tuple(task for task in tasks if task.image_id == image_id and task.tags.get(JOB_TAG) != job)
+
+
+def _expect_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"--download {folder}: this is not a folder", cure="name a folder; it is made if need be")
