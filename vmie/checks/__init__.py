@@ -1,1 +1,96 @@
-"""Facts to findings: rules as data, pure functions."""
+"""Facts to findings, findings to verdicts. Pure: nothing here opens a file or asks AWS.
+
+Subject ──► every Rule of the profile ──► Finding(s) ──► Verdict per Route ──► the route to take
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from vmie.checks import (
+    boot,
+    disks,
+    filesystems,
+    linux,
+    machine,
+    network,
+    partitions,
+    sizes,
+    systems,
+    windows,
+    windows_state,
+)
+from vmie.checks.rule import Hit, Rule
+from vmie.checks.subject import DiskImage, Machine, Subject
+from vmie.model import Finding, Route, Verdict
+
+__all__ = ["RULES", "DiskImage", "Hit", "Machine", "Rule", "Subject", "judge", "recommend", "verdicts"]
+
+#: all rules, in the order in which the service would stumble over them
+RULES: tuple[Rule, ...] = (
+    *disks.RULES,
+    *machine.RULES,
+    *sizes.RULES,
+    *partitions.RULES,
+    *filesystems.RULES,
+    *systems.RULES,
+    *boot.RULES,
+    *linux.RULES,
+    *windows.RULES,
+    *windows_state.RULES,
+    *network.RULES,
+)
+
+#: worst first
+SEVERITY = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN, Verdict.PASS)
+_PREFERRED = (Route.IMAGE, Route.SNAPSHOT, Route.VOLUME, Route.INSTANCE)
+
+
+def judge(subject: Subject, *, path: str = "", routes: Sequence[Route] = tuple(Route)) -> list[Finding]:
+    """Every finding about `subject` on `routes`, passes included, worst first.
+
+    A subject that cannot be opened is judged as a file only.
+    """
+    unreadable = any(disk.unreadable for disk in subject.disks)
+    rules = disks.RULES if unreadable else RULES
+    found = [_narrowed(finding, routes) for rule in rules for finding in rule.apply(subject, path=path)]
+    return sorted((finding for finding in found if finding.routes), key=lambda finding: _rank(finding.verdict))
+
+
+def _narrowed(finding: Finding, routes: Sequence[Route]) -> Finding:
+    kept = tuple(route for route in finding.routes if route in routes)
+    if kept == finding.routes:
+        return finding
+    return Finding(
+        finding.rule,
+        finding.verdict,
+        finding.message,
+        finding.cure,
+        finding.source,
+        kept,
+        finding.predicts,
+        finding.path,
+    )
+
+
+def verdicts(findings: Iterable[Finding]) -> dict[Route, Verdict]:
+    """Per route the worst of its findings: fail, unknown, warn, pass."""
+    worst = dict.fromkeys(_PREFERRED, Verdict.PASS)
+    for finding in findings:
+        for route in finding.routes:
+            if _rank(finding.verdict) < _rank(worst[route]):
+                worst[route] = finding.verdict
+    return {route: worst[route] for route in Route}
+
+
+def recommend(by_route: dict[Route, Verdict]) -> Route | None:
+    """The best way in: the first of image, snapshot, volume, instance that passes or warns, else one unknown."""
+    for accepted in ((Verdict.PASS, Verdict.WARN), (Verdict.UNKNOWN,)):
+        for route in _PREFERRED:
+            if by_route.get(route) in accepted:
+                return route
+    return None
+
+
+def _rank(verdict: Verdict) -> int:
+    return SEVERITY.index(verdict)

@@ -1,32 +1,28 @@
-"""DISK, OVA and LIM: what the files are, and how big and how many."""
+"""DISK: what the files are."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from vmie.checks import sources, words
-from vmie.checks.rule import ALL, BOTH, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
-from vmie.checks.subject import GIB, TIB, DiskImage, Machine, Subject
-from vmie.model import Profile, Route, Verdict
-
-IMAGE_LIMIT_2016 = 1 * TIB
-#: aws-facts 3.2: ImportImage takes disks below 8 TiB, the service as a whole below 16 TiB
-IMAGE_LIMIT = 8 * TIB
-SERVICE_LIMIT = 16 * TIB
-MBR_LIMIT = 2 * TIB
-MAX_DISKS = 21
+from vmie.checks.rule import ALL, LEGACY, NOW, Y2016, Hit, Outcome, Rule
+from vmie.checks.subject import DiskImage, Subject
+from vmie.guest.facts import Table
+from vmie.model import Route, Verdict
 
 _TAKEN = frozenset({"raw", "vmdk", "vhd", "vhdx"})
 _STREAM = "streamOptimized"
 _CONVERT = "vmie import re-streams it on the way; or make the file with `vmie convert FILE OUT.vmdk`"
 
 
-def _name(subject: Subject, index: int) -> str:
+def disk_name(subject: Subject, index: int) -> str:
+    """The disk's path as the head of a message, where there are several."""
     path = subject.disks[index].path
     return f"{path}: " if len(subject.disks) > 1 else ""
 
 
-def _graded(subject: Subject) -> Verdict:
+def graded(subject: Subject) -> Verdict:
     """A form the service does not take: fatal as it is, a detour when vmie re-streams it."""
     return Verdict.FAIL if subject.literal else Verdict.WARN
 
@@ -35,7 +31,7 @@ def _format(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
         if disk.format not in _TAKEN:
             yield Hit(
-                f"{_name(subject, index)}the service does not take {disk.format} images", verdict=_graded(subject)
+                f"{disk_name(subject, index)}the service does not take {disk.format} images", verdict=graded(subject)
             )
 
 
@@ -51,20 +47,20 @@ def _stream_optimised(subject: Subject) -> Outcome:
 def _not_stream(subject: Subject, vmdks: list[tuple[int, DiskImage]]) -> Iterator[Hit]:
     for index, disk in vmdks:
         if not _is_stream(disk):
-            message = f"{_name(subject, index)}the VMDK is {disk.variant or 'of another kind'}, not {_STREAM}"
-            yield Hit(message, verdict=_graded(subject), routes=(Route.IMAGE, Route.SNAPSHOT))
-            yield Hit(message, verdict=_graded(subject), routes=LEGACY, predicts=words.COMPRESSION)
+            message = f"{disk_name(subject, index)}the VMDK is {disk.variant or 'of another kind'}, not {_STREAM}"
+            yield Hit(message, verdict=graded(subject), routes=(Route.IMAGE, Route.SNAPSHOT))
+            yield Hit(message, verdict=graded(subject), routes=LEGACY, predicts=words.COMPRESSION)
 
 
 def _vhdx_2016(subject: Subject) -> Outcome:
     found = [index for index, disk in enumerate(subject.disks) if disk.format == "vhdx"]
-    return [Hit(f"{_name(subject, index)}VHDX images are not supported") for index in found]
+    return [Hit(f"{disk_name(subject, index)}VHDX images are not supported") for index in found]
 
 
 def _vhdx_legacy(subject: Subject) -> Outcome:
     found = [index for index, disk in enumerate(subject.disks) if disk.format == "vhdx"]
     message = "ImportInstance and ImportVolume take VMDK, VHD and raw, not VHDX"
-    return [Hit(f"{_name(subject, index)}{message}", verdict=_graded(subject)) for index in found]
+    return [Hit(f"{disk_name(subject, index)}{message}", verdict=graded(subject)) for index in found]
 
 
 def _fixed_vhd(subject: Subject) -> Outcome:
@@ -73,36 +69,39 @@ def _fixed_vhd(subject: Subject) -> Outcome:
         return None
     message = "ImportInstance takes dynamic VHDs, this one is fixed"
     return [
-        Hit(f"{_name(subject, index)}{message}", verdict=_graded(subject))
+        Hit(f"{disk_name(subject, index)}{message}", verdict=graded(subject))
         for index, disk in vhds
         if disk.variant.lower().startswith("fixed")
     ]
 
 
-def _differencing(subject: Subject) -> Iterator[Hit]:
-    for index, disk in enumerate(subject.disks):
-        parent = disk.facts.get("parent") or disk.facts.get("backing_file")
-        if "differencing" in disk.variant.lower() or parent:
-            base = f" on {str(parent)[:200]}" if parent else ""
-            yield Hit(f"{_name(subject, index)}the image is a differencing one{base}: most of its data lies elsewhere")
+_CHAIN = re.compile(r"differencing|backing|parent|delta|snapshot", re.IGNORECASE)
+_DEVICE = re.compile(r"\brdm\b|raw device|sesparse|physical device", re.IGNORECASE)
 
 
-_DEVICE_VMDKS = ("vmfsrdm", "vmfspassthroughrawdevicemap", "vmfsrawdevicemap", "fulldevice", "partitioneddevice")
+def _unreadable(subject: Subject, pattern: re.Pattern[str]) -> Iterator[Hit]:
+    for disk in subject.disks:
+        if pattern.search(disk.unreadable):
+            yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
+
+
+def _differencing(subject: Subject) -> Outcome:
+    return list(_unreadable(subject, _CHAIN))
 
 
 def _vmdk_kind(subject: Subject) -> Outcome:
-    if all(disk.format != "vmdk" for disk in subject.disks):
+    if all(disk.format != "vmdk" and not disk.unreadable for disk in subject.disks):
         return None
-    return list(_vmdk_kinds(subject))
+    return [*_unreadable(subject, _DEVICE), *_device_vmdks(subject)]
 
 
-def _vmdk_kinds(subject: Subject) -> Iterator[Hit]:
+def _device_vmdks(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
         variant = disk.variant.lower()
-        if variant in _DEVICE_VMDKS or "rdm" in variant:
-            yield Hit(f"{_name(subject, index)}the VMDK maps a raw device (RDM)")
-        elif "sesparse" in variant:
-            yield Hit(f"{_name(subject, index)}the VMDK is in the SEsparse delta format")
+        if disk.format == "vmdk" and ("rdm" in variant or "device" in variant):
+            yield Hit(f"{disk_name(subject, index)}the VMDK maps a raw device (RDM)")
+        elif disk.format == "vmdk" and "sesparse" in variant:
+            yield Hit(f"{disk_name(subject, index)}the VMDK is in the SEsparse delta format")
 
 
 def _sectors(subject: Subject) -> Outcome:
@@ -110,109 +109,42 @@ def _sectors(subject: Subject) -> Outcome:
     if not raws:
         return None
     return [
-        Hit(f"{_name(subject, index)}{disk.file_size} bytes are no whole number of 512-byte sectors: cut short?")
+        Hit(f"{disk_name(subject, index)}{disk.file_size} bytes are no whole number of 512-byte sectors: cut short?")
         for index, disk in raws
         if (disk.file_size or 0) % 512
     ]
 
 
-def _empty(subject: Subject) -> Outcome:
-    return [Hit(f"{_name(subject, i)}the disk has no bytes") for i, disk in enumerate(subject.disks) if disk.size == 0]
-
-
-def _damaged(subject: Subject) -> Iterator[Hit]:
-    for index, disk in enumerate(subject.disks):
-        reason = disk.facts.get("damaged")
-        if reason:
-            yield Hit(f"{_name(subject, index)}the container is damaged: {str(reason)[:300]}")
-
-
-def _size_2016(subject: Subject) -> Outcome:
+def _damaged(subject: Subject) -> Outcome:
     return [
-        Hit(f"{_name(subject, index)}{_tib(disk.size)} uncompressed, more than 1 TiB")
+        Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
+        for disk in subject.disks
+        if disk.unreadable and not _CHAIN.search(disk.unreadable) and not _DEVICE.search(disk.unreadable)
+    ]
+
+
+def _content(subject: Subject) -> Outcome:
+    raws = [(index, disk) for index, disk in enumerate(subject.disks) if disk.format == "raw"]
+    return list(_other_contents(subject, raws)) if raws else None
+
+
+def _other_contents(subject: Subject, raws: list[tuple[int, DiskImage]]) -> Iterator[Hit]:
+    for index, disk in raws:
+        looks, named = disk.facts.get("looks_like"), disk.facts.get("named_as")
+        if looks:
+            yield Hit(f"{disk_name(subject, index)}this is {looks} data, not a disk")
+        elif named:
+            bare = index < len(subject.guest.disks) and subject.guest.disks[index].table is Table.NONE
+            message = f"{disk_name(subject, index)}the name says {named}, but there is no {named} header in it"
+            yield Hit(message, verdict=Verdict.FAIL if bare else Verdict.WARN)
+
+
+def _wrapped(subject: Subject) -> Outcome:
+    return [
+        Hit(f"{disk_name(subject, index)}the disk is packed with {wrapper}", verdict=graded(subject))
         for index, disk in enumerate(subject.disks)
-        if disk.size > IMAGE_LIMIT_2016
+        if (wrapper := disk.facts.get("wrapper"))
     ]
-
-
-def _size(subject: Subject) -> Iterator[Hit]:
-    for index, disk in enumerate(subject.disks):
-        if disk.size >= SERVICE_LIMIT:
-            yield Hit(f"{_name(subject, index)}{_tib(disk.size)}: disks must be smaller than 16 TiB")
-        elif disk.size >= IMAGE_LIMIT:
-            yield Hit(
-                f"{_name(subject, index)}{_tib(disk.size)}: ImportImage takes disks below 8 TiB",
-                routes=(Route.IMAGE,),
-            )
-            yield Hit(
-                f"{_name(subject, index)}{_tib(disk.size)}: a disk of 8 TiB or more has to be described by a manifest",
-                verdict=Verdict.WARN,
-                routes=(Route.SNAPSHOT,),
-            )
-
-
-def _tib(size: int) -> str:
-    return f"{size / TIB:.2f} TiB" if size >= TIB else f"{size / GIB:.1f} GiB"
-
-
-def _mbr_reach(subject: Subject) -> Outcome:
-    layouts = [layout for layout in subject.guest.disks if layout.table == "mbr"]
-    if not layouts:
-        return None
-    return [
-        Hit(f"disk {layout.index} is {_tib(layout.size)} with an MBR: what lies beyond 2 TiB cannot be reached")
-        for layout in layouts
-        if layout.size > MBR_LIMIT
-    ]
-
-
-def _disks(subject: Subject) -> Outcome:
-    count = len(subject.disks)
-    return [Hit(f"{count} disks, ImportImage takes {MAX_DISKS}")] if count > MAX_DISKS else ()
-
-
-def _one_disk(subject: Subject) -> Outcome:
-    count = len(subject.disks)
-    return [Hit(f"{count} disks, ImportInstance takes one")] if count > 1 else ()
-
-
-def _chunked(subject: Subject) -> Outcome:
-    return _ova(subject, lambda machine: machine.chunked, "the OVA holds its disks in chunks", _graded(subject))
-
-
-def _ova_legacy(subject: Subject) -> Outcome:
-    return _ova(subject, lambda _: True, "ImportInstance and ImportVolume take disks, not an OVA", _graded(subject))
-
-
-def _cdrom(subject: Subject) -> Outcome:
-    if subject.machine is None:
-        return None
-    attached = subject.machine.cdroms
-    return [Hit(f"a CD-ROM or ISO is attached: {', '.join(map(str, attached[:3]))}")] if attached else ()
-
-
-def _nics(subject: Subject) -> Outcome:
-    if subject.machine is None:
-        return None
-    count = subject.machine.nics
-    verdict = Verdict.FAIL if subject.profile is Profile.Y2016 else Verdict.WARN
-    message = f"the machine has {count} network interfaces: it will have one, with an address by DHCP"
-    return [Hit(message, verdict=verdict)] if count > 1 else ()
-
-
-def _ovf_firmware(subject: Subject) -> Outcome:
-    machine, found = subject.machine, subject.guest.firmware
-    if machine is None or not machine.firmware or found not in {"bios", "uefi"}:
-        return None
-    message = f"the OVF says firmware {machine.firmware}, the boot disk is made for {found}"
-    return [Hit(message)] if machine.firmware != found else ()
-
-
-def _ova(subject: Subject, test: object, message: str, verdict: Verdict) -> Outcome:
-    machine: Machine | None = subject.machine
-    if machine is None or not callable(test):
-        return None
-    return [Hit(message, verdict=verdict)] if test(machine) else ()
 
 
 RULES: tuple[Rule, ...] = (
@@ -302,103 +234,20 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="VMIE-DISK-010",
-        title="The disk has a size",
-        judge=_empty,
+        title="The content is a disk's, and what the name says",
+        judge=_content,
         routes=ALL,
-        predicts=words.DISK_INVALID,
-        cure="name the file that holds the data",
+        predicts=words.NO_PARTITIONS,
+        cure="name the disk image itself; when it was cut or overwritten at its head, export it again",
         source=sources.TROUBLE,
     ),
     Rule(
-        id="VMIE-OVA-001",
-        title="The OVA's disks are whole files",
-        judge=_chunked,
+        id="VMIE-DISK-011",
+        title="The image is not packed",
+        judge=_wrapped,
         routes=ALL,
-        predicts=words.CHUNKED,
-        cure="vmie import joins the chunks on the way; or export the OVA again without a chunk size",
-        source=sources.TROUBLE,
-    ),
-    Rule(
-        id="VMIE-OVA-002",
-        title="No CD-ROM or ISO is attached",
-        judge=_cdrom,
-        verdict=Verdict.WARN,
-        cure="disconnect it in the virtual machine's settings and export again",
-        source=f"{sources.PREPARE}; {sources.seed(323, 369)}",
-    ),
-    Rule(
-        id="VMIE-OVA-003",
-        title="No OVA over ImportInstance and ImportVolume",
-        judge=_ova_legacy,
-        routes=LEGACY,
         predicts=words.FILE_FORMAT,
-        cure="vmie import takes the disk out of the OVA; or use the image route",
-        source=sources.API_INSTANCE,
-    ),
-    Rule(
-        id="VMIE-OVA-004",
-        title="The OVF names the firmware that the disk is made for",
-        judge=_ovf_firmware,
-        routes=(Route.IMAGE,),
-        profiles=NOW,
-        verdict=Verdict.WARN,
-        cure="say it with --boot-mode, and check which disk boots",
-        source=sources.BOOT_MODES,
-    ),
-    Rule(
-        id="VMIE-NET-001",
-        title="The machine has one network interface",
-        judge=_nics,
-        cure="remove the others before the export, add network interfaces to the instance afterwards",
-        source=f"{sources.LIMITATIONS}; {sources.seed(319, 365)}",
-    ),
-    Rule(
-        id="VMIE-LIM-001",
-        title="The disk is at most 1 TiB uncompressed (2016)",
-        judge=_size_2016,
-        routes=ALL,
-        profiles=Y2016,
-        predicts=words.DISK_INVALID,
-        cure="shrink the file systems and the disk, or move data to disks of their own",
-        source=sources.seed(315, 353),
-    ),
-    Rule(
-        id="VMIE-LIM-002",
-        title="The disk is smaller than 8 TiB (image) or 16 TiB",
-        judge=_size,
-        routes=ALL,
-        profiles=NOW,
-        predicts=words.DISK_INVALID,
-        cure="import it with `--as snapshot`, or shrink it",
+        cure="vmie import unpacks it on the way; unpack it first to have the guest checked too",
         source=sources.FORMATS,
-    ),
-    Rule(
-        id="VMIE-LIM-003",
-        title="At most 21 disks",
-        judge=_disks,
-        routes=(Route.IMAGE,),
-        profiles=NOW,
-        predicts=words.DISK_INVALID,
-        cure="import the system's disks as an image, the others with `--as snapshot`",
-        source=sources.LIMITATIONS,
-    ),
-    Rule(
-        id="VMIE-LIM-004",
-        title="ImportInstance takes one disk",
-        judge=_one_disk,
-        routes=(Route.INSTANCE,),
-        profiles=BOTH,
-        predicts=words.DISK_INVALID,
-        cure="import the boot disk, then the others with `--as volume`, and attach them; or use `--as image`",
-        source=f"{sources.API_INSTANCE}; {sources.seed(355, 357)}",
-    ),
-    Rule(
-        id="VMIE-LIM-005",
-        title="An MBR reaches the whole disk",
-        judge=_mbr_reach,
-        routes=VM,
-        verdict=Verdict.WARN,
-        cure="convert the disk to GPT (Windows: mbr2gpt; Linux: sgdisk) or shrink it to 2 TiB",
-        source=sources.BOOT_MODES,
     ),
 )

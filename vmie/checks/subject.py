@@ -18,7 +18,10 @@ TIB = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class DiskImage:
-    """One disk as a file: the names of `disk.Disk`, plus `file_size`, the bytes of the file itself."""
+    """One disk as a file: the names of `disk.Disk`, plus `file_size`, the bytes of the file itself.
+
+    `size` is 0 where it cannot be told without reading the whole file (gzip).
+    """
 
     path: str = "disk.raw"
     format: str = "raw"
@@ -26,6 +29,9 @@ class DiskImage:
     size: int = 8 * GIB
     allocated_size: int = 1 * GIB
     file_size: int | None = None
+    #: why it cannot be opened, and what to do about it; "" for a disk that can
+    unreadable: str = ""
+    unreadable_cure: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

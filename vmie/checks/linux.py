@@ -1,0 +1,185 @@
+"""LNX: what a Linux guest has to bring along to be reachable afterwards."""
+
+from __future__ import annotations
+
+from vmie.checks import sources, words
+from vmie.checks.rule import Hit, Outcome, Rule
+from vmie.checks.subject import Subject
+from vmie.guest.facts import Mount
+from vmie.model import Route, Verdict
+
+_DISABLED = frozenset({"cifs", "smbfs", "smb3", "vboxsf", "sshfs", "fuse.sshfs", "vmhgfs", "fuse.vmhgfs-fuse"})
+_VM_SNAPSHOT = (Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT)
+
+
+def _fstab_read(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or root.fstab_read is None:
+        return None
+    return () if root.fstab_read else [Hit("/etc/fstab cannot be read")]
+
+
+def _mounts(subject: Subject) -> tuple[Mount, ...]:
+    return subject.linux.fstab if subject.linux else ()
+
+
+def _by_name(subject: Subject) -> Outcome:
+    if not _mounts(subject):
+        return None
+    named = [mount.device for mount in _mounts(subject) if mount.by_name]
+    return [Hit(f"fstab names devices that are called otherwise on EC2: {', '.join(named[:4])}")] if named else ()
+
+
+def _network_mounts(subject: Subject) -> Outcome:
+    if not _mounts(subject):
+        return None
+    off = [f"{mount.mountpoint} ({mount.fstype})" for mount in _mounts(subject) if mount.fstype in _DISABLED]
+    return [Hit(f"mounts that the service comments out: {', '.join(off[:4])}")] if off else ()
+
+
+def _missing(subject: Subject) -> Outcome:
+    if not _mounts(subject):
+        return None
+    gone = [
+        f"{mount.mountpoint} ({mount.device})"
+        for mount in _mounts(subject)
+        if mount.target is False and not mount.nofail and not mount.network
+    ]
+    return [Hit(f"fstab mounts what is not in the image: {', '.join(gone[:4])}")] if gone else ()
+
+
+def _waiting(subject: Subject) -> Outcome:
+    if not _mounts(subject):
+        return None
+    waits = [
+        mount.mountpoint
+        for mount in _mounts(subject)
+        if mount.network and not mount.nofail and mount.fstype not in _DISABLED
+    ]
+    return [Hit(f"boot waits for network file systems: {', '.join(waits[:4])}")] if waits else ()
+
+
+def _sshd(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None:
+        return None
+    if not root.sshd.installed:
+        return [Hit("no SSH server is installed")]
+    return [Hit("the SSH server does not start at boot")] if root.sshd.enabled is False else ()
+
+
+def _firewall(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or root.firewall.active is False:
+        return None if root is None else ()
+    if root.firewall.ssh_allowed is False:
+        detail = f" ({root.firewall.detail[:100]})" if root.firewall.detail else ""
+        return [Hit(f"the firewall ({root.firewall.kind}) does not let SSH in{detail}")]
+    return ()
+
+
+def _login(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or root.cloud_init:
+        return None if root is None else ()
+    if root.users.with_keys or root.users.with_password:
+        return ()
+    return [Hit("nobody can log in: no account but root has a password or a key, and cloud-init is not installed")]
+
+
+def _tools(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or (root.vmware_tools is None and root.virtualbox_additions is None):
+        return None
+    found = [
+        name
+        for name, there in (
+            ("VMware Tools", root.vmware_tools),
+            ("VirtualBox Guest Additions", root.virtualbox_additions),
+        )
+        if there
+    ]
+    return [Hit(f"{' and '.join(found)} are installed")] if found else ()
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="VMIE-LNX-001",
+        title="fstab names file systems by UUID or label",
+        judge=_by_name,
+        routes=_VM_SNAPSHOT,
+        verdict=Verdict.WARN,
+        cure="use UUID= (see `blkid`); the service tries to, and adds nofail where it cannot",
+        source=sources.CHANGES,
+    ),
+    Rule(
+        id="VMIE-LNX-002",
+        title="fstab has no file systems that the service disables",
+        judge=_network_mounts,
+        verdict=Verdict.WARN,
+        cure="mount them again after the import",
+        source=sources.CHANGES,
+    ),
+    Rule(
+        id="VMIE-LNX-003",
+        title="fstab can be read",
+        judge=_fstab_read,
+        predicts=words.FSTAB,
+        cure="restore /etc/fstab in the guest",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-LNX-004",
+        title="All that fstab mounts is in the image",
+        judge=_missing,
+        routes=_VM_SNAPSHOT,
+        verdict=Verdict.WARN,
+        cure="give all disks of the machine together, or add nofail to these lines",
+        source=sources.CHANGES,
+    ),
+    Rule(
+        id="VMIE-LNX-005",
+        title="Boot waits for no network file system",
+        judge=_waiting,
+        routes=_VM_SNAPSHOT,
+        verdict=Verdict.WARN,
+        cure="add nofail,_netdev to these lines: the servers are not reachable from the import's first boot",
+        source=sources.CHANGES,
+    ),
+    Rule(
+        id="VMIE-LNX-006",
+        title="An SSH server starts at boot",
+        judge=_sshd,
+        routes=_VM_SNAPSHOT,
+        verdict=Verdict.WARN,
+        cure="install openssh-server and enable it",
+        source=sources.PREPARE,
+    ),
+    Rule(
+        id="VMIE-LNX-007",
+        title="The firewall lets SSH in",
+        judge=_firewall,
+        routes=_VM_SNAPSHOT,
+        verdict=Verdict.WARN,
+        cure="allow TCP port 22 in the guest",
+        source=sources.PREPARE,
+    ),
+    Rule(
+        id="VMIE-LNX-008",
+        title="Somebody can log in",
+        judge=_login,
+        routes=_VM_SNAPSHOT,
+        verdict=Verdict.WARN,
+        cure="create a user with a key or password, or install cloud-init: the service creates no ec2-user",
+        source=sources.PREPARE,
+    ),
+    Rule(
+        id="VMIE-LNX-009",
+        title="No tools of another hypervisor",
+        judge=_tools,
+        routes=_VM_SNAPSHOT,
+        verdict=Verdict.WARN,
+        cure="uninstall them before the export",
+        source=sources.PREPARE,
+    ),
+)

@@ -1,0 +1,96 @@
+"""OVA: what the OVF descriptor says of the machine around the disks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from vmie.checks import sources, words
+from vmie.checks.disks import graded
+from vmie.checks.rule import ALL, LEGACY, NOW, Hit, Outcome, Rule
+from vmie.checks.subject import Machine, Subject
+from vmie.model import Profile, Route, Verdict
+
+
+def _chunked(subject: Subject) -> Outcome:
+    return _ova(subject, lambda machine: machine.chunked, "the OVA holds its disks in chunks", graded(subject))
+
+
+def _ova_legacy(subject: Subject) -> Outcome:
+    return _ova(subject, lambda _: True, "ImportInstance and ImportVolume take disks, not an OVA", graded(subject))
+
+
+def _cdrom(subject: Subject) -> Outcome:
+    if subject.machine is None:
+        return None
+    attached = subject.machine.cdroms
+    return [Hit(f"a CD-ROM or ISO is attached: {', '.join(map(str, attached[:3]))}")] if attached else ()
+
+
+def _nics(subject: Subject) -> Outcome:
+    if subject.machine is None:
+        return None
+    count = subject.machine.nics
+    verdict = Verdict.FAIL if subject.profile is Profile.Y2016 else Verdict.WARN
+    message = f"the machine has {count} network interfaces: it will have one, with an address by DHCP"
+    return [Hit(message, verdict=verdict)] if count > 1 else ()
+
+
+def _ovf_firmware(subject: Subject) -> Outcome:
+    machine, found = subject.machine, subject.guest.firmware
+    if machine is None or not machine.firmware or found not in {"bios", "uefi"}:
+        return None
+    message = f"the OVF says firmware {machine.firmware}, the boot disk is made for {found}"
+    return [Hit(message)] if machine.firmware != found else ()
+
+
+def _ova(subject: Subject, test: Callable[[Machine], bool], message: str, verdict: Verdict) -> Outcome:
+    if subject.machine is None:
+        return None
+    return [Hit(message, verdict=verdict)] if test(subject.machine) else ()
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="VMIE-OVA-001",
+        title="The OVA's disks are whole files",
+        judge=_chunked,
+        routes=ALL,
+        predicts=words.CHUNKED,
+        cure="vmie import joins the chunks on the way; or export the OVA again without a chunk size",
+        source=sources.TROUBLE,
+    ),
+    Rule(
+        id="VMIE-OVA-002",
+        title="No CD-ROM or ISO is attached",
+        judge=_cdrom,
+        verdict=Verdict.WARN,
+        cure="disconnect it in the virtual machine's settings and export again",
+        source=f"{sources.PREPARE}; {sources.seed(323, 369)}",
+    ),
+    Rule(
+        id="VMIE-OVA-003",
+        title="No OVA over ImportInstance and ImportVolume",
+        judge=_ova_legacy,
+        routes=LEGACY,
+        predicts=words.FILE_FORMAT,
+        cure="vmie import takes the disk out of the OVA; or use the image route",
+        source=sources.API_INSTANCE,
+    ),
+    Rule(
+        id="VMIE-OVA-004",
+        title="The OVF names the firmware that the disk is made for",
+        judge=_ovf_firmware,
+        routes=(Route.IMAGE,),
+        profiles=NOW,
+        verdict=Verdict.WARN,
+        cure="say it with --boot-mode, and check which disk boots",
+        source=sources.BOOT_MODES,
+    ),
+    Rule(
+        id="VMIE-NET-001",
+        title="The machine has one network interface",
+        judge=_nics,
+        cure="remove the others before the export, add network interfaces to the instance afterwards",
+        source=f"{sources.LIMITATIONS}; {sources.seed(319, 365)}",
+    ),
+)

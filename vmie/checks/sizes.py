@@ -1,0 +1,117 @@
+"""LIM: how big, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vmie import limits
+from vmie.checks import sources, words
+from vmie.checks.disks import disk_name
+from vmie.checks.rule import ALL, BOTH, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.subject import GIB, TIB, Subject
+from vmie.model import Profile, Route, Verdict
+
+_MBR_REACH = 2 * TIB
+
+
+def _size_2016(subject: Subject) -> Outcome:
+    return [
+        Hit(f"{disk_name(subject, index)}{_tib(disk.size)} uncompressed, more than 1 TiB")
+        for index, disk in enumerate(subject.disks)
+        if disk.size > limits.DISK_BYTES.of(Profile.Y2016)
+    ]
+
+
+def _size(subject: Subject) -> Iterator[Hit]:
+    for index, disk in enumerate(subject.disks):
+        if disk.size >= limits.DISK_BYTES.value:
+            yield Hit(f"{disk_name(subject, index)}{_tib(disk.size)}: disks must be smaller than 16 TiB")
+        elif disk.size >= limits.IMAGE_DISK_BYTES.value:
+            yield Hit(
+                f"{disk_name(subject, index)}{_tib(disk.size)}: ImportImage takes disks below 8 TiB",
+                routes=(Route.IMAGE,),
+            )
+            yield Hit(
+                f"{disk_name(subject, index)}{_tib(disk.size)}: from 8 TiB on a disk needs a manifest",
+                verdict=Verdict.WARN,
+                routes=(Route.SNAPSHOT,),
+            )
+
+
+def _tib(size: int) -> str:
+    return f"{size / TIB:.2f} TiB" if size >= TIB else f"{size / GIB:.1f} GiB"
+
+
+def _mbr_reach(subject: Subject) -> Outcome:
+    layouts = [layout for layout in subject.guest.disks if layout.table == "mbr"]
+    if not layouts:
+        return None
+    return [
+        Hit(f"disk {layout.index} is {_tib(layout.size)} with an MBR: what lies beyond 2 TiB cannot be reached")
+        for layout in layouts
+        if layout.size > _MBR_REACH
+    ]
+
+
+def _disks(subject: Subject) -> Outcome:
+    count = len(subject.disks)
+    most = limits.VOLUMES_PER_VM.value
+    return [Hit(f"{count} disks, ImportImage takes {most}")] if count > most else ()
+
+
+def _one_disk(subject: Subject) -> Outcome:
+    count = len(subject.disks)
+    return [Hit(f"{count} disks, ImportInstance takes one")] if count > limits.INSTANCE_DISKS.value else ()
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="VMIE-LIM-001",
+        title="The disk is at most 1 TiB uncompressed (2016)",
+        judge=_size_2016,
+        routes=ALL,
+        profiles=Y2016,
+        predicts=words.DISK_INVALID,
+        cure="shrink the file systems and the disk, or move data to disks of their own",
+        source=sources.seed(315, 353),
+    ),
+    Rule(
+        id="VMIE-LIM-002",
+        title="The disk is smaller than 8 TiB (image) or 16 TiB",
+        judge=_size,
+        routes=ALL,
+        profiles=NOW,
+        predicts=words.DISK_INVALID,
+        cure="import it with `--as snapshot`, or shrink it",
+        source=sources.FORMATS,
+    ),
+    Rule(
+        id="VMIE-LIM-003",
+        title="At most 21 disks",
+        judge=_disks,
+        routes=(Route.IMAGE,),
+        profiles=NOW,
+        predicts=words.DISK_INVALID,
+        cure="import the system's disks as an image, the others with `--as snapshot`",
+        source=sources.LIMITATIONS,
+    ),
+    Rule(
+        id="VMIE-LIM-004",
+        title="ImportInstance takes one disk",
+        judge=_one_disk,
+        routes=(Route.INSTANCE,),
+        profiles=BOTH,
+        predicts=words.DISK_INVALID,
+        cure="import the boot disk, then the others with `--as volume`, and attach them; or use `--as image`",
+        source=f"{sources.API_INSTANCE}; {sources.seed(355, 357)}",
+    ),
+    Rule(
+        id="VMIE-LIM-005",
+        title="An MBR reaches the whole disk",
+        judge=_mbr_reach,
+        routes=VM,
+        verdict=Verdict.WARN,
+        cure="convert the disk to GPT (Windows: mbr2gpt; Linux: sgdisk) or shrink it to 2 TiB",
+        source=sources.BOOT_MODES,
+    ),
+)
