@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.disk.images import dynamic_vhd, fixed_vhd, sparse_vmdk, stream_vmdk
+from tests.unit.disk.handmade import dynamic_vhd, fixed_vhd, sparse_vmdk, stream_vmdk
 from vmie import disk
 from vmie.errors import ImageError
 

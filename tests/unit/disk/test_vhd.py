@@ -10,7 +10,7 @@ import pytest
 
 from tests.oracle.qemu_formats import print_of_disk, print_of_file
 from tests.tools import need, run
-from tests.unit.disk.images import dynamic_vhd, fixed_vhd, signed, vhd_footer
+from tests.unit.disk.handmade import dynamic_vhd, fixed_vhd, signed, vhd_footer
 from vmie import disk
 from vmie.errors import ImageError
 from vmie.model import Extent, ExtentKind

@@ -11,7 +11,7 @@ import pytest
 
 from tests.oracle.qemu_formats import print_of_disk, print_of_file
 from tests.tools import need, run
-from tests.unit.disk.images import (
+from tests.unit.disk.handmade import (
     GRAIN,
     GRAIN_BYTES,
     SECTOR,
