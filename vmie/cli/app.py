@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vmie import __version__
-from vmie.cli import convert, import_, jobs
+from vmie.cli import convert, export, import_, jobs, tasks
 from vmie.cli.context import Run
 
 
@@ -60,6 +60,8 @@ def build() -> typer.Typer:
     app = typer.Typer(name="vmie", pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=True)
     app.callback()(root)
     app.command("import")(import_.import_)
+    app.command("export")(export.export)
+    app.add_typer(tasks.build(), name="tasks")
     app.command("convert")(convert.convert)
     app.command("resume")(jobs.resume)
     app.command("cancel")(jobs.cancel)

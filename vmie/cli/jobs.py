@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmie.cli import context, import_, render
+from vmie.cli import context, export, import_, render
 from vmie.errors import UsageError
 
 
@@ -40,13 +40,28 @@ def resume(
 
     vmie resume job-20260102-030405-a1b2c3
     """
-    from vmie.engine import imports
+    from vmie.engine import exports, imports
 
     run = context.of(ctx)
+    if _is_export(run, job):
+        export.show(
+            run,
+            exports.resume(
+                run.aws(), job, state=run.state, settings=run.settings, wait=not no_wait, reporter=run.reporter
+            ),
+        )
+        return
     outcome = imports.resume(
         run.aws(), job, state=run.state, settings=run.settings, wait=not no_wait, reporter=run.reporter
     )
     import_.show(run, outcome)
+
+
+def _is_export(run: context.Run, job: str) -> bool:
+    from vmie.engine.imports import store
+    from vmie.poll import SystemClock
+
+    return any(one.job == job and one.kind == "export" for one in store(run.state, SystemClock()).list())
 
 
 def cancel(
@@ -62,9 +77,10 @@ def cancel(
     """
     run = context.of(ctx)
     if what.startswith("job-"):
-        from vmie.engine import imports
+        from vmie.engine import exports, imports
 
-        done = imports.cancel(
+        engine = exports if _is_export(run, what) else imports
+        done = engine.cancel(
             run.aws(), what, state=run.state, settings=run.settings, reason=reason, reporter=run.reporter
         )
         render.finish(run, "cancel", done, text=f"{what} cancelled")
