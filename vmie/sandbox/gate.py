@@ -1,0 +1,184 @@
+"""Every call passes here: counted, and spoilt on demand.
+
+`Faults` is the handle that tests and `POST /_vmie/faults` turn; `Stats` what `GET /_vmie/stats`
+answers. Neither knows moto: `intercept` (in process) and `server` (over HTTP) ask them.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from vmie.model import TaskKind
+
+#: how each service says "slow down" and "try later": code, HTTP status
+_THROTTLED = {
+    "ec2": ("RequestLimitExceeded", 503),
+    "s3": ("SlowDown", 503),
+    "ebs": ("RequestThrottledException", 400),
+    "kms": ("ThrottlingException", 400),
+}
+_UNAVAILABLE = {"ec2": ("Unavailable", 503), "ebs": ("InternalServerException", 500)}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, as far as the gate cares: `service` as in a signature, `action` as in the API."""
+
+    service: str
+    action: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An error instead of the real answer."""
+
+    code: str
+    message: str
+    status: int
+
+
+@dataclass(slots=True)
+class Fault:
+    """One thing that will go wrong: `times` more times (None: for ever), each with `probability`."""
+
+    kind: str
+    action: str = "*"
+    times: int | None = 1
+    probability: float = 1.0
+    code: str = ""
+    message: str = ""
+    status: int = 0
+    at: str = ""
+    task_kind: str = ""
+    how: str = "reset"
+
+
+KINDS = ("throttle", "unavailable", "fail", "lose", "fail_task", "stall_task")
+
+
+@dataclass
+class Faults:
+    """What is to go wrong. Thread-safe; `clear` makes the world well again.
+
+    `propagation` is how many seconds IAM takes to make a change of a role felt; `visible_after` how
+    long a new task is unknown to Describe.
+    """
+
+    random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - faults, not secrets
+    propagation: float = 0.0
+    visible_after: float = 0.0
+    _queue: list[Fault] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def throttle(self, action: str = "*", *, times: int | None = 1, probability: float = 1.0) -> None:
+        """Refuse calls of `action` ("*": any) as too many."""
+        self.add(Fault("throttle", action, times, probability))
+
+    def unavailable(self, action: str = "*", *, times: int | None = 1, probability: float = 1.0) -> None:
+        """Answer 503, as a service in trouble does."""
+        self.add(Fault("unavailable", action, times, probability))
+
+    def fail(self, action: str, *, code: str, message: str = "", status: int = 400, times: int | None = 1) -> None:
+        """Answer with any error document."""
+        self.add(Fault("fail", action, times, code=code, message=message, status=status))
+
+    def lose(self, action: str, *, times: int | None = 1, how: str = "reset") -> None:
+        """Do what is asked, then lose the answer: `how` is "reset" (connection) or "500"."""
+        self.add(Fault("lose", action, times, how=how))
+
+    def fail_task(
+        self, message: str, *, at: str = "converting", kind: TaskKind | str = "", times: int | None = 1
+    ) -> None:
+        """Let the next tasks (of `kind`) fail with `message` when they leave the step `at` ("": the first)."""
+        self.add(Fault("fail_task", times=times, message=message, at=at, task_kind=str(kind)))
+
+    def stall_task(self, *, at: str = "", kind: TaskKind | str = "", times: int | None = 1) -> None:
+        """Let the next tasks never leave the step `at` ("": the first)."""
+        self.add(Fault("stall_task", times=times, at=at, task_kind=str(kind)))
+
+    def add(self, fault: Fault) -> None:
+        """Queue one fault; raises ValueError for a kind that does not exist."""
+        if fault.kind not in KINDS:
+            raise ValueError(f"there is no fault {fault.kind!r}: one of {', '.join(KINDS)}")
+        with self._lock:
+            self._queue.append(fault)
+
+    def clear(self) -> None:
+        """Forget all faults and delays."""
+        with self._lock:
+            self._queue.clear()
+        self.propagation = self.visible_after = 0.0
+
+    def before(self, call: Call) -> Answer | None:
+        """The error to answer `call` with, instead of doing it."""
+        fault = self._take(("throttle", "unavailable", "fail"), call.action)
+        if fault is None:
+            return None
+        if fault.kind == "throttle":
+            code, status = _THROTTLED.get(call.service, ("Throttling", 400))
+            return Answer(code, "Request limit exceeded.", status)
+        if fault.kind == "unavailable":
+            code, status = _UNAVAILABLE.get(call.service, ("ServiceUnavailable", 503))
+            return Answer(code, "The server is overloaded and can't handle the request.", status)
+        return Answer(fault.code, fault.message, fault.status)
+
+    def after(self, call: Call) -> str:
+        """How to lose the answer of `call`: "reset", "500", or "" to send it."""
+        fault = self._take(("lose",), call.action)
+        return fault.how if fault else ""
+
+    def for_task(self, kind: TaskKind) -> tuple[tuple[str, str] | None, str | None]:
+        """What a new task is doomed to: (step, message) of its failure, and the step it stalls at."""
+        doom = self._take(("fail_task",), "*", task_kind=kind)
+        stall = self._take(("stall_task",), "*", task_kind=kind)
+        return ((doom.at, doom.message) if doom else None), (stall.at if stall else None)
+
+    def _take(self, kinds: tuple[str, ...], action: str, *, task_kind: str = "") -> Fault | None:
+        with self._lock:
+            for fault in self._queue:
+                if fault.kind not in kinds or fault.action not in ("*", action):
+                    continue
+                if fault.task_kind not in ("", task_kind) or self.random.random() >= fault.probability:
+                    continue
+                if fault.times is not None:
+                    fault.times -= 1
+                    if fault.times <= 0:
+                        self._queue.remove(fault)
+                return fault
+        return None
+
+
+@dataclass
+class Stats:
+    """What the sandbox counted. Thread-safe."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    tasks: Counter[str] = field(default_factory=Counter)
+    peak: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def called(self, call: Call) -> None:
+        """One more call of an action."""
+        with self._lock:
+            self.calls[f"{call.service}:{call.action}"] += 1
+
+    def refused(self, code: str) -> None:
+        """One more error answered by VM Import/Export or by a fault."""
+        with self._lock:
+            self.errors[code] += 1
+
+    def made(self, kind: TaskKind, group: str, *, active: int) -> None:
+        """One more task; `active` of its quota group run now."""
+        with self._lock:
+            self.tasks[kind.value] += 1
+            self.peak[group] = max(self.peak[group], active)
+
+    def as_json(self) -> dict[str, Any]:
+        """``{"calls": {"ec2:ImportImage": n}, "tasks": {kind: n}, "peak": {group: n}, "errors": {code: n}}``."""
+        with self._lock:
+            return {name: dict(getattr(self, name)) for name in ("calls", "tasks", "peak", "errors")}

@@ -1,0 +1,128 @@
+"""What `start` and `serve` hand out, and how they begin and end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+
+from vmie.sandbox import environment, intercept, seed
+from vmie.sandbox.clock import SandboxClock
+from vmie.sandbox.content import Verdict, unjudged
+from vmie.sandbox.gate import Faults, Stats
+from vmie.sandbox.patches import Patches
+from vmie.sandbox.server import Server
+from vmie.sandbox.service import Limits
+from vmie.sandbox.world import World
+
+
+class Sandbox:
+    """A running sandbox: `faults` to inject, `stats` to read, `limits` to set, `clock` to move."""
+
+    def __init__(self, world: World, *, region: str, server: Server | None = None) -> None:
+        self._world = world
+        self._server = server
+        self.region = region
+        self.url = server.url if server else ""
+        self.clock: SandboxClock = world.clock
+        self.faults: Faults = world.faults
+        self.stats: Stats = world.stats
+        self.limits: Limits = world.service.limits
+
+    def client(self, service: str, *, region: str | None = None) -> Any:
+        """A boto3 client of this sandbox."""
+        made_up = environment(self.url)
+        session = boto3.Session(
+            aws_access_key_id=made_up["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=made_up["AWS_SECRET_ACCESS_KEY"],
+            region_name=region or self.region,
+        )
+        return session.client(service, endpoint_url=self.url or None)  # type: ignore[call-overload]
+
+    def advance(self, seconds: float) -> None:
+        """Let `seconds` go by, on the calendar and in AWS's work."""
+        self.clock.advance(seconds)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that point another process here; only of a sandbox that listens."""
+        return environment(self.url, region=self.region)
+
+    def join(self) -> None:
+        """Wait until the process is interrupted; only of a sandbox that listens."""
+        if self._server:
+            self._server.join()
+
+
+@contextmanager
+def _world(
+    *, seeded: bool, region: str, speed: float, limits: Limits | None, verdict: Verdict | None, seed_: int
+) -> Iterator[World]:
+    patches = Patches()
+    # Hundreds of images of Amazon's would be made per Region, each with a volume and a snapshot.
+    patches.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+    world = World(clock=SandboxClock(speed=speed), limits=limits or Limits(), verdict=verdict or unjudged, seed=seed_)
+    try:
+        world.open()
+        try:
+            if seeded:
+                seed.plant(region, world.contents)
+                world.book.record()
+            yield world
+        finally:
+            world.close()
+    finally:
+        patches.undo()
+
+
+@contextmanager
+def in_process(
+    *, seeded: bool, region: str, speed: float, limits: Limits | None, verdict: Verdict | None, seed: int
+) -> Iterator[Sandbox]:
+    """See `vmie.sandbox.start`."""
+    patches = Patches()
+    with _world(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed_=seed) as world:
+        _enter_environment(patches, region)
+        try:
+            # a default session made before would go to AWS
+            patches.attribute(boto3, "DEFAULT_SESSION", None)
+            intercept.install(patches, world)
+            yield Sandbox(world, region=region)
+        finally:
+            patches.undo()
+
+
+@contextmanager
+def over_http(
+    *,
+    host: str,
+    port: int,
+    seeded: bool,
+    region: str,
+    speed: float,
+    limits: Limits | None,
+    verdict: Verdict | None,
+    seed: int,
+) -> Iterator[Sandbox]:
+    """See `vmie.sandbox.serve`."""
+    with _world(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed_=seed) as world:
+        server = Server(world, host=host, port=port)
+        server.start()
+        try:
+            yield Sandbox(world, region=region, server=server)
+        finally:
+            server.stop()
+
+
+def _enter_environment(patches: Patches, region: str) -> None:
+    """Made-up credentials, and nothing of the user's that could lead a client elsewhere."""
+    for name in list(os.environ):
+        if name.startswith("AWS_"):
+            patches.item(os.environ, name, None)
+    for name, value in environment("", region=region).items():
+        if value:
+            patches.item(os.environ, name, value)
+    patches.item(os.environ, "AWS_CONFIG_FILE", os.devnull)
+    patches.item(os.environ, "AWS_SHARED_CREDENTIALS_FILE", os.devnull)

@@ -1,0 +1,77 @@
+"""What a task says of itself while it works: the sequences seen in the field (aws-facts 1.12, 1.13).
+
+Times are seconds of AWS's work since the task began; `Mark` names the step at which the service
+does something that can fail.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from vmie.model import TaskKind
+
+
+class Mark(Enum):
+    """What the service does when it comes to a step."""
+
+    NOTHING = "nothing"
+    VALIDATE = "validate"  #: reads the source for the first time
+    CONVERT = "convert"  #: has read the whole source
+    ASSEMBLE = "assemble"  #: names the snapshots
+    FINISH = "finish"  #: hands the result over
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From `at` on, Describe shows `message` and `progress`."""
+
+    at: float
+    message: str
+    progress: str
+    mark: Mark = Mark.NOTHING
+
+
+_MINUTE = 60.0
+
+IMPORT_IMAGE = (
+    Step(0, "pending", "2"),
+    Step(1 * _MINUTE, "validating", "3"),
+    Step(3 * _MINUTE, "validated", "19", Mark.VALIDATE),
+    Step(4 * _MINUTE, "converting", "28"),
+    Step(12 * _MINUTE, "updating", "34", Mark.CONVERT),
+    Step(18 * _MINUTE, "booting", "58"),
+    Step(22 * _MINUTE, "booted", "62"),
+    Step(25 * _MINUTE, "preparing ami", "76", Mark.ASSEMBLE),
+    Step(30 * _MINUTE, "", "", Mark.FINISH),
+)
+IMPORT_SNAPSHOT = (
+    Step(0, "pending", "0"),
+    Step(1 * _MINUTE, "pending", "3"),
+    Step(3 * _MINUTE, "downloading/converting", "19", Mark.VALIDATE),
+    Step(8 * _MINUTE, "downloading/converting", "22"),
+    Step(14 * _MINUTE, "downloading/converting", "75", Mark.CONVERT),
+    Step(20 * _MINUTE, "", "", Mark.FINISH),
+)
+EXPORT_IMAGE = (
+    Step(0, "validating", "0"),
+    Step(2 * _MINUTE, "updating", "21", Mark.VALIDATE),
+    Step(8 * _MINUTE, "converting", "80", Mark.CONVERT),
+    Step(25 * _MINUTE, "", "", Mark.FINISH),
+)
+EXPORT_INSTANCE = (
+    Step(0, "", ""),
+    Step(1, "", "", Mark.VALIDATE),
+    Step(5 * _MINUTE, "", "", Mark.CONVERT),
+    Step(25 * _MINUTE, "", "", Mark.FINISH),
+)
+
+OF_KIND: dict[TaskKind, tuple[Step, ...]] = {
+    TaskKind.IMPORT_IMAGE: IMPORT_IMAGE,
+    TaskKind.IMPORT_SNAPSHOT: IMPORT_SNAPSHOT,
+    TaskKind.EXPORT_IMAGE: EXPORT_IMAGE,
+    TaskKind.EXPORT_INSTANCE: EXPORT_INSTANCE,
+}
+
+#: how long a task that failed or was cancelled is seen in `deleting` (conversion and instance export: `cancelling`)
+DELETING = 2 * _MINUTE

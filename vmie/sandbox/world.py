@@ -1,0 +1,106 @@
+"""One sandbox, put together: clock, gate, service, and moto mended to match.
+
+moto's state belongs to the process, so there is one world at a time.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from moto.core.base_backend import BackendDict
+
+from vmie.model import TaskKind
+from vmie.sandbox import actions, estate, mend_ebs, mend_ec2, mend_s3
+from vmie.sandbox.admission import Admission
+from vmie.sandbox.clock import SandboxClock
+from vmie.sandbox.compute import Contents
+from vmie.sandbox.content import Verdict
+from vmie.sandbox.exports import ExportWork
+from vmie.sandbox.gate import Answer, Call, Faults, Stats
+from vmie.sandbox.imports import ImportWork
+from vmie.sandbox.patches import Patches
+from vmie.sandbox.role import RoleBook
+from vmie.sandbox.service import Limits, Service
+
+_only = threading.Lock()
+
+
+class World:
+    """Everything behind the API. `open` changes moto, `close` changes it back and forgets all state."""
+
+    def __init__(
+        self,
+        *,
+        clock: SandboxClock,
+        limits: Limits,
+        verdict: Verdict,
+        seed: int,
+        suffix: Callable[[], str] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.faults = Faults(random=random.Random(seed))  # noqa: S311 - which call fails is no secret
+        self.stats = Stats()
+        self.contents = Contents()
+        self.suffix = suffix or (lambda: secrets.token_hex(9)[:17])
+        self.service = Service(clock, self.faults, self.stats, self.suffix, limits)
+        self._verdict = verdict
+        self._patches = Patches()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vmie-sandbox-export")
+
+    def open(self) -> None:
+        """Take moto over; raises RuntimeError when another sandbox of this process has it."""
+        if not _only.acquire(blocking=False):
+            raise RuntimeError("a sandbox runs in this process already: moto's state cannot be shared")
+        try:
+            BackendDict.reset()
+            mend_s3.install(self._patches)
+            mend_ec2.install(self._patches, self.contents)
+            mend_ebs.install(self._patches, self.contents)
+            self.book = RoleBook(estate.roles, clock=self.clock, faults=self.faults)
+            admission = Admission(self.book)
+            imports = ImportWork(admission, self.contents, verdict=self._verdict, suffix=self.suffix)
+            exports = ExportWork(
+                admission,
+                self.contents,
+                tasks=self.service.tasks,
+                executor=self._executor,
+                wait=self.clock.speed == 0,
+            )
+            self.service.works.update(
+                {
+                    TaskKind.IMPORT_IMAGE: imports,
+                    TaskKind.IMPORT_SNAPSHOT: imports,
+                    TaskKind.EXPORT_IMAGE: exports,
+                    TaskKind.EXPORT_INSTANCE: exports,
+                }
+            )
+            actions.install(self._patches, actions.Actions(self.service, imports, exports), self.service)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give moto back, empty."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        BackendDict.reset()
+        self._patches.undo()
+        _only.release()
+
+    def before(self, call: Call) -> Answer | None:
+        """Count `call` and bring the world up to date; the error to answer instead, if a fault says so."""
+        self.stats.called(call)
+        self.service.settle()
+        answer = self.faults.before(call)
+        if answer:
+            self.stats.refused(answer.code)
+        return answer
+
+    def after(self, call: Call) -> str:
+        """Note what `call` changed; how to lose its answer, "" to send it."""
+        if call.service == "iam":
+            self.book.record()
+        return self.faults.after(call)
