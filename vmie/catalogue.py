@@ -1,22 +1,191 @@
-"""Service messages: cause and cure."""
+"""Service messages: cause and cure. Data in ``catalogue.toml``; here is how a message finds its entry.
+
+One source for what is said after a failed call or task, for what is tried again, and for the words that the
+sandbox fails with.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+from typing import Any
+
+#: may be tried again at once, after IAM or EC2 has caught up, when a task has ended, or not without a change
+RETRY_CLASSES = ("retry", "propagation", "wait-for-quota", "permanent")
+
+# Old and new tasks word the same failure with and without this (aws-facts 1.12).
+_PREFIX = re.compile(r"^\s*(?:(?:CLIENT|SERVER)_ERROR\s*:\s*)+", re.IGNORECASE)
+_BOTO = re.compile(r"An error occurred \(([\w.]+)\) when calling the \w+ operation")
+_TOKEN = re.compile(r"[\w.]+")
+#: a code that is an English word too ("Unsupported", "500") is not believed in running text
+_PLAIN = re.compile(r"[A-Z]?[a-z]+|\d+")
+#: no message of AWS is longer; what is longer is somebody's log
+_LONGEST = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message of the service. `words` hold {names} that `example` fills."""
+
+    id: str
+    kind: str
+    words: str
+    causes: tuple[str, ...]
+    cure: tuple[str, ...]
+    retry: str
+    source: str
+    codes: tuple[str, ...] = ()
+    pattern: str = ""
+    rules: tuple[str, ...] = ()
+    example: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why AWS said something: `causes` most likely first, `cure` as commands, `retry` a retry class."""
+    """Why AWS said `message`: `causes` most likely first, `cure` as things to do or type.
+
+    `retry` is one of `RETRY_CLASSES`; `known` is False where the catalogue has nothing to offer.
+    """
 
     id: str
     message: str
     causes: tuple[str, ...]
     cure: tuple[str, ...]
     retry: str = "permanent"
+    kind: str = ""
+    code: str = ""
+    rules: tuple[str, ...] = ()
+    source: str = ""
     known: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted ``result`` of `vmie explain`."""
+        return {
+            "id": self.id,
+            "known": self.known,
+            "message": self.message,
+            "code": self.code,
+            "kind": self.kind,
+            "causes": list(self.causes),
+            "cure": list(self.cure),
+            "retry": self.retry,
+            "rules": list(self.rules),
+            "source": self.source,
+        }
 
 
 def explain(message: str, code: str = "") -> Explanation:
-    """Explain what the service said; never raises."""
-    return Explanation("unknown", message, (), (), known=False)
+    """Explain what the service said; never raises. `code` is the API's error code, where there is one.
+
+    The words decide before the code, since one code ("InvalidParameter") stands for many things. An
+    unknown message is said to be unknown.
+    """
+    text = _PREFIX.sub("", str(message)[:_LONGEST])
+    given = str(code)
+    if not given and (boto := _BOTO.search(text)):
+        given = boto[1]
+    given = _bare(given)
+    entry = _by_words(text) or _by_code(given) or _by_code(text.strip()) or _by_codes_in(text)
+    if entry is None:
+        return _unknown(str(message), given)
+    return Explanation(
+        id=entry.id,
+        message=str(message),
+        causes=entry.causes,
+        cure=entry.cure,
+        retry=entry.retry,
+        kind=entry.kind,
+        code=given,
+        rules=entry.rules,
+        source=entry.source,
+    )
+
+
+def words(entry_id: str, **values: str) -> str:
+    """What the service says for entry `entry_id`, with `values` (or the entry's example) filled in.
+
+    Raises KeyError for an id that is not in the catalogue.
+    """
+    entry = entries()[entry_id]
+    return entry.words.format_map({**entry.example, **values})
+
+
+@cache
+def entries() -> Mapping[str, Entry]:
+    """The whole catalogue by id, in the order in which it is searched."""
+    raw = tomllib.loads(resources.files("vmie").joinpath("catalogue.toml").read_text(encoding="utf-8"))
+    found = [_entry(item) for item in raw["entry"]]
+    return MappingProxyType({entry.id: entry for entry in found})
+
+
+def _entry(item: dict[str, Any]) -> Entry:
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in item.items()}
+    return Entry(**fields)
+
+
+@cache
+def _patterns() -> tuple[tuple[re.Pattern[str], Entry], ...]:
+    return tuple(
+        (re.compile(entry.pattern, re.IGNORECASE | re.DOTALL), entry) for entry in entries().values() if entry.pattern
+    )
+
+
+@cache
+def _codes() -> Mapping[str, Entry]:
+    return MappingProxyType({code: entry for entry in entries().values() for code in entry.codes})
+
+
+@cache
+def _own_words() -> tuple[tuple[re.Pattern[str], Entry], ...]:
+    """The words themselves as patterns, their {names} standing for anything."""
+    found = []
+    for entry in entries().values():
+        parts = (re.escape(part) for part in re.split(r"\{\w+\}", entry.words.rstrip(".")))
+        found.append((re.compile(".{1,200}?".join(parts), re.IGNORECASE | re.DOTALL), entry))
+    return tuple(found)
+
+
+def _by_words(text: str) -> Entry | None:
+    return next((entry for pattern, entry in (*_patterns(), *_own_words()) if pattern.search(text)), None)
+
+
+def _by_code(code: str) -> Entry | None:
+    code = _bare(code)
+    # "InvalidAMIID.Whatever" is at least as well explained as "InvalidAMIID".
+    return _codes().get(code) or _codes().get(code.partition(".")[0])
+
+
+def _bare(code: str) -> str:
+    """EC2's query API writes ``Client.Unsupported``."""
+    return code.removeprefix("Client.").removeprefix("Server.")
+
+
+def _by_codes_in(text: str) -> Entry | None:
+    tokens = (match[0].strip(".") for match in _TOKEN.finditer(text))
+    return next((entry for token in tokens if not _PLAIN.fullmatch(token) and (entry := _by_code(token))), None)
+
+
+def _unknown(message: str, code: str) -> Explanation:
+    client = re.match(r"\s*(CLIENT_ERROR|ClientError)\b", message) is not None
+    causes = ["vmie does not know this message"]
+    if client:
+        causes.append(
+            "it begins with ClientError: AWS blames the image or the request, so that trying again changes nothing"
+        )
+    return Explanation(
+        id="unknown",
+        message=message,
+        causes=tuple(causes),
+        cure=(
+            "vmie check FILE    (when it came of an import)",
+            "ask AWS support with the task id or request id, the Region and the time",
+            "and report the message to vmie, so that the next one is told",
+        ),
+        code=code,
+        known=False,
+    )

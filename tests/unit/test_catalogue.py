@@ -1,0 +1,341 @@
+"""Every message that AWS is known to give is explained, and what is unknown is said to be."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vmie import catalogue
+
+#: messages of aws-facts 5.1 as users quote them: (code, message, entry)
+API = [
+    (
+        "InvalidParameter",
+        "The service role vmimport provided does not exist or does not have sufficient permissions",
+        "role-not-usable",
+    ),
+    (
+        "InvalidParameter",
+        (
+            "The service role <vmimport> provided does not exist or does not have sufficient permissions for the service "
+            "to continue"
+        ),
+        "role-not-usable",
+    ),
+    ("InvalidParameter", "Parameter disk-image-size=0 has an invalid format", "disk-image-size-zero"),
+    ("InvalidParameter", "Invalid S3 source location", "s3-location-invalid"),
+    ("InvalidParameter", "The given S3 bucket is not local to the Region", "bucket-not-local"),
+    ("InvalidParameter", "The given S3 object is not local to the region.", "object-not-local"),
+    ("MalformedPolicyDocument", "Syntax errors in policy.", "policy-malformed"),
+    ("Client.Unsupported", "No bootable partition found", "no-bootable-partition"),
+    ("Unsupported", "No bootable partition found.", "no-bootable-partition"),
+    ("ResourceCountLimitExceeded", "", "import-quota"),
+    (
+        "ResourceLimitExceeded",
+        "Task failed to initialize - conversion task limit (5) exceeded.",
+        "conversion-quota",
+    ),
+    ("NotExportable", "This instance cannot be exported.", "not-exportable"),
+    ("NotExportable", "Only imported instances can be exported", "not-exportable"),
+    (
+        "NotExportable",
+        (
+            "The snapshot ID (snap-0123) of the instance neither is owned by current user nor had been previously imported "
+            "through VMIE."
+        ),
+        "not-exportable",
+    ),
+    (
+        "UnsupportedOperation",
+        "This instance has multiple volumes attached. Please remove additional volumes.",
+        "several-volumes",
+    ),
+    ("InternalError", "An internal error has occurred", "server-error"),
+    (
+        "InvalidParameterValue",
+        "Invalid value 'i-0abc' for instanceId. Instance does not have a volume attached at root (/dev/sda1).",
+        "no-root-volume",
+    ),
+    ("InvalidParameter", "Linux is not supported on the requested instance", "instance-type-linux"),
+    ("InvalidConversionTaskId", "", "task-unknown"),
+    ("InvalidConversionTaskId.Malformed", "", "task-unknown"),
+    ("InvalidExportTaskID.NotFound", "", "task-unknown"),
+    ("InvalidExportTaskID.Malformed", "", "task-unknown"),
+    ("DeleteConversionTaskError", "", "cancel-too-late"),
+    ("InvalidManifest", "", "manifest-invalid"),
+    ("DiskImageSizeTooLarge", "", "manifest-disk-too-large"),
+    ("InvalidFormat", "", "manifest-format"),
+    ("InaccessibleStorageLocation", "", "storage-inaccessible"),
+    ("IdempotentParameterMismatch", "", "token-reused"),
+    ("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", "dry-run-ok"),
+    ("UnauthorizedOperation", "You are not authorized to perform this operation.", "access-denied"),
+    ("AccessDenied", "Access Denied", "access-denied"),
+    ("OptInRequired", "", "opt-in"),
+    ("AuthFailure", "AWS was not able to validate the provided access credentials", "credentials-wrong"),
+    ("InvalidClientTokenId", "The security token included in the request is invalid.", "credentials-wrong"),
+    ("RequestLimitExceeded", "Request limit exceeded.", "throttled"),
+    ("RequestExpired", "Request has expired.", "clock-skew"),
+    ("CustomerKeyHasBeenRevoked", "", "kms-key-not-usable"),
+    ("PendingSnapshotLimitExceeded", "", "ebs-quota"),
+    ("SnapshotLimitExceeded", "", "ebs-quota"),
+    ("ConcurrentSnapshotLimitExceeded", "", "ebs-quota"),
+    ("VolumeLimitExceeded", "", "ebs-quota"),
+    ("ConcurrentTagAccess", "", "tag-race"),
+    ("InvalidAMIName.Duplicate", "AMI name x is already in use by AMI ami-0123", "ami-name-taken"),
+    ("InvalidMaxResults", "", "paging-misuse"),
+    ("InvalidNextToken", "", "paging-misuse"),
+    ("FilterLimitExceeded", "", "paging-misuse"),
+    ("InsufficientInstanceCapacity", "", "no-capacity"),
+    ("InsufficientCapacity", "", "no-capacity"),
+    ("ServiceUnavailable", "", "server-error"),
+    ("Unavailable", "", "server-error"),
+    ("InternalFailure", "", "server-error"),
+    ("MissingParameter", "The request must contain the parameter diskContainers", "parameter"),
+    # EBS direct (aws-facts 7.2)
+    ("AccessDeniedException", "", "access-denied"),
+    ("ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "resource-not-yet"),
+    ("ResourceNotFoundException", "GRANT_NOT_FOUND", "ebs-key"),
+    ("ResourceNotFoundException", "DEPENDENCY_RESOURCE_NOT_FOUND", "ebs-validation"),
+    ("ResourceNotFoundException", "IMAGE_NOT_FOUND", "ebs-validation"),
+    ("RequestThrottledException", "ACCOUNT_THROTTLED", "throttled"),
+    ("RequestThrottledException", "DEPENDENCY_REQUEST_THROTTLED", "throttled"),
+    ("RequestThrottledException", "RESOURCE_LEVEL_THROTTLE", "throttled"),
+    ("ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED", "ebs-quota"),
+    ("ConcurrentLimitExceededException", "", "ebs-quota"),
+    ("ConflictException", "", "token-reused"),
+    ("InternalServerException", "", "server-error"),
+    ("ValidationException", "UNRELATED_SNAPSHOTS", "ebs-conflict"),
+    ("ValidationException", "CONFLICTING_BLOCK_UPDATE", "ebs-conflict"),
+    ("ValidationException", "WRITE_REQUEST_TIMEOUT", "ebs-timeout"),
+    ("ValidationException", "INVALID_CUSTOMER_KEY", "ebs-key"),
+    *(
+        ("ValidationException", f"INVALID_{what}", "ebs-key" if what == "GRANT_TOKEN" else "ebs-validation")
+        for what in [
+            "PAGE_TOKEN",
+            "BLOCK_TOKEN",
+            "GRANT_TOKEN",
+            "SNAPSHOT_ID",
+            "BLOCK",
+            "CONTENT_ENCODING",
+            "TAG",
+            "DEPENDENCY_REQUEST",
+            "PARAMETER_VALUE",
+            "VOLUME_SIZE",
+            "IMAGE_ID",
+        ]
+    ),
+]
+
+#: StatusMessages of aws-facts 5.2 and peers 3
+TASK = [
+    ("ClientError: Disk validation failed [Unsupported VMDK File Format]", "vmdk-not-stream-optimised"),
+    ("ClientError: Disk validation failed [Unsupported specified file format]", "format-unsupported"),
+    ("ClientError: Disk validation failed [Unsupported OVA format]", "ova-unsupported"),
+    (
+        "ClientError: Disk validation failed [OVF file parsing error: OVA with chunked disk files is not supported]",
+        "ova-chunked",
+    ),
+    (
+        "ClientError: Disk validation failed [We do not have access to the given resource. Reason 403 Forbidden]",
+        "object-forbidden",
+    ),
+    ("ClientError: Disk validation failed", "disk-validation"),
+    ("ClientError: Unknown OS / Missing OS files.", "unknown-os"),
+    ("ClientError: No valid partitions. Not a valid volume.", "no-valid-partitions"),
+    ("ClientError: Unsupported kernel version 4.18.0-15-generic", "kernel-unsupported"),
+    ("ClientError: Unable to determine kernel version.", "kernel-unknown"),
+    ("ClientError: EFI partition detected. UEFI booting is not supported in EC2.", "uefi-unsupported"),
+    ("ClientError: Multiple different grub/menu.lst files found.", "grub-several"),
+    ("ClientError: BLSC-style GRUB found, but unable to detect default kernel", "grub-bls-default"),
+    (
+        (
+            "ClientError: We were unable to read your import's initramfs/initrd to determine what drivers your import "
+            "requires to run in EC2"
+        ),
+        "initramfs-unreadable",
+    ),
+    ("ClientError: Invalid configuration - Could not read fstab", "fstab-unreadable"),
+    ("ClientError: Unsupported configuration - Multiple directories found", "several-systems"),
+    ("ClientError: Unsupported configuration - Logical volume group activation failed", "lvm-activation"),
+    ("ClientError: Footers not identical", "vhd-footers"),
+    ("ClientError: Uncompressed data has invalid length.", "vmdk-invalid-length"),
+    ("ClientError: Uncompressed data has an invalid length", "vmdk-invalid-length"),
+    (
+        (
+            "ClientError: Booter Networking failure/instance not reachable. Please retry after installation of .Net "
+            "framework 3.5 SP1 or greater."
+        ),
+        "dotnet-missing",
+    ),
+    (
+        (
+            "FirstBootFailure: This import request failed because the Windows instance failed to boot and establish "
+            "network connectivity."
+        ),
+        "first-boot",
+    ),
+    ("FirstBootFailure: something new", "first-boot"),
+    ("ERROR: Bucket b is not in the us-east-1 Region, it's in us-west-2", "bucket-elsewhere-cli"),
+    ("ERROR: File uses unsupported compression algorithm 0", "vmdk-compression"),
+    ("Task expired and automatically canceled", "task-expired"),
+    ("ServerError: something broke", "server-error"),
+]
+
+
+@pytest.mark.parametrize(("code", "message", "entry"), API)
+def test_an_answer_is_explained(code: str, message: str, entry: str) -> None:
+    assert catalogue.explain(message, code).id == entry
+    if message:
+        in_full = f"An error occurred ({code}) when calling the ImportImage operation: {message}"
+        assert catalogue.explain(in_full).id == entry
+        assert catalogue.explain(f"AWS refused ImportImage of s3://b/k: {code}: {message}", code).id == entry
+
+
+@pytest.mark.parametrize("code", sorted({code for code, _, _ in API if code not in ("Unavailable", "Unsupported")}))
+def test_a_code_alone_is_enough(code: str) -> None:
+    wanted = catalogue.explain("", code)
+    assert wanted.known
+    assert catalogue.explain(code).id == wanted.id
+    assert catalogue.explain(f"it said {code}: no").id == wanted.id
+
+
+@pytest.mark.parametrize(
+    "shape", ["{}", "CLIENT_ERROR : {}", "client_error: {}", "  {}\n", "task import-ami-1: {} (old)"]
+)
+@pytest.mark.parametrize(("message", "entry"), TASK)
+def test_a_failed_task_is_explained_with_and_without_its_prefix(message: str, entry: str, shape: str) -> None:
+    found = catalogue.explain(shape.format(message))
+    assert found.id == entry
+    assert found.message == shape.format(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "entry"),
+    [
+        (
+            "the service role my-import-role PROVIDED does not exist or does not have sufficient permissions",
+            "role-not-usable",
+        ),
+        ("The given S3 bucket is not local to the region eu-north-1", "bucket-not-local"),
+        ("ClientError: unsupported kernel version 2.6.32-71.el6.x86_64", "kernel-unsupported"),
+        ("ClientError: Disk validation failed [Unsupported VMDK file format]", "vmdk-not-stream-optimised"),
+        ("conversion task limit (20) exceeded", "conversion-quota"),
+        (
+            "User: arn:aws:sts::1:assumed-role/x is not authorized to perform: kms:CreateGrant on resource: k",
+            "kms-denied",
+        ),
+        ("User: arn:aws:iam::1:user/x is not authorized to perform: ec2:ImportImage on resource: *", "access-denied"),
+        ("An error occurred (Client.RequestLimitExceeded)", "throttled"),
+    ],
+)
+def test_near_misses_land_on_the_same_entry(message: str, entry: str) -> None:
+    assert catalogue.explain(message).id == entry
+
+
+def test_a_silent_missing_bucket_grant_is_guessed_first() -> None:
+    found = catalogue.explain(
+        "An error occurred (InternalError) when calling the CreateInstanceExportTask operation: "
+        "An internal error has occurred"
+    )
+    assert found.id == "export-bucket-grant"
+    assert "setup-role --export-bucket" in " ".join(found.cure)
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "retry"),
+    [
+        (
+            "The service role vmimport provided does not exist or does not have sufficient permissions",
+            "InvalidParameter",
+            "propagation",
+        ),
+        ("", "ResourceCountLimitExceeded", "wait-for-quota"),
+        ("", "ResourceLimitExceeded", "wait-for-quota"),
+        ("", "RequestLimitExceeded", "retry"),
+        ("", "ServiceUnavailable", "retry"),
+        ("", "InvalidConversionTaskId", "propagation"),
+        ("", "UnauthorizedOperation", "permanent"),
+        ("ClientError: something never heard of", "", "permanent"),
+        ("ServerError: something never heard of", "", "retry"),
+        ("Invalid S3 source location", "InvalidParameter", "permanent"),
+        ("something never heard of", "InvalidParameter", "permanent"),
+    ],
+)
+def test_retry_classes(message: str, code: str, retry: str) -> None:
+    assert catalogue.explain(message, code).retry == retry
+
+
+@pytest.mark.parametrize(
+    "message", ["", "   ", "the cat sat on the mat", "ClientError: brand-new", "Unsupported", "\x00\ud800"]
+)
+def test_what_is_unknown_is_said_to_be_unknown(message: str) -> None:
+    found = catalogue.explain(message, "NeverHeardOfThis")
+    if message != "Unsupported":
+        assert not found.known
+        assert found.id == "unknown"
+        assert "does not know" in found.causes[0]
+        assert found.cure
+        assert found.retry == "permanent"
+
+
+@given(st.text(max_size=300), st.text(max_size=30))
+def test_nothing_makes_it_raise(message: str, code: str) -> None:
+    assert catalogue.explain(message, code).retry in catalogue.RETRY_CLASSES
+
+
+def test_a_whole_log_does_not_take_long() -> None:
+    catalogue.explain("The service role Key RoleName kms:Decrypt UserBucket " * 50_000)
+
+
+def test_every_entry_is_whole_and_finds_itself_by_its_own_words() -> None:
+    for entry in catalogue.entries().values():
+        assert entry.kind in ("api", "task"), entry.id
+        assert entry.retry in catalogue.RETRY_CLASSES, entry.id
+        assert entry.causes, entry.id
+        assert entry.cure, entry.id
+        assert entry.source, entry.id
+        said = catalogue.words(entry.id)
+        assert "{" not in said, entry.id
+        assert catalogue.explain(said).id == entry.id
+        assert catalogue.explain(f"CLIENT_ERROR : {said}").id == entry.id
+
+
+def test_no_code_belongs_to_two_entries() -> None:
+    codes = [code for entry in catalogue.entries().values() for code in entry.codes]
+    assert len(codes) == len(set(codes))
+    for entry in catalogue.entries().values():
+        for code in entry.codes:
+            assert catalogue.explain("", code).id == entry.id
+
+
+def test_words_are_filled_with_what_is_given() -> None:
+    assert catalogue.words("role-not-usable", role="other").startswith("The service role other provided does not exist")
+    assert catalogue.words("kernel-unsupported", kernel="6.1.0") == "ClientError: Unsupported kernel version 6.1.0"
+    with pytest.raises(KeyError):
+        catalogue.words("no such entry")
+
+
+def test_every_command_in_a_cure_is_one_of_ours_or_awss() -> None:
+    verbs = [
+        "setup-role",
+        "check",
+        "import",
+        "export",
+        "convert",
+        "upload",
+        "resume",
+        "cancel",
+        "jobs",
+        "tasks",
+        "explain",
+        "doctor",
+        "limits",
+        "policy",
+    ]
+    for entry in catalogue.entries().values():
+        for line in entry.cure:
+            for verb in re.findall(r"(?<!\w)vmie ([a-z-]+)", line):
+                assert verb in verbs or verb in ("queues", "write"), (entry.id, line)
