@@ -33,7 +33,7 @@ def convert(
     from vmie.ops import convert as op
 
     run = context.of(ctx)
-    plan = op.plan(source, target, index=disk, force=force, workers=workers)
+    plan = op.plan(source, target, index=disk, force=force, workers=workers, reporter=run.reporter)
     if run.dry_run:
         text = (
             f"{source} ({plan.source_format} {plan.source_variant}, {render.size(plan.virtual_size)}) "

@@ -104,6 +104,10 @@ class WrappedDisk(Disk):
             self._known = declared
         return self._known
 
+    def expect(self, size: int) -> None:
+        """Take `size` from an earlier `measure` of the same file, so that it need not be read once more."""
+        self._known = size
+
     def _declared(self) -> int | None:
         if self.variant == "xz":
             return xz_index.content_size(self.source)

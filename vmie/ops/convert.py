@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from vmie import disk, events
 from vmie.disk import stream
+from vmie.disk.wrapper import WrappedDisk
 from vmie.errors import UsageError, VmieError
 
 #: Suffixes of the target and the formats they name.
@@ -86,21 +87,33 @@ class Converted:
 
 
 def plan(
-    source: Path, target: Path, *, index: int | None = None, force: bool = False, workers: int | None = None
+    source: Path,
+    target: Path,
+    *,
+    index: int | None = None,
+    force: bool = False,
+    workers: int | None = None,
+    reporter: events.Reporter = events.silent,
 ) -> Plan:
     """What converting `source` to `target` means; its suffix names the format.
 
-    `index` picks a disk of an appliance, from 0 in OVF order. Raises UsageError for a target that cannot be
-    written or meant, ImageError for a source that cannot be read or does not fit the format.
+    `index` picks a disk of an appliance, from 0 in OVF order; one with several disks needs it. Raises
+    UsageError for a target that cannot be written or meant, ImageError for a source that cannot be read
+    or does not fit the format.
     """
     format_ = format_of(target)
     _check_target(source, target, force=force)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers can do no work", cure="give --workers a number from 1 on, or leave it out")
     with disk.open(source, index=index or 0) as opened:
+        _one_disk(opened, index)
+        _keep_parts(opened, target)
+        if isinstance(opened, WrappedDisk):
+            opened.measure(reporter=reporter)  # gzip does not tell the size: the file is read once
         into = stream.target(format_)
         into.check(opened)
-        _keep_parts(opened, target)
+        if opened.format == "raw" and (looks_like := opened.facts.get("looks_like")):
+            reporter(events.Note(f"{source} looks like {looks_like}, not like a disk; read as raw", level="warning"))
         return Plan(
             source=source,
             target=target,
@@ -126,6 +139,8 @@ def apply(
     begun = clock()
     reporter(events.Stage("convert", f"{plan.source} to {plan.format} {plan.target}"))
     with disk.open(plan.source, index=plan.index) as opened, _written_whole(plan) as file:
+        if isinstance(opened, WrappedDisk):
+            opened.expect(plan.virtual_size)
         follow = _Following(file, opened.allocated_size, reporter)
         written = stream.target(plan.format).save(opened, file, workers=plan.workers, progress=follow)
     return Converted(
@@ -186,6 +201,19 @@ def _check_target(source: Path, target: Path, *, force: bool) -> None:
         )
     if not force:
         raise UsageError(f"{target} exists", cure="remove it, give another name, or say --force to replace it")
+
+
+def _one_disk(opened: disk.Disk, index: int | None) -> None:
+    """Refuse to pick one of several disks on the user's behalf."""
+    disks = opened.facts.get("appliance", {}).get("disks", ())
+    if index is not None or len(disks) < 2:
+        return
+    listed = "\n".join(f"{n}: {each['file'] or each['id']}, {each['capacity']} bytes" for n, each in enumerate(disks))
+    raise UsageError(
+        f"{opened.source.name} holds {len(disks)} disks, one file takes one of them",
+        cause=listed,
+        cure="choose with --disk N, and convert each into a file of its own",
+    )
 
 
 def _keep_parts(opened: disk.Disk, target: Path) -> None:

@@ -64,7 +64,7 @@ def save(
 def _pieces(disk: Disk, workers: int | None) -> Iterator[tuple[int, bytes]]:
     """(offset, data) of what the disk holds, in order, without the holes between."""
     tasks = spans.batches(spans.touched(disk.extents(), unit=_HOLE), most=CHUNK // _HOLE, fence=CHUNK // _HOLE)
-    for pieces in ordered(partial(_read, disk), tasks, workers=workers):
+    for pieces in ordered(partial(_read, disk), tasks, workers=spans.hands(disk, workers)):
         yield from pieces
 
 

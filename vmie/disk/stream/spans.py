@@ -9,6 +9,8 @@ from vmie.disk.base import SECTOR, Disk
 from vmie.errors import ImageError
 from vmie.model import Extent, ExtentKind
 
+_FORWARD_HANDS = 4
+
 Span = tuple[int, int]
 """Units ``[first, stop)``."""
 
@@ -62,6 +64,17 @@ def identity(disk: Disk) -> bytes:
     digest = hashlib.sha256(b"vmie-stream-1:%d:" % disk.size)
     digest.update(disk.read(0, min(disk.size, 1 << 20)))
     return digest.digest()
+
+
+def hands(disk: Disk, workers: int | None) -> int | None:
+    """How many threads may read `disk` at once: few, where it can be read forward only and forgets what lies behind.
+
+    The threads of a stream are at most ``2 * workers + 2`` tasks out of step, of 2 MiB or less each;
+    `vmie.disk.wrapper` keeps 32 MiB.
+    """
+    if not disk.facts.get("forward_only"):
+        return workers
+    return min(_FORWARD_HANDS, workers or _FORWARD_HANDS)
 
 
 def refuse_empty(disk: Disk) -> None:

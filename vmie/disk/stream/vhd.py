@@ -71,7 +71,7 @@ def stream(
     bitmap = b"\xff" * _BITMAP
     pieces = ((block * BLOCK + at) for block in used for at in range(0, BLOCK, _PIECE))
     done = 0
-    for offset, data in ordered(partial(_read, disk), pieces, workers=workers):
+    for offset, data in ordered(partial(_read, disk), pieces, workers=spans.hands(disk, workers)):
         yield bitmap + data if offset % BLOCK == 0 else data
         done += max(0, min(len(data), disk.size - offset))
         progress(done)
@@ -81,7 +81,14 @@ def stream(
 def _used_blocks(disk: Disk, workers: int | None) -> array[int]:
     """The numbers of the blocks that are not all zero."""
     candidates = (block for first, stop in spans.touched(disk.extents(), unit=BLOCK) for block in range(first, stop))
-    return array("I", (block for block in ordered(partial(_probe, disk), candidates, workers=workers) if block >= 0))
+    return array(
+        "I",
+        (
+            block
+            for block in ordered(partial(_probe, disk), candidates, workers=spans.hands(disk, workers))
+            if block >= 0
+        ),
+    )
 
 
 def _probe(disk: Disk, block: int) -> int:

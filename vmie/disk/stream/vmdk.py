@@ -95,7 +95,7 @@ def stream(
     tables = _Tables(disk)
     done = 0
     tasks = spans.batches(spans.touched(disk.extents(), unit=GRAIN), most=_BATCH, fence=TABLE)
-    for first, grains, placed, read in ordered(_Compressor(disk), tasks, workers=workers):
+    for first, grains, placed, read in ordered(_Compressor(disk), tasks, workers=spans.hands(disk, workers)):
         if finished := tables.turn_to(first // TABLE):
             yield finished
         tables.place(placed)
