@@ -18,8 +18,8 @@ class ApplianceDisk:
     """A disk of an appliance; sizes in bytes.
 
     `file` is the name as the descriptor gives it, "" for a disk that is to be created empty.
-    `controller` is ide, scsi, sata, nvme or "" where no hardware item uses the disk (`attached`
-    False); `controller_type` is the descriptor's own word (lsilogic, VirtualSCSI, AHCI …).
+    `controller` is ide, scsi, sata, nvme, virtio, or "" where none is told; `attached` whether a
+    hardware item uses the disk; `controller_type` is the descriptor's own word (lsilogic, VirtualSCSI, AHCI …).
     `compression` is the member's (gzip), not the disk format's; `chunk_size` is set for a disk that
     is split into numbered files.
     """

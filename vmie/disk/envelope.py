@@ -28,6 +28,9 @@ _MAX_TEXT = 512
 _MAX_DISKS = 256
 _MAX_FILES = 1000
 
+#: oVirt writes a disk's interface at the disk, not as a controller among the items.
+_OVIRT_INTERFACES = {"ide": "ide", "sata": "sata", "virtio": "virtio", "virtio_scsi": "scsi"}
+
 _CURE = "export the appliance again, as OVF 1.0 or 2.0"
 
 
@@ -163,6 +166,7 @@ class _Reader:
             populated_size=self._number(attribute(element, "populatedSize"), f"the populated size {what}"),
             file_size=self._number(attribute(file, "size"), f"the file size {what}") if file is not None else None,
             parent=attribute(element, "parentRef"),
+            controller=_OVIRT_INTERFACES.get(attribute(element, "disk-interface").lower(), ""),
             compression=attribute(file, "compression").lower() if file is not None else "",
             chunk_size=self._number(attribute(file, "chunkSize"), f"the chunk size {what}")
             if file is not None
@@ -225,7 +229,7 @@ class _Reader:
         return replace(
             disk,
             attached=True,
-            controller=controller,
+            controller=controller or disk.controller,
             controller_type=kind,
             bus=bus,
             unit=self._number(item.address_on_parent, "an address on a controller"),
