@@ -6,6 +6,7 @@ Subject ──► every Rule of the profile ──► Finding(s) ──► Verdi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from vmie.checks import (
     boot,
@@ -24,7 +25,7 @@ from vmie.checks.rule import Hit, Rule
 from vmie.checks.subject import DiskImage, Machine, Subject
 from vmie.model import Finding, Route, Verdict
 
-__all__ = ["RULES", "DiskImage", "Hit", "Machine", "Rule", "Subject", "judge", "recommend", "verdicts"]
+__all__ = ["RULES", "DiskImage", "Hit", "Machine", "Rule", "Subject", "judge", "narrow", "recommend", "verdicts"]
 
 #: all rules, in the order in which the service would stumble over them
 RULES: tuple[Rule, ...] = (
@@ -53,24 +54,21 @@ def judge(subject: Subject, *, path: str = "", routes: Sequence[Route] = tuple(R
     """
     unreadable = any(disk.unreadable for disk in subject.disks)
     rules = disks.RULES if unreadable else RULES
-    found = [_narrowed(finding, routes) for rule in rules for finding in rule.apply(subject, path=path)]
-    return sorted((finding for finding in found if finding.routes), key=lambda finding: _rank(finding.verdict))
+    found = [finding for rule in rules for finding in rule.apply(subject, path=path)]
+    return sorted(narrow(found, routes), key=lambda finding: _rank(finding.verdict))
+
+
+def narrow(findings: Iterable[Finding], routes: Sequence[Route]) -> list[Finding]:
+    """The findings about `routes` only, and only those routes in them."""
+    narrowed = [_narrowed(finding, routes) for finding in findings]
+    return [finding for finding in narrowed if finding.routes]
 
 
 def _narrowed(finding: Finding, routes: Sequence[Route]) -> Finding:
     kept = tuple(route for route in finding.routes if route in routes)
     if kept == finding.routes:
         return finding
-    return Finding(
-        finding.rule,
-        finding.verdict,
-        finding.message,
-        finding.cure,
-        finding.source,
-        kept,
-        finding.predicts,
-        finding.path,
-    )
+    return replace(finding, routes=kept)
 
 
 def verdicts(findings: Iterable[Finding]) -> dict[Route, Verdict]:

@@ -15,8 +15,8 @@ def _chunked(subject: Subject) -> Outcome:
     return _ova(subject, lambda machine: machine.chunked, "the OVA holds its disks in chunks", graded(subject))
 
 
-def _ova_legacy(subject: Subject) -> Outcome:
-    return _ova(subject, lambda _: True, "ImportInstance and ImportVolume take disks, not an OVA", graded(subject))
+def _ova_elsewhere(subject: Subject) -> Outcome:
+    return _ova(subject, lambda _: True, "only ImportImage takes an OVA, the other routes take disks", graded(subject))
 
 
 def _cdrom(subject: Subject) -> Outcome:
@@ -69,9 +69,9 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="VMIE-OVA-003",
-        title="No OVA over ImportInstance and ImportVolume",
-        judge=_ova_legacy,
-        routes=LEGACY,
+        title="Only the image route takes an OVA",
+        judge=_ova_elsewhere,
+        routes=(Route.SNAPSHOT, *LEGACY),
         predicts=words.FILE_FORMAT,
         cure="vmie import takes the disk out of the OVA; or use the image route",
         source=sources.API_INSTANCE,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from vmie import limits
 from vmie.checks import sources, words
 from vmie.checks.disks import disk_name
-from vmie.checks.rule import ALL, BOTH, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import ALL, BOTH, DATA, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, TIB, Subject
 from vmie.model import Profile, Route, Verdict
 
@@ -64,6 +64,11 @@ def _one_disk(subject: Subject) -> Outcome:
     return [Hit(f"{count} disks, ImportInstance takes one")] if count > limits.INSTANCE_DISKS.value else ()
 
 
+def _one_by_one(subject: Subject) -> Outcome:
+    count = len(subject.disks)
+    return [Hit(f"{count} disks: each goes by a task of its own, and none becomes a machine")] if count > 1 else ()
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         id="VMIE-LIM-001",
@@ -113,5 +118,14 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         cure="convert the disk to GPT (Windows: mbr2gpt; Linux: sgdisk) or shrink it to 2 TiB",
         source=sources.BOOT_MODES,
+    ),
+    Rule(
+        id="VMIE-LIM-006",
+        title="Snapshots and volumes are imported disk by disk",
+        judge=_one_by_one,
+        routes=DATA,
+        verdict=Verdict.WARN,
+        cure="`--as image` takes the machine whole; or give one disk at a time",
+        source=sources.API_INSTANCE,
     ),
 )

@@ -1,0 +1,103 @@
+"""`vmie check`: AWS's verdict on disks and appliances, before the upload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmie.cli import context, render
+from vmie.errors import ImageError, PreflightError
+from vmie.model import Finding, Profile, Route
+
+if TYPE_CHECKING:
+    from vmie.ops.check import CheckReport
+
+
+def check(
+    ctx: typer.Context,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Disks, OVAs, OVFs, or folders of them.")],
+    route: Annotated[Route | None, typer.Option("--route", help="The way in that has to be open.")] = None,
+    profile: Annotated[
+        Profile, typer.Option("--profile", help="Whose rules: today's, or the 2016 page to the letter.")
+    ] = Profile.CURRENT,
+    strict: Annotated[bool, typer.Option("--strict", help="Warnings and unknowns block too.")] = False,
+    together: Annotated[bool, typer.Option("--together", help="All files are disks of one machine.")] = False,
+    as_is: Annotated[bool, typer.Option("--as-is", help="Judge the file as it is: nothing is converted.")] = False,
+) -> None:
+    """Tell whether AWS will take an image, and why not, without AWS.
+
+    Every file is a machine of its own, an OVA with all its disks; a folder stands for the images in it.
+    Ends with 4 when the image route, or the one given with --route, is blocked, and with 2 when a file
+    cannot be read.
+
+    vmie check server.vmdk
+
+    vmie check appliance.ova exports/ --profile 2016
+
+    vmie check data.vhdx --route snapshot --strict
+
+    vmie check sda.qcow2 sdb.qcow2 --together
+    """
+    from vmie.ops import check as op
+    from vmie.poll import SystemClock
+
+    run = context.of(ctx)
+    report = op.check(
+        files,
+        clock=SystemClock(),
+        profile=profile,
+        routes=(route,) if route else tuple(Route),
+        strict=strict,
+        as_is=as_is,
+        together=together,
+        reporter=run.reporter,
+    )
+    failure = _failure(report, route)
+    shown = report.everything if run.verbose else report.findings
+    if failure is None or run.output == "text":
+        _show(run, report, shown)
+    if failure is not None:
+        failure.result = report.as_json()
+        failure.findings = shown
+        raise failure
+
+
+def _failure(report: CheckReport, route: Route | None) -> ImageError | PreflightError | None:
+    """What ends the command with 2 or 4; None when nothing does."""
+    from vmie.ops.check import blocking
+
+    if report.unreadable is not None:
+        return report.unreadable
+    wanted = route or Route.IMAGE
+    stops = blocking(report, wanted)
+    if not stops:
+        return None
+    first = stops[0]
+    more = f" (and {len(stops) - 1} more)" if len(stops) > 1 else ""
+    said = f"; AWS would say: {first.predicts}" if first.predicts else ""
+    return PreflightError(
+        f"the {wanted.value} route is blocked: {first.message}{more}",
+        cause=f"rule {first.rule}{said}",
+        cure=first.cure + _another_way(report, route),
+        code=first.rule,
+    )
+
+
+def _another_way(report: CheckReport, route: Route | None) -> str:
+    other = {image.recommended for image in report.images} - {route or Route.IMAGE, None}
+    ways = ", ".join(sorted(f"`--route {way.value}`" for way in other if way is not None))
+    return f"\n(open: {ways})" if ways else ""
+
+
+def _show(run: context.Run, report: CheckReport, shown: tuple[Finding, ...]) -> None:
+    if run.output == "json":
+        render.finish(run, "check", report.as_json(), findings=shown)
+        return
+    from vmie.cli.check_text import lines, styled
+
+    if report.unreadable is not None and len(report.images) == 1:
+        return  # the error says it all
+    written = lines(report, everything=run.verbose)
+    render.finish(run, "check", {}, text=styled(written))

@@ -1,0 +1,155 @@
+"""A check's result for people: grouped by image, worst first, the cure beside the finding."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from vmie.cli import render
+from vmie.guest.facts import LinuxFacts
+from vmie.model import Finding, Route, Verdict
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from vmie.ops.check import CheckReport, ImageReport
+
+#: pieces of one line: text and style
+Line = list[tuple[str, str]]
+
+_STYLES = {Verdict.FAIL: "bold red", Verdict.UNKNOWN: "magenta", Verdict.WARN: "yellow", Verdict.PASS: "green"}
+_MARKS = {Verdict.FAIL: "FAIL   ", Verdict.UNKNOWN: "UNKNOWN", Verdict.WARN: "WARN   ", Verdict.PASS: "PASS   "}
+_INDENT = 10
+
+
+def lines(report: CheckReport, *, everything: bool = False) -> list[Line]:
+    """The lines of a report; with `everything` the passes too."""
+    out: list[Line] = []
+    for image in report.images:
+        if out:
+            out.append([])
+        out += _image(image, everything=everything)
+    if len(report.images) > 1:
+        out += [[], _sum(report)]
+    return out
+
+
+def styled(written: list[Line]) -> RenderableType | str:
+    """The lines as one text: coloured on a terminal, plain elsewhere (and then without loading rich)."""
+    if not sys.stdout.isatty():
+        return "\n".join("".join(piece for piece, _ in line) for line in written)
+    from rich.text import Text
+
+    return Text("\n").join(Text.assemble(*line) for line in written)
+
+
+def _image(image: ImageReport, *, everything: bool) -> Iterator[Line]:
+    yield [(_clean(" + ".join(image.paths)), "bold")]
+    yield [(f"  {_file(image)}", "dim")]
+    if image.error is None:
+        yield [(f"  {_guest(image)}", "")]
+        yield []
+        yield from _routes(image)
+    found = image.everything if everything else image.findings
+    if found:
+        yield []
+    for finding in found:
+        yield from _finding(finding)
+
+
+def _file(image: ImageReport) -> str:
+    disks = image.subject.disks
+    size = sum(disk.size for disk in disks)
+    allocated = sum(disk.allocated_size for disk in disks)
+    kind = f"{image.format} {disks[0].variant}".strip() if image.format != disks[0].variant else image.format
+    parts = [kind]
+    if len(disks) > 1:
+        parts.append(f"{len(disks)} disks")
+    parts.append(f"{render.size(size)}, {render.size(allocated)} used" if size else "size unknown")
+    if image.subject.guest.disks:
+        table = image.subject.guest.table.value
+        parts.append("no partition table" if table == "none" else table.upper())
+    if image.firmware != "unknown":
+        parts.append({"hybrid": "BIOS and UEFI"}.get(image.firmware, image.firmware.upper()))
+    return " · ".join(parts)
+
+
+def _guest(image: ImageReport) -> str:
+    root = image.root
+    if root is None:
+        return "no operating system seen"
+    if isinstance(root, LinuxFacts):
+        name = root.pretty_name or f"{root.distribution} {root.version}"
+        parts = [name, root.architecture, f"kernel {root.default_kernel}" if root.default_kernel else ""]
+    else:
+        parts = [root.product or "Windows", root.architecture, f"build {root.build}" if root.build else ""]
+    if root.free_bytes is not None:
+        parts.append(f"{render.size(root.free_bytes)} free on {root.filesystem}")
+    return _clean(" · ".join(part for part in parts if part))
+
+
+def _routes(image: ImageReport) -> Iterator[Line]:
+    """The way to take first, then the others in their usual order."""
+    order = sorted(image.verdicts, key=lambda route: route is not image.recommended)
+    for route in order:
+        verdict = image.verdicts[route]
+        reasons = {finding.rule for finding in image.findings if route in finding.routes}
+        count = f"{len(reasons)} to look at" if reasons else ""
+        note = "recommended" if route is image.recommended else ""
+        tail = " · ".join(part for part in (note, count) if part)
+        yield [(f"  {_CALLS[route]:<26}", ""), (_MARKS[verdict], _STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
+
+
+_CALLS = {
+    Route.IMAGE: "image (ImportImage)",
+    Route.SNAPSHOT: "snapshot (ImportSnapshot)",
+    Route.INSTANCE: "instance (ImportInstance)",
+    Route.VOLUME: "volume (ImportVolume)",
+}
+
+
+def _finding(finding: Finding) -> Iterator[Line]:
+    style = _STYLES[finding.verdict]
+    routes = "" if len(finding.routes) == len(Route) else f" [{', '.join(route.value for route in finding.routes)}]"
+    first, *rest = _wrapped(f"{_clean(finding.message)}{routes}")
+    yield [("  ", ""), (_MARKS[finding.verdict], style), (" ", ""), (first, "")]
+    for line in rest:
+        yield [(" " * _INDENT, ""), (line, "")]
+    if finding.verdict is Verdict.PASS:
+        return
+    if finding.predicts:
+        yield from _labelled("AWS says: ", finding.predicts, "red")
+    if finding.cure:
+        yield from _labelled("cure: ", finding.cure, "cyan")
+    yield [(" " * _INDENT, ""), (finding.rule, "dim")]
+
+
+def _labelled(label: str, text: str, style: str) -> Iterator[Line]:
+    for number, line in enumerate(_wrapped(_clean(text), taken=len(label))):
+        yield [(" " * _INDENT, ""), (label if number == 0 else " " * len(label), "dim"), (line, style)]
+
+
+def _wrapped(text: str, *, taken: int = 0) -> list[str]:
+    if not sys.stdout.isatty():
+        return [text]
+    width = max(40, min(shutil.get_terminal_size().columns, 120) - _INDENT - taken)
+    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+
+
+def _sum(report: CheckReport) -> Line:
+    counts = dict.fromkeys(_STYLES, 0)
+    for image in report.images:
+        counts[image.verdicts[Route.IMAGE]] += 1
+    parts: Line = [(f"{len(report.images)} images by the image route: ", "bold")]
+    for verdict, count in counts.items():
+        if count:
+            parts += [(f"{count} {verdict.value}", _STYLES[verdict]), ("  ", "")]
+    return parts
+
+
+def _clean(text: str) -> str:
+    """Names from the image's inside must not drive the terminal."""
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,0 +1,115 @@
+"""`vmie check`: AWS's verdict before the upload. Reads only, offline."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vmie import checks, events
+from vmie.checks import Subject
+from vmie.guest.facts import GuestFacts, Problem
+from vmie.model import Finding, Profile, Route, Verdict
+from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
+from vmie.ops.check_report import CheckReport, ImageReport, blocking
+from vmie.poll import Clock
+
+if TYPE_CHECKING:
+    from vmie.disk import Disk
+
+__all__ = ["CheckReport", "ImageReport", "blocking", "check", "predict"]
+
+
+def check(
+    paths: Sequence[Path],
+    *,
+    clock: Clock,
+    profile: Profile = Profile.CURRENT,
+    routes: Sequence[Route] = tuple(Route),
+    strict: bool = False,
+    as_is: bool = False,
+    together: bool = False,
+    reporter: events.Reporter = events.silent,
+) -> CheckReport:
+    """Judge files, appliances and folders of them.
+
+    Every file is a machine of its own, an appliance with all its disks; `together` makes one machine of
+    all files, in the order given. `routes` narrows the findings, not the verdicts. A file that cannot be read
+    is a failed image with its `error`; only UsageError (an empty folder, nothing given) is raised.
+    """
+    files = expand(paths)
+    machines = [files] if together else [[path] for path in files]
+    today = clock.now().date()
+    images = []
+    for machine in machines:
+        reporter(events.Note(f"looking into {', '.join(map(str, machine))}", "debug"))
+        with open_machine(machine) as opened:
+            images.append(_judge(opened, profile=profile, routes=routes, as_is=as_is, today=today))
+    return CheckReport(tuple(images), profile=profile, strict=strict, as_is=as_is)
+
+
+def _judge(opened: Opened, *, profile: Profile, routes: Sequence[Route], as_is: bool, today: dt.date) -> ImageReport:
+    path = str(opened.paths[0])
+    guest = GuestFacts() if opened.error else _look(opened.disks)
+    subject = Subject(tuple(opened.images), guest, opened.machine, profile, as_is, today)
+    everything = checks.judge(subject, path=path)
+    by_route = checks.verdicts(everything)
+    appliance = opened.appliance or {}
+    return ImageReport(
+        path=path,
+        paths=tuple(map(str, opened.paths)),
+        subject=subject,
+        everything=tuple(checks.narrow(everything, routes)),
+        verdicts=by_route,
+        recommended=None if opened.error else _recommend(by_route, guest),
+        container=str(appliance.get("package", "")),
+        error=opened.error,
+    )
+
+
+def _recommend(by_route: dict[Route, Verdict], guest: GuestFacts) -> Route | None:
+    """The route to take; without a system in it, a disk is data and goes as a snapshot."""
+    if not guest.roots and by_route[Route.IMAGE] is not Verdict.PASS:
+        data: dict[Route, Verdict] = {
+            route: verdict for route, verdict in by_route.items() if route in {Route.SNAPSHOT, Route.VOLUME}
+        }
+        return checks.recommend(data) or checks.recommend(by_route)
+    return checks.recommend(by_route)
+
+
+def _look(disks: Sequence[Disk]) -> GuestFacts:
+    """The guest's facts; a packed disk is not looked into, for every read backwards would unpack it again."""
+    packed = [index for index, disk in enumerate(disks) if disk.facts.get("forward_only")]
+    if packed:
+        problems = tuple(Problem(f"disk {index}", "not looked into", "it is packed") for index in packed)
+        return GuestFacts(problems=problems)
+    from vmie.guest.inspect import inspect  # noqa: PLC0415 - libyal only where a guest is looked into
+
+    return inspect(list(disks))
+
+
+def predict(disks: Sequence[Disk], *, route: Route = Route.IMAGE, today: dt.date | None = None) -> str | None:
+    """The StatusMessage with which the service would end a task of `route` over `disks`, None when it would go well.
+
+    The disks are judged as they are, by today's rules. For the sandbox.
+    """
+    finding = _first_failure(disks, route=route, today=today)
+    if finding is None:
+        return None
+    return finding.predicts or f"ClientError: {finding.message}"
+
+
+def _first_failure(disks: Sequence[Disk], *, route: Route, today: dt.date | None) -> Finding | None:
+    images = tuple(image_of(disk, disk.source.name) for disk in disks)
+    appliance = next((disk.facts["appliance"] for disk in disks if disk.facts.get("appliance")), None)
+    subject = Subject(
+        images,
+        _look(disks) if route in {Route.IMAGE, Route.INSTANCE} else GuestFacts(),
+        machine_of(appliance) if appliance else None,
+        as_is=True,
+    )
+    if today is not None:
+        subject = Subject(images, subject.guest, subject.machine, as_is=True, today=today)
+    found = checks.judge(subject, routes=(route,))
+    return next((finding for finding in found if finding.verdict is Verdict.FAIL), None)

@@ -1,0 +1,192 @@
+"""From paths to machines: which files of a folder are disks, and which disks belong together."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vmie import disk
+from vmie.checks import DiskImage, Machine
+from vmie.errors import ImageError, UsageError
+
+_SUFFIXES = frozenset(
+    (
+        *(".vmdk", ".vhd", ".vpc", ".vhdx", ".avhdx", ".qcow2", ".qcow", ".vdi", ".ova", ".ovf"),
+        *(".raw", ".img", ".dd", ".gz", ".xz", ".zst"),
+    )
+)
+#: the data files of a VMDK, which its descriptor names
+_EXTENT = re.compile(r"(.+)-(?:flat|delta|sesparse|rdmp?|pt|ctk|[sf]\d{3,})\.vmdk", re.IGNORECASE)
+_DEPTH = 3
+_MOST = 1000
+
+
+@dataclass
+class Opened:
+    """One machine's disks, open; `error` instead of them where one cannot be read. Close it."""
+
+    paths: tuple[Path, ...]
+    disks: list[disk.Disk] = field(default_factory=list)
+    images: list[DiskImage] = field(default_factory=list)
+    appliance: dict[str, Any] | None = None
+    error: ImageError | None = None
+
+    def close(self) -> None:
+        """Close all disks."""
+        for opened in self.disks:
+            opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def machine(self) -> Machine | None:
+        """What the OVF says, None for bare disks."""
+        return machine_of(self.appliance) if self.appliance is not None else None
+
+
+def machine_of(appliance: dict[str, Any]) -> Machine:
+    """The facts of an appliance that rules ask for; `appliance` as `disk.appliance(…).as_json()` has it."""
+    disks = appliance.get("disks") or []
+    cdroms = [drive.get("file") or drive.get("name") for drive in appliance.get("cdroms") or [] if drive.get("file")]
+    system = appliance.get("os_section") or {}
+    return Machine(
+        nics=len(appliance.get("nics") or []),
+        cdroms=tuple(str(name)[:200] for name in cdroms),
+        chunked=any(item.get("chunked") for item in disks),
+        firmware={"efi": "uefi", "bios": "bios"}.get(str(appliance.get("firmware")), ""),
+        product=str(appliance.get("hardware_version") or "")[:100],
+        guest_os=str(system.get("description") or system.get("os_type") or "")[:200],
+    )
+
+
+def expand(paths: Sequence[Path]) -> list[Path]:
+    """The files that `paths` name: a folder stands for the disks and appliances in it. Raises UsageError."""
+    out: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            found = _in_folder(path)
+            if not found:
+                raise UsageError(
+                    f"{path} holds no disk image",
+                    cause=f"no file in it ends in {', '.join(sorted(_SUFFIXES))}",
+                    cure="name the files themselves",
+                )
+            out += found
+        else:
+            out.append(path)
+    return out
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    files = sorted(_walk(folder))
+    owned = _owned(files)
+    return [path for path in files if path not in owned]
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    count = 0
+    for top, folders, names in os.walk(folder):
+        depth = len(Path(top).relative_to(folder).parts)
+        folders[:] = [] if depth >= _DEPTH - 1 else sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if Path(name).suffix.lower() in _SUFFIXES and not name.startswith("."):
+                count += 1
+                if count > _MOST:
+                    raise UsageError(f"{folder} holds more than {_MOST} disk images", cure="check it folder by folder")
+                yield Path(top) / name
+
+
+def _owned(files: list[Path]) -> set[Path]:
+    """Files that belong to another one in the list: extents of a VMDK, disks of an OVF."""
+    there = set(files)
+    owned = set()
+    for path in files:
+        match = _EXTENT.fullmatch(path.name)
+        if match and path.with_name(f"{match[1]}.vmdk") in there:
+            owned.add(path)
+        if path.suffix.lower() == ".ovf":
+            owned |= {path.with_name(Path(name).name) for name in _files_of_ovf(path)}
+    return owned & there
+
+
+def _files_of_ovf(path: Path) -> tuple[str, ...]:
+    try:
+        with disk.appliance(path) as machine:
+            return machine.files
+    except ImageError:
+        return ()
+
+
+def open_machine(paths: Sequence[Path]) -> Opened:
+    """All disks of one machine: those of an appliance, or of several files. Never raises ImageError: see `error`."""
+    opened = Opened(tuple(paths))
+    with ExitStack() as undo:
+        undo.callback(opened.close)
+        try:
+            for path in paths:
+                _open_file(opened, path)
+        except ImageError as error:
+            opened.error = error
+            opened.images = [_unreadable(path, error) for path in paths]
+        undo.pop_all()
+    return opened
+
+
+def _open_file(opened: Opened, path: Path) -> None:
+    first = disk.open(path)
+    _add(opened, first, str(path))
+    appliance = first.facts.get("appliance")
+    if appliance is None:
+        return
+    if opened.appliance is None:
+        opened.appliance = appliance
+    for index in range(1, len(appliance.get("disks") or [])):
+        _add(opened, disk.open(path, index=index), f"{path}#{index}")
+
+
+def _add(opened: Opened, one: disk.Disk, path: str) -> None:
+    opened.disks.append(one)
+    opened.images.append(image_of(one, path))
+
+
+def image_of(one: disk.Disk, path: str) -> DiskImage:
+    """What rules ask about an open disk."""
+    # The size of a gzip file is known only after unpacking all of it: too dear for a check.
+    unmeasured = one.facts.get("wrapper") == "gzip"
+    return DiskImage(
+        path=path,
+        format=one.format,
+        variant=one.variant,
+        size=0 if unmeasured else one.size,
+        allocated_size=0 if unmeasured else one.allocated_size,
+        file_size=one.source.size,
+        facts={key: one.facts.get(key) for key in ("looks_like", "named_as", "wrapper") if one.facts.get(key)},
+    )
+
+
+def _unreadable(path: Path, error: ImageError) -> DiskImage:
+    what = f"{error.message}: {error.cause}" if error.cause else error.message
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0
+    return DiskImage(
+        path=str(path),
+        format=path.suffix.lstrip(".").lower() or "unknown",
+        size=size,
+        allocated_size=0,
+        unreadable=what,
+        unreadable_cure=error.cure,
+    )

@@ -1,0 +1,241 @@
+"""What a check found, as values and as the contracted JSON (docs/reference/json.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from vmie import checks
+from vmie.checks import DiskImage, Subject
+from vmie.errors import ImageError
+from vmie.guest.facts import DriverState, GuestFacts, LinuxFacts
+from vmie.guest.windows_facts import WindowsFacts
+from vmie.model import Finding, Profile, Route, Verdict
+
+_DISK_DRIVERS = frozenset({DriverState.BUILTIN, DriverState.INITRAMFS})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReport:
+    """One machine, or one disk: `path` is that of its first file. `everything` holds passes too, worst first.
+
+    `verdicts` are over all four routes whatever was asked for; `error` is set when it cannot be read.
+    """
+
+    path: str
+    paths: tuple[str, ...]
+    subject: Subject
+    everything: tuple[Finding, ...]
+    verdicts: dict[Route, Verdict]
+    recommended: Route | None
+    container: str = ""
+    error: ImageError | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What tripped: everything but the passes."""
+        return tuple(finding for finding in self.everything if finding.verdict is not Verdict.PASS)
+
+    @property
+    def root(self) -> LinuxFacts | WindowsFacts | None:
+        """The first system found."""
+        return next(iter(self.subject.guest.roots), None)
+
+    @property
+    def guest_family(self) -> str:
+        """linux, windows or unknown."""
+        return self.subject.guest.family.value
+
+    @property
+    def architecture(self) -> str:
+        """x86_64, i386, arm64, … or unknown."""
+        return (self.root.architecture if self.root else "") or "unknown"
+
+    @property
+    def firmware(self) -> str:
+        """bios, uefi, hybrid or unknown."""
+        return self.subject.guest.firmware.value
+
+    @property
+    def format(self) -> str:
+        """The container as a file: ova and ovf for appliances, else the disk's format."""
+        return self.container or self.subject.disks[0].format
+
+    def as_json(self) -> dict[str, Any]:
+        """One element of ``result.images[]``."""
+        disks = self.subject.disks
+        return {
+            "path": self.path,
+            "paths": list(self.paths),
+            "format": self.format,
+            "variant": disks[0].variant,
+            "virtual_size": _total(disk.size for disk in disks),
+            "allocated_size": _total(disk.allocated_size for disk in disks),
+            "partition_table": self.subject.guest.table.value,
+            "firmware": self.firmware,
+            "disks": [_disk(disk, index, self.subject.guest) for index, disk in enumerate(disks)],
+            "guest": self._guest(),
+            "verdict": {route.value: verdict.value for route, verdict in self.verdicts.items()},
+            "recommended": self.recommended.value if self.recommended else None,
+        }
+
+    def _guest(self) -> dict[str, Any]:
+        root = self.root
+        if isinstance(root, LinuxFacts):
+            return _linux(root)
+        if root is not None:
+            return _windows(root)
+        return {
+            "family": "unknown",
+            "distribution": None,
+            "version": None,
+            "architecture": "unknown",
+            "kernels": [],
+            "default_kernel": None,
+            "root_filesystem": None,
+            "free_bytes": None,
+            "drivers": {"nvme": None, "ena": None, "xen": None},
+            "network": None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """All that was checked. `strict` makes warnings and unknowns block."""
+
+    images: tuple[ImageReport, ...]
+    profile: Profile = Profile.CURRENT
+    strict: bool = False
+    as_is: bool = False
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What tripped, image by image, worst first."""
+        return tuple(finding for image in self.images for finding in image.findings)
+
+    @property
+    def everything(self) -> tuple[Finding, ...]:
+        """The findings with all passes."""
+        return tuple(finding for image in self.images for finding in image.everything)
+
+    @property
+    def unreadable(self) -> ImageError | None:
+        """The first error over a file that cannot be read."""
+        return next((image.error for image in self.images if image.error), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted ``result``."""
+        return {"profile": self.profile.value, "images": [image.as_json() for image in self.images]}
+
+
+def blocking(
+    report: CheckReport, route: Route, *, skip: tuple[str, ...] | frozenset[str] = (), strict: bool | None = None
+) -> list[Finding]:
+    """The findings that stop `route`, worst first: failures, with `strict` warnings and unknowns too.
+
+    `skip` names rules to pass over; "all" passes over every one.
+    """
+    if "all" in skip:
+        return []
+    tight = report.strict if strict is None else strict
+    stops = {Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN} if tight else {Verdict.FAIL}
+    found = [
+        finding
+        for finding in report.findings
+        if finding.verdict in stops and route in finding.routes and finding.rule not in skip
+    ]
+    return sorted(found, key=lambda finding: checks.SEVERITY.index(finding.verdict))
+
+
+def _total(sizes: Any) -> int | None:
+    listed = list(sizes)
+    return sum(listed) if all(listed) else None
+
+
+def _disk(disk: DiskImage, index: int, guest: GuestFacts) -> dict[str, Any]:
+    layout = next((layout for layout in guest.disks if layout.index == index), None)
+    return {
+        "path": disk.path,
+        "format": disk.format,
+        "variant": disk.variant,
+        "virtual_size": disk.size or None,
+        "allocated_size": disk.allocated_size or None,
+        "partition_table": layout.table.value if layout else None,
+        "partitions": [
+            {
+                "number": part.number,
+                "start": part.start,
+                "length": part.length,
+                "type": part.type,
+                "content": part.content,
+                "label": part.label,
+            }
+            for part in (layout.partitions if layout else ())
+        ],
+    }
+
+
+def _linux(root: LinuxFacts) -> dict[str, Any]:
+    network = root.network
+    return {
+        "family": "linux",
+        "distribution": root.distribution,
+        "version": root.version or None,
+        "architecture": root.architecture,
+        "kernels": [kernel.version for kernel in root.kernels],
+        "default_kernel": root.default_kernel or None,
+        "root_filesystem": root.filesystem,
+        "free_bytes": root.free_bytes,
+        "drivers": {
+            "nvme": _driver(root, "nvme", early=True),
+            "ena": _driver(root, "ena", early=False),
+            "xen": _driver(root, "xen-blkfront", early=True),
+        },
+        "network": {
+            "methods": list(network.methods),
+            "dhcp": network.dhcp,
+            "static": network.static,
+            "ipv6": network.ipv6,
+            "predictable_names": network.predictable_names,
+            "interfaces": [nic.name for nic in network.interfaces],
+        },
+        "name": root.pretty_name or None,
+        "bootloader": root.bootloader.value,
+        "cloud_init": root.cloud_init,
+        "ssh_server": root.sshd.installed,
+    }
+
+
+def _driver(root: LinuxFacts, name: str, *, early: bool) -> bool | None:
+    """True when the default kernel has the driver where it needs it; None when that cannot be told."""
+    state = root.drivers.get(name, DriverState.UNKNOWN)
+    if state is DriverState.UNKNOWN:
+        return None
+    return state in _DISK_DRIVERS or (not early and state is DriverState.MODULE)
+
+
+def _windows(root: WindowsFacts) -> dict[str, Any]:
+    return {
+        "family": "windows",
+        "distribution": "windows",
+        "version": root.release or root.version or None,
+        "architecture": root.architecture or "unknown",
+        "kernels": [str(root.build)] if root.build is not None else [],
+        "default_kernel": str(root.build) if root.build is not None else None,
+        "root_filesystem": root.filesystem,
+        "free_bytes": root.free_bytes,
+        "drivers": {"nvme": root.has_nvme, "ena": root.has_ena, "xen": root.has_xen},
+        "network": {
+            "methods": ["windows"],
+            "dhcp": None if not root.interfaces else any(nic.dhcp for nic in root.interfaces),
+            "static": None if not root.interfaces else bool(root.static_addresses),
+            "ipv6": None,
+            "predictable_names": None,
+            "interfaces": [nic.id for nic in root.interfaces],
+        },
+        "name": root.product or None,
+        "edition": root.edition or None,
+        "kind": root.kind or None,
+        "service_pack": root.service_pack,
+        "languages": list(root.languages),
+    }
