@@ -30,6 +30,8 @@ WORKERS = 8
 #: a body that breaks off is not the SDK's to retry
 _PATIENCE = {"broken": poll.Patience(within=300, first=1.0, most=20.0)}
 
+_ZEROS = bytes(1 << 18)
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -184,6 +186,8 @@ class _Fetch:
         # O_NOFOLLOW: the folder may be shared, and a link laid under our temporary name is not ours to follow.
         file = os.open(self.temporary, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
         try:
+            if not self._done:
+                os.ftruncate(file, 0)
             os.ftruncate(file, self._known.size)
             self._tell()
             self._fetch_all(file, missing, workers)
@@ -265,10 +269,15 @@ def _broken(error: BaseException) -> str:
 
 
 def _write(file: int, data: bytes, offset: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(file, view, offset)
-        view, offset = view[written:], offset + written
+    """Write what is not zero: the file was made as one hole, and a raw disk is mostly zeros."""
+    for start in range(0, len(data), len(_ZEROS)):
+        piece = data[start : start + len(_ZEROS)]
+        if piece == _ZEROS[: len(piece)]:
+            continue
+        view, place = memoryview(piece), offset + start
+        while view:
+            written = os.pwrite(file, view, place)
+            view, place = view[written:], place + written
 
 
 def _publish(temporary: Path, target: Path) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmie import events
 from vmie.aws.session import Aws
-from vmie.engine.imports import store
-from vmie.engine.jobs import CANCELLED, DONE, FAILED, RUNNING, Job
+from vmie.engine.jobs import CANCELLED, DONE, FAILED, RUNNING, Job, JobStore
 from vmie.errors import Interrupted, UsageError, VmieError
 from vmie.ops import export
 from vmie.ops.export import ExportPlan, ExportRequest, ExportResult
@@ -47,7 +47,7 @@ def run(
     request.validate()
     if dry_run:
         return Outcome(export.plan(aws, request, settings=settings, skip=skip, reporter=reporter), None)
-    held, again = store(state, clock).begin(
+    held, again = _store(state, clock).begin(
         "export", source=request.source, fingerprint=_fingerprint(aws, request), request=request.as_json()
     )
     with held:
@@ -68,7 +68,7 @@ def resume(
 ) -> Outcome:
     """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
     clock = clock or SystemClock()
-    with store(state, clock).open(job) as held:
+    with _store(state, clock).open(job) as held:
         if held.status in (DONE, CANCELLED):
             raise UsageError(f"{job} is {held.status}", cure="`vmie jobs` lists what can go on")
         held.finish(RUNNING)
@@ -88,7 +88,7 @@ def cancel(
 ) -> dict[str, Any]:
     """Give `job` up: its task is cancelled and waited out. Raises UsageError when the job is done."""
     clock = clock or SystemClock()
-    with store(state, clock).open(job) as held:
+    with _store(state, clock).open(job) as held:
         if held.status == DONE:
             raise UsageError(f"{job} is done", cause="its objects are in S3", cure="delete those")
         ended = export.undo(aws, held, settings=settings, reason=reason, clock=clock, reporter=reporter)
@@ -124,6 +124,10 @@ def _run(
     if wait:
         held.finish(DONE)
     return Outcome(plan, result)
+
+
+def _store(state: Path, clock: Clock) -> JobStore:
+    return JobStore(state, now=clock.now, token_hex=secrets.token_hex)
 
 
 def _fingerprint(aws: Aws, request: ExportRequest) -> str:

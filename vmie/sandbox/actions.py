@@ -106,6 +106,12 @@ class Actions:
         """DescribeExportTasks: no pages, no DryRun."""
         return self._describe(call, _EXPORT_INSTANCES)
 
+    def describe_conversion_tasks(self, call: Any) -> Any:
+        """DescribeConversionTasks: nothing here makes one, so there are none and every id is unknown."""
+        for task_id in _params(call).get("ConversionTaskIds") or ():
+            raise refusal.unknown_import(task_id)
+        return {"ConversionTasks": []}
+
     def cancel_import_task(self, call: Any) -> Any:
         """CancelImportTask, of both kinds."""
         request = _params(call)
@@ -202,6 +208,7 @@ ACTIONS = (
     "describe_import_snapshot_tasks",
     "describe_export_image_tasks",
     "describe_export_tasks",
+    "describe_conversion_tasks",
     "cancel_import_task",
     "cancel_export_task",
 )

@@ -194,6 +194,14 @@ def test_a_key_becomes_a_plain_name(key: str, name: str) -> None:
     assert "/" not in file_name(key)
 
 
+def test_zeros_take_no_room_on_the_disk(aws: Aws, tmp_path: Path) -> None:
+    data = DATA[:MIB] + bytes(8 * MIB) + DATA[:5]
+    put(aws, data)
+    path = fetch(aws, tmp_path)
+    assert path.read_bytes() == data
+    assert path.stat().st_blocks * 512 <= 2 * MIB
+
+
 def test_listing_is_paged_and_in_order(aws: Aws) -> None:
     for number in range(3):
         aws.client("s3").put_object(Bucket="exports", Key=f"exports/export-ami-1-{number}.raw", Body=b"x" * number)
