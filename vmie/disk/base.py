@@ -66,7 +66,15 @@ class FileSource:
         """See `Source.pread`."""
         if offset >= self.size or length <= 0:
             return b""
-        data = os.pread(self._fd, length, offset)
+        try:
+            data = os.pread(self._fd, length, offset)
+        except OSError as error:
+            if self._fd < 0:
+                raise ValueError(f"{self.name} is closed") from error
+            raise ImageError(
+                f"cannot read {self.name} at byte {offset:,}: {error.strerror}",
+                cure="check the medium or the network file system; copy the image to a sound disk",
+            ) from error
         if len(data) == length or offset + len(data) >= self.size:
             return data
         parts = [data]

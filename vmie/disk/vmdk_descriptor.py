@@ -20,7 +20,7 @@ _EXTENT = re.compile(
     r'(?:\s+"(?P<file>[^"]*)"(?:\s+(?P<offset>\d{1,18}))?)?'
 )
 _SETTING = re.compile(r'(?P<key>[A-Za-z0-9_.:-]+)\s*=\s*"?(?P<value>[^"]*)"?')
-_FIRST_LINES = re.compile(rb"\s*#\s*disk\s+descriptorfile", re.IGNORECASE)
+_FIRST_LINES = re.compile(rb"\s*#\s*disk\s+descriptor\s?file", re.IGNORECASE)
 _VERSION = re.compile(rb"version\s*=\s*[0-9]", re.IGNORECASE)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -175,7 +175,7 @@ def _extent(line: str, name: str) -> ExtentLine:
     match = _EXTENT.match(line)
     if match is None:
         raise ImageError(
-            f"the descriptor of {name} has an extent line that makes no sense",
+            f"{name} has an extent line in its descriptor that makes no sense",
             cause=repr(line[:120]),
             cure="copy or export the disk again",
         )

@@ -70,11 +70,17 @@ class SparseExtent:
                 yield covered * sum(1 for _ in group), ExtentKind.HOLE
                 continue
             for _ in group:
-                table = self._load_table(offset)
-                if max(table) * SECTOR >= self.source.size:
-                    raise truncated(self.source, max(table) * SECTOR + 1, what="grain")
-                for entry, entries in groupby(table, self._kind):
-                    yield self.grain * sum(1 for _ in entries), entry
+                yield from self._table_runs(self._load_table(offset))
+
+    def _table_runs(self, table: array[int]) -> Iterator[tuple[int, ExtentKind]]:
+        last = max(table)
+        if last == 0:  # tables are allocated ahead by most writers: the usual case on a large sparse disk
+            yield len(table) * self.grain, ExtentKind.HOLE
+            return
+        if last * SECTOR >= self.source.size:
+            raise truncated(self.source, last * SECTOR + 1, what="grain")
+        for kind, entries in groupby(map(self._kind, table)):
+            yield self.grain * sum(1 for _ in entries), kind
 
     def read(self, offset: int, length: int) -> bytes:
         """The bytes of ``[offset, offset+length)``, which must lie within the extent."""

@@ -15,7 +15,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import zstandard
@@ -191,7 +191,7 @@ def _with_hot(sample: Sample, content: bytes) -> Sample:
         hot += [start + at for at, byte in enumerate(piece) if byte][:512]
         if len(hot) > 20_000:
             break
-    return Sample(sample.name, sample.data, sample.module, sample.suffix, sample.repair, tuple(hot))
+    return replace(sample, hot=tuple(hot or range(4096)))
 
 
 def _sign_vhd(source: Patched) -> None:
