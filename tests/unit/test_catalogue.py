@@ -20,8 +20,8 @@ API = [
     (
         "InvalidParameter",
         (
-            "The service role <vmimport> provided does not exist or does not have sufficient permissions for the service "
-            "to continue"
+            "The service role <vmimport> provided does not exist or does not have sufficient permissions "
+            "for the service to continue"
         ),
         "role-not-usable",
     ),
@@ -43,8 +43,8 @@ API = [
     (
         "NotExportable",
         (
-            "The snapshot ID (snap-0123) of the instance neither is owned by current user nor had been previously imported "
-            "through VMIE."
+            "The snapshot ID (snap-0123) of the instance neither is owned by current user nor had been previously "
+            "imported through VMIE."
         ),
         "not-exportable",
     ),

@@ -11,6 +11,7 @@ from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own, which is none of Python's
     HTTPClientError,
     ParamValidationError,
     ValidationError,
@@ -55,7 +56,7 @@ def translated(error: Exception, *, action: str, operand: str = "") -> VmieError
     if isinstance(error, (ParamValidationError, ValidationError)):
         return UsageError(f"{what} cannot be asked: {text}", code=type(error).__name__)
     why = catalogue.explain(text, type(error).__name__)
-    kind = VmieError if isinstance(error, HTTPClientError) or not why.known else AwsRefused
+    kind = VmieError if isinstance(error, (HTTPClientError, ConnectionError)) or not why.known else AwsRefused
     return kind(f"{what} failed: {text}", cause=_lines(why.causes), cure=_lines(why.cure), code=type(error).__name__)
 
 

@@ -52,8 +52,7 @@ def find(aws: Aws, name: str) -> Bucket | None:
         if error.code == "AccessDenied":
             raise _denied(aws, name, error) from error
         raise
-    region = answer.get("BucketRegion") or answer["ResponseMetadata"]["HTTPHeaders"].get("x-amz-bucket-region")
-    return Bucket(name, region or _location(aws, name))
+    return Bucket(name, answer.get("BucketRegion") or _location(aws, name))
 
 
 def expect_local(aws: Aws, name: str) -> Bucket:

@@ -258,7 +258,7 @@ def _partition(session: boto3.Session, region: str, *, endpoint_url: str | None)
 
 def _config(service: str, *, endpoint_url: str | None) -> Config:
     config = Config(
-        retries={"mode": "standard", "max_attempts": ATTEMPTS},
+        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         user_agent_extra=f"vmie/{__version__}",
         connect_timeout=10,
         read_timeout=60,
@@ -268,9 +268,11 @@ def _config(service: str, *, endpoint_url: str | None) -> Config:
     if service != "s3":
         return config
     host = urlsplit(endpoint_url or "").hostname or ""
-    # s3v4: else botocore presigns with SigV2 in the old Regions (aws-facts 2.5). Path style: no name
-    # server knows bucket.localhost.
-    style: Literal["path", "auto"] = (
-        "path" if host and not host.endswith((".amazonaws.com", ".amazonaws.com.cn")) else "auto"
+    # s3v4: else botocore presigns with SigV2 in the old Regions; virtual and regional: else for the global
+    # endpoint, whose redirect breaks the signature of young buckets (aws-facts 2.5). Path style for
+    # stand-ins: no name server knows bucket.localhost.
+    stands_in = host and not host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    style: Literal["path", "virtual"] = "path" if stands_in else "virtual"
+    return config.merge(
+        Config(signature_version="s3v4", s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"})
     )
-    return config.merge(Config(signature_version="s3v4", s3={"addressing_style": style}))
