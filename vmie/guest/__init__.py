@@ -1,1 +1,152 @@
-"""What is inside a disk: partitions, volumes, file systems, Linux, Windows."""
+"""Look inside a machine's disks: no mount, no root, nothing is written.
+
+    inspect(disks) ── Machine: tables, LVM2, superblocks ── Linux / Windows roots ── GuestFacts
+
+Start with `facts`: the nouns. `filesystem` is the only door to libyal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vmie.guest import efi, linux, windows
+from vmie.guest.budget import Budget, OverBudget
+from vmie.guest.facts import DiskLayout, GuestFacts, LinuxFacts, Problem, Table
+from vmie.guest.filesystem import FileSystem, FileSystemError
+from vmie.guest.linux import fstab
+from vmie.guest.linux.fstab import Devices
+from vmie.guest.machine import LINUX, Machine, Volume
+from vmie.guest.partitions import EFI_SYSTEM, EFI_SYSTEM_MBR
+from vmie.guest.stream import Blocks
+from vmie.guest.tree import Tree
+from vmie.guest.windows_facts import WindowsFacts
+
+#: what a guest mounts that holds files of the system, outer ones first
+_MOUNTS = ("/etc", "/usr", "/var", "/opt", "/tmp", "/boot", "/efi", "/boot/efi")  # noqa: S108 - the guest's
+
+
+def inspect(disks: Sequence[Blocks], *, budget: Budget) -> GuestFacts:
+    """What is on `disks` (`disk.Disk`s, in the machine's order), as far as it can be told within `budget`.
+
+    Never raises for what is in the image: that ends in `GuestFacts.problems`. One thread at a time.
+    """
+    machine = Machine(disks, budget=budget)
+    roots: list[LinuxFacts | WindowsFacts] = []
+    loaders: list[str] = []
+    fallback: bool | None = None
+    try:
+        machine.read()
+        for _, esp in efi.system_partitions(machine):
+            loaders += efi.loaders(esp)
+            fallback = bool(fallback) or any(path.upper() == efi.FALLBACK for path in loaders)
+        _roots(machine, roots)
+        return _facts(machine, roots, loaders, fallback)
+    except OverBudget as error:
+        machine.problems.append(Problem("the image", "the inspection was broken off", str(error)))
+        return _facts(machine, roots, loaders, fallback)
+    finally:
+        machine.close()
+
+
+def _facts(
+    machine: Machine, roots: list[LinuxFacts | WindowsFacts], loaders: list[str], fallback: bool | None
+) -> GuestFacts:
+    boot = _boot_disk(machine, roots)
+    return GuestFacts(
+        disks=tuple(machine.layouts),
+        volumes=tuple(machine.logical),
+        roots=tuple(roots),
+        problems=tuple(machine.problems),
+        table=boot.table,
+        hybrid=boot.hybrid,
+        firmware=efi.firmware(boot, bootable=bool(loaders)),
+        boot_disk=boot.index,
+        efi_loaders=tuple(dict.fromkeys(loaders)),
+        efi_fallback=fallback,
+    )
+
+
+def _boot_disk(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> DiskLayout:
+    """The first disk that firmware could start, else that of the first root, else the first."""
+    for found in machine.layouts:
+        starts = found.boot_code and found.table is Table.MBR
+        if starts or any(part.type in (EFI_SYSTEM, EFI_SYSTEM_MBR) for part in found.partitions):
+            return found
+    disk = roots[0].disk if roots else 0
+    return machine.layouts[disk] if disk < len(machine.layouts) else DiskLayout(index=0, size=0)
+
+
+def _roots(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> None:
+    skeletons: list[tuple[Volume, FileSystem]] = []
+    for volume in machine.volumes:
+        filesystem = machine.filesystem(volume) if volume.content.kind in (*LINUX, "ntfs") else None
+        if filesystem is None:
+            continue
+        if filesystem.kind == "ntfs":
+            found = windows.inspect(filesystem, volume=volume.where, disk=volume.disk)
+            if found is not None:
+                roots.append(found)
+        elif linux.is_root(filesystem, budget=machine.budget):
+            roots.append(_linux(machine, volume, filesystem))
+        elif linux.is_skeleton(filesystem, budget=machine.budget):
+            skeletons.append((volume, filesystem))
+        else:
+            _remark(machine, volume, filesystem)
+    for volume, filesystem in skeletons:
+        etc = _holding(machine, "/fstab", "/passwd")
+        if etc is not None:
+            roots.append(_linux(machine, volume, filesystem, etc=etc))
+
+
+def _remark(machine: Machine, volume: Volume, filesystem: FileSystem) -> None:
+    try:
+        if filesystem.lstat("/ostree/deploy") is not None or filesystem.lstat("/ostree/repo") is not None:
+            machine.problems.append(
+                Problem(volume.where, "holds an ostree deployment, which is not read", "no /etc at its top")
+            )
+    except FileSystemError as error:
+        machine.problems.append(Problem(volume.where, "cannot be read", str(error)))
+
+
+def _linux(machine: Machine, volume: Volume, root: FileSystem, *, etc: FileSystem | None = None) -> LinuxFacts:
+    tree = Tree(root, budget=machine.budget, where=volume.where)
+    if etc is not None:
+        tree.mount("/etc", etc)
+    try:
+        _mount(machine, tree, machine.devices)
+    except OverBudget as error:
+        tree.problem("/etc/fstab", "the inspection was broken off", str(error))
+    return linux.inspect(tree, machine.devices, volume=volume.where, disk=volume.disk)
+
+
+def _mount(machine: Machine, tree: Tree, devices: Devices) -> None:
+    """Put the volumes that fstab names in their places; without a line for /boot, the one that looks like it."""
+    wanted = {mount.mountpoint.rstrip("/"): mount for mount in fstab.read(tree, devices)[0]}
+    for path in _MOUNTS:
+        found = machine.find(wanted[path].device) if path in wanted and not wanted[path].network else None
+        filesystem = machine.filesystem(found) if found is not None else None
+        if filesystem is not None and filesystem is not tree.root:
+            tree.mount(path, filesystem)
+    if "/boot" not in tree.mounts and not any(name.startswith("vmlinu") for name in tree.listdir("/boot")):
+        boot = _holding(machine, "/grub2", "/loader") or _holding(machine, "/grub") or _holding(machine, "/loader")
+        if boot is not None and boot is not tree.root:
+            tree.mount("/boot", boot)
+    if not {"/boot/efi", "/efi"} & set(tree.mounts):
+        esp = next((filesystem for _, filesystem in efi.system_partitions(machine)), None)
+        if esp is not None and esp is not tree.mounts.get("/boot"):
+            tree.mount("/boot/efi", esp)
+
+
+def _holding(machine: Machine, *paths: str) -> FileSystem | None:
+    """The first file system with all of `paths` at its top."""
+    for volume in machine.volumes:
+        filesystem = machine.filesystem(volume) if volume.content.kind in (*LINUX, "fat") else None
+        try:
+            if filesystem is not None and all(filesystem.lstat(path) is not None for path in paths):
+                return filesystem
+        except FileSystemError:
+            continue
+    return None
+
+
+__all__ = ["Budget", "GuestFacts", "inspect"]

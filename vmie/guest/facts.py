@@ -121,7 +121,11 @@ class Partition:
 
 @dataclass(frozen=True, slots=True)
 class DiskLayout:
-    """One disk: `index` is its place in the machine; `gpt_primary` and `gpt_backup` None where there is no GPT."""
+    """One disk: `index` is its place in the machine; `gpt_primary` and `gpt_backup` None where there is no GPT.
+
+    `boot_code` tells whether the first sector holds code, `boot_loader` whose it is: grub, lilo,
+    syslinux, windows, or "" when it is nobody's that we know.
+    """
 
     index: int
     size: int
@@ -131,6 +135,7 @@ class DiskLayout:
     gpt_primary: bool | None = None
     gpt_backup: bool | None = None
     boot_code: bool = False
+    boot_loader: str = ""
     disk_id: str = ""
     partitions: tuple[Partition, ...] = ()
 

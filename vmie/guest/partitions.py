@@ -50,7 +50,9 @@ def layout(disk: Blocks, *, index: int = 0) -> tuple[DiskLayout, tuple[str, ...]
         return _from_gpt(disk, bare, entries=()) or (_whole(bare, whole), ())
     entries = tuple(_entry(first, 446 + 16 * number) for number in range(4))
     used = tuple(entry for entry in entries if entry.type and entry.count)
-    bare = replace(bare, boot_code=any(first[:440]), disk_id=first[440:444][::-1].hex())
+    bare = replace(
+        bare, boot_code=any(first[:440]), boot_loader=_boot_loader(first[:440]), disk_id=first[440:444][::-1].hex()
+    )
     if whole.kind in ("ntfs", "fat", "exfat", "bitlocker", "refs") and not _plausible(first, used, disk.size):
         return _whole(bare, whole), ()
     if any(entry.type == _PROTECTIVE for entry in used) or not used:
@@ -66,6 +68,20 @@ def layout(disk: Blocks, *, index: int = 0) -> tuple[DiskLayout, tuple[str, ...]
         problems = (*problems, "the MBR says GPT, but neither GPT header is valid")
         bare = replace(bare, gpt_primary=False, gpt_backup=False)
     return replace(bare, partitions=partitions), problems
+
+
+def _boot_loader(code: bytes) -> str:
+    """Whose boot code it is, by the texts in it."""
+    for mark, name in (
+        (b"GRUB", "grub"),
+        (b"LILO", "lilo"),
+        (b"isolinux", "syslinux"),
+        (b"Missing operating system.", "syslinux"),
+        (b"Invalid partition table", "windows"),
+    ):
+        if mark in code:
+            return name
+    return ""
 
 
 def _entry(sector: bytes, at: int) -> _Entry:

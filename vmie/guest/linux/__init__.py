@@ -1,0 +1,130 @@
+"""A Linux root file system → `LinuxFacts`. Each module here answers one question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vmie.guest.budget import Budget, OverBudget
+from vmie.guest.facts import LinuxFacts
+from vmie.guest.filesystem import FileSystem
+from vmie.guest.linux import bootloader, fstab, kernels, network, release, services
+from vmie.guest.linux.drivers import drivers
+from vmie.guest.linux.firewall import firewall
+from vmie.guest.linux.fstab import Devices
+from vmie.guest.tree import Tree
+
+#: folders that hold files of the system: AWS's checker wants free space in each (aws-facts 8.4)
+_SPACE = ("/", "/boot", "/etc", "/tmp", "/usr", "/var")  # noqa: S108 - the guest's
+
+
+def is_root(filesystem: FileSystem, *, budget: Budget) -> bool:
+    """Whether a Linux is installed on `filesystem`: a release file, or what every Linux has in /etc."""
+    tree = Tree(filesystem, budget=budget)
+    if not tree.is_dir("/etc"):
+        return False
+    if any(tree.there(path) for path in release.MARKS):
+        return True
+    return tree.there("/etc/passwd") and (tree.there("/etc/fstab") or tree.there("/sbin"))
+
+
+def is_skeleton(filesystem: FileSystem, *, budget: Budget) -> bool:
+    """Whether `filesystem` is a root whose /etc lies elsewhere: empty mount points side by side."""
+    tree = Tree(filesystem, budget=budget)
+    return all(tree.is_dir(path) for path in ("/etc", "/proc", "/dev", "/sys")) and not tree.listdir("/etc")
+
+
+def inspect(tree: Tree, devices: Devices, *, volume: str, disk: int) -> LinuxFacts:
+    """Everything about the Linux in `tree`, whose mounts are in place.
+
+    What could not be told, also for want of time, is in its `problems`.
+    """
+    found: dict[str, Any] = {"volume": volume, "disk": disk, "filesystem": tree.root.kind}
+    steps: tuple[Callable[[], dict[str, Any]], ...] = (
+        lambda: _identity(tree),
+        lambda: _space(tree),
+        lambda: _mounts(tree, devices),
+        lambda: _boot(tree),
+        lambda: _services(tree, found.get("cmdline", "")),
+        lambda: _drivers(tree, found),
+    )
+    for step in steps:
+        try:
+            found |= step()
+        except OverBudget as error:
+            tree.problem("/", "the inspection was broken off", str(error))
+            break
+    return LinuxFacts(**found, problems=tuple(tree.problems))
+
+
+def _identity(tree: Tree) -> dict[str, Any]:
+    told = release.release(tree)
+    return {
+        "distribution": told.id,
+        "version": told.version,
+        "pretty_name": told.pretty_name,
+        "architecture": release.architecture(tree),
+    }
+
+
+def _space(tree: Tree) -> dict[str, Any]:
+    free = {}
+    clean = []
+    for path in _SPACE:
+        place = tree.resolve(path)
+        if place is not None:
+            free[path] = place.filesystem.free_bytes
+            clean.append(place.filesystem.clean)
+    return {
+        "filesystem_size": tree.root.size,
+        "free_bytes": tree.root.free_bytes,
+        "free": free,
+        "dirty": True if False in clean else None if tree.root.clean is None else False,
+    }
+
+
+def _mounts(tree: Tree, devices: Devices) -> dict[str, Any]:
+    mounts, could_be_read = fstab.read(tree, devices)
+    return {"fstab": mounts, "fstab_read": could_be_read}
+
+
+def _boot(tree: Tree) -> dict[str, Any]:
+    boot = bootloader.boot(tree)
+    installed, default = kernels.of_images(tree, kernels.kernels(tree), boot.images)
+    return {
+        "kernels": installed,
+        "default_kernel": default,
+        "default_kernel_source": boot.source if default else "",
+        "bootloader": boot.loader,
+        "bls": boot.bls,
+        "bls_entries": boot.bls_entries,
+        "grubenv": boot.grubenv,
+        "grubenv_saved_entry": boot.saved_entry,
+        "grub_configs": boot.configs,
+        "grub_configs_differ": boot.configs_differ,
+        "grub_platforms": boot.platforms,
+        "cmdline": boot.cmdline,
+        "root_device": fstab.root_device(boot.cmdline),
+    }
+
+
+def _services(tree: Tree, cmdline: str) -> dict[str, Any]:
+    sshd = services.sshd(tree)
+    return {
+        "network": network.network(tree, cmdline),
+        "sshd": sshd,
+        "firewall": firewall(tree, sshd),
+        "cloud_init": services.cloud_init(tree),
+        "vmware_tools": services.vmware_tools(tree),
+        "virtualbox_additions": services.virtualbox_additions(tree),
+        "selinux": services.selinux(tree),
+        "users": services.users(tree),
+    }
+
+
+def _drivers(tree: Tree, found: dict[str, Any]) -> dict[str, Any]:
+    installed = found.get("kernels", ())
+    default = next((kernel for kernel in installed if kernel.default), None)
+    # without a default the newest is what most boot loaders would take
+    state, initramfs = drivers(tree, default or (installed[0] if installed else None))
+    return {"drivers": state, "initramfs": initramfs}

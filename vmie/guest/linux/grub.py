@@ -1,0 +1,254 @@
+"""GRUB's configurations: which entry boots by default, and which kernel it loads. GRUB2, BLS entries, GRUB legacy.
+
+Only what grub-mkconfig, grubby and the distributions write is understood: assignments, menu entries and
+submenus; conditions are not evaluated, except the one on ``next_entry``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from vmie.guest.linux.kernels import Images, sort_key
+from vmie.guest.linux.shell import variables
+from vmie.guest.tree import Tree
+
+_MAX_LINES = 50_000
+_MAX_ENTRIES = 2000
+_WORDS = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|([^\s'"]+)""")
+_LINUX = frozenset(("linux", "linux16", "linuxefi", "module2", "multiboot2"))
+_INITRD = frozenset(("initrd", "initrd16", "initrdefi"))
+
+
+@dataclass(slots=True)
+class Entry:
+    """One thing that can be booted: `images` as its configuration spells them."""
+
+    title: str = ""
+    id: str = ""
+    images: Images = field(default_factory=Images)
+    cmdline: str = ""
+    children: list[Entry] | None = None
+
+
+@dataclass(slots=True)
+class Config:
+    """A parsed grub.cfg: the values given to ``default`` in order, the entries, whether it reads BLS entries."""
+
+    defaults: list[str] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    bls: bool = False
+    loads_other: bool = False
+
+
+def _words(line: str) -> list[str]:
+    return [match[1] or match[2] or match[3] or "" for match in _WORDS.finditer(line)]
+
+
+def parse(text: str) -> Config:
+    """A grub.cfg."""
+    config = Config()
+    stack: list[Entry | None] = []  # what each open brace belongs to: an entry, or None (a function)
+    count = 0
+    for raw in text.splitlines()[:_MAX_LINES]:
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        first = line.split(None, 1)[0]
+        current = next((entry for entry in reversed(stack) if entry is not None), None)
+        if first in ("menuentry", "submenu") and line.endswith("{"):
+            count += 1
+            entry = _titled(line, submenu=first == "submenu")
+            siblings = config.entries if current is None or current.children is None else current.children
+            if count <= _MAX_ENTRIES:
+                siblings.append(entry)
+            stack.append(entry)
+        elif line.endswith("{"):
+            stack.append(None)
+        elif first == "}":
+            del stack[-1:]
+        elif current is None or current.children is not None:
+            if None not in stack:
+                _setting(config, first, line)
+        else:
+            _loading(current, first, line)
+    return config
+
+
+def _titled(line: str, *, submenu: bool) -> Entry:
+    words = _words(line)
+    entry = Entry(title=words[1] if len(words) > 1 else "", children=[] if submenu else None)
+    for index, word in enumerate(words):
+        if word in ("--id", "$menuentry_id_option") and index + 1 < len(words):
+            entry.id = words[index + 1]
+        elif word.startswith("--id="):
+            entry.id = word[5:]
+    return entry
+
+
+def _setting(config: Config, first: str, line: str) -> None:
+    if first == "blscfg":
+        config.bls = True
+    elif first in ("configfile", "source") and "custom.cfg" not in line and "grub.cfg" in line:
+        config.loads_other = True
+    if first == "set" and "=" in line:
+        name, _, value = line[3:].strip().partition("=")
+        value = (_words(value) or [""])[0]
+        config.settings[name] = value
+        if name == "default":
+            config.defaults.append(value)
+
+
+def _loading(entry: Entry, first: str, line: str) -> None:
+    words = _words(line)
+    if first in _LINUX and len(words) > 1 and not words[1].endswith("xen.gz") and not entry.images.kernel:
+        entry.images = Images(words[1], entry.images.initramfs)
+        entry.cmdline = " ".join(words[2:])
+    elif first in _INITRD and len(words) > 1:
+        # several may be given: microcode first, the real one last
+        entry.images = Images(entry.images.kernel, words[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The default entry of a configuration; `images` as it spells them, `source` what decided."""
+
+    images: Images
+    cmdline: str
+    source: str
+
+
+def choose(config: Config, environment: dict[str, str]) -> Choice | None:
+    """The entry that boots by default, as GRUB finds it: by index, id or title, ``a>b`` through submenus."""
+    wanted, source = _default(config, environment)
+    entry = _select(config.entries, wanted)
+    if entry is None:
+        entry, source = _select(config.entries, "0"), "first entry"
+    if entry is None:
+        return None
+    return Choice(entry.images, entry.cmdline, source)
+
+
+def _default(config: Config, environment: dict[str, str]) -> tuple[str, str]:
+    wanted, source = "0", "first entry"
+    for value in config.defaults:
+        if "next_entry" in value:
+            if environment.get("next_entry"):
+                return environment["next_entry"], "grubenv next_entry"
+        elif "saved_entry" in value:
+            if environment.get("saved_entry"):
+                wanted, source = environment["saved_entry"], "grubenv saved_entry"
+        elif value and not value.startswith("$"):
+            wanted, source = value, "set default"
+    return wanted, source
+
+
+def _select(entries: list[Entry], wanted: str) -> Entry | None:
+    head, _, rest = wanted.partition(">")
+    found = None
+    if head.isdecimal() and len(head) < 6:
+        found = entries[int(head)] if int(head) < len(entries) else None
+    found = found or next((entry for entry in entries if head in (entry.id, entry.title)), None)
+    if found is None and ">" in wanted:
+        found = next((entry for entry in entries if wanted in (entry.id, entry.title)), None)
+        rest = ""
+    depth = 0
+    while found is not None and found.children is not None and depth < 8:
+        if not found.children:
+            return None
+        head, _, rest = (rest or "0").partition(">")
+        depth += 1
+        children = found.children
+        found = next((entry for entry in children if head in (entry.id, entry.title)), None)
+        if found is None and head.isdecimal() and len(head) < 6 and int(head) < len(children):
+            found = children[int(head)]
+    return found
+
+
+def environment(tree: Tree) -> tuple[dict[str, str], bool]:
+    """grubenv's variables, and whether there is one: a block of 1024 bytes that begins with a fixed line."""
+    for path in (
+        "/boot/grub2/grubenv",
+        "/boot/grub/grubenv",
+        *(f"/boot/efi/EFI/{name}/grubenv" for name in tree.listdir("/boot/efi/EFI")),
+    ):
+        text = tree.text(path, limit=64 << 10)
+        if text is not None:
+            return variables(text.rstrip("#\n")), True
+    return {}, False
+
+
+def bls_entries(tree: Tree, folder: str) -> list[Entry]:
+    """``loader/entries/*.conf`` in the order of GRUB's menu: newest first.
+
+    https://uapi-group.org/specifications/specs/boot_loader_specification/
+    """
+    names = sorted((name for name in tree.listdir(folder) if name.endswith(".conf")), key=sort_key, reverse=True)
+    found = []
+    for name in names[:_MAX_ENTRIES]:
+        entry = Entry(id=name.removesuffix(".conf"))
+        options = []
+        kernel = initramfs = ""
+        for line in tree.lines(f"{folder}/{name}"):
+            key, _, value = line.replace("\t", " ").partition(" ")
+            value = value.strip()
+            if key == "title":
+                entry.title = value
+            elif key in ("linux", "efi", "uki"):
+                kernel = value
+            elif key == "initrd":
+                initramfs = next((word for word in value.split() if not word.startswith("$")), initramfs)
+            elif key == "options":
+                options.append(value)
+        entry.images, entry.cmdline = Images(kernel, initramfs), " ".join(options)
+        found.append(entry)
+    return found
+
+
+def choose_bls(entries: list[Entry], config: Config | None, saved: dict[str, str]) -> Choice | None:
+    """The default among BLS entries: grubenv's saved_entry (an id, a title or an index), else the first."""
+    wanted = _default(config, saved)[0] if config and config.defaults else saved.get("saved_entry", "")
+    source = "grubenv saved_entry" if wanted and wanted == saved.get("saved_entry") else "first BLS entry"
+    entry = _select(entries, wanted) if wanted else None
+    if entry is None:
+        entry, source = (entries[0] if entries else None), "first BLS entry"
+    if entry is None:
+        return None
+    settings = {**(config.settings if config else {}), **saved}
+    expanded = re.sub(r"\$\{?(\w+)\}?", lambda match: settings.get(match[1], ""), entry.cmdline)
+    return Choice(entry.images, expanded.strip()[:8192], source)
+
+
+def choose_legacy(text: str) -> Choice | None:
+    """The default of a menu.lst or grub.conf: ``default N`` counts the ``title`` stanzas from 0."""
+    wanted = 0
+    stanzas: list[Entry] = []
+    for raw in text.splitlines()[:_MAX_LINES]:
+        line = raw.strip()
+        if not line or line.startswith("#"):
+            continue
+        first, _, rest = re.sub(r"^(\w+)\s*=\s*", r"\1 ", line).partition(" ")
+        words = rest.split()
+        if first == "default" and not stanzas:
+            wanted = int(rest) if rest.strip().isdecimal() and len(rest) < 6 else 0
+        elif first == "title" and len(stanzas) < _MAX_ENTRIES:
+            stanzas.append(Entry(title=rest.strip()))
+        elif stanzas and words:
+            words = [word for word in words if not word.startswith("--")]
+            words[:1] = [re.sub(r"^\([^)]*\)", "", words[0])] if words else []
+            _stanza(stanzas[-1], first, words)
+    if not stanzas:
+        return None
+    chosen = stanzas[wanted] if wanted < len(stanzas) else stanzas[0]
+    return Choice(chosen.images, chosen.cmdline, "default" if wanted < len(stanzas) else "first entry")
+
+
+def _stanza(entry: Entry, first: str, words: list[str]) -> None:
+    if not words:
+        return
+    if first == "kernel" or (first == "module" and entry.images.kernel.rpartition("/")[2].startswith("xen")):
+        entry.images = Images(words[0], entry.images.initramfs)
+        entry.cmdline = " ".join(words[1:])
+    elif first in ("initrd", "module"):
+        entry.images = Images(entry.images.kernel, words[0])
