@@ -22,14 +22,8 @@ def size(aws: Aws, target: S3Object) -> int:
 
 def find(aws: Aws, target: S3Object) -> int | None:
     """Bytes of an object, None when there is none. Raises AwsRefused when it may not be seen."""
-    client: Any = aws.client("s3")
-    try:
-        with refusals("HeadObject", operand=target.url):
-            return int(client.head_object(Bucket=target.bucket, Key=target.key, **owned(aws))["ContentLength"])
-    except AwsRefused as error:
-        if error.code in ("NotFound", "NoSuchKey", "404"):
-            return None
-        raise
+    found = etag(aws, target)
+    return None if found is None else found[0]
 
 
 def delete(aws: Aws, target: S3Object) -> None:
@@ -42,3 +36,16 @@ def delete(aws: Aws, target: S3Object) -> None:
 def owned(aws: Aws) -> dict[str, str]:
     """``ExpectedBucketOwner``: bytes never go to a bucket that became another account's."""
     return {"ExpectedBucketOwner": aws.account}
+
+
+def etag(aws: Aws, target: S3Object) -> tuple[int, str] | None:
+    """Bytes and ETag of an object, None when there is none."""
+    client: Any = aws.client("s3")
+    try:
+        with refusals("HeadObject", operand=target.url):
+            head = client.head_object(Bucket=target.bucket, Key=target.key, **owned(aws))
+    except AwsRefused as error:
+        if error.code in ("NotFound", "NoSuchKey", "404"):
+            return None
+        raise
+    return int(head["ContentLength"]), str(head.get("ETag", ""))

@@ -12,12 +12,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Protocol
+
+import tenacity
 
 from vmie import events
 from vmie.aws.errors import refusals
+from vmie.aws.pace import Pace, PacedBody, Rate
 from vmie.aws.session import Aws
-from vmie.errors import UsageError, VmieError
+from vmie.errors import AwsRefused, UsageError, VmieError
 from vmie.model import S3Object
 
 MIB = 1 << 20
@@ -49,26 +53,35 @@ class Payload(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UploadOptions:
-    """How to store: `owner` is the account that must own the bucket, `kms_key` asks for SSE-KMS."""
+    """How to store, and how to send.
+
+    `owner` is the account that must own the bucket. `sse` is "" (the bucket's own encryption), "AES256" or
+    "aws:kms", the last with `kms_key` or the account's default key. `max_rate` is bytes per second. `patience`
+    is for how many seconds one part is tried again.
+    """
 
     owner: str | None = None
-    kms_key: str | None = None
-    storage_class: str | None = None
-    workers: int = 6
+    sse: str = ""
+    kms_key: str = ""
+    storage_class: str = ""
+    workers: int = 8
     part_size: int | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    max_rate: float | None = None
+    patience: float = 300.0
+    longest_pause: float = 20.0
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def create(self) -> dict[str, Any]:
         """Parameters that CreateMultipartUpload and PutObject share."""
         out: dict[str, Any] = dict(self.every())
+        if self.sse or self.kms_key:
+            out["ServerSideEncryption"] = self.sse or "aws:kms"
         if self.kms_key:
-            out |= {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": self.kms_key}
+            out["SSEKMSKeyId"] = self.kms_key
         if self.storage_class:
             out["StorageClass"] = self.storage_class
-        if self.tags:
-            from urllib.parse import urlencode  # noqa: PLC0415
-
-            out["Tagging"] = urlencode(self.tags)
+        if self.metadata:
+            out["Metadata"] = dict(self.metadata)
         return out
 
     def every(self) -> dict[str, Any]:
@@ -83,7 +96,7 @@ class Uploaded:
     object: S3Object
     bytes_total: int
     bytes_sent: int
-    bytes_source: int
+    etag: str = ""
 
 
 class UploadState(Protocol):
@@ -157,7 +170,8 @@ class _Sender:
         reporter: events.Reporter,
         source_size: int,
     ) -> None:
-        self._client: Any = aws.client("s3")
+        # One attempt per call: what is tried again, when and at which pace is decided here, part by part.
+        self._client: Any = aws.once("s3")
         self._target = target
         self._where = {"Bucket": target.bucket, "Key": target.key}
         self._state = state
@@ -166,6 +180,8 @@ class _Sender:
         self._source_size = source_size
         self._lock = threading.Lock()
         self._stop = threading.Event()
+        self._pace = Pace(options.workers)
+        self._rate = Rate(options.max_rate, sleep=self._stop.wait) if options.max_rate else None
         self._sent = 0
         self._total = 0
         self._source = 0
@@ -173,18 +189,22 @@ class _Sender:
     def whole(self, part: Part) -> Uploaded:
         """A payload that fits in one part goes by PutObject."""
         data = part.load()
-        with refusals("PutObject", operand=self._target.url):
-            self._client.put_object(
-                **self._where, Body=data, ChecksumSHA256=_b64(hashlib.sha256(data).digest()), **self._options.create()
-            )
+        checksum = _b64(hashlib.sha256(data).digest())
+        answer = self._call(
+            "PutObject",
+            "put_object",
+            body=data,
+            ChecksumSHA256=checksum,
+            **self._options.create(),
+        )
         self._count(part, len(data), sent=True)
-        return self._result()
+        return self._result(str(answer.get("ETag", "")))
 
     def multipart(self, first: Part, second: Part, rest: Iterator[Part]) -> Uploaded:
         """Everything larger."""
         upload_id, held = self._begin()
         done: dict[int, dict[str, Any]] = {}
-        # One part waits for a worker while the others are on the wire: the memory stays flat.
+        # A few parts wait for a worker while the others are on the wire: the memory stays flat.
         room = threading.BoundedSemaphore(self._options.workers + 1)
         futures: list[Future[None]] = []
 
@@ -198,51 +218,49 @@ class _Sender:
             finally:
                 room.release()
 
-        def submit(part: Part) -> bool:
-            room.acquire()
-            if self._stop.is_set():
-                room.release()
-                return False
-            futures.append(pool.submit(work, part))
-            return True
-
         with ThreadPoolExecutor(self._options.workers, thread_name_prefix="upload") as pool:
             try:
-                if submit(first) and submit(second):
-                    for part in rest:
-                        if not submit(part):
-                            break
+                for part in chain((first, second), rest):
+                    room.acquire()
+                    if self._stop.is_set():
+                        break
+                    futures.append(pool.submit(work, part))
+                    del part
                 for future in futures:
                     future.result()
             except BaseException:
                 self._stop.set()
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
-        self._complete(upload_id, done)
-        return self._result()
+        return self._complete(upload_id, done)
 
     def _begin(self) -> tuple[str, dict[int, dict[str, Any]]]:
         """The upload to go on with and the parts the server holds of it, or a new upload."""
         known = self._state.get()
         if known is not None and (held := self._held(known)) is not None:
             return known, held
-        with refusals("CreateMultipartUpload", operand=self._target.url):
-            upload_id: str = self._client.create_multipart_upload(
-                **self._where, ChecksumAlgorithm="SHA256", **self._options.create()
-            )["UploadId"]
+        answer = self._call(
+            "CreateMultipartUpload", "create_multipart_upload", ChecksumAlgorithm="SHA256", **self._options.create()
+        )
+        upload_id = str(answer["UploadId"])
         self._state.put(upload_id)
         return upload_id, {}
 
     def _held(self, upload_id: str) -> dict[int, dict[str, Any]] | None:
         """Part number to ListParts entry; None when the upload is gone."""
-        with refusals("ListParts", operand=self._target.url):
+        held: dict[int, dict[str, Any]] = {}
+        marker: dict[str, Any] = {}
+        while True:
             try:
-                pages = self._client.get_paginator("list_parts").paginate(
-                    **self._where, UploadId=upload_id, **self._options.every()
-                )
-                return {int(part["PartNumber"]): dict(part) for page in pages for part in page.get("Parts", ())}
-            except self._client.exceptions.NoSuchUpload:
-                return None
+                page = self._call("ListParts", "list_parts", UploadId=upload_id, **marker, **self._options.every())
+            except AwsRefused as error:
+                if error.code == "NoSuchUpload":
+                    return None
+                raise
+            held |= {int(part["PartNumber"]): dict(part) for part in page.get("Parts", ())}
+            if not page.get("IsTruncated"):
+                return held
+            marker = {"PartNumberMarker": page["NextPartNumberMarker"]}
 
     def _part(self, upload_id: str, part: Part, held: dict[str, Any] | None) -> dict[str, Any]:
         data = part.load()
@@ -250,36 +268,75 @@ class _Sender:
         if held is not None and _same(held, data, checksum):
             self._count(part, len(data), sent=False)
             return {"PartNumber": part.number, "ETag": held["ETag"], "ChecksumSHA256": checksum}
-        with refusals("UploadPart", operand=f"{self._target.url} part {part.number}"):
-            answer = self._client.upload_part(
-                **self._where,
-                UploadId=upload_id,
-                PartNumber=part.number,
-                Body=data,
-                ChecksumSHA256=checksum,
-                **self._options.every(),
-            )
+        answer = self._call(
+            "UploadPart",
+            "upload_part",
+            body=data,
+            operand=f"{self._target.url} part {part.number}",
+            UploadId=upload_id,
+            PartNumber=part.number,
+            ChecksumSHA256=checksum,
+            **self._options.every(),
+        )
         self._count(part, len(data), sent=True)
         return {"PartNumber": part.number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}
 
-    def _complete(self, upload_id: str, done: Mapping[int, dict[str, Any]]) -> None:
+    def _complete(self, upload_id: str, done: Mapping[int, dict[str, Any]]) -> Uploaded:
         parts = [done[number] for number in sorted(done)]
-        with refusals("CompleteMultipartUpload", operand=self._target.url):
-            self._client.complete_multipart_upload(
-                **self._where,
+        try:
+            self._call(
+                "CompleteMultipartUpload",
+                "complete_multipart_upload",
                 UploadId=upload_id,
                 MultipartUpload={"Parts": parts},
                 **self._options.every(),
             )
-        with refusals("HeadObject", operand=self._target.url):
-            stored = self._client.head_object(**self._where, **self._options.every())["ContentLength"]
-        if stored != self._total:
+        except AwsRefused as error:
+            # A lost answer to a call that was carried out: the object then stands, and is compared below.
+            if error.code != "NoSuchUpload":
+                raise
+        stored = self._call("HeadObject", "head_object", ChecksumMode="ENABLED", **self._options.every())
+        digests = b"".join(base64.b64decode(part["ChecksumSHA256"]) for part in parts)
+        # S3 writes "digest-parts", some stand-ins only the digest, others keep none.
+        composite = _b64(hashlib.sha256(digests).digest())
+        kept = str(stored.get("ChecksumSHA256", composite)).partition("-")[0]
+        if stored["ContentLength"] != self._total or kept != composite:
             raise VmieError(
-                f"{self._target.url} holds {stored} bytes, {self._total} were sent",
+                f"{self._target.url} does not hold what was sent ({stored['ContentLength']} bytes, {self._total} sent)",
                 cause="the object was changed by somebody else while it was uploaded, or the server lost data",
                 cure="run the command again",
                 code="UploadMismatch",
             )
+        return self._result(str(stored.get("ETag", "")))
+
+    def _call(
+        self, operation: str, method: str, *, body: bytes | None = None, operand: str = "", **parameters: Any
+    ) -> dict[str, Any]:
+        """One S3 call, tried again with jitter while its failure is in passing."""
+
+        def attempt() -> dict[str, Any]:
+            # A fresh body each time: the last attempt may have read half of it.
+            given = {} if body is None else {"Body": body if self._rate is None else PacedBody(body, self._rate)}
+            with self._pace.slot(), refusals(operation, operand=operand or self._target.url):
+                answer: dict[str, Any] = getattr(self._client, method)(**self._where, **given, **parameters)
+            if body is not None:
+                self._pace.went_well()
+            return answer
+
+        def failed(state: tenacity.RetryCallState) -> None:
+            self._pace.slow_down()
+            error = state.outcome.exception() if state.outcome else None
+            self._reporter(events.Note(f"{error}; trying again in {state.upcoming_sleep:.0f} s", "debug"))
+
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(in_passing),
+            wait=tenacity.wait_random_exponential(multiplier=0.5, max=self._options.longest_pause),
+            stop=tenacity.stop_after_delay(self._options.patience) | tenacity.stop_when_event_set(self._stop),
+            sleep=tenacity.sleep_using_event(self._stop),
+            before_sleep=failed,
+            reraise=True,
+        )
+        return again(attempt)
 
     def _count(self, part: Part, length: int, *, sent: bool) -> None:
         with self._lock:
@@ -289,9 +346,22 @@ class _Sender:
             event = events.Progress("upload", self._source, self._source_size, self._sent)
         self._reporter(event)
 
-    def _result(self) -> Uploaded:
+    def _result(self, etag: str) -> Uploaded:
         target = S3Object(self._target.bucket, self._target.key, self._total)
-        return Uploaded(target, self._total, self._sent, self._source_size)
+        return Uploaded(target, self._total, self._sent, etag)
+
+
+def in_passing(error: BaseException) -> bool:
+    """Whether the same call may do better later: S3 is busy, or the network failed; not a refusal."""
+    if isinstance(error, AwsRefused):
+        return error.code in _PASSING
+    return isinstance(error, VmieError) and not isinstance(error, UsageError)
+
+
+#: 4xx answers that a second attempt may not meet: a slow or damaged transfer
+_PASSING = frozenset(
+    ("BadDigest", "IncompleteBody", "RequestTimeout", "SlowDown", "Throttling", "XAmzContentSHA256Mismatch")
+)
 
 
 def _same(held: Mapping[str, Any], data: bytes, checksum: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vmie import __version__
-from vmie.cli import convert, export, import_, jobs, tasks
+from vmie.cli import check, convert, export, import_, jobs, sandbox, setup_role, tasks, upload
 from vmie.cli.context import Run
 
 
@@ -59,11 +59,15 @@ def build() -> typer.Typer:
     """The application; one line per verb."""
     app = typer.Typer(name="vmie", pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=True)
     app.callback()(root)
+    app.command("setup-role")(setup_role.setup_role)
+    app.command("check")(check.check)
     app.command("import")(import_.import_)
     app.command("export")(export.export)
     app.add_typer(tasks.build(), name="tasks")
     app.command("convert")(convert.convert)
+    app.command("upload")(upload.upload)
     app.command("resume")(jobs.resume)
     app.command("cancel")(jobs.cancel)
     app.command("jobs")(jobs.jobs)
+    app.add_typer(sandbox.build(), name="sandbox")
     return app

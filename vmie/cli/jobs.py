@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vmie.cli import context, export, import_, render
+from vmie.cli import context, export, import_, render, upload
 from vmie.errors import UsageError
 
 
@@ -15,7 +15,7 @@ def jobs(ctx: typer.Context) -> None:
 
     vmie jobs
     """
-    from vmie.engine.imports import store
+    from vmie.engine.running import store
     from vmie.poll import SystemClock
 
     run = context.of(ctx)
@@ -40,28 +40,28 @@ def resume(
 
     vmie resume job-20260102-030405-a1b2c3
     """
-    from vmie.engine import exports, imports
+    from vmie.engine import exports, imports, uploads
 
     run = context.of(ctx)
-    if _is_export(run, job):
+    kind = _kind(run, job)
+    aws, state, reporter = run.aws(), run.state, run.reporter
+    if kind == "upload":
+        upload.show(run, uploads.resume(aws, job, state=state, reporter=reporter))
+    elif kind == "export":
         export.show(
-            run,
-            exports.resume(
-                run.aws(), job, state=run.state, settings=run.settings, wait=not no_wait, reporter=run.reporter
-            ),
+            run, exports.resume(aws, job, state=state, settings=run.settings, wait=not no_wait, reporter=reporter)
         )
-        return
-    outcome = imports.resume(
-        run.aws(), job, state=run.state, settings=run.settings, wait=not no_wait, reporter=run.reporter
-    )
-    import_.show(run, outcome)
+    else:
+        import_.show(
+            run, imports.resume(aws, job, state=state, settings=run.settings, wait=not no_wait, reporter=reporter)
+        )
 
 
-def _is_export(run: context.Run, job: str) -> bool:
-    from vmie.engine.imports import store
+def _kind(run: context.Run, job: str) -> str:
+    from vmie.engine.running import store
     from vmie.poll import SystemClock
 
-    return any(one.job == job and one.kind == "export" for one in store(run.state, SystemClock()).list())
+    return next((one.kind for one in store(run.state, SystemClock()).list() if one.job == job), "")
 
 
 def cancel(
@@ -79,7 +79,7 @@ def cancel(
     if what.startswith("job-"):
         from vmie.engine import exports, imports
 
-        engine = exports if _is_export(run, what) else imports
+        engine = exports if _kind(run, what) == "export" else imports
         done = engine.cancel(
             run.aws(), what, state=run.state, settings=run.settings, reason=reason, reporter=run.reporter
         )

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmie import events
 from vmie.aws.session import Aws
-from vmie.engine.jobs import CANCELLED, DONE, FAILED, RUNNING, Job, JobStore
-from vmie.errors import Interrupted, UsageError, VmieError
+from vmie.engine.jobs import CANCELLED, DONE, Job
+from vmie.engine.running import carry_out, reopened, store
+from vmie.errors import UsageError
 from vmie.ops import import_, ingest
 from vmie.ops.import_ import ImportPlan, ImportRequest, ImportResult
 from vmie.poll import Clock, SystemClock
@@ -25,11 +25,6 @@ class Outcome:
 
     plan: ImportPlan
     result: ImportResult | None
-
-
-def store(state: Path, clock: Clock) -> JobStore:
-    """The jobs in the state folder."""
-    return JobStore(state, now=clock.now, token_hex=secrets.token_hex)
 
 
 def run(
@@ -51,6 +46,7 @@ def run(
     if dry_run:
         shown = import_.plan(aws, request, settings=settings, job="JOB", clock=clock, reporter=reporter)
         return Outcome(shown, None)
+    request.validate()
     held, again = store(state, clock).begin(
         "import", source=request.sources[0], fingerprint=_fingerprint(aws, request), request=request.as_json()
     )
@@ -73,11 +69,8 @@ def resume(
     """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
     clock = clock or SystemClock()
     with store(state, clock).open(job) as held:
-        if held.status in (DONE, CANCELLED):
-            raise UsageError(f"{job} is {held.status}", cure="`vmie jobs` lists what can go on")
-        held.finish(RUNNING)
         request = ImportRequest.from_json(held.request)
-        return _run(aws, held, request, settings=settings, wait=wait, reporter=reporter, clock=clock)
+        return _run(aws, reopened(held), request, settings=settings, wait=wait, reporter=reporter, clock=clock)
 
 
 def _run(
@@ -90,21 +83,14 @@ def _run(
     reporter: events.Reporter,
     clock: Clock,
 ) -> Outcome:
-    try:
-        plan = import_.plan(aws, request, settings=settings, job=held.job, clock=clock, reporter=reporter)
-    except BaseException:
-        if not held.begun:
-            held.remove()
-        raise
-    try:
-        result = import_.apply(aws, plan, journal=held, settings=settings, clock=clock, wait=wait, reporter=reporter)
-    except Interrupted:
-        raise
-    except VmieError:
-        held.finish(FAILED)
-        raise
-    if wait:
-        held.finish(DONE)
+    plan, result = carry_out(
+        held,
+        lambda: import_.plan(aws, request, settings=settings, job=held.job, clock=clock, reporter=reporter),
+        lambda plan: import_.apply(
+            aws, plan, journal=held, settings=settings, clock=clock, wait=wait, reporter=reporter
+        ),
+        ends=wait,
+    )
     return Outcome(plan, result)
 
 
@@ -128,14 +114,14 @@ def cancel(
     reporter: events.Reporter = events.silent,
     clock: Clock | None = None,
 ) -> dict[str, Any]:
-    """Give `job` up: its task is cancelled and waited out, then its uploads and objects go.
+    """Give `job` (import or upload) up: its task is cancelled and waited out, then its uploads and objects go.
 
     Raises UsageError when the job is done, VmieError when AWS does not let go of the task.
     """
     clock = clock or SystemClock()
     with store(state, clock).open(job) as held:
         if held.status == DONE:
-            raise UsageError(f"{job} is done", cause="its AMI or snapshot exists", cure="deregister or delete that")
+            raise UsageError(f"{job} is done", cause="what it made exists", cure="deregister or delete that")
         removed = import_.undo(aws, held, settings=settings, reason=reason, clock=clock, reporter=reporter)
         held.finish(CANCELLED)
     return {"job": job, "status": CANCELLED, **removed}

@@ -153,15 +153,20 @@ class JobStore:
         self._now = now
         self._token_hex = token_hex
 
-    def begin(self, kind: str, *, source: str, fingerprint: str, request: dict[str, Any]) -> tuple[Job, bool]:
+    def begin(
+        self, kind: str, *, source: str, fingerprint: str, request: dict[str, Any], ended_too: bool = False
+    ) -> tuple[Job, bool]:
         """The unfinished or failed job with the same `fingerprint`, or a new one; True for an old one.
+
+        With `ended_too` one that is done counts as well: it will see for itself that nothing is left to do.
 
         Raises UsageError when another process is at that job.
         """
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        wanted = (RUNNING, FAILED, DONE) if ended_too else (RUNNING, FAILED)
         for path in self._paths():
             data = _read(path)
-            if data.get("fingerprint") == fingerprint and data.get("status") in (RUNNING, FAILED):
+            if data.get("fingerprint") == fingerprint and data.get("status") in wanted:
                 job = Job(path, now=self._now)
                 job.finish(RUNNING)
                 return job, True

@@ -173,16 +173,19 @@ class StreamPayload:
 
     def parts(self, part_size: int) -> Iterator[Part]:
         """See `vmie.aws.upload.Payload`."""
-        buffer = bytearray()
-        number = 0
+        pieces: list[bytes] = []
+        length = number = 0
         for piece in stream.write(self._disk, self._method, progress=self._progress):
-            buffer += piece
-            while len(buffer) > part_size:
+            pieces.append(piece)
+            length += len(piece)
+            # The last part is held back: it may be short, and every other must be whole.
+            while length > part_size:
                 number += 1
-                data = bytes(memoryview(buffer)[:part_size])
-                del buffer[:part_size]
-                yield Part(number, _ready(data), self._read)
-        yield Part(number + 1, _ready(bytes(buffer)), max(self._read, self.source_size))
+                data = b"".join(pieces)
+                pieces = [data[part_size:]]
+                length -= part_size
+                yield Part(number, _ready(data[:part_size]), self._read)
+        yield Part(number + 1, _ready(b"".join(pieces)), max(self._read, self.source_size))
 
     def _progress(self, read: int) -> None:
         self._read = read

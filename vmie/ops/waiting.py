@@ -44,7 +44,7 @@ def classify(error: BaseException) -> str:
     """The catalogue's retry class of an error: "retry", "propagation", "wait-for-quota", "permanent"."""
     if not isinstance(error, VmieError):
         return "permanent"
-    return catalogue.explain(f"{error.message}\n{error.cause}", error.code).retry
+    return catalogue.explain(error.message, error.code).retry
 
 
 def passing(error: BaseException) -> bool:

@@ -35,4 +35,5 @@ class Work:
 
     def sent(self) -> int:
         """Bytes that crossed the wire, over all runs of the job."""
-        return int((self.journal.get("sent") or {}).get("bytes", 0))
+        steps = (self.journal.get(f"upload {number}") for number in range(len(self.plan.disks)))
+        return sum(int((step or {}).get("sent", 0)) for step in steps)
