@@ -21,6 +21,9 @@ createType="{kind}"
 # Extent description
 RW {sectors} {extent} "disk.vmdk"
 
+# The Disk Data Base
+#DDB
+
 ddb.virtualHWVersion = "13"
 ddb.toolsVersion = "10309"
 ddb.adapterType = "lsilogic"
