@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import lzma
 from collections.abc import Mapping
-from pathlib import Path
 
 from tests import hives
-from tests.tools import need, run
 from vmie.guest.filesystem import Entry, Kind
 
 NT = r"Microsoft\Windows NT\CurrentVersion"

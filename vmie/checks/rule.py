@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
+from vmie import catalogue
 from vmie.checks.subject import Subject
 from vmie.model import Finding, Profile, Route, Verdict
 
@@ -23,13 +24,17 @@ Y2016 = (Profile.Y2016,)
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A rule that tripped: what was seen, and where this hit differs from what the rule says of itself."""
+    """A rule that tripped: what was seen, and where this hit differs from what the rule says of itself.
+
+    `values` fill the service's words, as `catalogue.words` takes them.
+    """
 
     message: str
     verdict: Verdict | None = None
     routes: tuple[Route, ...] | None = None
     cure: str | None = None
     predicts: str | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 #: None: does not apply. Empty: passed. Otherwise what tripped.
@@ -38,7 +43,10 @@ Outcome = Iterable[Hit] | None
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `verdict` is what a hit means unless the hit says otherwise; `judge` is pure."""
+    """One rule. `verdict` is what a hit means unless the hit says otherwise; `judge` is pure.
+
+    `predicts` is the id of what the service would say in `vmie.catalogue`, "" where it would say nothing.
+    """
 
     id: str
     title: str
@@ -70,6 +78,6 @@ class Rule:
             cure=self.cure if hit.cure is None else hit.cure,
             source=self.source,
             routes=self.routes if hit.routes is None else hit.routes,
-            predicts=predicts if verdict is Verdict.FAIL else "",
+            predicts=catalogue.words(predicts, **hit.values) if predicts and verdict is Verdict.FAIL else "",
             path=path,
         )

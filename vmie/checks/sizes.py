@@ -7,35 +7,32 @@ from collections.abc import Iterator
 from vmie import limits
 from vmie.checks import sources, words
 from vmie.checks.disks import disk_name
-from vmie.checks.rule import ALL, BOTH, DATA, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import ALL, BOTH, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, TIB, Subject
 from vmie.model import Profile, Route, Verdict
 
 _MBR_REACH = 2 * TIB
 
 
-def _size_2016(subject: Subject) -> Outcome:
-    return [
-        Hit(f"{disk_name(subject, index)}{_tib(disk.size)} uncompressed, more than 1 TiB")
-        for index, disk in enumerate(subject.disks)
-        if disk.size > limits.DISK_BYTES.of(Profile.Y2016)
-    ]
+def _size_2016(subject: Subject) -> Iterator[Hit]:
+    for index, disk in enumerate(subject.disks):
+        if disk.size > limits.DISK_BYTES.of(Profile.Y2016):
+            yield from _too_large(f"{disk_name(subject, index)}{_tib(disk.size)} uncompressed, more than 1 TiB")
 
 
 def _size(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
+        named = f"{disk_name(subject, index)}{_tib(disk.size)}"
         if disk.size >= limits.DISK_BYTES.value:
-            yield Hit(f"{disk_name(subject, index)}{_tib(disk.size)}: disks must be smaller than 16 TiB")
+            yield from _too_large(f"{named}: disks must be smaller than 16 TiB")
         elif disk.size >= limits.IMAGE_DISK_BYTES.value:
-            yield Hit(
-                f"{disk_name(subject, index)}{_tib(disk.size)}: ImportImage takes disks below 8 TiB",
-                routes=(Route.IMAGE,),
-            )
-            yield Hit(
-                f"{disk_name(subject, index)}{_tib(disk.size)}: from 8 TiB on a disk needs a manifest",
-                verdict=Verdict.WARN,
-                routes=(Route.SNAPSHOT,),
-            )
+            yield Hit(f"{named}: ImportImage takes disks below 8 TiB", routes=(Route.IMAGE,))
+            yield Hit(f"{named}: from 8 TiB on a disk needs a manifest", Verdict.WARN, routes=(Route.SNAPSHOT,))
+
+
+def _too_large(message: str) -> Iterator[Hit]:
+    yield Hit(message, routes=(Route.IMAGE, Route.SNAPSHOT))
+    yield Hit(message, routes=LEGACY, predicts=words.TOO_LARGE)
 
 
 def _tib(size: int) -> str:

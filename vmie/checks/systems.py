@@ -111,7 +111,7 @@ def _kernel(subject: Subject) -> Outcome:
     listed = ", ".join(kernel.lstrip("*") for row in rows for kernel in row.kernels)
     message = f"the kernel {refused[0]} is not one that AWS names for this release ({listed})"
     verdict = None if len(refused) == len(versions) else Verdict.UNKNOWN
-    return [Hit(message, verdict, predicts=words.KERNEL_VERSION.format(version=refused[0]))]
+    return [Hit(message, verdict, values={"kernel": refused[0][:100]})]
 
 
 def _custom_kernel(subject: Subject) -> Outcome:
