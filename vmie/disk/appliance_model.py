@@ -9,7 +9,7 @@ Appliance
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 
@@ -113,14 +113,16 @@ class Machine:
 
     def as_json(self) -> dict[str, Any]:
         """JSON-able, keys as the fields; each disk also says `chunked` and `compressed`."""
-        out = {item.name: _plain(getattr(self, item.name)) for item in fields(Machine)}
+        out = {item.name: plain(getattr(self, item.name)) for item in fields(Machine)}
         for row, disk in zip(out["disks"], self.disks, strict=True):
             row.update(chunked=disk.chunked, compressed=disk.compressed)
         return out
 
 
-def _plain(value: Any) -> Any:
-    """Dataclasses to dicts, tuples to lists."""
+def plain(value: Any) -> Any:
+    """Dataclasses to dicts, tuples to lists, all the way down."""
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+        return [plain(item) for item in value]
+    if is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
+    return value

@@ -168,16 +168,12 @@ class _Reader:
             parent=attribute(element, "parentRef"),
             controller=_OVIRT_INTERFACES.get(attribute(element, "disk-interface").lower(), ""),
             compression=attribute(file, "compression").lower() if file is not None else "",
-            chunk_size=self._number(attribute(file, "chunkSize"), f"the chunk size {what}")
-            if file is not None
-            else None,
+            chunk_size=self._chunk_size(file, what),
         )
 
     def _chunk_size(self, file: Element | None, what: str) -> int | None:
         size = self._number(attribute(file, "chunkSize"), f"the chunk size {what}") if file is not None else None
-        if size == 0:
-            raise self._fail(f"the chunk size {what} is 0")
-        return size
+        return size or None  # 0 says, as absence does, that the file is whole
 
     def _file_by_href(self, reference: str, files: dict[str, Element]) -> Element:
         """OVirt refers to files by name rather than by id."""

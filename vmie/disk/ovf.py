@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from types import TracebackType
 from typing import Any, Self
 
 from vmie.disk import envelope
 from vmie.disk import manifest as manifests
-from vmie.disk.appliance_model import Machine, Manifest
+from vmie.disk.appliance_model import Machine, Manifest, plain
 from vmie.disk.base import Disk, FileSource, Source
 from vmie.disk.manifest import Digest, Mismatch
 from vmie.disk.package import Archive, Folder, Package
@@ -106,7 +106,7 @@ class Appliance(Machine):
         """The machine's facts, the manifest's and the package's, JSON-able."""
         return {
             **Machine.as_json(self),
-            "manifest": asdict(self.manifest),
+            "manifest": plain(self.manifest),
             "signed": self.signed,
             **self.package.describe(),
         }

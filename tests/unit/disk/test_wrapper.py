@@ -51,6 +51,13 @@ def opened(path: Path) -> WrappedDisk:
     return found
 
 
+def measured_and_read(path: Path) -> None:
+    with opened(path) as wrapped:
+        wrapped.measure()
+        for _ in wrapped.forward():
+            pass
+
+
 @pytest.mark.parametrize("maker", MAKERS)
 def test_reads_the_whole_disk_forward(tmp_path: Path, maker: str) -> None:
     data = content()
@@ -167,10 +174,8 @@ def test_an_xz_index_that_lies_is_found_out(tmp_path: Path) -> None:
         damaged = bytearray(data)
         damaged[at] ^= 0x55
         path.write_bytes(damaged)
-        with pytest.raises(ImageError), opened(path) as wrapped:
-            wrapped.measure()
-            for _ in wrapped.forward():
-                pass
+        with pytest.raises(ImageError):
+            measured_and_read(path)
 
 
 def test_a_zstd_window_of_gigabytes_is_refused(tmp_path: Path) -> None:
