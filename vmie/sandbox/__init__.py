@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vmie.sandbox.handle import Sandbox
     from vmie.sandbox.service import Limits
 
-__all__ = ["DEFAULT_SPEED", "environment", "serve", "start"]
+__all__ = ["DEFAULT_SPEED", "Limits", "Sandbox", "environment", "serve", "start"]
 
 #: seconds of AWS's work per second: an import, half an hour of work, takes a second and a half
 DEFAULT_SPEED = 1200.0

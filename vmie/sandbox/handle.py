@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 
@@ -14,9 +14,11 @@ from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.content import Verdict, unjudged
 from vmie.sandbox.gate import Faults, Stats
 from vmie.sandbox.patches import Patches
-from vmie.sandbox.server import Server
 from vmie.sandbox.service import Limits
 from vmie.sandbox.world import World
+
+if TYPE_CHECKING:
+    from vmie.sandbox.server import Server
 
 
 class Sandbox:
@@ -31,16 +33,16 @@ class Sandbox:
         self.faults: Faults = world.faults
         self.stats: Stats = world.stats
         self.limits: Limits = world.service.limits
+        made_up = environment(self.url)
+        self._session = boto3.Session(
+            aws_access_key_id=made_up["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=made_up["AWS_SECRET_ACCESS_KEY"],
+        )
 
     def client(self, service: str, *, region: str | None = None) -> Any:
         """A boto3 client of this sandbox."""
-        made_up = environment(self.url)
-        session = boto3.Session(
-            aws_access_key_id=made_up["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=made_up["AWS_SECRET_ACCESS_KEY"],
-            region_name=region or self.region,
-        )
-        return session.client(service, endpoint_url=self.url or None)  # type: ignore[call-overload]
+        # one session, for a new one reads EC2's model again, which takes longer than most imports here
+        return self._session.client(service, region_name=region or self.region, endpoint_url=self.url or None)  # type: ignore[call-overload]
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` go by, on the calendar and in AWS's work."""
@@ -107,6 +109,8 @@ def over_http(
     seed: int,
 ) -> Iterator[Sandbox]:
     """See `vmie.sandbox.serve`."""
+    from vmie.sandbox.server import Server  # noqa: PLC0415 - flask is of use to a server only
+
     with _world(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed_=seed) as world:
         server = Server(world, host=host, port=port)
         server.start()

@@ -1,0 +1,129 @@
+"""``vmie sandbox serve|env``: options, one call, render."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from vmie.cli import context, render
+from vmie.errors import UsageError
+
+DEFAULT_PORT = 4566
+DEFAULT_REGION = "us-east-1"
+
+
+class Shell(StrEnum):
+    """Whose syntax the exports are in."""
+
+    SH = "sh"
+    FISH = "fish"
+    POWERSHELL = "powershell"
+
+
+_EXPORT = {
+    Shell.SH: "export {name}='{value}'",
+    Shell.FISH: "set -gx {name} '{value}'",
+    Shell.POWERSHELL: "$env:{name} = '{value}'",
+}
+
+
+def build() -> typer.Typer:
+    """The group of verbs."""
+    app = typer.Typer(help="AWS offline, with VM Import/Export in it.", no_args_is_help=True)
+    app.command()(serve)
+    app.command()(env)
+    return app
+
+
+def serve(
+    ctx: typer.Context,
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
+    speed: Annotated[
+        float, typer.Option(help="Seconds of AWS's work per second: 1 is as slow as AWS.", min=0.001)
+    ] = 1200.0,
+    seeded: Annotated[
+        bool, typer.Option("--seeded/--empty", help="Begin with a bucket, the role and an imported instance, or bare.")
+    ] = True,
+    import_limit: Annotated[int, typer.Option(help="Active imports per account and Region.", min=0)] = 20,
+    export_limit: Annotated[int, typer.Option(help="Active exports per account and Region.", min=0)] = 5,
+    propagation: Annotated[float, typer.Option(help="Seconds until a change of a role is felt.", min=0)] = 0.0,
+) -> None:
+    """Serve the sandbox to any AWS client on this machine, until Ctrl-C.
+
+    vmie sandbox serve
+    vmie sandbox serve --port 5000 --speed 60 --empty
+    eval "$(vmie sandbox env)"; aws ec2 describe-import-image-tasks
+    """
+    from vmie import sandbox
+
+    run = context.of(ctx)
+    region = _region(run)
+    if run.dry_run:
+        text = f"would serve the sandbox on {host} port {port}"
+        render.finish(run, "sandbox serve", {"host": host, "port": port}, text=text)
+        return
+    limits = sandbox.Limits(imports=import_limit, exports=export_limit)
+    with (
+        _until_terminated(),
+        sandbox.serve(host=host, port=port, seeded=seeded, region=region, speed=speed, limits=limits) as box,
+    ):
+        box.faults.propagation = propagation
+        text = f"listening on {box.url}\n{_exports(box.environment(), Shell.SH)}"
+        render.finish(run, "sandbox serve", {"url": box.url, "environment": box.environment()}, text=text)
+        sys.stdout.flush()
+        with suppress(KeyboardInterrupt):
+            box.join()
+
+
+def env(
+    ctx: typer.Context,
+    port: Annotated[int, typer.Option(help="Port that the sandbox listens on.", min=1, max=65535)] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(help="Address that the sandbox listens on.")] = "127.0.0.1",
+    shell: Annotated[Shell, typer.Option(help="Syntax of the exports.")] = Shell.SH,
+) -> None:
+    """Print what points AWS clients at a serving sandbox.
+
+    eval "$(vmie sandbox env)"
+    vmie sandbox env --port 5000 --shell fish | source
+    """
+    from vmie import sandbox
+
+    run = context.of(ctx)
+    if not all(character.isalnum() or character in ".:-" for character in host):
+        raise UsageError(f"{host!r} is no host", cure="name an address such as 127.0.0.1")
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    variables = sandbox.environment(url, region=_region(run))
+    render.finish(run, "sandbox env", {"environment": variables}, text=_exports(variables, shell))
+
+
+def _region(run: context.Run) -> str:
+    """The Region asked for; the settings file's is for AWS, not for the sandbox."""
+    region = str(run.options.get("region") or DEFAULT_REGION)
+    if not all(character.isalnum() or character == "-" for character in region):
+        raise UsageError(f"{region!r} is no Region", cure="name one such as us-east-1")
+    return region
+
+
+def _exports(variables: dict[str, str], shell: Shell) -> str:
+    return "\n".join(_EXPORT[shell].format(name=name, value=value) for name, value in variables.items())
+
+
+@contextmanager
+def _until_terminated() -> Iterator[None]:
+    """Let SIGTERM end the sandbox as Ctrl-C does: tidily, and as a success."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
