@@ -6,6 +6,7 @@ import hashlib
 import io
 import itertools
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -137,3 +138,16 @@ def test_extents_are_coalesced(raws: dict[str, Path], tmp_path: Path) -> None:
         with disk.open(written.write(raws["ext4"], tmp_path)) as opened:
             extents: list[Extent] = list(opened.extents())
             assert all(one.kind is not two.kind for one, two in itertools.pairwise(extents)), written.name
+
+
+def test_opening_takes_at_most_20_milliseconds(raws: dict[str, Path], tmp_path: Path) -> None:
+    """Opening and every fact, once the format's module is loaded: the best of five, as others use the machine too."""
+    for written in FORMATS:
+        image = written.write(raws["ext4"], tmp_path)
+        times = []
+        for _ in range(6):
+            started = time.process_time()
+            with disk.open(image) as opened:
+                assert opened.facts
+            times.append(time.process_time() - started)
+        assert min(times[1:]) < 0.020, written.name

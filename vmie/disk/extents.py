@@ -1,4 +1,4 @@
-"""Runs into extents: what every format's `extents()` ends with, and the test for zeros."""
+"""Runs into extents: what every format's `extents()` ends with, and the zeros that holes read as."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from vmie.model import Extent, ExtentKind
 
-#: One block of zeros to compare with and to slice from.
-ZEROS = bytes(1 << 20)
+#: One block of zeros to slice from.
+_ZEROS = bytes(1 << 20)
 
 
 def coalesced(runs: Iterable[tuple[int, ExtentKind]], size: int) -> Iterator[Extent]:
@@ -36,12 +36,6 @@ def coalesced(runs: Iterable[tuple[int, ExtentKind]], size: int) -> Iterator[Ext
         yield Extent(start, size - start, current)
 
 
-def is_zero(data: bytes | memoryview) -> bool:
-    """Whether `data` holds only zero bytes; at memory speed, most data answers at its first bytes."""
-    view = memoryview(data)
-    return all(view[at : at + len(ZEROS)] == ZEROS[: len(view) - at] for at in range(0, len(view), len(ZEROS)))
-
-
 def zeros(length: int) -> bytes:
     """`length` zero bytes; small ones without a new allocation of pages to clear."""
-    return ZEROS[:length] if length <= len(ZEROS) else bytes(length)
+    return _ZEROS[:length] if length <= len(_ZEROS) else bytes(length)

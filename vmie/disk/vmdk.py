@@ -7,6 +7,7 @@ Refused by name: what is only a part of a disk (deltas, split extents) or elsewh
 
 from __future__ import annotations
 
+import errno
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
@@ -282,5 +283,14 @@ def _sibling(line: ExtentLine, source: Source, files: dict[str, Source]) -> Sour
             cause="a VMDK of this kind is a small text file with the data in other files beside it",
             cure="put all files of the disk into one directory under the names that the descriptor gives them",
         )
-    files[name] = FileSource(path)
+    try:
+        files[name] = FileSource(path)
+    except ImageError as error:
+        if getattr(error.__cause__, "errno", None) != errno.EMFILE:
+            raise
+        raise ImageError(
+            f"{source.name} has more extent files than may be open at once",
+            cause=f"{len(files):,} are open already",
+            cure="raise the limit for this shell: ulimit -n 65536",
+        ) from error
     return files[name]

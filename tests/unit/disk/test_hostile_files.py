@@ -5,8 +5,11 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.oracle.qemu_formats import FORMATS
 from tests.unit.disk.handmade import (
@@ -158,3 +161,34 @@ def test_a_table_of_16_mib_in_a_sparse_file_stays_small() -> None:
     head += descriptor_text(sectors=capacity).ljust(20 * SECTOR, b"\0")
     with bounded_memory():
         assert exercise(Patched(head, name="disk.vmdk", size=64 << 20))
+
+
+_LINES = st.one_of(
+    st.sampled_from(
+        ["# Disk DescriptorFile", "version=1", 'createType="custom"', "RW 8 ZERO", 'RW 8 FLAT "a" 0', "\0"]
+    ),
+    st.builds(
+        '{} {} {} "{}" {}'.format,
+        st.sampled_from(["RW", "RDONLY", "NOACCESS", "rw"]),
+        st.integers(-1, 1 << 70),
+        st.sampled_from(["FLAT", "SPARSE", "ZERO", "VMFS", "VMFSRDM"]),
+        st.sampled_from(["a", "b", "disk.vmdk", "c", "../a", "/etc/passwd", ""]),
+        st.integers(-1, 1 << 70),
+    ),
+    st.text(max_size=60),
+)
+
+
+@given(lines=st.lists(_LINES, max_size=8), ending=st.sampled_from(["\n", "\r\n"]))
+@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+def test_descriptors_of_any_lines(lines: list[str], ending: str, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(_NOISE)
+    (tmp_path / "b").write_bytes(sparse_vmdk({0: _NOISE}, capacity=600))
+    path = tmp_path / "disk.vmdk"
+    path.write_bytes(ending.join(["# Disk DescriptorFile", *lines]).encode("utf-8", "surrogateescape"))
+    try:
+        with disk.open(path) as opened:
+            assert sum(each.length for each in opened.extents()) == opened.size
+            opened.read(0, 5000)
+    except ImageError:
+        pass
