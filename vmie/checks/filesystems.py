@@ -28,14 +28,17 @@ def opaque_volumes(subject: Subject) -> list[tuple[str, str, str]]:
     return [volume for volume in found if volume[1] in _OPAQUE]
 
 
+def encrypted_volumes(subject: Subject) -> dict[str, str]:
+    """Volumes that are encrypted: where, and by what."""
+    found = [(p.where, p.content, p.detail) for p in subject.guest.partitions]
+    found += [(v.where, v.content, v.detail) for v in subject.guest.volumes]
+    return {where: detail or content for where, content, detail in found if content in _ENCRYPTED}
+
+
 def _encrypted(subject: Subject) -> Outcome:
     if not subject.guest.disks:
         return None
-    found = [(p.where, p.content, p.detail) for p in subject.guest.partitions]
-    found += [(v.where, v.content, v.detail) for v in subject.guest.volumes]
-    return [
-        Hit(f"{where} is encrypted ({detail or content})") for where, content, detail in found if content in _ENCRYPTED
-    ]
+    return [Hit(f"{where} is encrypted ({how})") for where, how in encrypted_volumes(subject).items()]
 
 
 def _lvm(subject: Subject) -> Outcome:
@@ -128,7 +131,10 @@ def _clean(subject: Subject) -> Outcome:
 
 
 def _problems(subject: Subject) -> Outcome:
-    problems = [*subject.guest.problems, *(p for root in subject.guest.linux for p in root.problems)]
+    told = {where for where, _, _ in opaque_volumes(subject)} | set(encrypted_volumes(subject))
+    told |= {volume.where for volume in subject.guest.volumes if not volume.readable}
+    problems = [problem for problem in subject.guest.problems if problem.where not in told]
+    problems += [problem for root in subject.guest.linux for problem in root.problems]
     if not subject.guest.disks and not problems:
         return None
     verdict = Verdict.WARN if subject.guest.roots else Verdict.UNKNOWN

@@ -142,14 +142,15 @@ def matching(distribution: str, version: str, profile: Profile) -> tuple[Release
 def spans(rows: Iterable[Release]) -> str:
     """The rows' versions for a message: "7.0-7.9, 9"."""
     return ", ".join(
-        _dotted(row.first) if row.first == row.last else f"{_dotted(row.first)}-{_dotted(row.last)}" for row in rows
+        _dotted(row, row.first) if row.first == row.last else f"{_dotted(row, row.first)}-{_dotted(row, row.last)}"
+        for row in rows
     )
 
 
-def _dotted(version: Version) -> str:
-    if len(version) == 2 and version[0] >= 12 and version[1] in {4, 10}:
-        return f"{version[0]}.{version[1]:02d}"
-    return ".".join(map(str, version))
+def _dotted(row: Release, version: Version) -> str:
+    """Ubuntu counts months with two digits."""
+    form = "02d" if row.distribution == "ubuntu" else "d"
+    return ".".join([str(version[0]), *(format(number, form) for number in version[1:])])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vmie.checks import sources, words
-from vmie.checks.filesystems import opaque_volumes
+from vmie.checks.filesystems import encrypted_volumes, opaque_volumes
 from vmie.checks.oslist import NAMES, canonical, matching, parse, releases, spans
 from vmie.checks.rule import DATA, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
@@ -34,7 +34,7 @@ def _found(subject: Subject) -> Outcome:
     if subject.guest.roots:
         return ()
     hidden = opaque_volumes(subject)
-    encrypted = [p.where for p in subject.guest.partitions if p.content in {"luks", "bitlocker"}]
+    encrypted = encrypted_volumes(subject)
     unread = [volume.where for volume in subject.guest.volumes if not volume.readable]
     doubts = [f"{where} holds {content}" for where, content, _ in hidden]
     doubts += [f"{where} is encrypted" for where in encrypted] + [f"{where} cannot be read" for where in unread]
@@ -93,7 +93,11 @@ def _unlisted(subject: Subject, root: LinuxFacts) -> Hit:
         return Hit(f"{name} 6.0 lacks the drivers that EC2 needs", cure="update the guest to 6.1 or later")
     near = [row for row in rows if row.first[0] == numbers[0] and row.kernels and row.takes(root.default_kernel)]
     if subject.profile is Profile.CURRENT and near and root.default_kernel:
-        return Hit(f"{message}; its kernel {root.default_kernel} is one that the list names", Verdict.WARN)
+        return Hit(
+            f"{message}; its kernel {root.default_kernel} is one that the list names",
+            Verdict.WARN,
+            cure="go on: the import depends on the kernel; to be sure, update the guest to a listed release",
+        )
     return Hit(message)
 
 

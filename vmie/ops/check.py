@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vmie import checks, events
 from vmie.checks import Subject
+from vmie.guest import Budget, inspect
 from vmie.guest.facts import GuestFacts, Problem
 from vmie.model import Finding, Profile, Route, Verdict
 from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
@@ -84,9 +85,7 @@ def _look(disks: Sequence[Disk]) -> GuestFacts:
     if packed:
         problems = tuple(Problem(f"disk {index}", "not looked into", "it is packed") for index in packed)
         return GuestFacts(problems=problems)
-    from vmie.guest.inspect import inspect  # noqa: PLC0415 - libyal only where a guest is looked into
-
-    return inspect(list(disks))
+    return inspect(list(disks), budget=Budget())
 
 
 def predict(disks: Sequence[Disk], *, route: Route = Route.IMAGE, today: dt.date | None = None) -> str | None:
