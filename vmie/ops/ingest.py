@@ -15,6 +15,8 @@ from typing import Any
 from vmie import disk
 from vmie.aws.upload import Part
 from vmie.disk import stream
+from vmie.disk.base import FileSource
+from vmie.disk.ovf import Appliance
 from vmie.errors import ImageError, UsageError
 from vmie.model import Route
 
@@ -53,18 +55,28 @@ def look(path: Path) -> Look:
     """Tell what `path` is. Raises ImageError for what is no disk."""
     with disk.open(path) as first:
         kind, variant = first.format, first.variant
-        container = str(first.facts.get("container", ""))
+        container = str((first.facts.get("appliance") or {}).get("package", ""))
     if not container:
         return Look(kind, variant)
-    appliance = disk.appliance(path)
-    odd = ""
-    for number in range(len(appliance.disks)):
-        with appliance.open_disk(number) as opened:
-            if (opened.format, opened.variant) not in _OVA_TAKES and opened.format != "raw":
-                odd = odd or f"its disk {number + 1} is {opened.format} {opened.variant}"
+    with disk.appliance(path) as appliance:
+        count = len(appliance.disks)
+        odd = next(filter(None, (_oddity(appliance, number) for number in range(count))), "")
     if container == "ovf":
         odd = "an .ovf with its files beside it is no single object"
-    return Look(kind, variant, container, len(appliance.disks), odd)
+    return Look(kind, variant, container, count, odd)
+
+
+def _oddity(appliance: Appliance, number: int) -> str:
+    """Why AWS would not take this disk inside an OVA, "" when it would."""
+    named = appliance.disks[number]
+    if named.chunked:
+        return f"its disk {number + 1} is split in chunks, which AWS refuses"
+    if named.compressed:
+        return f"its disk {number + 1} is compressed as a file, which AWS refuses"
+    with appliance.open_disk(number) as opened:
+        if (opened.format, opened.variant) in _OVA_TAKES or opened.format == "raw":
+            return ""
+        return f"its disk {number + 1} is {opened.format} {opened.variant}"
 
 
 #: what may be inside an OVA (aws-facts 3.1, 5.2)
@@ -134,21 +146,21 @@ class Identity:
 
 
 class FilePayload:
-    """A file sent as it is: parts are read in the workers that send them."""
+    """A file sent as it is: parts are read in the workers that send them. Close it when all are sent."""
 
     def __init__(self, path: Path, size: int) -> None:
-        self._path = path
+        self._source = FileSource(path)
         self.bound = self.source_size = size
 
     def parts(self, part_size: int) -> Iterator[Part]:
         """See `vmie.aws.upload.Payload`."""
-        source = disk.base.FileSource(self._path)
-        try:
-            for number, offset in enumerate(range(0, max(1, self.bound), part_size), start=1):
-                end = min(self.bound, offset + part_size)
-                yield Part(number, _reader(source.pread, offset, end - offset), end)
-        finally:
-            source.close()
+        for number, offset in enumerate(range(0, max(1, self.bound), part_size), start=1):
+            end = min(self.bound, offset + part_size)
+            yield Part(number, _reader(self._source.pread, offset, end - offset), end)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
 
 
 def _reader(pread: Callable[[int, int], bytes], offset: int, length: int) -> Callable[[], bytes]:
@@ -186,6 +198,10 @@ class StreamPayload:
                 length -= part_size
                 yield Part(number, _ready(data[:part_size]), self._read)
         yield Part(number + 1, _ready(b"".join(pieces)), max(self._read, self.source_size))
+
+    def close(self) -> None:
+        """Close the disk."""
+        self._disk.close()
 
     def _progress(self, read: int) -> None:
         self._read = read

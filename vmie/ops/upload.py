@@ -9,7 +9,7 @@ from typing import Any
 from vmie import disk, events
 from vmie.aws import objects, s3
 from vmie.aws.session import Aws
-from vmie.aws.upload import Payload, UploadOptions, UploadState, upload
+from vmie.aws.upload import UploadOptions, UploadState, upload
 from vmie.errors import ImageError, Interrupted, UsageError, VmieError
 from vmie.model import S3Object
 from vmie.ops import ingest
@@ -142,12 +142,11 @@ def send(
     base = {"bucket": plan.target.bucket, "key": plan.target.key, "identity": identity}
     journal.put(step, {**known, **base})
     reporter(events.Stage("upload", f"{plan.path.name} → {plan.target.url} ({plan.choice.reasons[0]})"))
-    payload, opened = _payload(plan)
+    payload = _payload(plan)
     try:
         done = upload(aws, plan.target, payload, state=_State(journal, step), options=options, reporter=reporter)
     finally:
-        if opened is not None:
-            opened.close()
+        payload.close()
     if ingest.Identity.of(plan.path) != plan.identity:
         objects.delete(aws, plan.target)
         raise _changed(plan.path, "while it was uploaded", "stop what writes to it, then run the command again")
@@ -170,11 +169,10 @@ class _State(UploadState):
         self._journal.put(self._step, {**(self._journal.get(self._step) or {}), "upload_id": upload_id})
 
 
-def _payload(plan: UploadPlan) -> tuple[Payload, disk.Disk | None]:
+def _payload(plan: UploadPlan) -> ingest.FilePayload | ingest.StreamPayload:
     if plan.choice.method == "as-is":
-        return ingest.FilePayload(plan.path, plan.source_size), None
-    opened = disk.open(plan.path, index=plan.index or 0)
-    return ingest.StreamPayload(opened, plan.choice.method), opened
+        return ingest.FilePayload(plan.path, plan.source_size)
+    return ingest.StreamPayload(disk.open(plan.path, index=plan.index or 0), plan.choice.method)
 
 
 def _changed(path: Path, when: str, cure: str) -> ImageError:
