@@ -23,6 +23,7 @@ _OFFSET = 0x00FFFFFFFFFFFE00
 _COMPRESSED = 1 << 62
 _ZERO_FLAG = 1
 _SUBCLUSTERS = 32
+_ALL = (1 << _SUBCLUSTERS) - 1
 #: L2 entries counted when a disk is opened (128 tables of 64 KiB would take 30 ms).
 _COUNTED_ENTRIES = 1 << 17
 
@@ -109,25 +110,44 @@ class Qcow2Disk(MappedDisk):
             offset = stop
 
     def _clusters(self, entries: array[int], within: int, length: int) -> Iterator[Run]:
-        """The runs of `length` bytes from `within` a table's span, of plain L2 entries."""
+        """The runs of `length` bytes from `within` a table's span, of plain L2 entries; neighbours as one run."""
         size = self._cluster
         first, skip = divmod(within, size)
-        zero_flag = _ZERO_FLAG if self._version >= 3 else 0
-        for entry in entries[first : (within + length + size - 1) >> self._bits]:
-            part = min(size - skip, length)
-            host = entry & _OFFSET
-            if entry & _COMPRESSED:
+        slots = entries[first : (within + length + size - 1) >> self._bits]
+        index, count = 0, len(slots)
+        while index < count:
+            entry = slots[index]
+            kind, host, step = self._state(entry)
+            following, expected = index + 1, entry + step
+            if kind is not None:
+                while following < count and slots[following] == expected:
+                    following += 1
+                    expected += step
+            part = min((following - index) * size - skip, length)
+            if kind is None:
                 yield Run(part, ExtentKind.ALLOCATED, skip, entry)
-            elif entry & zero_flag:
-                yield Run(part, ExtentKind.ZERO)
-            elif not host:
-                yield Run(part, ExtentKind.HOLE)
             else:
-                if host & (size - 1):
-                    raise damaged(self.source, f"L2 entry {entry:#x} places a cluster where none can begin")
-                yield Run(part, ExtentKind.ALLOCATED, host + skip)
+                yield Run(part, kind, host + skip if host >= 0 else -1)
             length -= part
             skip = 0
+            index = following
+
+    def _state(self, entry: int) -> tuple[ExtentKind | None, int, int]:
+        """An entry's kind (None: compressed), host offset, and what the entry of the next cluster in line adds."""
+        if entry & _COMPRESSED:
+            return None, -1, 0
+        if entry & _ZERO_FLAG and self._version >= 3:
+            # an allocated cluster may keep its place behind the flag
+            return ExtentKind.ZERO, -1, self._cluster if entry & _OFFSET else 0
+        host = entry & _OFFSET
+        if not host:
+            return ExtentKind.HOLE, -1, 0
+        self._aligned(host)
+        return ExtentKind.ALLOCATED, host, self._cluster
+
+    def _aligned(self, host: int) -> None:
+        if host & (self._cluster - 1):
+            raise damaged(self.source, f"an L2 entry places a cluster at byte {host:,}, where none can begin")
 
     def _extended(self, entries: array[int], within: int, length: int) -> Iterator[Run]:
         """As `_clusters`, of extended L2 entries: a second word tells 32 subclusters' state."""
@@ -143,12 +163,19 @@ class Qcow2Disk(MappedDisk):
             skip = 0
 
     def _subclusters(self, host: int, states: int, skip: int, length: int) -> Iterator[Run]:
-        present, zero = states & 0xFFFFFFFF, states >> 32
-        if present & zero or (present and (not host or host & (self._cluster - 1))):
-            raise damaged(self.source, f"subcluster states {states:#x} contradict themselves or the cluster at {host}")
-        if not present and zero in (0, 0xFFFFFFFF):
+        present, zero = states & _ALL, states >> 32
+        if present:
+            self._aligned(host)
+        if present & zero or (present and not host):
+            raise damaged(self.source, f"subcluster states {states:#x} contradict themselves, or have no cluster")
+        if present == _ALL:
+            yield Run(length, ExtentKind.ALLOCATED, host + skip)
+        elif not present and zero in (0, _ALL):
             yield Run(length, ExtentKind.ZERO if zero else ExtentKind.HOLE)
-            return
+        else:
+            yield from self._mixed(host, present, zero, skip, length)
+
+    def _mixed(self, host: int, present: int, zero: int, skip: int, length: int) -> Iterator[Run]:
         size = self._cluster // _SUBCLUSTERS
         while length:
             index, within = divmod(skip, size)
