@@ -1,0 +1,312 @@
+"""Per rule: one subject that trips it, and one that does not."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from typing import NamedTuple
+
+import pytest
+
+from tests.unit.checks.subjects import (
+    BASE,
+    GIB,
+    GPT,
+    KERNEL,
+    LINUX,
+    MBR,
+    PARTITION,
+    STREAM,
+    WINDOWS,
+    disk,
+    guest,
+    layout,
+    linux,
+    logical,
+    machine,
+    mount,
+    network,
+    old,
+    partition,
+    subject,
+    windows,
+)
+from vmie.checks import RULES, DiskImage, Subject, judge
+from vmie.guest.facts import (
+    Bootloader,
+    DriverState,
+    Firewall,
+    Firmware,
+    Initramfs,
+    Interface,
+    Kernel,
+    Problem,
+    Sshd,
+    Table,
+    Users,
+)
+from vmie.guest.windows_facts import InterfaceFacts
+from vmie.model import Finding, Verdict
+
+TIB = 1 << 40
+FAIL, WARN, UNKNOWN = Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN
+WIN = windows()
+UEFI = guest(disks=(GPT,), firmware=Firmware.UEFI, table=Table.GPT, efi_fallback=True)
+CLIENT = windows(release="7", edition="Professional", kind="workstation")
+
+
+class Case(NamedTuple):
+    rule: str
+    trips: Subject
+    verdict: Verdict
+    fine: Subject
+
+
+CASES = [
+    Case("DISK-001", disk(format="qcow2", variant="v3"), WARN, BASE),
+    Case("DISK-001", replace(disk(format="vdi"), as_is=True), FAIL, disk(format="vhd", variant="dynamic")),
+    Case("DISK-002", disk(variant="monolithicSparse"), WARN, BASE),
+    Case("DISK-002", replace(disk(variant="monolithicFlat"), as_is=True), FAIL, replace(BASE, as_is=True)),
+    Case("DISK-002", old(disk(variant="twoGbMaxExtentSparse")), FAIL, old(BASE)),
+    Case("DISK-003", old(disk(format="vhdx", variant="dynamic")), FAIL, old(disk(format="vhd", variant="dynamic"))),
+    Case("DISK-004", disk(format="vhdx", variant="dynamic"), WARN, disk(format="vhd", variant="dynamic")),
+    Case("DISK-005", disk(format="vhd", variant="fixed"), WARN, disk(format="vhd", variant="dynamic")),
+    Case("DISK-005", old(disk(format="vhd", variant="fixed")), FAIL, old(disk(format="vhd", variant="dynamic"))),
+    Case("DISK-006", disk(unreadable="a.vhd is a differencing disk: its parent is b.vhd"), FAIL, BASE),
+    Case("DISK-007", disk(unreadable="a.vmdk is damaged: it ends within its grain tables"), FAIL, BASE),
+    Case("DISK-008", disk(format="raw", file_size=1000), WARN, disk(format="raw", file_size=1024)),
+    Case("DISK-009", disk(unreadable="a.vmdk is a VMDK of type seSparse"), FAIL, BASE),
+    Case("DISK-009", disk(variant="vmfsRawDeviceMap"), FAIL, BASE),
+    Case("DISK-010", disk(format="raw", facts={"looks_like": "pdf"}), FAIL, disk(format="raw")),
+    Case("DISK-010", disk(format="raw", facts={"named_as": "vmdk"}), WARN, disk(format="raw")),
+    Case("DISK-011", disk(format="raw", variant="gzip", facts={"wrapper": "gzip"}), WARN, disk(format="raw")),
+    Case("OVA-001", machine(chunked=True), WARN, machine()),
+    Case("OVA-001", replace(machine(chunked=True), as_is=True), FAIL, replace(machine(), as_is=True)),
+    Case("OVA-002", machine(cdroms=("boot.iso",)), WARN, machine()),
+    Case("OVA-003", machine(), WARN, BASE),
+    Case("OVA-004", machine(firmware="uefi"), WARN, machine(firmware="bios")),
+    Case("LIM-001", old(disk(size=TIB + 512)), FAIL, old(disk(size=TIB))),
+    Case("LIM-002", disk(size=8 * TIB), FAIL, disk(size=8 * TIB - 512)),
+    Case("LIM-002", disk(size=16 * TIB), FAIL, BASE),
+    Case("LIM-003", subject(disks=(STREAM,) * 22), FAIL, subject(disks=(STREAM,) * 21)),
+    Case("LIM-004", subject(disks=(STREAM,) * 2), FAIL, BASE),
+    Case("LIM-005", layout(size=3 * TIB), WARN, layout(size=2 * TIB)),
+    Case("LIM-006", subject(disks=(STREAM,) * 2), WARN, BASE),
+    Case("PART-001", layout(table=Table.NONE, partitions=()), FAIL, BASE),
+    Case("PART-001", guest(disks=(MBR, replace(MBR, index=1, table=Table.NONE))), WARN, BASE),
+    Case("PART-002", old(layout(table=Table.GPT)), FAIL, old(BASE)),
+    Case("PART-003", layout(table=Table.GPT), FAIL, BASE),
+    Case("PART-004", guest(disks=(replace(GPT, hybrid=True),)), WARN, UEFI),
+    Case("PART-005", guest(disks=(replace(GPT, gpt_backup=False),)), WARN, UEFI),
+    Case("PART-005", guest(disks=(replace(GPT, gpt_primary=False),)), FAIL, UEFI),
+    Case("PART-006", layout(WIN, partitions=(PARTITION, replace(PARTITION, number=2))), WARN, WIN),
+    Case("PART-006", layout(WIN, partitions=(replace(PARTITION, active=False),)), WARN, WIN),
+    Case(
+        "PART-007",
+        replace(
+            guest(disks=(MBR, replace(MBR, index=1, boot_code=False)), roots=(replace(LINUX, disk=1),)),
+            disks=(STREAM,) * 2,
+        ),
+        FAIL,
+        replace(guest(disks=(MBR, replace(MBR, index=1, boot_code=False))), disks=(STREAM,) * 2),
+    ),
+    Case(
+        "PART-008",
+        guest(WIN, disks=(GPT,)),
+        WARN,
+        replace(guest(WIN, disks=(GPT,)), disks=(DiskImage(format="vhdx", variant="dynamic", size=GIB),)),
+    ),
+    Case("FS-001", old(linux(free_bytes=249_000_000)), FAIL, old(linux(free_bytes=250_000_000))),
+    Case("FS-001", old(linux(free_bytes=None)), UNKNOWN, old(BASE)),
+    Case("FS-002", linux(free_bytes=100 << 20), WARN, BASE),
+    Case("FS-003", windows(free_bytes=6 * GIB - 1), FAIL, windows(free_bytes=6 * GIB)),
+    Case("FS-003", windows(free_bytes=None), UNKNOWN, WIN),
+    Case("FS-004", linux(filesystem="zfs"), FAIL, linux(filesystem="xfs")),
+    Case("FS-005", partition(content="btrfs"), UNKNOWN, BASE),
+    Case("FS-005", partition(content="jfs"), UNKNOWN, BASE),
+    Case("FS-005", partition(content="btrfs", detail="subvolumes"), FAIL, BASE),
+    Case("FS-006", partition(content="luks", detail="LUKS2"), FAIL, BASE),
+    Case("FS-006", partition(content="bitlocker"), FAIL, BASE),
+    Case("FS-006", logical(content="luks"), FAIL, logical()),
+    Case("FS-007", logical(missing=("pv1",), readable=False), FAIL, logical()),
+    Case("FS-007", logical(kind="thin", readable=False), UNKNOWN, logical()),
+    Case("FS-008", linux(dirty=True), WARN, BASE),
+    Case("FS-009", guest(problems=(Problem("disk 0 partition 2", "cannot be read"),)), WARN, BASE),
+    Case("FS-009", guest(roots=(), problems=(Problem("disk 0", "is torn"),)), UNKNOWN, BASE),
+    Case("OS-001", guest(roots=()), FAIL, BASE),
+    Case("OS-001", partition(content="luks"), UNKNOWN, BASE),
+    Case("OS-002", guest(roots=(LINUX, WINDOWS)), FAIL, BASE),
+    Case("OS-003", linux(distribution="alpine", version="3.19"), FAIL, BASE),
+    Case("OS-003", linux(distribution="unknown", problems=(Problem("/etc", "torn"),)), UNKNOWN, BASE),
+    Case("OS-004", linux(version="9.13", default_kernel="4.9.0-19-amd64"), FAIL, BASE),
+    Case("OS-004", linux(version="12.5"), WARN, linux(version="12.4")),
+    Case("OS-004", linux(version=""), UNKNOWN, BASE),
+    Case("OS-004", old(BASE), FAIL, old(linux(version="8.0"))),
+    Case("OS-005", linux(default_kernel="6.6.13-amd64"), FAIL, BASE),
+    Case(
+        "OS-005",
+        linux(default_kernel="", kernels=(Kernel(KERNEL), Kernel("6.12.0-1-amd64"))),
+        UNKNOWN,
+        linux(default_kernel="", kernels=(Kernel(KERNEL),)),
+    ),
+    Case(
+        "OS-005",
+        old(linux(distribution="sles", version="12.0", default_kernel="3.12.60-52-default")),
+        FAIL,
+        old(linux(distribution="sles", version="12.0", default_kernel="3.12.28-4-default")),
+    ),
+    Case("OS-006", linux(default_kernel="6.1.0-custom"), WARN, BASE),
+    Case("OS-007", linux(architecture="arm64"), FAIL, BASE),
+    Case("OS-007", windows(architecture="arm64"), FAIL, WIN),
+    Case("OS-008", linux(architecture="i386"), FAIL, BASE),
+    Case("OS-009", BASE, WARN, guest(roots=())),
+    Case("BOOT-001", old(UEFI), FAIL, old(BASE)),
+    Case("BOOT-002", UEFI, FAIL, guest(UEFI, firmware=Firmware.HYBRID)),
+    Case("BOOT-003", guest(UEFI, efi_fallback=False), FAIL, UEFI),
+    Case("BOOT-003", guest(UEFI, efi_fallback=False, efi_loaders=("/EFI/debian/grubx64.efi",)), WARN, UEFI),
+    Case(
+        "BOOT-004",
+        linux(grub_configs=("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")),
+        FAIL,
+        linux(grub_configs=("/boot/grub2/grub.cfg", "/boot/efi/EFI/fedora/grub.cfg")),
+    ),
+    Case("BOOT-004", linux(grub_configs=("/boot/grub/grub.cfg", "/boot/grub/menu.lst")), WARN, BASE),
+    Case("BOOT-005", linux(bls=True), FAIL, linux(bls=True, grubenv=True, grubenv_saved_entry="x-6.1.0")),
+    Case("BOOT-006", linux(initramfs=Initramfs("/boot/initrd.img", readable=False, reason="torn")), FAIL, BASE),
+    Case("BOOT-006", linux(kernels=(Kernel(KERNEL, default=True),), initramfs=Initramfs()), WARN, BASE),
+    Case("BOOT-007", linux(kernels=(), default_kernel=""), FAIL, BASE),
+    Case("BOOT-007", linux(default_kernel=""), UNKNOWN, BASE),
+    Case("BOOT-008", linux(drivers={"nvme": DriverState.MODULE}), WARN, linux(drivers={"nvme": DriverState.BUILTIN})),
+    Case("BOOT-008", windows(drivers=frozenset()), WARN, WIN),
+    Case("BOOT-009", linux(drivers={"ena": DriverState.ABSENT}), WARN, BASE),
+    Case("BOOT-010", linux(drivers={"xen-blkfront": DriverState.ABSENT}), WARN, BASE),
+    Case("BOOT-011", linux(bootloader=Bootloader.SYSTEMD_BOOT), FAIL, linux(bootloader=Bootloader.GRUB_LEGACY)),
+    Case("BOOT-011", linux(bootloader=Bootloader.UNKNOWN), UNKNOWN, BASE),
+    Case("BOOT-012", layout(boot_code=False), WARN, BASE),
+    Case("BOOT-013", linux(root_device="/dev/sda1"), WARN, linux(root_device="/dev/mapper/vg0-root")),
+    Case("LNX-001", mount(device="/dev/sdb1", by_name=True), WARN, mount()),
+    Case("LNX-002", mount(device="//nas/share", fstype="cifs", network=True), WARN, mount()),
+    Case("LNX-003", linux(fstab_read=False, fstab=()), FAIL, BASE),
+    Case("LNX-004", mount(target=False), WARN, mount(target=False, options=("nofail",))),
+    Case("LNX-005", mount(fstype="nfs", network=True), WARN, mount(fstype="nfs", network=True, options=("nofail",))),
+    Case("LNX-006", linux(sshd=Sshd()), WARN, BASE),
+    Case("LNX-006", linux(sshd=Sshd(installed=True, enabled=False)), WARN, BASE),
+    Case(
+        "LNX-007",
+        linux(firewall=Firewall("ufw", active=True, ssh_allowed=False)),
+        WARN,
+        linux(firewall=Firewall("ufw", active=True, ssh_allowed=True)),
+    ),
+    Case("LNX-008", linux(users=Users()), WARN, linux(users=Users(), cloud_init=True)),
+    Case("LNX-009", linux(vmware_tools=True), WARN, BASE),
+    Case("WIN-001", windows(release="", product="Windows Vista"), FAIL, WIN),
+    Case("WIN-001", windows(release="", product="", unknown=("no SOFTWARE hive",)), UNKNOWN, WIN),
+    Case("WIN-001", windows(nano=True), FAIL, WIN),
+    Case("WIN-001", old(WIN), FAIL, old(windows(release="2012 R2"))),
+    Case("WIN-002", windows(release="10", edition="Core"), FAIL, windows(release="10", edition="ProfessionalN")),
+    Case("WIN-002", windows(edition="ServerSolution"), WARN, WIN),
+    Case("WIN-003", windows(release="2003", service_pack=0), FAIL, windows(release="2003", service_pack=2)),
+    Case("WIN-004", windows(release="2012", architecture="i386"), FAIL, windows(release="2012")),
+    Case("WIN-004", windows(release="2008", architecture="i386"), WARN, windows(release="2008")),
+    Case(
+        "WIN-004",
+        replace(windows(release="2008", architecture="i386"), today=dt.date(2026, 4, 1)),
+        FAIL,
+        old(windows(release="2008", architecture="i386")),
+    ),
+    Case("WIN-005", windows(CLIENT, release="7", languages=("ja-JP",)), FAIL, CLIENT),
+    Case("WIN-005", windows(CLIENT, release="7", languages=("de-DE", "en-US")), WARN, CLIENT),
+    Case("WIN-006", windows(release="11"), FAIL, guest(windows(release="11"), firmware=Firmware.UEFI)),
+    Case("WIN-007", windows(hyperv_role=True), FAIL, WIN),
+    Case("WIN-008", windows(hibernated=True), FAIL, WIN),
+    Case("WIN-009", windows(fast_startup=True), WARN, WIN),
+    Case("WIN-010", windows(dirty_volume=True), WARN, WIN),
+    Case("WIN-010", windows(dirty_hives=("SYSTEM",)), WARN, WIN),
+    Case("WIN-011", windows(kind="domain-controller", ad_database=r"D:\NTDS\ntds.dit"), FAIL, WIN),
+    Case("WIN-011", windows(kind="domain-controller", ad_database=r"C:\Windows\NTDS\ntds.dit"), WARN, WIN),
+    Case("WIN-012", windows(unknown=("the SYSTEM hive is damaged",)), WARN, WIN),
+    Case("WIN-013", windows(rdp_enabled=False), WARN, WIN),
+    Case("WIN-013", windows(rdp_firewall_open=False), WARN, WIN),
+    Case("WIN-014", windows(pending_reboot=("Windows Update",)), WARN, WIN),
+    Case("WIN-015", windows(sysprep_state="IMAGE_STATE_UNDEPLOYABLE"), FAIL, WIN),
+    Case(
+        "WIN-015",
+        windows(setup_in_progress=True),
+        WARN,
+        windows(setup_in_progress=True, sysprep_state="IMAGE_STATE_GENERALIZE_RESEAL_TO_OOBE"),
+    ),
+    Case("WIN-016", windows(dotnet=("3.5 SP1",)), WARN, old(windows(dotnet=("3.5 SP1",)))),
+    Case("WIN-017", windows(autologon=True), WARN, WIN),
+    Case("WIN-018", windows(security_products=("ESET",)), WARN, WIN),
+    Case("WIN-019", windows(page_file_managed=True, free_bytes=10 * GIB), WARN, windows(page_file_managed=True)),
+    Case("WIN-020", windows(time_zone="Tokyo Standard Time", universal_time=False), WARN, WIN),
+    Case("WIN-021", windows(ems=True), WARN, WIN),
+    Case("WIN-022", windows(utf16_language_packs=("ja-JP",)), WARN, WIN),
+    Case("WIN-023", windows(vmware_tools=True), WARN, WIN),
+    Case("LIC-001", linux(distribution="rhel", version="9.4"), WARN, BASE),
+    Case("LIC-002", CLIENT, FAIL, WIN),
+    Case("NET-001", machine(nics=2), WARN, machine(nics=1)),
+    Case("NET-001", old(machine(nics=2)), FAIL, old(machine(nics=1))),
+    Case(
+        "NET-002",
+        network(interfaces=(Interface("eth0", "ifcfg"), Interface("eth1", "ifcfg"))),
+        WARN,
+        network(interfaces=(Interface("eth0", "ifcfg"), Interface("lo", "ifcfg"), Interface("docker0", "ifcfg"))),
+    ),
+    Case("NET-003", network(static=True), WARN, BASE),
+    Case("NET-003", windows(interfaces=(InterfaceFacts("a", dhcp=False, addresses=("10.0.0.5",)),)), WARN, WIN),
+    Case("NET-004", network(ipv6=True), WARN, BASE),
+    Case("NET-005", network(predictable_names=True), WARN, BASE),
+    Case("NET-006", network(dhcp_client=""), WARN, BASE),
+    Case("NET-007", network(udev_rules="/etc/udev/rules.d/70-persistent-net.rules"), WARN, BASE),
+    Case("NET-008", windows(dhcp_service=False), FAIL, WIN),
+    Case("NET-009", old(linux(drivers={"ixgbevf": DriverState.ABSENT})), WARN, old(BASE)),
+    Case("NET-009", old(WIN), WARN, old(windows(release="2012 R2"))),
+]
+
+
+def of_rule(rule: str, judged: Subject) -> list[Finding]:
+    return [finding for finding in judge(judged) if finding.rule == f"VMIE-{rule}"]
+
+
+def tripped(rule: str, judged: Subject) -> list[Finding]:
+    return [finding for finding in of_rule(rule, judged) if finding.verdict is not Verdict.PASS]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.rule}-{case.verdict.value}")
+def test_rule(case: Case) -> None:
+    found = tripped(case.rule, case.trips)
+    assert case.verdict in {finding.verdict for finding in found}
+    assert all(finding.message and finding.source and finding.routes for finding in found)
+    assert tripped(case.rule, case.fine) == []
+
+
+def test_every_rule_has_a_case() -> None:
+    assert {rule.id for rule in RULES} == {f"VMIE-{case.rule}" for case in CASES}
+
+
+def test_ids_are_unique_and_well_formed() -> None:
+    ids = [rule.id for rule in RULES]
+    assert len(set(ids)) == len(ids)
+    assert all(len(rule.id.split("-")) == 3 and rule.id.rsplit("-", 1)[1].isdecimal() for rule in RULES)
+
+
+def test_every_rule_that_can_block_has_a_cure() -> None:
+    assert [rule.id for rule in RULES if not rule.cure] == []
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.verdict is FAIL], ids=lambda case: case.rule)
+def test_failures_carry_the_services_words_and_nothing_else_does(case: Case) -> None:
+    from vmie import catalogue
+
+    for finding in tripped(case.rule, case.trips):
+        if finding.verdict is not FAIL:
+            assert finding.predicts == ""
+        elif finding.predicts:
+            assert catalogue.explain(finding.predicts).known
+
+
+def test_a_good_linux_and_a_good_windows_trip_nothing_on_the_image_route() -> None:
+    for good in (BASE, WIN):
+        stops = [f for f in judge(good) if f.verdict is not Verdict.PASS and "image" in f.routes]
+        assert stops == []
