@@ -1,0 +1,125 @@
+"""What superblocks say, each made by the format's own tool where there is one."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from tests.guests import MIB, Bytes, Disk
+from tests.tools import need, run
+from vmie.guest.recognise import Content, recognise
+
+
+def sparse(path: Path, size: int) -> Path:
+    with path.open("wb") as file:
+        file.truncate(size)
+    return path
+
+
+UUID = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.mark.parametrize(
+    ("argv", "size", "kind", "names"),
+    [
+        (["mke2fs", "-q", "-F", "-t", "ext2", "-L", "top", "-U", UUID], 8, "ext2", ("top", UUID)),
+        (["mke2fs", "-q", "-F", "-t", "ext3", "-L", "top", "-U", UUID], 8, "ext3", ("top", UUID)),
+        (["mke2fs", "-q", "-F", "-t", "ext4", "-L", "top", "-U", UUID], 8, "ext4", ("top", UUID)),
+        (["mkfs.xfs", "-q", "-L", "top", "-m", f"uuid={UUID}"], 320, "xfs", ("top", UUID)),
+        (["mkfs.btrfs", "-q", "-L", "top", "-U", UUID], 128, "btrfs", ("top", UUID)),
+        (["mkfs.jfs", "-q", "-L", "top"], 32, "jfs", ("top", None)),
+        (["mkfs.fat", "-n", "TOP", "-i", "12345678"], 8, "fat", ("TOP", "1234-5678")),
+        (["mkfs.fat", "-F", "32", "-n", "TOP", "-i", "12345678"], 40, "fat", ("TOP", "1234-5678")),
+        (["mkntfs", "-q", "-F", "-L", "top"], 8, "ntfs", ("", None)),
+        (["mkswap", "-q", "-L", "top", "-U", UUID], 8, "swap", ("top", UUID)),
+    ],
+)
+def test_file_systems(tmp_path: Path, argv: list[str], size: int, kind: str, names: tuple[str, str | None]) -> None:
+    label, uuid = names
+    need(argv[0])
+    path = sparse(tmp_path / "fs.img", size * MIB)
+    run([*argv, str(path)])
+    found = recognise(Disk(path))
+    assert (found.kind, found.label) == (kind, label)
+    if uuid is not None:
+        assert found.uuid == uuid
+    else:
+        assert found.uuid
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_luks(tmp_path: Path, version: int) -> None:
+    need("cryptsetup")
+    path = sparse(tmp_path / "luks.img", 32 * MIB)
+    fast = ["--pbkdf", "pbkdf2", "--pbkdf-force-iterations", "1000"]
+    argv = ["cryptsetup", "luksFormat", "-q", "--type", f"luks{version}", "--uuid", UUID, *fast, str(path), "-"]
+    run(argv, input="secret")
+    assert recognise(Disk(path)) == Content("luks", uuid=UUID, detail=f"LUKS{version}")
+
+
+def md(minor: int, level: int, devices: int, size: int) -> bytes:
+    raw = bytearray(size)
+    block = bytearray(256)
+    struct.pack_into("<III", block, 0, 0xA92B4EFC, 1, 0)
+    block[16:32] = bytes.fromhex(UUID.replace("-", ""))
+    block[32:38] = b"host:0"
+    struct.pack_into("<i", block, 72, level)
+    struct.pack_into("<I", block, 92, devices)
+    at = {0: ((size >> 9) - 16 & ~7) << 9, 1: 0, 2: 4096}[minor]
+    raw[at : at + 256] = block
+    return bytes(raw)
+
+
+@pytest.mark.parametrize("minor", [0, 1, 2])
+def test_software_raid_superblocks_at_either_end(minor: int) -> None:
+    found = recognise(Bytes(md(minor, 1, 2, 4 * MIB + 12345 * 512)))
+    assert found == Content("md", label="host:0", uuid=UUID, detail=f"raid1 of 2, metadata 1.{minor}")
+
+
+def test_software_raid_0_90() -> None:
+    raw = bytearray(4 * MIB)
+    at = len(raw) - 65536
+    struct.pack_into("<II", raw, at, 0xA92B4EFC, 0)
+    struct.pack_into("<i8xI", raw, at + 28, 5, 3)
+    assert recognise(Bytes(raw)) == Content("md", detail="raid5 of 3, metadata 0.90")
+
+
+@pytest.mark.parametrize(
+    ("at", "magic", "kind"),
+    [
+        (3, b"-FVE-FS-", "bitlocker"),
+        (3, b"ReFS\0\0\0\0", "refs"),
+        (3, b"EXFAT   ", "exfat"),
+        (0, b"SPACEDB ", "storage-spaces"),
+        (6 * 512, b"PRIVHEAD", "ldm"),
+        (MIB, b"\x0d\xd0\x01\xc0", "vmfs"),
+        (4096 + 24, bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81"), "bcache"),
+        (0, b"hsqs", "squashfs"),
+        (32769, b"CD001", "iso9660"),
+        (1024, b"\x10\x20\xf5\xf2", "f2fs"),
+        (1024, b"H+\x00\x04", "hfsplus"),
+        (1024, b"BD", "hfs"),
+        (65536 + 52, b"ReIsEr2Fs", "reiserfs"),
+        (128 * 1024 + 4096, b"\x0c\xb1\xba\x00\0\0\0\0", "zfs"),
+        (4086, b"S1SUSPEND\0", "swap"),
+    ],
+)
+def test_other_magics(at: int, magic: bytes, kind: str) -> None:
+    raw = bytearray(64 * MIB if kind == "zfs" else 2 * MIB)
+    raw[at : at + len(magic)] = magic
+    assert recognise(Bytes(raw)).kind == kind
+
+
+def test_zeros_are_empty_and_noise_is_unknown() -> None:
+    assert recognise(Bytes(bytes(MIB))).kind == "empty"
+    assert recognise(Bytes(b"\x01\x02\x03" * 100_000)).kind == "unknown"
+    assert recognise(Bytes(b"")).kind == "empty"
+
+
+def test_a_label_with_control_characters_is_made_harmless() -> None:
+    raw = bytearray(MIB)
+    raw[:4] = b"XFSB"
+    raw[108:114] = b"\x1b[2Jab"
+    assert recognise(Bytes(raw)).label == "?[2Jab"
