@@ -154,7 +154,7 @@ def test_damaged_metadata_is_said_so(damage: str) -> None:
     elif damage == "header":
         disk[4096 + 30] ^= 0xFF
     else:
-            disk[4096 + 48 : 4096 + 56] = (1 << 50).to_bytes(8, "little")
+        disk[4096 + 48 : 4096 + 56] = (1 << 50).to_bytes(8, "little")
         disk[4096:4100] = crc(bytes(disk[4100:4608])).to_bytes(4, "little")
     found, problems = read_volume(Bytes(disk), where="disk 0", disk=0)
     assert found.metadata is None
