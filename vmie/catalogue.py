@@ -41,7 +41,6 @@ class Entry:
     source: str
     codes: tuple[str, ...] = ()
     pattern: str = ""
-    rules: tuple[str, ...] = ()
     example: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -59,7 +58,6 @@ class Explanation:
     retry: str = "permanent"
     kind: str = ""
     code: str = ""
-    rules: tuple[str, ...] = ()
     source: str = ""
     known: bool = True
 
@@ -74,7 +72,6 @@ class Explanation:
             "causes": list(self.causes),
             "cure": list(self.cure),
             "retry": self.retry,
-            "rules": list(self.rules),
             "source": self.source,
         }
 
@@ -101,7 +98,6 @@ def explain(message: str, code: str = "") -> Explanation:
         retry=entry.retry,
         kind=entry.kind,
         code=given,
-        rules=entry.rules,
         source=entry.source,
     )
 
