@@ -295,3 +295,40 @@ def test_a_file_that_is_no_disk_is_said_to_look_like_something_else(tmp_path: Pa
     seen: list[events.Event] = []
     convert.plan(paper, tmp_path / "out.vmdk", reporter=seen.append)
     assert any(isinstance(event, events.Note) and "pdf" in event.text for event in seen)
+
+
+def peak_and_seconds(source: Path, target: Path) -> tuple[int, float]:
+    """Peak memory in KiB and the time of a conversion in a process of its own."""
+    program = (
+        "import pathlib, re, sys; from vmie.ops import convert\n"
+        "done = convert.apply(convert.plan(*map(pathlib.Path, sys.argv[1:]), force=True, workers=2))\n"
+        "peak = re.search(r'VmHWM:\\s+([0-9]+)', open('/proc/self/status').read())[1]\n"
+        "print(peak, done.seconds)\n"
+    )
+    out = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program, str(source), str(target)],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    return int(out[0]), float(out[1])
+
+
+@pytest.mark.parametrize("mib", [96, pytest.param(1024, marks=pytest.mark.soak)])
+def test_memory_and_time_follow_the_data_not_the_size(tmp_path: Path, mib: int) -> None:
+    """The same data on 8 GiB and on 800 GiB."""
+    measured = []
+    piece = noise(MIB) + prose(MIB)
+    for gib in (8, 800):
+        path = tmp_path / f"{gib}.raw"
+        with path.open("wb") as file:
+            for number in range(mib // 2):
+                file.seek(number * (gib << 30) // (mib // 2))
+                file.write(piece)
+            file.truncate(gib << 30)
+        measured.append(peak_and_seconds(path, tmp_path / "out.vmdk"))
+        path.unlink()
+    (small, quick), (large, slow) = measured
+    assert large <= 250 * 1024
+    assert abs(large / small - 1) <= 0.10
+    assert slow <= 4 * quick + 2
