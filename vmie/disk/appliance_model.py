@@ -82,11 +82,15 @@ class OsSection:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The .mf file: `algorithms` in it, such as ("SHA256",); none where there is no manifest."""
+    """The .mf file: `algorithms` in it, such as ("SHA256",); none where there is no manifest.
+
+    `problem` says why a manifest that is there cannot be read: no reason to leave the disks alone.
+    """
 
     present: bool = False
     algorithms: tuple[str, ...] = ()
     files: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,10 +75,11 @@ def verify(
     Reports `Progress("verify")` in bytes. Memory does not grow with the files.
     """
     wrong: list[Mismatch] = []
-    sources = [(digest, package.find(digest.file)) for digest in digests]
-    total = sum(source.size for _, source in sources if source is not None)
+    sources: list[tuple[Digest, Source | None]] = []
     done = 0
     try:
+        sources.extend((digest, package.find(digest.file)) for digest in digests)
+        total = sum(source.size for _, source in sources if source is not None)
         for digest, source in sources:
             if digest.algorithm not in _ALGORITHMS:
                 wrong.append(Mismatch(digest.file, "unknown-algorithm", expected=digest.algorithm))

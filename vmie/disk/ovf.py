@@ -40,13 +40,14 @@ class Appliance(Machine):
     def of(cls, package: Package) -> Appliance:
         """Read a package's descriptor and manifest. Raises ImageError."""
         machine = envelope.parse(_descriptor(package), name=package.source.name)
-        digests = manifests.read(package)
+        digests, problem = _manifest(package)
         return cls(
             **{item.name: getattr(machine, item.name) for item in fields(Machine)},
             manifest=Manifest(
-                present=digests is not None,
+                present=digests is not None or bool(problem),
                 algorithms=tuple(sorted({digest.algorithm for digest in digests or ()})),
                 files=len(digests or ()),
+                problem=problem,
             ),
             signed=_there(package, ".cert"),
             package=package,
@@ -96,10 +97,15 @@ class Appliance(Machine):
 
     def verify_manifest(self, *, reporter: Reporter = silent) -> tuple[Mismatch, ...]:
         """Compare every file with its digest; ImageError when there is no manifest. Reads all files once."""
-        if self.digests is None:
+        name = self.package.source.name
+        if self.manifest.problem:
             raise ImageError(
-                f"{self.package.source.name} has no manifest", cure="compare checksums with the original by hand"
+                f"{name} has a manifest that cannot be read",
+                cause=self.manifest.problem,
+                cure="compare checksums with the original by hand, or export the appliance again",
             )
+        if self.digests is None:
+            raise ImageError(f"{name} has no manifest", cure="compare checksums with the original by hand")
         return manifests.verify(self.package, self.digests, files=self.files, reporter=reporter)
 
     def as_json(self) -> dict[str, Any]:
@@ -160,6 +166,13 @@ def open_source(source: Source, *, index: int = 0) -> Disk:
     disk = Appliance.of(Folder(source)).open_disk(index)
     source.close()  # the disk lies in a file of its own
     return disk
+
+
+def _manifest(package: Package) -> tuple[tuple[Digest, ...] | None, str]:
+    try:
+        return manifests.read(package), ""
+    except ImageError as error:
+        return None, error.cause or error.message
 
 
 def _descriptor(package: Package) -> bytes:

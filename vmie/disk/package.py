@@ -59,17 +59,26 @@ class Package(ABC):
 
     def chunks(self, href: str, *, chunk_size: int) -> Source:
         """A file split into ``NAME.000000000``, ``NAME.000000001`` … (DSP0243 7.1), as one."""
-        parts: list[Source] = []
-        while len(parts) < _MAX_CHUNKS:
-            part = self.find(f"{href}.{len(parts):09d}") or self.find(f"{unquote(href)}.{len(parts):09d}")
+        joined = Joined(name=f"{self.source.name}: {href}")
+        try:
+            self._join(joined, href, chunk_size)
+        except BaseException:
+            joined.close()
+            raise
+        return joined
+
+    def _join(self, joined: Joined, href: str, chunk_size: int) -> None:
+        while joined.count < _MAX_CHUNKS:
+            name = f"{href}.{joined.count:09d}"
+            part = self.find(name) or self.find(unquote(name))
             if part is None:
                 break
-            if parts and parts[-1].size != chunk_size:
-                raise damaged(self.source, f"chunk {len(parts) - 1} of {href[:200]!r} has not {chunk_size:,} bytes")
-            parts.append(part)
-        if not parts:
+            whole = joined.size == joined.count * chunk_size
+            joined.append(part)
+            if not whole:
+                raise damaged(self.source, f"chunk {joined.count - 2} of {href[:200]!r} has not {chunk_size:,} bytes")
+        if not joined.count:
             raise damaged(self.source, f"its descriptor names {href[:200]!r} in chunks, of which none is there")
-        return Joined(parts, name=f"{self.source.name}: {href}")
 
     def close(self) -> None:
         """Close the archive or the descriptor."""
@@ -162,14 +171,23 @@ class Folder(Package):
 class Joined:
     """Sources one after the other, as one."""
 
-    def __init__(self, parts: list[Source], *, name: str) -> None:
+    def __init__(self, *, name: str) -> None:
         self.path: Path | None = None
         self.name = name
-        self._parts = parts
+        self._parts: list[Source] = []
         self._starts = [0]
-        for part in parts:
-            self._starts.append(self._starts[-1] + part.size)
-        self.size = self._starts[-1]
+        self.size = 0
+
+    @property
+    def count(self) -> int:
+        """How many parts there are."""
+        return len(self._parts)
+
+    def append(self, part: Source) -> None:
+        """Put `part` behind the others; it is closed with them."""
+        self._parts.append(part)
+        self.size += part.size
+        self._starts.append(self.size)
 
     def pread(self, offset: int, length: int) -> bytes:
         """See `Source.pread`."""

@@ -73,18 +73,21 @@ class Qcow2Disk(MappedDisk):
         table: array[int] = array("Q", data)
         if sys.byteorder == "little":
             table.byteswap()
-        used = sum(1 for entry in table if entry)
-        # A table that maps two ranges would let a file of a few KiB declare endless data.
-        if used > 1 and len({entry & _OFFSET for entry in table if entry}) != used:
-            raise damaged(self.source, "two entries of its L1 table name the same L2 table")
+        self._used = len(table) - table.count(0)
+        # A table that maps two ranges would let a file of a few KiB declare endless data. A part of the
+        # entries at a time: a set of all of them may take more memory than reading the disk does.
+        parts = 1 + (self._used >> 20)
+        for part in range(parts if self._used > 1 else 0):
+            offsets = [entry & _OFFSET for entry in table if entry and (entry >> self._bits) % parts == part]
+            if len(set(offsets)) != len(offsets):
+                raise damaged(self.source, "two entries of its L1 table name the same L2 table")
         return table
 
     def _bound_allocated(self) -> int:
-        used = [entry & _OFFSET for entry in self._l1 if entry & _OFFSET]
-        if self._words == 2 or len(used) * self._per_table > _COUNTED_ENTRIES:
-            return min(self.size, len(used) * self._span)
+        if self._words == 2 or self._used * self._per_table > _COUNTED_ENTRIES:
+            return min(self.size, self._used * self._span)
         clusters = 0
-        for offset in used:
+        for offset in filter(None, (entry & _OFFSET for entry in self._l1)):
             page = self._tables[offset]
             clusters += 0 if page.uniform and not page.entries[0] else len(page.entries) - page.entries.count(0)
         return min(self.size, clusters * self._cluster)

@@ -40,7 +40,7 @@ def test_disks_are_read_in_place_and_in_order(ova: Path) -> None:
         facts = first.facts["appliance"]
         assert facts["package"] == "ova"
         assert facts["descriptor_first"] is True
-        assert facts["manifest"] == {"present": True, "algorithms": ["SHA256"], "files": 4}
+        assert facts["manifest"] == {"present": True, "algorithms": ["SHA256"], "files": 4, "problem": ""}
         assert [row["file"] for row in facts["disks"]] == ["web01-1.raw", "web01-2.raw"]
         assert second.facts["appliance_disk"] == 1
 
@@ -157,8 +157,11 @@ def test_no_manifest_and_a_broken_one(tmp_path: Path) -> None:
     with disk.appliance(path) as machine, pytest.raises(ImageError, match="no manifest"):
         machine.verify_manifest()
     broken = appliances.pack(tmp_path / "y.ova", ("web01.ovf", OVF), *DISKS, ("web01.mf", b"hello\n"))
-    with pytest.raises(ImageError) as caught:
-        disk.appliance(broken)
+    with disk.appliance(broken) as machine:
+        assert machine.open_disk(0).read(0, 1) == b"1"
+        assert machine.manifest.present
+        with pytest.raises(ImageError, match="cannot be read") as caught:
+            machine.verify_manifest()
     assert "SHA256(name)" in caught.value.cause
 
 
