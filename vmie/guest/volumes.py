@@ -1,7 +1,7 @@
 """LVM2: physical volumes → volume groups → logical volumes that can be read (linear, striped).
 
-Written here, not through libvslvm: its reader (20260901) fails on striped volumes and hides segment
-types and which physical volume is missing, and those are what has to be told.
+Written here, not through libvslvm: its reader (20260901) fails on striped volumes and on linear ones
+with two segments (every extended volume), and hides segment types and which physical volume is missing.
 On-disk layout: libvslvm's "Logical Volume Manager (LVM) format" document
 (https://github.com/libyal/libvslvm/blob/main/documentation/Logical%20Volume%20Manager%20(LVM)%20format.asciidoc).
 """

@@ -87,8 +87,11 @@ def test_mbr_of_a_disk_with_sectors_of_4096_bytes() -> None:
 def test_one_damaged_gpt_header_is_named_and_the_other_used(tmp_path: Path, lost: str) -> None:
     path = disk(tmp_path, "label: gpt\nstart=1M, size=8M, type=L, name=root\n")
     with path.open("r+b") as file:
-        file.seek(512 + 60 if lost == "primary" else path.stat().st_size - 512 + 60)
-        file.write(b"\xff")
+        at = 512 + 60 if lost == "primary" else path.stat().st_size - 512 + 60
+        file.seek(at)
+        flipped = file.read(1)[0] ^ 0xFF
+        file.seek(at)
+        file.write(bytes((flipped,)))
     found, problems = layout(Disk(path))
     assert (found.gpt_primary, found.gpt_backup) == (lost != "primary", lost != "backup")
     assert [p.name for p in found.partitions] == ["root"]
