@@ -78,19 +78,22 @@ def _operand(item: object) -> str:
     return str(getattr(item, "url", "") or "")
 
 
-def describe(aws: Aws, kind: TaskKind, ids: Sequence[str] = (), *, active_only: bool = False) -> list[Task]:
+def describe(
+    aws: Aws, kind: TaskKind, ids: Sequence[str] = (), *, active_only: bool = False, patient: bool = True
+) -> list[Task]:
     """The tasks of a kind that AWS shows: those with `ids`, or all (active, and ended within seven days).
 
     One call for all ids. An id that AWS does not know is absent from the result: since one such id makes AWS
-    refuse the whole call, all tasks are then asked for and picked from.
+    refuse the whole call, all tasks are then asked for and picked from. A wait that will look again anyway is not
+    `patient`: the SDK's own retries would only add to a throttle.
     """
     wanted = list(dict.fromkeys(ids))
     try:
-        tasks = list(_pages(aws, kind, wanted, active_only=active_only))
+        tasks = list(_pages(aws, kind, wanted, active_only=active_only, patient=patient))
     except VmieError as error:
         if not wanted or not unseen(error):
             raise
-        tasks = list(_pages(aws, kind, [], active_only=False))
+        tasks = list(_pages(aws, kind, [], active_only=False, patient=patient))
     if wanted:
         asked = set(wanted)
         tasks = [task for task in tasks if task.id in asked]
@@ -99,9 +102,9 @@ def describe(aws: Aws, kind: TaskKind, ids: Sequence[str] = (), *, active_only: 
     return tasks
 
 
-def _pages(aws: Aws, kind: TaskKind, ids: list[str], *, active_only: bool) -> Iterator[Task]:
+def _pages(aws: Aws, kind: TaskKind, ids: list[str], *, active_only: bool, patient: bool) -> Iterator[Task]:
     method, ids_key, answers_key, filtered = _DESCRIBE[kind]
-    call = getattr(aws.client("ec2"), method)
+    call = getattr(aws.client("ec2") if patient else aws.once("ec2"), method)
     operation = "".join(word.title() for word in method.split("_"))
     for start in range(0, len(ids) or 1, IDS_PER_DESCRIBE):
         page: dict[str, Any] = {}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vmie import events, poll
 from vmie.aws import ec2
@@ -93,9 +94,9 @@ def watch(
         kind_of(task_id)
     begun: list[Task | str] = list(ids) or list(listing(aws, states=[TaskState.ACTIVE], reporter=reporter))
     poller = poll.Poller(
-        lambda kind, wanted: ec2.describe(aws, kind, wanted),
+        lambda kind, wanted: ec2.describe(aws, kind, wanted, patient=False),
         clock=clock,
-        settings=waiting.wait_settings(settings),
+        settings=replace(waiting.wait_settings(settings), deadline=math.inf),
         transient=waiting.passing,
         report=reporter,
     )
@@ -137,7 +138,7 @@ def cancel(
     if not wait:
         return show(aws, task_id)
     poller = poll.Poller(
-        lambda kind, wanted: ec2.describe(aws, kind, wanted),
+        lambda kind, wanted: ec2.describe(aws, kind, wanted, patient=False),
         clock=clock,
         settings=waiting.wait_settings(settings),
         transient=waiting.passing,

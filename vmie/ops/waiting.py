@@ -92,7 +92,7 @@ def wait(
     try:
         done = poll.wait_for(
             [task_id],
-            lambda kind, ids: ec2.describe(aws, kind, ids),
+            lambda kind, ids: ec2.describe(aws, kind, ids, patient=False),
             clock=clock,
             settings=wait_settings(settings),
             transient=passing,

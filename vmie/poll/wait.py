@@ -287,7 +287,6 @@ class Poller:
             self._give_up(watch)
 
     def _give_up(self, watch: Watch) -> None:
-        watch.error, watch.cancelled = _overdue(watch, self._settings.deadline), "its time is up"
         asked = False
         if self._cancel is not None:
             try:
@@ -295,6 +294,9 @@ class Poller:
                 asked = True
             except VmieError as error:
                 self._report(Note(f"{watch.id} could not be cancelled: {error}", "warning"))
+        watch.error = _overdue(watch, self._settings.deadline, cancelled=asked)
+        if asked:
+            watch.cancelled = "its time is up"
         if not watch.settle or not asked:
             self._finish(watch, watch.error)
 
@@ -400,11 +402,12 @@ def _gone(watch: Watch, now: dt.datetime) -> VmieError:
     )
 
 
-def _overdue(watch: Watch, deadline: float) -> DeadlineExceeded:
+def _overdue(watch: Watch, deadline: float, *, cancelled: bool) -> DeadlineExceeded:
     stage = watch.task.stage or watch.task.state.value if watch.task else "never seen"
     return DeadlineExceeded(
         f"{watch.id} did not finish within {deadline / 86400:.3g} days of its start",
         cause=f"it was last seen {stage}; AWS gives a task seven days",
-        cure="it was cancelled; start it again, with a smaller or repaired image if it stalled in one stage",
+        cure=("it was cancelled" if cancelled else f"`vmie tasks cancel {watch.id}`")
+        + "; start it again, with a smaller or repaired image if it stalled in one stage",
         result={"task_id": watch.id},
     )
