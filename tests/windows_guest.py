@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from tests import hives
+from tests import hives, ntfs
+from tests.tools import run
 from vmie.guest.filesystem import Entry, Kind
 
 NT = r"Microsoft\Windows NT\CurrentVersion"
@@ -91,3 +93,22 @@ def volume(soft: Keys | bytes | None = None, sys: Keys | bytes | None = None, **
             **more,
         }
     )
+
+
+def windows_disk(
+    target: Path, soft: Keys | None = None, sys: Keys | None = None, *, size: int = 48 << 20, **more: bytes
+) -> Path:
+    """A raw disk: MBR, one active NTFS partition with the hives in it, spelt as Windows spells them."""
+    partition = target.with_suffix(".ntfs")
+    ntfs.make(partition, size=size - (2 << 20), offset=2048)
+    for path, data in volume(soft, sys, **more).files.items():
+        ntfs.put(partition, path, data)
+    with target.open("wb") as file:
+        file.truncate(size)
+    run(["sfdisk", "-q", "--no-reread", str(target)], input="label: dos\nstart=2048, type=7, bootable\n")
+    with target.open("r+b") as file:
+        file.write(b"\x33\xc0\x8e\xd0\xbc\x00\x7c")  # how Windows' boot code begins
+        file.seek(2048 * 512)
+        file.write(partition.read_bytes())
+    partition.unlink()
+    return target

@@ -43,6 +43,7 @@ class Hive:
         header = _header(file, name)
         #: True when changes sit in transaction logs only: what is read may be out of date
         self.dirty = header[0] != header[1]
+        self._stream = file
         self._file = pyregf.file()
         try:
             self._file.open_file_object(file)
@@ -87,9 +88,19 @@ class Hive:
             return None
         try:
             value = key.get_value_by_name(name)
-            return None if value is None else _decode(value)
+            return None if value is None else _decode(value, self._short_data(value))
         except (*_DAMAGE, struct.error) as error:
             raise HiveError(f"{self.name}\\{path}\\{name} is damaged: {_short(error)}") from error
+
+    def _short_data(self, value: Any) -> bytes | None:
+        """The data of a value of 1 to 3 bytes, which lies in its record: libregf reads its wrong end."""
+        size = int(value.get_data_size() or 0)
+        if not 0 < size < 4:
+            return None
+        self._stream.seek(int(value.get_offset()))
+        record = self._stream.read(12)
+        inline = record[:2] == b"vk" and len(record) == 12 and record[7] & 0x80
+        return record[8 : 8 + size] if inline else None
 
     def text(self, path: str, name: str) -> str:
         """The value when it is a text, else ""."""
@@ -134,11 +145,11 @@ def _header(file: BinaryIO, name: str) -> tuple[int, int]:
     return first, second
 
 
-def _decode(value: Any) -> Value | None:
+def _decode(value: Any, short: bytes | None) -> Value | None:
     if int(value.get_data_size() or 0) > _MAX_DATA:
         return None
     kind = int(value.get_type())
-    data: bytes = value.get_data() or b""
+    data: bytes = short if short is not None else value.get_data() or b""
     if kind in _STRINGS:
         return _utf16(data).split("\0", 1)[0]
     if kind == _MULTI:
