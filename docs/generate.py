@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pages
 
+from vmie.checks.page import rules
+
 REFERENCE = Path(__file__).parent / "reference"
 
 #: page name -> what renders it; each verb, rule or table adds its own
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": pages.cli,
     "exit-codes.md": pages.exit_codes,
+    "rules.md": rules,
     "settings.md": pages.settings,
 }
 
