@@ -91,6 +91,9 @@ def load(options: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ)
     path = config_path(environ)
     for name, value in _read_file(path).items():
         values[name], origins[name] = value, f"settings file {path}"
+    if environ.get("AWS_REGION"):
+        # Every newer SDK and the AWS CLI 2 know it; boto3 reads only AWS_DEFAULT_REGION.
+        values["region"], origins["region"] = environ["AWS_REGION"], "environment variable AWS_REGION"
     for name, variable in ENVIRONMENT.items():
         if environ.get(variable):
             values[name], origins[name] = environ[variable], f"environment variable {variable}"
