@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import moto.core.models  # noqa: F401 - puts its stub into clients made from now on
 import pytest
+from botocore.config import Config
 
 from vmie import sandbox
 from vmie.sandbox import Sandbox
@@ -30,8 +31,9 @@ def box() -> Iterator[Sandbox]:
 @pytest.fixture(scope="session")
 def clients() -> Callable[[str, str], Any]:
     """Clients that are made once: they hold no state, and each costs a third of a second."""
+    config = Config(retries={"total_max_attempts": 1})  # what the service answers, not what a retry makes of it
     session = boto3.Session(aws_access_key_id="made", aws_secret_access_key="up")
-    return cache(lambda service, region: session.client(service, region_name=region))
+    return cache(lambda service, region: session.client(service, region_name=region, config=config))
 
 
 @pytest.fixture
@@ -61,7 +63,7 @@ def disk(s3: Any) -> dict[str, Any]:
     return {"Format": "raw", "UserBucket": {"S3Bucket": BUCKET, "S3Key": "disk.raw"}}
 
 
-def bootable(size: int = 8 * MIB, *, mark: bytes = b"") -> bytes:
+def bootable(size: int = 2 * MIB, *, mark: bytes = b"") -> bytes:
     """A raw disk with an MBR, one Linux partition, and `mark` in it."""
     data = bytearray(size)
     data[446:462] = struct.pack("<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", 2048, size // 512 - 2048)
@@ -91,3 +93,14 @@ def code_of(call: Callable[..., Any], **parameters: Any) -> str:
 
 def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def message_of(call: Callable[..., Any], **parameters: Any) -> str:
+    """The error message that a call is refused with, "" when it is not."""
+    from botocore.exceptions import ClientError
+
+    try:
+        call(**parameters)
+    except ClientError as error:
+        return str(error.response["Error"]["Message"])
+    return ""

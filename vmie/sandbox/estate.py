@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from moto.utilities.utils import get_partition
 from vmie.sandbox.mend_s3 import stored
 from vmie.sandbox.role import RoleDocuments, RoleKey
 from vmie.sandbox.spool import Stored
+
+_PART = 10 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,9 @@ def fetch(where: Bucket, key: str) -> Object | None:
 def put(where: Bucket, key: str, content: Stored) -> None:
     """Write an object as the service does."""
     backend = s3_backends[where.account][get_partition(where.region)]
-    backend.put_object(where.name, key, content)  # type: ignore[arg-type]
+    # Written in parts, as the service does: such an ETag is no digest of the whole, which would take long to read.
+    etag = f"{hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()}-{max(1, -(-content.size // _PART))}"
+    backend.put_object(where.name, key, content, etag=etag)  # type: ignore[arg-type]
 
 
 def remove(where: Bucket, key: str) -> None:

@@ -109,8 +109,9 @@ def over_http(
     seed: int,
 ) -> Iterator[Sandbox]:
     """See `vmie.sandbox.serve`."""
-    from vmie.sandbox.server import Server  # noqa: PLC0415 - flask is of use to a server only
+    from vmie.sandbox.server import Server, require_loopback  # noqa: PLC0415 - flask is of use to a server only
 
+    require_loopback(host)
     with _world(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed_=seed) as world:
         server = Server(world, host=host, port=port)
         server.start()

@@ -7,14 +7,15 @@ import hashlib
 from collections.abc import Iterator
 from typing import Any
 
-from moto.core.exceptions import ServiceException
 from moto.core.responses import ActionResult
 from moto.ebs import models, responses
 
 from vmie.disk.base import Disk
 from vmie.model import Extent, ExtentKind
+from vmie.sandbox import documents
 from vmie.sandbox.compute import GIB, Contents
 from vmie.sandbox.patches import Patches
+from vmie.sandbox.refusal import Refusal
 from vmie.sandbox.spool import Spool, Stored
 
 BLOCK = 512 << 10
@@ -76,9 +77,19 @@ def install(patches: Patches, contents: Contents) -> None:
     patches.attribute(models.EBSSnapshot, "__init__", _init(models.EBSSnapshot.__init__, contents))
     patches.attribute(models.EBSSnapshot, "put_block", _put_block)
     response = responses.EBSResponse
-    patches.attribute(response, "start_snapshot", _start(response.start_snapshot, {}))
-    patches.attribute(response, "put_snapshot_block", _put(response.put_snapshot_block))
-    patches.attribute(response, "complete_snapshot", _complete(response.complete_snapshot))
+    patches.attribute(response, "start_snapshot", _refusing(_start(response.start_snapshot, {})))
+    patches.attribute(response, "put_snapshot_block", _refusing(_put(response.put_snapshot_block)))
+    patches.attribute(response, "complete_snapshot", _refusing(_complete(response.complete_snapshot)))
+
+
+def _refusing(action: Any) -> Any:
+    def method(self: Any) -> Any:
+        try:
+            return action(self)
+        except Refusal as error:
+            return documents.error("ebs", error.code, error.message, error.status)
+
+    return method
 
 
 def _init(original: Any, contents: Contents) -> Any:
@@ -102,13 +113,13 @@ def _start(original: Any, tokens: dict[tuple[str, str, str], tuple[dict[str, Any
             name: self._get_param(name) for name in ("VolumeSize", "ParentSnapshotId", "Description", "Encrypted")
         }
         if wanted["ParentSnapshotId"] and wanted["Encrypted"]:
-            raise ServiceException("ValidationException", "ParentSnapshotId and Encrypted are mutually exclusive")
+            raise Refusal("ValidationException", "ParentSnapshotId and Encrypted are mutually exclusive")
         token = self._get_param("ClientToken")
         key = (self.current_account, self.region, token or "")
         if token and key in tokens:
             before, answer = tokens[key]
             if before != wanted:
-                raise ServiceException("ConflictException", "The client token was used with other parameters")
+                raise Refusal("ConflictException", "The client token was used with other parameters", status=409)
             return ActionResult(answer)
         answer = original(self).result
         if token:
@@ -123,11 +134,11 @@ def _put(original: Any) -> Any:
         data, checksum = self._get_param("BlockData"), self._get_param("Checksum")
         data = data.read() if hasattr(data, "read") else data
         if int(self._get_param("DataLength") or 0) != BLOCK or len(data) != BLOCK:
-            raise ServiceException("ValidationException", f"DataLength must be {BLOCK}")
+            raise Refusal("ValidationException", f"DataLength must be {BLOCK}")
         if checksum != base64.b64encode(hashlib.sha256(data).digest()).decode():
-            raise ServiceException("ValidationException", "The checksum does not match the block")
+            raise Refusal("ValidationException", "The checksum does not match the block")
         if self._get_param("SnapshotId") not in self.ebs_backend.snapshots:
-            raise ServiceException("ResourceNotFoundException", "The snapshot does not exist")
+            raise Refusal("ResourceNotFoundException", "The snapshot does not exist", status=404)
         return original(self)
 
     return put_snapshot_block
@@ -137,9 +148,9 @@ def _complete(original: Any) -> Any:
     def complete_snapshot(self: Any) -> Any:
         snapshot = self.ebs_backend.snapshots.get(self._get_param("SnapshotId"))
         if snapshot is None:
-            raise ServiceException("ResourceNotFoundException", "The snapshot does not exist")
+            raise Refusal("ResourceNotFoundException", "The snapshot does not exist", status=404)
         if int(self._get_param("ChangedBlocksCount") or 0) != len(snapshot.blocks):
-            raise ServiceException("ValidationException", "ChangedBlocksCount does not match the blocks written")
+            raise Refusal("ValidationException", "ChangedBlocksCount does not match the blocks written")
         answer = original(self)
         snapshot.vmie_ec2.status = "completed"
         return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 import hashlib
+import io
 from bisect import insort
 from contextvars import ContextVar
 from typing import Any
@@ -116,6 +117,13 @@ def _checksum(metadata: Any, parts: list[Stored]) -> tuple[str, str, int] | None
     return kind, binascii.b2a_base64(crc.to_bytes(4, "big"), newline=False).decode(), 1
 
 
+def _forget_body(request: Any) -> None:
+    """A request and its environment refer to each other: until the collector runs, every part sent stays in memory."""
+    for name in ("data", "_cached_data", "stream"):
+        vars(request).pop(name, None)
+    request.environ["wsgi.input"] = io.BytesIO()
+
+
 def _key_response(original: Any) -> Any:
     def key_response(self: Any, request: Any, full_url: str, headers: dict[str, Any]) -> Any:
         token = _ranged.set(request.method == "GET" and bool(request.headers.get("range")))
@@ -123,6 +131,7 @@ def _key_response(original: Any) -> Any:
             status, answer_headers, body = original(self, request, full_url, headers)
         finally:
             _ranged.reset(token)
+            _forget_body(request)
         return status, answer_headers, body.whole() if isinstance(body, Lazy) else body
 
     return key_response

@@ -89,21 +89,26 @@ class Server:
     """
 
     def __init__(self, world: World, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        if not _is_loopback(host):
-            raise UsageError(
-                f"the sandbox does not listen on {host}",
-                cause="it accepts any credentials, so it must be reachable from this machine only",
-                cure="use 127.0.0.1, ::1 or localhost",
-            )
+        require_loopback(host)
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
-            self._server: BaseWSGIServer = make_server(
-                host, port, Gatekeeper(world), threaded=True, request_handler=MotoRequestHandler
-            )
-        except (OSError, SystemExit) as error:
+            listening = socket.create_server((host, port), family=family, backlog=128)
+        except OSError as error:
             raise UsageError(
-                f"the sandbox cannot listen on {host} port {port}", cause=str(error), cure="choose another --port"
+                f"the sandbox cannot listen on {host} port {port}",
+                cause=error.strerror or str(error),
+                cure="choose another --port, or 0 for a free one",
             ) from error
+        with listening:  # werkzeug takes a copy
+            self._server: BaseWSGIServer = make_server(
+                host,
+                port,
+                Gatekeeper(world),
+                threaded=True,
+                request_handler=MotoRequestHandler,
+                fd=listening.fileno(),
+            )
         self._thread = threading.Thread(target=self._server.serve_forever, name="vmie-sandbox", daemon=True)
 
     @property
@@ -126,6 +131,16 @@ class Server:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def require_loopback(host: str) -> None:
+    """Raises UsageError for an address that other machines could reach."""
+    if not _is_loopback(host):
+        raise UsageError(
+            f"the sandbox does not listen on {host}",
+            cause="it accepts any credentials, so it must be reachable from this machine only",
+            cure="use 127.0.0.1, ::1 or localhost",
+        )
 
 
 def _is_loopback(host: str) -> bool:
