@@ -113,12 +113,23 @@ def _choose(
     ):
         written = tree.text(path)
         if written:
-            return loader, _sourced(read(written), path), False
+            return loader, _sourced(_based(read(written), path.rpartition("/")[0]), path), False
     return Bootloader.NONE, None, False
 
 
 def _sourced(choice: Choice | None, path: str) -> Choice | None:
     return Choice(choice.images, choice.cmdline, f"{path} ({choice.source})") if choice else None
+
+
+def _based(choice: Choice | None, folder: str) -> Choice | None:
+    """A relative path counts from the configuration's own folder (extlinux)."""
+    if choice is None:
+        return None
+    kernel, initramfs = (
+        path if not path or path.startswith("/") else f"{folder}/{path}"
+        for path in (choice.images.kernel, choice.images.initramfs)
+    )
+    return Choice(Images(kernel, initramfs), choice.cmdline, choice.source)
 
 
 def _texts(tree: Tree, paths: tuple[str, ...]) -> dict[str, str]:

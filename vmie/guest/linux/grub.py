@@ -163,7 +163,7 @@ def _select(entries: list[Entry], wanted: str) -> Entry | None:
         found = next((entry for entry in children if head in (entry.id, entry.title)), None)
         if found is None and head.isdecimal() and len(head) < 6 and int(head) < len(children):
             found = children[int(head)]
-    return found
+    return found if found is not None and found.children is None else None
 
 
 def environment(tree: Tree) -> tuple[dict[str, str], bool]:

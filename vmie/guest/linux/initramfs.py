@@ -97,6 +97,7 @@ def names(place: Place, *, budget: Budget, seen: Callable[[str], bool]) -> Listi
             break
         if head[:6] in _MAGICS:
             if _walk(_Plain(feed), listing, budget, seen):
+                listing.compression = "none"
                 return listing
             continue
         kind, reader = compression(feed)

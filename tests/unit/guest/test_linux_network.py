@@ -1,0 +1,230 @@
+"""Network configuration of each system that guests use: DHCP, static, names."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.guests import Link, tree
+from vmie.guest.facts import Network
+from vmie.guest.linux.network import network
+from vmie.guest.linux.yaml_blocks import YamlError, parse
+
+RULES = {"/usr/lib/udev/rules.d/80-net-setup-link.rules": "x", "/lib": Link("usr/lib")}
+
+
+def look(files: dict[str, str], cmdline: str = "") -> Network:
+    return network(tree(files), cmdline)
+
+
+NETPLAN = """
+# from the installer
+network:
+  version: 2
+  renderer: networkd
+  ethernets:
+    ens160:
+      {}
+    lo:
+      addresses: [127.0.0.1/8]
+"""
+KEYFILE = "[connection]\nid=Wired\ntype=ethernet\ninterface-name=ens3\n\n[ipv4]\n{}\n\n[ipv6]\nmethod=ignore\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "method", "name", "dhcp", "static"),
+    [
+        (
+            {"/etc/sysconfig/network-scripts/ifcfg-eth0": 'DEVICE="eth0"\nBOOTPROTO=dhcp\nONBOOT=yes\n'},
+            "ifcfg",
+            "eth0",
+            True,
+            False,
+        ),
+        (
+            {"/etc/sysconfig/network-scripts/ifcfg-eth0": "DEVICE=eth0\nBOOTPROTO=none\nIPADDR=10.0.0.5\n"},
+            "ifcfg",
+            "eth0",
+            False,
+            True,
+        ),
+        (
+            {"/etc/sysconfig/network/ifcfg-eth0": "BOOTPROTO='static'\nIPADDR='10.0.0.5/24'\n", "/usr/sbin/wicked": ""},
+            "wicked",
+            "eth0",
+            False,
+            True,
+        ),
+        (
+            {"/etc/network/interfaces": "auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n"},
+            "ifupdown",
+            "eth0",
+            True,
+            False,
+        ),
+        (
+            {
+                "/etc/network/interfaces": "source /etc/network/interfaces.d/*\n",
+                "/etc/network/interfaces.d/50-cloud-init": "iface ens3 inet static\n  address 10.0.0.5/24\n",
+            },
+            "ifupdown",
+            "ens3",
+            False,
+            True,
+        ),
+        ({"/etc/netplan/00.yaml": NETPLAN.format("dhcp4: true")}, "netplan", "ens160", True, False),
+        ({"/etc/netplan/00.yaml": NETPLAN.format("addresses:\n      - 10.0.0.5/24")}, "netplan", "ens160", False, True),
+        ({"/etc/netplan/00.yaml": NETPLAN.format("addresses: [10.0.0.5/24]")}, "netplan", "ens160", False, True),
+        (
+            {"/etc/NetworkManager/system-connections/w.nmconnection": KEYFILE.format("method=auto")},
+            "networkmanager",
+            "ens3",
+            True,
+            False,
+        ),
+        (
+            {
+                "/etc/NetworkManager/system-connections/w": KEYFILE.format(
+                    "method=manual\naddress1=10.0.0.5/24,10.0.0.1"
+                )
+            },
+            "networkmanager",
+            "ens3",
+            False,
+            True,
+        ),
+        (
+            {"/etc/systemd/network/10.network": "[Match]\nName=en*\n\n[Network]\nDHCP=ipv4\n"},
+            "networkd",
+            "en*",
+            True,
+            False,
+        ),
+        (
+            {"/etc/systemd/network/10.network": "[Match]\nName=eth0\n[Network]\n[Address]\nAddress=10.0.0.5/24\n"},
+            "networkd",
+            "eth0",
+            False,
+            True,
+        ),
+    ],
+)
+def test_methods(files: dict[str, str], method: str, name: str, dhcp: bool, static: bool) -> None:
+    found = look(files)
+    assert found.methods == (method,)
+    assert [(i.name, i.dhcp, i.static) for i in found.interfaces] == [(name, dhcp, static)]
+    assert (found.dhcp, found.static) == (dhcp, static)
+
+
+def test_nothing_configured_is_not_a_guess() -> None:
+    found = look({"/etc/hostname": "x"})
+    assert (found.methods, found.static, found.dhcp, found.ipv6, found.predictable_names) == (
+        (),
+        None,
+        None,
+        None,
+        None,
+    )
+
+
+def test_left_over_files_do_not_count() -> None:
+    folder = "/etc/sysconfig/network-scripts"
+    assert (
+        look({f"{folder}/ifcfg-eth0.rpmsave": "IPADDR=1.2.3.4\n", f"{folder}/ifcfg-eth0~": "BOOTPROTO=dhcp\n"}).methods
+        == ()
+    )
+
+
+def test_ipv6() -> None:
+    six = "iface eth0 inet dhcp\niface eth0 inet6 static\n address 2001:db8::5/64\n"
+    found = look({"/etc/network/interfaces": six})
+    assert (found.dhcp, found.static, found.ipv6) == (True, True, True)
+    assert look({"/etc/network/interfaces": "iface eth0 inet dhcp\n"}).ipv6 is False
+    assert look({"/etc/sysconfig/network-scripts/ifcfg-e": "IPV6INIT=yes\nBOOTPROTO=dhcp\n"}).ipv6 is True
+    assert look({"/etc/netplan/a.yaml": NETPLAN.format("addresses: ['2001:db8::1/64']")}).ipv6 is True
+
+
+def test_the_mac_that_an_interface_is_bound_to() -> None:
+    found = look({"/etc/sysconfig/network-scripts/ifcfg-eth0": "HWADDR=00:50:56:AA:BB:CC\nBOOTPROTO=dhcp\n"})
+    assert found.interfaces[0].mac == "00:50:56:AA:BB:CC"
+
+
+@pytest.mark.parametrize(
+    ("files", "cmdline", "expected"),
+    [
+        (RULES, "", True),
+        (RULES, "ro net.ifnames=0 quiet", False),
+        (RULES | {"/etc/udev/rules.d/80-net-setup-link.rules": Link("/dev/null")}, "", False),
+        (RULES | {"/etc/udev/rules.d/80-net-setup-link.rules": ""}, "", False),
+        (RULES | {"/etc/systemd/network/99-default.link": Link("/dev/null")}, "", False),
+        ({"/lib/udev/rules.d/75-persistent-net-generator.rules": "x"}, "", False),
+        ({"/lib/udev/rules.d/71-biosdevname.rules": "x"}, "", True),
+        ({"/lib/udev/rules.d/71-biosdevname.rules": "x"}, "biosdevname=0", False),
+    ],
+)
+def test_predictable_names(files: dict[str, str], cmdline: str, expected: bool) -> None:
+    assert look(files, cmdline).predictable_names is expected
+
+
+def test_rules_that_bind_a_name_to_a_mac() -> None:
+    path = "/etc/udev/rules.d/70-persistent-net.rules"
+    rule = 'SUBSYSTEM=="net", ATTR{address}=="00:50:56:aa:bb:cc", NAME="eth0"\n'
+    assert look({path: "# empty\n" + rule}).udev_rules == path
+    assert look({path: "# " + rule}).udev_rules == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "client"),
+    [
+        ("/sbin/dhclient", "dhclient"),
+        ("/usr/sbin/dhcpcd", "dhcpcd"),
+        ("/usr/lib/wicked/bin/wickedd-dhcp4", "wicked"),
+        ("/usr/sbin/NetworkManager", "networkmanager"),
+        ("/usr/bin/vi", ""),
+    ],
+)
+def test_dhcp_clients(path: str, client: str) -> None:
+    assert look({path: ""}).dhcp_client == client
+
+
+def test_networkd_is_a_dhcp_client_when_it_starts() -> None:
+    files = {"/usr/lib/systemd/systemd-networkd": "", "/usr/lib/systemd/systemd": ""}
+    assert look(files).dhcp_client == ""
+    wants = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+    assert look(files | {wants: Link("/usr/lib/systemd/system/systemd-networkd.service")}).dhcp_client == "networkd"
+
+
+def test_network_manager_without_profiles_uses_dhcp_by_itself() -> None:
+    files = {
+        "/usr/lib/systemd/systemd": "",
+        "/etc/systemd/system/multi-user.target.wants/NetworkManager.service": Link("/x"),
+        "/usr/sbin/NetworkManager": "",
+    }
+    found = look(files)
+    assert (found.methods, found.static, found.dhcp_client) == (("networkmanager",), None, "networkmanager")
+
+
+def test_yaml_that_is_not_understood_is_said_so() -> None:
+    found = tree({"/etc/netplan/a.yaml": "network: {version: 2, ethernets: {eth0: {dhcp4: true}}}\n"})
+    told = network(found, "")
+    assert (told.methods, told.dhcp, told.static) == (("netplan",), None, None)
+    assert "flow" in found.problems[0].why
+
+
+@pytest.mark.parametrize(
+    "text", ["a:\n\tb: 1", "- a\nb", "a: |\n  x", "&x a", "a:\n" * 9, "\n".join("  " * n + "a:" for n in range(99))]
+)
+def test_yaml_garbage_ends(text: str) -> None:
+    try:
+        parse(text)
+    except YamlError:
+        return
+
+
+def test_yaml_blocks() -> None:
+    assert parse("a:\n  - x: 1\n    y: 'two'\n  - z\nb: [1, 2]\nc:\n- 3\nd: {}\n\"e f\": ~\n") == {
+        "a": [{"x": "1", "y": "two"}, "z"],
+        "b": ["1", "2"],
+        "c": ["3"],
+        "d": {},
+        "e f": "~",
+    }
