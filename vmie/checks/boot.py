@@ -58,11 +58,11 @@ def _grub_files(subject: Subject) -> Outcome:
     real = [path for path in root.grub_configs if "/efi/" not in path.lower()]
     names = [path.rsplit("/", 1)[-1] for path in real]
     listed = ", ".join(real[:4])
-    if any(names.count(name) > 1 for name in names):
-        return [Hit(f"several GRUB configurations: {listed}")]
-    if len(real) > 1:
-        return [Hit(f"GRUB configurations of several kinds: {listed}", Verdict.WARN)]
-    return ()
+    if len(real) < 2 or not root.grub_configs_differ:
+        return ()
+    if len(set(names)) < len(names):
+        return [Hit(f"several GRUB configurations that differ: {listed}")]
+    return [Hit(f"GRUB configurations of several kinds: {listed}", Verdict.WARN)]
 
 
 def _bls(subject: Subject) -> Outcome:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmie.checks import sources, words
 from vmie.checks.rule import VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
-from vmie.guest.facts import DriverState, Interface
+from vmie.guest.facts import Interface
 from vmie.model import Route, Verdict
 
 #: interfaces that are no network cards
@@ -107,15 +107,12 @@ def _windows_dhcp(subject: Subject) -> Outcome:
 
 
 def _sriov(subject: Subject) -> Outcome:
-    windows, root = subject.windows, subject.linux
-    if windows is not None:
-        if windows.release == "2012 R2":
-            return ()
-        return [Hit("VM Import installs SR-IOV drivers in Windows Server 2012 R2 only")]
-    state = root.drivers.get("ixgbevf", DriverState.UNKNOWN) if root else DriverState.UNKNOWN
-    if state is DriverState.UNKNOWN:
+    windows = subject.windows
+    if windows is None:
         return None
-    return [Hit("the SR-IOV driver ixgbevf is missing")] if state is DriverState.ABSENT else ()
+    if windows.release == "2012 R2":
+        return ()
+    return [Hit("SR-IOV drivers are installed in Windows Server 2012 R2 only")]
 
 
 RULES: tuple[Rule, ...] = (
@@ -181,12 +178,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="VMIE-NET-009",
-        title="SR-IOV drivers are there for enhanced networking (2016)",
+        title="The import brings SR-IOV drivers (2016)",
         judge=_sriov,
         routes=VM,
         profiles=Y2016,
         verdict=Verdict.WARN,
-        cure="only needed for enhanced networking on c3 and i2: install ixgbevf after the import",
+        cure="only needed for enhanced networking on c3 and i2: install the driver after the import",
         source=sources.seed(327, 371),
     ),
 )

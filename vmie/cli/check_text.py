@@ -100,7 +100,8 @@ def _routes(image: ImageReport) -> Iterator[Line]:
         count = f"{len(reasons)} to look at" if reasons else ""
         note = "recommended" if route is image.recommended else ""
         tail = " · ".join(part for part in (note, count) if part)
-        yield [(f"  {_CALLS[route]:<26}", ""), (_MARKS[verdict], _STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
+        mark = _MARKS[verdict] if tail else _MARKS[verdict].rstrip()
+        yield [(f"  {_CALLS[route]:<26}", ""), (mark, _STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
 
 
 _CALLS = {

@@ -51,7 +51,6 @@ LINUX = LinuxFacts(
         "nvme": DriverState.INITRAMFS,
         "ena": DriverState.MODULE,
         "xen-blkfront": DriverState.INITRAMFS,
-        "ixgbevf": DriverState.MODULE,
     },
     initramfs=Initramfs(f"/boot/initrd.img-{KERNEL}", readable=True, compression="zstd"),
     fstab=(Mount("UUID=6f1ed7d2", "/", "ext4", target=True),),

@@ -1,0 +1,302 @@
+"""What `vmie check` says about real disks: made by the ordinary tools, opened in the ordinary way."""
+
+from __future__ import annotations
+
+import gzip
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests import guests
+from tests.clocks import ManualClock
+from tests.debian import debian_disk
+from tests.linux_guest import KERNEL, convert, files, linux_disk, ova
+from tests.tools import need, run
+from tests.windows_guest import SERVICES, SET, software, system, windows_disk
+from vmie import disk
+from vmie.errors import UsageError
+from vmie.model import Profile, Route, Verdict
+from vmie.ops import check as op
+from vmie.ops.check import CheckReport, ImageReport
+
+PASS, WARN, UNKNOWN, FAIL = Verdict.PASS, Verdict.WARN, Verdict.UNKNOWN, Verdict.FAIL
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def linux(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return linux_disk(tmp_path_factory.mktemp("linux") / "linux.raw")
+
+
+@pytest.fixture(scope="module")
+def stream(linux: Path) -> Path:
+    return convert(linux, linux.with_suffix(".vmdk"), "vmdk", "subformat=streamOptimized")
+
+
+def check(*paths: Path, **options: object) -> CheckReport:
+    return op.check(list(paths), clock=ManualClock(), **options)  # type: ignore[arg-type]
+
+
+def image(*paths: Path, **options: object) -> ImageReport:
+    report = check(*paths, **options)
+    assert len(report.images) == 1
+    return report.images[0]
+
+
+def rules(found: ImageReport, *verdicts: Verdict) -> set[str]:
+    return {f.rule.removeprefix("VMIE-") for f in found.findings if not verdicts or f.verdict in verdicts}
+
+
+def changed(tmp_path: Path, **more: object) -> ImageReport:
+    """A Linux with other files: double underscores in names are slashes, None takes a file away."""
+    content = files()
+    for name, value in more.items():
+        path = "/" + name.replace("__", "/").replace("KERNEL", KERNEL)
+        if value is None:
+            content.pop(path)
+        else:
+            content[path] = value  # type: ignore[assignment]
+    return image(linux_disk(tmp_path / "changed.raw", content))
+
+
+def test_a_linux_as_it_should_be_passes(linux: Path) -> None:
+    found = image(linux)
+    assert found.verdicts[Route.IMAGE] is PASS
+    assert found.verdicts[Route.SNAPSHOT] is WARN
+    assert found.recommended is Route.IMAGE
+    assert rules(found) == {"OS-009"}
+
+
+def test_the_contracted_json(stream: Path) -> None:
+    shown = image(stream).as_json()
+    assert (shown["path"], shown["format"], shown["variant"]) == (str(stream), "vmdk", "streamOptimized")
+    assert shown["virtual_size"] == 640 * MIB
+    assert 0 < shown["allocated_size"] < 640 * MIB
+    assert (shown["partition_table"], shown["firmware"]) == ("mbr", "bios")
+    assert [part["content"] for part in shown["disks"][0]["partitions"]] == ["ext4"]
+    assert shown["guest"]["family"] == "linux"
+    assert (shown["guest"]["distribution"], shown["guest"]["version"]) == ("debian", "12.7")
+    assert shown["guest"]["architecture"] == "x86_64"
+    assert shown["guest"]["kernels"] == [KERNEL]
+    assert shown["guest"]["default_kernel"] == KERNEL
+    assert shown["guest"]["root_filesystem"] == "ext4"
+    assert shown["guest"]["free_bytes"] > 500 * MIB
+    assert shown["guest"]["drivers"] == {"nvme": True, "ena": True, "xen": True}
+    assert shown["guest"]["network"]["dhcp"] is True
+    assert shown["verdict"] == {"image": "pass", "snapshot": "warn", "instance": "pass", "volume": "warn"}
+    assert shown["recommended"] == "image"
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "rule"),
+    [
+        ("qcow2", (), "DISK-001"),
+        ("vdi", (), "DISK-001"),
+        ("vmdk", ("subformat=monolithicSparse",), "DISK-002"),
+        ("vmdk", ("subformat=monolithicFlat",), "DISK-002"),
+    ],
+)
+def test_other_formats_warn_and_fail_as_they_are(
+    linux: Path, tmp_path: Path, kind: str, options: tuple[str, ...], rule: str
+) -> None:
+    path = convert(linux, tmp_path / f"disk.{kind}", kind, *options)
+    assert rules(image(path), WARN) >= {rule}
+    assert image(path).verdicts[Route.IMAGE] is WARN
+    assert rules(image(path, as_is=True), FAIL) == {rule}
+    assert rule in rules(image(path, profile=Profile.Y2016), FAIL)
+
+
+def test_vhd_and_vhdx_on_the_legacy_route(linux: Path, tmp_path: Path) -> None:
+    fixed = image(convert(linux, tmp_path / "fixed.vhd", "vpc", "subformat=fixed"), as_is=True)
+    assert (fixed.verdicts[Route.IMAGE], fixed.verdicts[Route.INSTANCE]) == (PASS, FAIL)
+    vhdx = image(convert(linux, tmp_path / "disk.vhdx", "vhdx"), as_is=True)
+    assert (vhdx.verdicts[Route.IMAGE], vhdx.verdicts[Route.INSTANCE]) == (PASS, FAIL)
+    assert "DISK-003" in rules(image(tmp_path / "disk.vhdx", profile=Profile.Y2016), FAIL)
+
+
+def test_2016_knows_no_debian_12(linux: Path) -> None:
+    found = image(linux, profile=Profile.Y2016)
+    assert rules(found, FAIL) == {"OS-004"}
+    assert found.recommended is Route.SNAPSHOT
+
+
+def test_gpt_in_both_profiles(linux: Path, tmp_path: Path) -> None:
+    need("sgdisk")
+    path = tmp_path / "gpt.raw"
+    shutil.copyfile(linux, path)
+    with path.open("r+b") as file:
+        file.truncate(641 * MIB)
+    run(["sgdisk", "-g", str(path)])
+    now, then = image(path), image(path, profile=Profile.Y2016)
+    assert now.as_json()["partition_table"] == "gpt"
+    assert "PART-003" in rules(now, FAIL)
+    assert now.verdicts[Route.IMAGE] is not FAIL
+    assert "PART-002" in rules(then, FAIL)
+
+
+def test_an_unlisted_kernel_is_named_in_the_services_words(tmp_path: Path) -> None:
+    found = image(linux_disk(tmp_path / "k.raw", files("6.6.13+bpo-amd64")))
+    fail = next(f for f in found.findings if f.rule == "VMIE-OS-005")
+    assert fail.verdict is FAIL
+    assert fail.predicts == "ClientError: Unsupported kernel version 6.6.13+bpo-amd64"
+    assert found.recommended is Route.SNAPSHOT
+
+
+def test_a_torn_initramfs(tmp_path: Path) -> None:
+    found = changed(tmp_path, **{"boot__initrd.img-KERNEL": gzip.compress(guests.cpio(["a" * 5000]))[:-40]})
+    assert "BOOT-006" in rules(found, FAIL)
+
+
+def test_an_initramfs_without_drivers_warns(tmp_path: Path) -> None:
+    found = changed(tmp_path, **{"boot__initrd.img-KERNEL": gzip.compress(guests.cpio(["bin/busybox"]))})
+    assert "BOOT-008" in rules(found, WARN)
+    assert found.as_json()["guest"]["drivers"]["nvme"] is False
+
+
+def test_fstab_by_name_static_addresses_shares_and_no_ssh(tmp_path: Path) -> None:
+    found = changed(
+        tmp_path,
+        etc__fstab="/dev/sda1 / ext4 defaults 0 1\n//nas/x /mnt cifs defaults 0 0\nUUID=dead /d ext4 defaults 0 2\n",
+        etc__network__interfaces="auto eth0\niface eth0 inet static\n address 10.0.0.2/24\n",
+        usr__sbin__sshd=None,
+    )
+    assert rules(found, WARN) >= {"LNX-001", "LNX-002", "LNX-004", "LNX-006", "NET-003"}
+
+
+def test_a_32_bit_linux_and_an_arm_one(tmp_path: Path) -> None:
+    for number, (elf, rule) in enumerate(((guests.elf(3, wide=False), "OS-008"), (guests.elf(0xB7), "OS-007"))):
+        content = files()
+        content.update(
+            {name: elf for name, node in content.items() if isinstance(node, bytes) and node[:4] == b"\x7fELF"}
+        )
+        assert rule in rules(image(linux_disk(tmp_path / f"{number}.raw", content)), FAIL)
+
+
+def test_data_without_a_table(tmp_path: Path) -> None:
+    need("mke2fs")
+    path = guests.ext4(tmp_path / "data.raw", None)
+    found = image(path)
+    assert rules(found, FAIL) == {"OS-001", "PART-001"}
+    assert found.verdicts[Route.SNAPSHOT] is PASS
+    assert found.recommended is Route.SNAPSHOT
+    assert "No valid partitions" in {f.rule: f for f in found.findings}["VMIE-PART-001"].predicts
+
+
+def test_an_ova_is_one_machine(stream: Path, tmp_path: Path) -> None:
+    found = image(ova(tmp_path / "vm.ova", stream, nics=2, cdrom="tools.iso"))
+    assert found.format == "ova"
+    assert rules(found, WARN) >= {"NET-001", "OVA-002", "OVA-003"}
+    assert found.verdicts[Route.IMAGE] is WARN
+    assert image(tmp_path / "vm.ova", as_is=True).verdicts[Route.INSTANCE] is FAIL
+
+
+def test_an_ova_with_two_disks(stream: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.raw"
+    data.write_bytes(bytes(MIB))
+    second = convert(data, tmp_path / "data.vmdk", "vmdk", "subformat=streamOptimized")
+    found = image(ova(tmp_path / "vm.ova", stream, second))
+    assert len(found.as_json()["disks"]) == 2
+    assert found.as_json()["virtual_size"] == 641 * MIB
+    assert "LIM-004" in rules(found, FAIL)
+    assert found.verdicts[Route.IMAGE] is WARN
+
+
+def test_files_together_are_one_machine(linux: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data.raw"
+    data.write_bytes(bytes(MIB))
+    assert len(check(linux, data).images) == 2
+    assert len(check(linux, data, together=True).images) == 1
+
+
+def test_a_folder_lists_each_disk_once(linux: Path, tmp_path: Path) -> None:
+    convert(linux, tmp_path / "split.vmdk", "vmdk", "subformat=twoGbMaxExtentFlat")
+    (tmp_path / "deeper").mkdir()
+    convert(linux, tmp_path / "deeper" / "two.qcow2", "qcow2")
+    (tmp_path / "notes.txt").write_text("no disk")
+    names = [Path(found.path).name for found in check(tmp_path).images]
+    assert names == ["two.qcow2", "split.vmdk"]
+
+
+def test_a_folder_without_disks_is_a_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no disk image"):
+        check(tmp_path)
+
+
+def test_what_cannot_be_read_is_a_failed_image(linux: Path, stream: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.vmdk"
+    torn.write_bytes(stream.read_bytes()[: stream.stat().st_size // 2])
+    found = check(torn, linux)
+    assert found.unreadable is not None
+    assert rules(found.images[0], FAIL) == {"DISK-007"}
+    assert found.images[1].verdicts[Route.IMAGE] is PASS
+
+
+def test_a_differencing_image_is_named_as_one(linux: Path, tmp_path: Path) -> None:
+    need("qemu-img")
+    child = tmp_path / "child.qcow2"
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(linux), "-F", "raw", str(child)])
+    assert rules(image(child), FAIL) == {"DISK-006"}
+
+
+def test_a_packed_disk_is_not_looked_into(linux: Path, tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw.gz"
+    with linux.open("rb") as plain:
+        path.write_bytes(gzip.compress(plain.read(8 * MIB), 1))
+    found = image(path)
+    assert rules(found, WARN) >= {"DISK-011"}
+    assert rules(found, UNKNOWN) >= {"OS-001"}
+    assert found.as_json()["virtual_size"] is None
+
+
+def test_blocking_skip_and_strict(tmp_path: Path) -> None:
+    report = check(linux_disk(tmp_path / "k.raw", files("6.6.13-amd64")))
+    assert [f.rule for f in op.blocking(report, Route.IMAGE)] == ["VMIE-OS-005"]
+    assert op.blocking(report, Route.SNAPSHOT) == []
+    assert op.blocking(report, Route.IMAGE, skip=("VMIE-OS-005",)) == []
+    assert op.blocking(report, Route.IMAGE, skip=("all",), strict=True) == []
+    assert [f.rule for f in op.blocking(report, Route.SNAPSHOT, strict=True)] == ["VMIE-OS-009"]
+
+
+def test_routes_narrow_the_findings_not_the_verdicts(linux: Path) -> None:
+    found = image(linux, routes=(Route.IMAGE,))
+    assert rules(found) == set()
+    assert found.verdicts[Route.SNAPSHOT] is WARN
+
+
+@pytest.mark.parametrize(
+    ("kernel", "said"), [(KERNEL, None), ("6.6.13-amd64", "ClientError: Unsupported kernel version 6.6.13-amd64")]
+)
+def test_the_prediction_for_the_sandbox(tmp_path: Path, kernel: str, said: str | None) -> None:
+    path = linux_disk(tmp_path / "disk.raw", files(kernel))
+    with disk.open(path) as opened:
+        assert op.predict([opened]) == said
+        assert op.predict([opened], route=Route.SNAPSHOT) is None
+    other = convert(path, tmp_path / "disk.vmdk", "vmdk", "subformat=monolithicSparse")
+    with disk.open(other) as opened:
+        assert op.predict([opened]) == "ClientError: Disk validation failed [Unsupported VMDK File Format]"
+
+
+def test_a_windows_disk(tmp_path: Path) -> None:
+    need("mkntfs", "ntfscp", "sfdisk")
+    sys = {**system(), SET + r"\Control\Terminal Server": {"fDenyTSConnections": 1}, SERVICES + r"\vmms": {"Start": 2}}
+    found = image(windows_disk(tmp_path / "windows.raw", software(), sys))
+    assert rules(found, FAIL) == {"FS-003", "WIN-007"}
+    assert "WIN-013" in rules(found, WARN)
+    guest = found.as_json()["guest"]
+    assert (guest["family"], guest["version"], guest["root_filesystem"]) == ("windows", "2019", "ntfs")
+    assert guest["drivers"] == {"nvme": True, "ena": False, "xen": False}
+    assert (found.guest_family, found.architecture, found.firmware) == ("windows", "x86_64", "bios")
+
+
+def test_a_real_debian() -> None:
+    found = image(debian_disk())
+    guest = found.as_json()["guest"]
+    assert (guest["distribution"], guest["architecture"], guest["bootloader"]) == ("debian", "x86_64", "grub2")
+    assert guest["version"].startswith("12.")
+    assert guest["default_kernel"].startswith("6.1.0-")
+    assert guest["drivers"] == {"nvme": True, "ena": True, "xen": True}
+    assert (guest["cloud_init"], guest["ssh_server"], guest["network"]["dhcp"]) == (True, True, True)
+    assert rules(found, FAIL, UNKNOWN) == set()
+    # Debian's point releases outnumber those of AWS's list
+    assert rules(found, WARN) <= {"OS-004", "OS-009"}
