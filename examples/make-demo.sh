@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 
 kernel=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ {print $2; exit}')
-apt-get -o APT::Sandbox::User=root download -qq "$kernel" busybox-static base-files openssh-server libc6 libcrypt1 libssl3 zlib1g libpam0g \
+apt-get -o APT::Sandbox::User=root download -qq "$kernel" busybox-static base-files openssh-server openssh-client libc6 libcrypt1 libssl3 zlib1g libpam0g \
     libaudit1 libcap-ng0 libselinux1 libpcre2-8-0 libsystemd0 libwrap0 libnsl2 libtirpc3 libgssapi-krb5-2 libkrb5-3 \
     libk5crypto3 libkrb5support0 libcom-err2 libkeyutils1 libcap2 libgcrypt20 libgpg-error0 liblz4-1 liblzma5 libzstd1
 for deb in *.deb; do
@@ -46,15 +46,30 @@ uuid=6f2ad9b0-5c5b-4b34-9e57-d2c1a7b3f001
 echo demo > root/etc/hostname
 printf 'UUID=%s / ext4 defaults 0 1\n' $uuid > root/etc/fstab
 printf 'auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n' > root/etc/network/interfaces
-printf 'root:x:0:0:root:/root:/bin/sh\n' > root/etc/passwd
-printf 'root:*:19700:0:99999:7:::\n' > root/etc/shadow
-printf 'PermitRootLogin prohibit-password\n' > root/etc/ssh/sshd_config
-mkdir -p root/etc/network/if-up.d root/var/run root/var/empty
-mkdir -p root/etc/systemd/system/multi-user.target.wants root/lib/systemd/system
-cp x/openssh-server/lib/systemd/system/ssh.service root/lib/systemd/system/
-ln -s /lib/systemd/system/ssh.service root/etc/systemd/system/multi-user.target.wants/ssh.service
+printf 'root:x:0:0:root:/root:/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\nadmin:x:1000:1000:admin:/home/admin:/bin/sh\n' \
+    > root/etc/passwd
+printf 'root:x:0:\nadmin:x:1000:\nnogroup:x:65534:\n' > root/etc/group
+printf 'root:*:19700:0:99999:7:::\nsshd:*:19700::::::\nadmin:*:19700:0:99999:7:::\n' > root/etc/shadow
+printf 'PermitRootLogin no\nPasswordAuthentication no\n' > root/etc/ssh/sshd_config
+# A key whose private half was thrown away: replace it to log in.
+ssh-keygen -q -t ed25519 -N '' -C demo -f demo-key
+install -D -m 600 demo-key.pub root/home/admin/.ssh/authorized_keys
+install -D x/openssh-client/usr/bin/ssh-keygen root/usr/bin/ssh-keygen
+mkdir -p root/etc/rc2.d root/etc/init.d
+cat > root/etc/init.d/ssh <<'INIT'
+#!/bin/sh
+mkdir -p /run/sshd
+/usr/bin/ssh-keygen -A
+/usr/sbin/sshd
+INIT
+chmod +x root/etc/init.d/ssh
+ln -s ../init.d/ssh root/etc/rc2.d/S01ssh
+ln -s ../bin/busybox root/sbin/udhcpc
 cat > root/etc/inittab <<'INIT'
+::sysinit:/bin/mount -o remount,rw /
+::sysinit:/bin/hostname -F /etc/hostname
 ::sysinit:/bin/ifup -a
+::sysinit:/etc/rc2.d/S01ssh
 ttyS0::respawn:/bin/getty -L ttyS0 115200 vt100
 INIT
 
