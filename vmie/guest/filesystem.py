@@ -7,6 +7,7 @@ Each reader is imported when a file system of its kind is opened: they cost mill
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import stat
 from collections.abc import Callable
@@ -186,7 +187,8 @@ class _Libyal:
 
     def close(self) -> None:
         self._kept.clear()
-        self._guard(self._volume.close)
+        with contextlib.suppress(OSError):  # nothing was written, nothing is lost
+            self._volume.close()
 
 
 class _Unix(_Libyal):
