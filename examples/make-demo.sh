@@ -32,7 +32,7 @@ cp x/busybox-static/bin/busybox root/bin/busybox
 for applet in sh mount umount ls cat ip udhcpc ifup ifdown run-parts login getty hostname ps; do ln -s busybox "root/bin/$applet"; done
 ln -s ../bin/busybox root/sbin/init
 cp x/openssh-server/usr/sbin/sshd root/usr/sbin/sshd
-find x/lib* -path '*x86_64-linux-gnu/*' -name '*.so.*' -exec cp -a {} root/lib/x86_64-linux-gnu/ \;
+find x -path '*x86_64-linux-gnu/*' -name '*.so.*' -exec cp -a {} root/lib/x86_64-linux-gnu/ \;
 find root/lib/x86_64-linux-gnu \( -name 'libpcre2-posix*' -o -name 'libmvec*' -o -name 'libnss*' -o -name '*_debug*' \
     -o -name 'libthread_db*' -o -name 'libBrokenLocale*' -o -name 'libnsl.so.1' -o -name 'libm.so*' -o -name 'libpcprofile*' \) -delete
 cp -a x/libc6/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 root/lib64/
@@ -55,7 +55,9 @@ printf 'PermitRootLogin no\nPasswordAuthentication no\n' > root/etc/ssh/sshd_con
 ssh-keygen -q -t ed25519 -N '' -C demo -f demo-key
 install -D -m 600 demo-key.pub root/home/admin/.ssh/authorized_keys
 install -D x/openssh-client/usr/bin/ssh-keygen root/usr/bin/ssh-keygen
-mkdir -p root/etc/rc2.d root/etc/init.d
+mkdir -p root/etc/rc2.d root/etc/init.d root/var/empty root/usr/share/udhcpc
+for when in if-pre-up if-up if-down if-post-down; do mkdir -p root/etc/network/$when.d; done
+ln -s ../run root/var/run
 cat > root/etc/init.d/ssh <<'INIT'
 #!/bin/sh
 mkdir -p /run/sshd
