@@ -8,11 +8,13 @@ from typing import Any
 from moto.utilities.utils import get_partition
 
 from vmie.limits import export_canonical_id
-from vmie.sandbox import estate, role
-from vmie.sandbox.authorise import Ask, Decision, Principal, decide
+from vmie.policy import service
+from vmie.policy.evaluate import Ask, Decision, Principal, decide
+from vmie.policy.service import Errand, RoleDocuments
+from vmie.sandbox import estate
 from vmie.sandbox.refusal import Refusal, invalid_parameter, role_refused
 from vmie.sandbox.requests import Location
-from vmie.sandbox.role import Errand, RoleBook, RoleDocuments
+from vmie.sandbox.role import RoleBook
 from vmie.sandbox.tasks import SandboxTask
 
 NOT_LOCAL = "The given S3 bucket is not local to the Region"
@@ -32,7 +34,7 @@ class Admission:
         partition = get_partition(task.region)
         documents = self._book.effective((task.account, partition, name))
         errand = Errand(partition, task.region, task.account, task.id)
-        if documents is None or not role.trusts_service(documents, errand):
+        if documents is None or not service.trusts_service(documents, errand):
             raise role_refused(name)
         return documents
 
@@ -46,9 +48,11 @@ class Admission:
             raise invalid_parameter(NOT_LOCAL)
         licensed = bool(task.request.get("LicenseSpecifications"))
         asks = (
-            role.service_asks(image=image, licensed=licensed)
+            service.service_asks(image=image, licensed=licensed)
             if location.signed
-            else role.import_asks(get_partition(task.region), bucket.name, location.key, image=image, licensed=licensed)
+            else service.import_asks(
+                get_partition(task.region), bucket.name, location.key, image=image, licensed=licensed
+            )
         )
         _require(task, documents, asks, bucket)
         found = estate.fetch(bucket, location.key)
@@ -79,7 +83,7 @@ class Admission:
             raise invalid_parameter(f"The given key ID '{name}' is not accessible or does not exist")
         if not key.enabled:
             raise Refusal("CustomerKeyHasBeenRevoked", f"The customer master key {key.arn} cannot be accessed.")
-        if not key.managed_by_aws and not role.may_use_key(self.assume(task), key.arn, key.policy):
+        if not key.managed_by_aws and not service.may_use_key(self.assume(task), key.arn, key.policy):
             raise role_refused(_name(task))
         return key.arn
 
@@ -87,7 +91,7 @@ class Admission:
         """The bucket of an ExportImage, if the role may write there."""
         documents = self.assume(task)
         bucket = _target(task, name, NOT_LOCAL)
-        _require(task, documents, role.export_asks(get_partition(task.region), bucket.name, key), bucket)
+        _require(task, documents, service.export_asks(get_partition(task.region), bucket.name, key), bucket)
         return bucket
 
     def instance_target(self, task: SandboxTask, name: str, key: str) -> estate.Bucket:
@@ -113,7 +117,7 @@ class Admission:
         if key is None:  # S3's own key, which needs no right of the role
             return found.kms_key.endswith("aws/s3")
         return key.enabled and (
-            key.managed_by_aws or role.may_use_key(documents, key.arn, key.policy, ("kms:Decrypt",))
+            key.managed_by_aws or service.may_use_key(documents, key.arn, key.policy, ("kms:Decrypt",))
         )
 
 
@@ -133,7 +137,7 @@ def _require(task: SandboxTask, documents: RoleDocuments, asks: Iterable[Ask], b
         policy = bucket.policy if ask.action.startswith("s3:") else ""
         owner = bucket.account if ask.action.startswith("s3:") else ""
         context: dict[str, Any] = {"aws:SourceAccount": task.account, "aws:PrincipalArn": documents.arn}
-        if not role.may(documents, Ask(ask.action, ask.resource, context), resource_policy=policy, owner=owner):
+        if not service.may(documents, Ask(ask.action, ask.resource, context), resource_policy=policy, owner=owner):
             raise role_refused(_name(task))
 
 

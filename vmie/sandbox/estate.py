@@ -12,8 +12,9 @@ from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.utilities.utils import get_partition
 
+from vmie.policy.service import RoleDocuments
 from vmie.sandbox.mend_s3 import stored
-from vmie.sandbox.role import RoleDocuments, RoleKey
+from vmie.sandbox.role import RoleKey
 from vmie.sandbox.spool import Stored
 
 _PART = 10 << 20

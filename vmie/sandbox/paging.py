@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from vmie.sandbox.authorise import matches
+from vmie.policy.evaluate import matches
 from vmie.sandbox.refusal import Refusal
 from vmie.sandbox.tasks import SandboxTask
 

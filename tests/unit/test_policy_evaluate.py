@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vmie.sandbox.authorise import Ask, Decision, Principal, decide, matches
+from vmie.policy.evaluate import Ask, Decision, Principal, decide, matches
 
 GET = Ask("s3:GetObject", "arn:aws:s3:::images/disk.vmdk")
 

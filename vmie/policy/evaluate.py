@@ -50,7 +50,7 @@ def decide(documents: Iterable[str | Mapping[str, Any]], ask: Ask, *, principal:
     """
     decision = Decision.SILENT
     for document in documents:
-        for statement in _statements(document):
+        for statement in parsed(document):
             if principal is not None and not _principal_matches(statement, principal):
                 continue
             if not _applies(statement, ask, resource_matters="Resource" in statement or principal is None):
@@ -69,7 +69,8 @@ def matches(pattern: str, value: str) -> bool:
     return fnmatch.fnmatchcase(value, literal)
 
 
-def _statements(document: str | Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def parsed(document: str | Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The statements of a document, text or parsed; what cannot be read has none."""
     if isinstance(document, str):
         try:
             document = json.loads(document)
