@@ -17,7 +17,7 @@ from tests.sandbox.pace import SandboxPace
 from vmie import disk
 from vmie.aws import ec2
 from vmie.aws.session import Aws, connect
-from vmie.errors import AwsRefused, Interrupted, PreflightError, TaskFailed, UsageError, VmieError
+from vmie.errors import AwsRefused, Interrupted, PreflightError, TaskFailed, UsageError
 from vmie.events import Event, Note
 from vmie.model import TaskKind, Verdict
 from vmie.ops import export
@@ -36,9 +36,17 @@ def _sdk_does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
 
 
+@pytest.fixture(scope="module")
+def doors() -> list[Aws]:
+    return []
+
+
 @pytest.fixture
-def aws(box: Sandbox) -> Aws:
-    return connect(region="us-east-1")
+def aws(box: Sandbox, doors: list[Aws]) -> Aws:
+    """One door for all tests of the file: it holds nothing of a sandbox, and its clients take long to make."""
+    if not doors:
+        doors.append(connect(region="us-east-1"))
+    return doors[0]
 
 
 @pytest.fixture
@@ -60,7 +68,7 @@ class Runs:
             request,
             settings=SETTINGS,
             job=self.journal.job,
-            begun=bool(self.journal.get("submit")),
+            begun=self.journal.get("submit"),
             reporter=self.events.append,
         )
         return export.apply(
@@ -138,6 +146,18 @@ def test_no_wait_returns_the_task_and_the_same_job_finishes_it(runs: Runs) -> No
     assert (begun.status, begun.objects) == ("active", ())
     done = runs(request)
     assert (done.status, done.task_id) == ("completed", begun.task_id)
+
+
+def test_what_was_begun_is_finished_whatever_became_of_the_machine(runs: Runs, box: Sandbox, tmp_path: Path) -> None:
+    request = ExportRequest(INSTANCE, "vmdk", download=str(tmp_path))
+    runs(request, wait=False)
+    box.client("ec2").terminate_instances(InstanceIds=[INSTANCE])
+    box.client("s3").delete_bucket_policy(Bucket=BUCKET)
+    moved = Settings(export_prefix="elsewhere/")
+    plan = export.plan(runs.aws, request, settings=moved, job="job-1", begun=runs.journal.get("submit"))
+    done = export.apply(runs.aws, plan, journal=runs.journal, settings=moved, clock=runs.pace)
+    assert done.status == "completed"
+    assert len(done.downloaded) == 1
 
 
 # --- once, and only once -----------------------------------------------------------------------------------
@@ -339,12 +359,23 @@ def test_no_bucket_anywhere_is_a_usage_error(runs: Runs, box: Sandbox) -> None:
         runs(ExportRequest(INSTANCE, "vmdk"))
 
 
-def test_the_role_s_missing_right_is_explained(runs: Runs, box: Sandbox) -> None:
+def test_a_role_that_may_not_write_is_refused_with_the_command_that_lets_it(runs: Runs, box: Sandbox) -> None:
     box.client("iam").delete_role_policy(RoleName="vmimport", PolicyName="vmimport")
-    with pytest.raises(VmieError) as failed:
-        runs(ExportRequest(IMAGE, "vmdk", bucket=BUCKET))
-    assert failed.value.exit_code in (1, 5)
-    assert failed.value.cure
+    error = refused(runs, ExportRequest(IMAGE, "vmdk", bucket=BUCKET), box)
+    assert error.code == "VMIE-EXPORT-022"
+    assert error.cure == f"vmie setup-role --export-bucket {BUCKET}"
+
+
+def test_no_role_is_aws_s_refusal(runs: Runs, box: Sandbox) -> None:
+    with pytest.raises(AwsRefused) as failed:
+        runs(ExportRequest(IMAGE, "vmdk", bucket=BUCKET, role_name="another"))
+    assert failed.value.code == "NoSuchRole"
+
+
+def test_who_may_not_read_roles_may_export(runs: Runs, box: Sandbox) -> None:
+    for action in ("GetRole", "ListRolePolicies"):
+        box.faults.fail(action, code="AccessDenied", status=403, times=None)
+    assert runs(ExportRequest(IMAGE, "vmdk", bucket=BUCKET)).status == "completed"
 
 
 # --- the command -------------------------------------------------------------------------------------------

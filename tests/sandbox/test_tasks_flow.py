@@ -35,9 +35,17 @@ def _sdk_does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
 
 
+@pytest.fixture(scope="module")
+def doors() -> list[Aws]:
+    return []
+
+
 @pytest.fixture
-def aws(box: Sandbox) -> Aws:
-    return connect(region="us-east-1")
+def aws(box: Sandbox, doors: list[Aws]) -> Aws:
+    """One door for all tests of the file: it holds nothing of a sandbox, and its clients take long to make."""
+    if not doors:
+        doors.append(connect(region="us-east-1"))
+    return doors[0]
 
 
 @pytest.fixture

@@ -14,36 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
+from vmie.aws.objects import CHECKSUMS, Head
 from vmie.errors import VmieError
 
-#: what HeadObject may answer, strongest first (CRC64NVME and CRC32C have no fast implementation here)
-NAMES = ("SHA256", "SHA1", "CRC32")
-
 _CHUNK = 4 << 20
-
-
-class Known(Protocol):
-    """What S3 said of the object (`vmie.aws.download.Head`)."""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-
-    @property
-    def etag(self) -> str:
-        """Without quotes."""
-
-    @property
-    def checksums(self) -> dict[str, str]:
-        """S3's own checksums by name, base64."""
-
-    @property
-    def encryption(self) -> str:
-        """AES256, aws:kms, … or ""."""
-
-    @property
-    def part_size(self) -> int | None:
-        """The size of the first part of a multipart upload."""
 
 
 class _Digest(Protocol):
@@ -73,11 +47,11 @@ _MAKE: dict[str, Callable[[], _Digest]] = {
 }
 
 
-def verify(path: Path, known: Known) -> str:
+def verify(path: Path, known: Head) -> str:
     """The name of the checksum that proved `path` equal to the object, "" when only its size could be.
 
     Raises VmieError (ChecksumMismatch) when it differs. A multipart checksum is computed with parts as large as the
-    first one, which is how uploaders cut; where the count of parts shows that they did not, it is passed over.
+    first one, which is how uploaders cut. Where that is not known for sure it can prove, but not refute.
     """
     if path.stat().st_size != known.size:
         raise _mismatch(path, "size", str(known.size), str(path.stat().st_size))
@@ -85,15 +59,16 @@ def verify(path: Path, known: Known) -> str:
         if parts and not _cut_evenly(known, parts):
             continue
         found = _composite(path, name, known.part_size or known.size) if parts else _whole(path, name)
-        if found != wanted:
+        if found == wanted:
+            return name
+        if not parts or known.parts_even:
             raise _mismatch(path, name, wanted.hex(), found.hex())
-        return name
     return ""
 
 
-def _candidates(known: Known) -> Iterator[tuple[str, bytes, int]]:
+def _candidates(known: Head) -> Iterator[tuple[str, bytes, int]]:
     """(algorithm, expected digest, number of parts or 0), strongest first."""
-    for name in NAMES:
+    for name in CHECKSUMS:
         if name in known.checksums:
             value, _, parts = known.checksums[name].partition("-")
             try:
@@ -108,7 +83,7 @@ def _candidates(known: Known) -> Iterator[tuple[str, bytes, int]]:
             return
 
 
-def _cut_evenly(known: Known, parts: int) -> bool:
+def _cut_evenly(known: Head, parts: int) -> bool:
     size = known.part_size
     return bool(size) and size is not None and -(-known.size // size) == parts
 

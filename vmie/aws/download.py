@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from vmie import events, poll
 from vmie.aws import checksums
 from vmie.aws.errors import refusals
+from vmie.aws.objects import Head, file_name, head
 from vmie.aws.session import Aws
 from vmie.errors import UsageError, VmieError
 from vmie.model import S3Object
@@ -31,53 +29,6 @@ WORKERS = 8
 _PATIENCE = {"broken": poll.Patience(within=300, first=1.0, most=20.0)}
 
 _ZEROS = bytes(1 << 18)
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """What S3 says of an object before its bytes are fetched. `checksums` are S3's own, base64."""
-
-    size: int
-    etag: str
-    checksums: dict[str, str]
-    checksum_type: str
-    encryption: str
-    part_size: int | None = None
-
-
-def listing(aws: Aws, bucket: str, prefix: str) -> list[S3Object]:
-    """The objects under `prefix`, in order. Raises AwsRefused."""
-    found: list[S3Object] = []
-    pages = aws.client("s3").get_paginator("list_objects_v2")
-    with refusals("ListObjectsV2", operand=f"s3://{bucket}/{prefix}"):
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix, ExpectedBucketOwner=aws.account):
-            found += [S3Object(bucket, item["Key"], item["Size"]) for item in page.get("Contents", [])]
-    return found
-
-
-def head(aws: Aws, item: S3Object) -> Head:
-    """What S3 says of `item`. Raises AwsRefused."""
-    asked: dict[str, Any] = {"Bucket": item.bucket, "Key": item.key, "ExpectedBucketOwner": aws.account}
-    with refusals("HeadObject", operand=item.url):
-        answer = aws.client("s3").head_object(**asked, ChecksumMode="ENABLED")
-        etag = answer["ETag"].strip('"')
-        part = None
-        if "-" in etag:
-            part = int(aws.client("s3").head_object(**asked, PartNumber=1)["ContentLength"])
-    return Head(
-        size=int(answer["ContentLength"]),
-        etag=etag,
-        checksums={name: str(answer[f"Checksum{name}"]) for name in checksums.NAMES if f"Checksum{name}" in answer},  # type: ignore[literal-required]
-        checksum_type=str(answer.get("ChecksumType", "")),
-        encryption=str(answer.get("ServerSideEncryption", "")),
-        part_size=part,
-    )
-
-
-def file_name(key: str) -> str:
-    """A plain file name for an object's key: its last segment, with nothing in it that means more than a letter."""
-    name = re.sub(r"[^A-Za-z0-9._ ()+@-]", "_", key.rstrip("/").rpartition("/")[2]).lstrip(". -")
-    return name[-200:] or "object"
 
 
 def download(

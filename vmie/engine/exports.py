@@ -107,7 +107,7 @@ def _run(
     reporter: events.Reporter,
     clock: Clock,
 ) -> Outcome:
-    begun = bool(held.get("submit"))
+    begun = held.get("submit")
     try:
         plan = export.plan(aws, request, settings=settings, job=held.job, begun=begun, skip=skip, reporter=reporter)
     except BaseException:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vmie.aws.checksums import verify
-from vmie.aws.download import Head
+from vmie.aws.objects import Head
 from vmie.errors import VmieError
 
 DATA = bytes(range(256)) * 4096 + b"tail"
@@ -45,7 +46,7 @@ def known(
     encryption: str = "AES256",
     part: int | None = None,
 ) -> Head:
-    return Head(len(DATA), etag, checksums or {}, "", encryption, part)
+    return Head(len(DATA), etag, checksums or {}, "", encryption, part, parts_even=bool(part))
 
 
 CASES = {
@@ -82,6 +83,16 @@ def test_one_wrong_byte_is_noticed(name: str, tmp_path: Path) -> None:
     path.write_bytes(DATA[:-1] + b"?")
     with pytest.raises(VmieError, match="not what S3 holds"):
         verify(path, CASES[name][0])
+
+
+def test_parts_that_may_be_uneven_prove_nothing_either_way(tmp_path: Path) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(DATA)
+    opaque = f"{'0' * 32}-{len(CUTS)}"
+    assert verify(path, replace(known(etag=PARTS_MD5, part=PART), parts_even=False)) == "MD5"
+    assert verify(path, replace(known(etag=opaque, part=PART), parts_even=False)) == ""
+    with pytest.raises(VmieError, match="not what S3 holds"):
+        verify(path, known(etag=opaque, part=PART))
 
 
 def test_a_wrong_size_is_noticed_without_any_checksum(tmp_path: Path) -> None:

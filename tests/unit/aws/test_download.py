@@ -11,10 +11,12 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from tests.clocks import ManualClock
-from vmie.aws.download import download, file_name, head, listing
+from vmie.aws.download import download
+from vmie.aws.objects import file_name, head, listing
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, UsageError, VmieError
 from vmie.events import Event, Note, Progress
@@ -73,6 +75,19 @@ def test_a_multipart_etag_is_verified_too(aws: Aws, tmp_path: Path) -> None:
     assert known.etag.endswith("-2")
     assert known.part_size == 5 * MIB
     assert fetch(aws, tmp_path).read_bytes() == DATA
+
+
+@pytest.mark.parametrize(("last", "even"), [(4 * MIB, True), (3 * MIB, False)])
+def test_parts_are_even_when_first_and_last_add_up(last: int, even: bool) -> None:
+    """moto does not say how many parts an object has; S3 does, in answer to a part number."""
+    client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    etag = f'"{"0" * 32}-3"'
+    with Stubber(client) as stub:
+        stub.add_response("head_object", {"ContentLength": 20 * MIB, "ETag": etag})
+        stub.add_response("head_object", {"ContentLength": 8 * MIB, "PartsCount": 3})
+        stub.add_response("head_object", {"ContentLength": last, "PartsCount": 3})
+        known = head(Aws.of({"s3": client}, account="111122223333"), ITEM)
+    assert (known.part_size, known.parts_even) == (8 * MIB, even)
 
 
 def test_an_existing_file_is_never_overwritten(aws: Aws, tmp_path: Path) -> None:

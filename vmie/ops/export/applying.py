@@ -9,6 +9,7 @@ from typing import Any
 
 from vmie import events
 from vmie.aws import download
+from vmie.aws.objects import listing
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, Interrupted, TaskFailed, UsageError, VmieError
 from vmie.model import S3Object, Task
@@ -118,7 +119,7 @@ def _objects(work: Work, task: Task) -> tuple[S3Object, ...]:
     """What lies in S3 under the task's name: one object per volume; the service's own probe is left out."""
     start = f"{work.plan.prefix}{task.id}"
     try:
-        found = download.listing(work.aws, work.bucket, start)
+        found = listing(work.aws, work.bucket, start)
     except AwsRefused as error:
         known = S3Object(work.bucket, task.prefix_or_key or f"{start}{_suffix(work)}")
         work.reporter(events.Note(f"the objects cannot be listed ({error}); AWS names {known.url}", "warning"))

@@ -22,6 +22,8 @@ class ExportFacts:
     """Everything that the rules look at.
 
     `elsewhere` says where the bucket is when it is not in the Region; `active` are the active exports of the AMI.
+    `role_lacks` are actions that the inline policies of the AMI export's `role` do not allow on the bucket;
+    `role_certain` is False when other policies, which were not read, may.
     """
 
     request: ExportRequest
@@ -30,6 +32,9 @@ class ExportFacts:
     source: Instance | Image
     bucket: ExportBucket | None = None
     elsewhere: str = ""
+    role: str = ""
+    role_lacks: tuple[str, ...] = ()
+    role_certain: bool = True
     active: tuple[Task, ...] = ()
 
     @property
@@ -204,6 +209,14 @@ def bucket_kms(facts: ExportFacts) -> Iterator[str | tuple[Verdict, str]]:
         yield Verdict.UNKNOWN, f"the default encryption of {facts.bucket.name} cannot be read"
     elif facts.bucket.encryption.startswith("aws:kms"):
         yield f"{facts.bucket.name} encrypts with a KMS key by default ({facts.bucket.encryption})"
+
+
+def role_grant(facts: ExportFacts) -> Iterator[str | tuple[Verdict, str]]:
+    """A role that may not write to the bucket."""
+    if facts.is_image and facts.role_lacks and facts.bucket is not None:
+        said = f"the role {facts.role} lacks {', '.join(facts.role_lacks)} on {facts.bucket.name}"
+        verdict = Verdict.FAIL if facts.role_certain else Verdict.UNKNOWN
+        yield verdict, said if facts.role_certain else f"{said}, unless its managed policies allow it"
 
 
 def bucket_grant(facts: ExportFacts) -> Iterator[str | tuple[Verdict, str]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vmie import events
-from vmie.aws import ec2, exportable
+from vmie import events, policy
+from vmie.aws import ec2, exportable, iam
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, PreflightError, UsageError
 from vmie.model import Finding, Task, TaskKind, Verdict
@@ -85,50 +85,56 @@ def plan(
     *,
     settings: Settings,
     job: str = "",
-    begun: bool = False,
+    begun: Mapping[str, Any] | None = None,
     skip: Iterable[str] = (),
     reporter: events.Reporter = events.silent,
 ) -> ExportPlan:
     """Look at the instance or AMI, the bucket and the active exports, and judge them.
 
-    An active export of `job` itself is no other export. With `begun` AWS has the task already: nothing blocks any
-    more. `skip` names rules that shall not block ("all" for every one). Raises UsageError, PreflightError (exit 4,
-    with the findings) and AwsRefused.
+    An active export of `job` itself is no other export. `begun` is what the job's journal says of its submission:
+    then AWS has the task, and nothing is looked at any more. `skip` names rules that shall not block ("all" for every
+    one). Raises UsageError, PreflightError (exit 4, with the findings) and AwsRefused.
     """
     request.validate()
     if request.download:
         _expect_folder(Path(request.download))
+    role_name = request.role_name or settings.role_name
+    if begun:
+        chosen = ChosenBucket(str(begun["bucket"]), str(begun["bucket_from"]))
+        return ExportPlan(request, chosen, str(begun["prefix"]), role_name)
     reporter(events.Stage("check", request.source))
-    chosen, elsewhere = _bucket(aws, request, settings)
+    found, elsewhere = _bucket(aws, request, settings)
     facts = ExportFacts(
         request=request,
         account=aws.account,
         region=aws.region,
         source=exportable.image(aws, request.source) if request.is_image else exportable.instance(aws, request.source),
-        bucket=exportable.bucket(aws, chosen.name, grants=not request.is_image) if chosen else None,
+        bucket=exportable.bucket(aws, found.name, grants=not request.is_image) if found else None,
         elsewhere=elsewhere,
     )
     if request.is_image:
-        facts = replace(facts, active=_active(aws, request.source, job))
+        facts = replace(facts, active=_active(aws, request.source, job), **_role(aws, role_name, found))
     made = ExportPlan(
         request=request,
-        bucket=chosen,
+        bucket=found,
         prefix=request.prefix if request.prefix is not None else settings.export_prefix,
-        role_name=request.role_name or settings.role_name,
+        role_name=role_name,
         findings=tuple(judge(facts)),
         skip=tuple(skip),
     )
-    if begun:
-        return made
     made.refuse()
+    _tell(made, reporter)
+    return made
+
+
+def _tell(made: ExportPlan, reporter: events.Reporter) -> None:
     for finding in made.findings:
         if finding.verdict is not Verdict.PASS:
             level = "info" if finding.verdict is Verdict.UNKNOWN else "warning"
             cure = f"; {finding.cure}" if finding.cure else ""
             reporter(events.Note(f"{finding.message} [{finding.rule}]{cure}", level))
-    if chosen is not None:
-        reporter(events.Note(f"exporting to the bucket {chosen.name} (from {chosen.origin})"))
-    return made
+    if made.bucket is not None:
+        reporter(events.Note(f"exporting to the bucket {made.bucket.name} (from {made.bucket.origin})"))
 
 
 def _bucket(aws: Aws, request: ExportRequest, settings: Settings) -> tuple[ChosenBucket | None, str]:
@@ -140,6 +146,32 @@ def _bucket(aws: Aws, request: ExportRequest, settings: Settings) -> tuple[Chose
             raise
         return None, error.message
     return chosen, ""
+
+
+def _role(aws: Aws, name: str, chosen: ChosenBucket | None) -> dict[str, Any]:
+    """What the role lacks to write to the bucket. Raises AwsRefused (NoSuchRole) when there is no such role."""
+    iam.expect_role(aws, name, bucket=chosen.name if chosen else "")
+    if chosen is None:
+        return {}
+    try:
+        found = iam.find_role(aws, name)
+    except AwsRefused:
+        return {}  # who may export need not be allowed to read roles
+    if found is None:
+        return {}
+    wanted = policy.role(policy.Grants(export_buckets=(chosen.name,)), partition=aws.partition)
+    lacking = {one.action for one in policy.missing(found.policies.values(), wanted)} & {
+        "s3:PutObject",
+        "s3:GetBucketAcl",
+    }
+    conditional = any(
+        statement.get("Condition") for document in found.policies.values() for statement in policy.statements(document)
+    )
+    return {
+        "role": name,
+        "role_lacks": tuple(sorted(lacking)),
+        "role_certain": not found.attached and not conditional,
+    }
 
 
 def _active(aws: Aws, image_id: str, job: str) -> tuple[Task, ...]:

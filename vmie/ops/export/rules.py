@@ -215,4 +215,13 @@ RULES: tuple[ExportRule, ...] = (
         "ask whoever keeps the licences",
         verdict=Verdict.WARN,
     ),
+    ExportRule(
+        "VMIE-EXPORT-022",
+        "the role's right to write",
+        judges.role_grant,
+        "https://docs.aws.amazon.com/vm-import/latest/userguide/required-permissions.html",
+        "vmie setup-role --export-bucket {bucket}",
+        predicts="InvalidParameter: The service role vmimport provided does not exist or does not have sufficient "
+        "permissions",
+    ),
 )

@@ -49,7 +49,13 @@ def submit(work: Work) -> dict[str, Any]:
         )
     except AwsRefused as error:
         raise _refused(work, error) from error
-    submitted = {"task_id": task.id, "at": work.clock.now().isoformat()}
+    submitted = {
+        "task_id": task.id,
+        "at": work.clock.now().isoformat(),
+        "bucket": work.bucket,
+        "prefix": work.plan.prefix,
+        "bucket_from": work.plan.bucket.origin if work.plan.bucket else "",
+    }
     work.journal.put("submit", submitted)
     work.reporter(events.TaskSeen(task))
     return submitted
