@@ -23,6 +23,7 @@ from vmie.events import Event, TaskSeen
 from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import tasks, waiting
 from vmie.sandbox import Sandbox
+from vmie.sandbox.content import unjudged
 from vmie.sandbox.seed import IMAGE, INSTANCE
 from vmie.settings import Settings
 
@@ -33,6 +34,13 @@ SETTINGS = Settings()
 def _sdk_does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own pauses between retries are real time; nothing here depends on their length."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    """What is on the disks is of no matter here."""
+    with sandbox.start(seeded=True, speed=0, verdict=unjudged) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
