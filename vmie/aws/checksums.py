@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
-from vmie.aws.objects import CHECKSUMS, Head
+from vmie.aws.listing import CHECKSUMS, Head
 from vmie.errors import VmieError
 
 _CHUNK = 4 << 20

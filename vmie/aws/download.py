@@ -17,7 +17,7 @@ from pathlib import Path
 from vmie import events, poll
 from vmie.aws import checksums
 from vmie.aws.errors import refusals
-from vmie.aws.objects import Head, file_name, head
+from vmie.aws.listing import Head, file_name, head
 from vmie.aws.session import Aws
 from vmie.errors import UsageError, VmieError
 from vmie.model import S3Object

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from vmie.aws.checksums import verify
-from vmie.aws.objects import Head
+from vmie.aws.listing import Head
 from vmie.errors import VmieError
 
 DATA = bytes(range(256)) * 4096 + b"tail"

@@ -16,7 +16,7 @@ from moto import mock_aws
 
 from tests.clocks import ManualClock
 from vmie.aws.download import download
-from vmie.aws.objects import file_name, head, listing
+from vmie.aws.listing import file_name, head, listing
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, UsageError, VmieError
 from vmie.events import Event, Note, Progress

@@ -9,7 +9,7 @@ from typing import Any
 
 from vmie import events
 from vmie.aws import download
-from vmie.aws.objects import listing
+from vmie.aws.listing import listing
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, Interrupted, TaskFailed, UsageError, VmieError
 from vmie.model import S3Object, Task
