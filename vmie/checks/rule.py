@@ -74,7 +74,8 @@ class Rule:
         return Finding(
             rule=self.id,
             verdict=verdict,
-            message=hit.message,
+            # names from the image's inside must not drive a terminal
+            message="".join(char if char.isprintable() else "?" for char in hit.message),
             cure=self.cure if hit.cure is None else hit.cure,
             source=self.source,
             routes=self.routes if hit.routes is None else hit.routes,
