@@ -162,8 +162,19 @@ def _failed(tasks: Sequence[Task], failures: Sequence[VmieError]) -> VmieError:
 
 
 def _result(task: Task) -> str:
+    """What the task makes: for an export the place in S3, since its ids are those of the source."""
+    if task.kind in (TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE):
+        return f"s3://{task.bucket}/{task.prefix_or_key or ''}" if task.bucket else ""
     ids = [task.image_id, task.instance_id, *task.volume_ids, *task.snapshot_ids]
     return " ".join(dict.fromkeys(one for one in ids if one))
+
+
+def _source(task: Task) -> str:
+    if task.kind is TaskKind.EXPORT_IMAGE:
+        return task.image_id or ""
+    if task.kind is TaskKind.EXPORT_INSTANCE:
+        return task.instance_id or ""
+    return f"s3://{task.bucket}/{task.prefix_or_key or ''}" if task.bucket else ""
 
 
 def _table(tasks: Sequence[Task]) -> RenderableType:
@@ -189,7 +200,7 @@ def _lines(task: Task) -> str:
         ("message", task.message),
         ("progress", "" if task.progress is None else f"{task.progress}%"),
         ("result", _result(task)),
-        ("place", f"s3://{task.bucket}/{task.prefix_or_key or ''}" if task.bucket else ""),
+        ("source", _source(task)),
         ("expires", task.expires.isoformat() if task.expires else ""),
         ("description", task.description),
         ("tags", ", ".join(f"{key}={value}" for key, value in task.tags.items())),
