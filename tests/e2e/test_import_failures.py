@@ -140,9 +140,15 @@ def test_the_answer_to_import_image_is_lost(box: Sandbox, vmie: Vmie, disk: Path
 
 
 def test_kms_key_denied(box: Sandbox, vmie: Vmie, disk: Path) -> None:
-    key = box.client("kms").create_key()["KeyMetadata"]["Arn"]
-    box.client("kms").disable_key(KeyId=key)
-    refused(vmie(*IMPORT, disk, "--kms-key", key), 5, says="key")
+    kms = box.client("kms")
+    key = kms.create_key()["KeyMetadata"]
+    kms.disable_key(KeyId=key["KeyId"])
+    error = refused(vmie(*IMPORT, disk, "--kms-key", key["Arn"]), 5, says="its state is Disabled")
+    assert "aws kms enable-key" in error["cure"]
+    kms.schedule_key_deletion(KeyId=key["KeyId"])
+    refused(vmie(*IMPORT, disk, "--kms-key", key["Arn"]), 5, says="PendingDeletion")
+    refused(vmie(*IMPORT, disk, "--kms-key", "alias/nobodys"), 5, says="alias/nobodys")
+    assert keys(box) == [], "told before a byte is sent"
 
 
 def test_role_not_ready_for_a_moment(box: Sandbox, vmie: Vmie, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

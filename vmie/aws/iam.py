@@ -10,7 +10,8 @@ from typing import Any
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, DeadlineExceeded
-from vmie.policy import Document, same
+from vmie.policy import EXTERNAL_ID, SERVICE, Document, same
+from vmie.policy.service import Errand, RoleDocuments, why_not_trusted
 from vmie.poll import Clock
 
 #: the name of the inline policy, as in the seed's `put-role-policy`
@@ -50,7 +51,7 @@ def find_role(aws: Aws, name: str) -> Role | None:
             for policy in page["PolicyNames"]
         ]
         policies = {
-            policy: _document(iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
+            policy: document(iam.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
             for policy in names
         }
         attached = [
@@ -63,7 +64,7 @@ def find_role(aws: Aws, name: str) -> Role | None:
             for page in iam.get_paginator("list_role_tags").paginate(RoleName=name)
             for tag in page["Tags"]
         }
-    return Role(name, found["Arn"], _document(found["AssumeRolePolicyDocument"]), policies, tuple(attached), tags)
+    return Role(name, found["Arn"], document(found["AssumeRolePolicyDocument"]), policies, tuple(attached), tags)
 
 
 def role_policy(aws: Aws, name: str) -> Document | None:
@@ -72,26 +73,37 @@ def role_policy(aws: Aws, name: str) -> Document | None:
 
 
 def expect_role(aws: Aws, name: str, *, bucket: str = "") -> None:
-    """See that the role is there, before anything is sent; a caller who may not look is let through.
+    """See that the role is there and trusts the service, before anything is sent.
 
-    Raises AwsRefused with the command that makes it.
+    A caller who may not look is let through. Raises AwsRefused (code NoSuchRole, RoleTrust) with the command that
+    makes it, or puts it right.
     """
+    option = "" if name == POLICY_NAME else f" --role-name {name}"
+    command = f"vmie setup-role --bucket {bucket or 'BUCKET'}{option}"
     try:
         with refusals("GetRole", operand=name):
-            aws.client("iam").get_role(RoleName=name)
+            found: Any = aws.client("iam").get_role(RoleName=name)["Role"]
     except AwsRefused as error:
         if error.code == "AccessDenied":
             return  # who may import need not be allowed to read roles
         if error.code != "NoSuchEntity":
             raise
-        option = "" if name == "vmimport" else f" --role-name {name}"
         raise AwsRefused(
             f"the service role {name} does not exist in account {aws.account}",
             cause="VM Import/Export reads the bucket and makes snapshots as this role",
-            cure=f"vmie setup-role --bucket {bucket or 'BUCKET'}{option}",
+            cure=command,
             code="NoSuchRole",
             request_id=error.request_id,
         ) from error
+    account = found["Arn"].split(":")[4]
+    role = RoleDocuments(found["Arn"], account, document(found["AssumeRolePolicyDocument"]), ())
+    if why := why_not_trusted(role, Errand(aws.partition, aws.region, account)):
+        raise AwsRefused(
+            f"the service role {name} does not let VM Import/Export in: {why}",
+            cause=f"VM Import/Export assumes the role as {SERVICE} with the external id {EXTERNAL_ID}",
+            cure=command,
+            code="RoleTrust",
+        )
 
 
 def create_role(aws: Aws, name: str, *, trust: Document, tags: Mapping[str, str]) -> None:
@@ -160,7 +172,7 @@ def _shown(aws: Aws, name: str, *, trust: Document, policy: Document | None) -> 
         if error.code == "NoSuchEntity":
             return ""
         raise
-    if not same(_document(role["AssumeRolePolicyDocument"]), trust):
+    if not same(document(role["AssumeRolePolicyDocument"]), trust):
         return ""
     if policy is None:
         return role["Arn"]
@@ -176,13 +188,12 @@ def _policy(aws: Aws, name: str) -> Document | None:
         if error.code == "NoSuchEntity":
             return None
         raise
-    return _document(found["PolicyDocument"])
+    return document(found["PolicyDocument"])
 
 
-def _document(found: Any) -> Document:
+def document(found: Any) -> Document:
     """botocore decodes IAM's documents; stand-ins for it may hand over the text."""
-    document: Document = json.loads(found) if isinstance(found, str) else found
-    return document
+    return dict(json.loads(found) if isinstance(found, str) else found)
 
 
 def _tag_list(tags: Mapping[str, str]) -> list[Any]:

@@ -45,7 +45,7 @@ def find(aws: Aws, name: str) -> Bucket | None:
     """
     try:
         with refusals("HeadBucket", operand=f"s3://{name}"):
-            answer = aws.client("s3").head_bucket(Bucket=name, ExpectedBucketOwner=aws.account)
+            answer = aws.client("s3").head_bucket(Bucket=name, **aws.owned())
     except AwsRefused as error:
         if error.code in _ABSENT:
             return None
@@ -108,6 +108,14 @@ def encryption(aws: Aws, name: str) -> str | None:
     found = _read(aws, "encryption", "get_bucket_encryption", name)
     rules = found["ServerSideEncryptionConfiguration"]["Rules"] if found else []
     return next((str(rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]) for rule in rules), None)
+
+
+def encryption_key(aws: Aws, name: str) -> str:
+    """The KMS key that the bucket encrypts with by default; "" for none, and for the one that S3 keeps itself."""
+    found = _read(aws, "encryption", "get_bucket_encryption", name)
+    rules = found["ServerSideEncryptionConfiguration"]["Rules"] if found else []
+    defaults = (rule.get("ApplyServerSideEncryptionByDefault") or {} for rule in rules)
+    return next((str(one["KMSMasterKeyID"]) for one in defaults if one.get("KMSMasterKeyID")), "")
 
 
 def encrypt(aws: Aws, name: str) -> None:
@@ -232,7 +240,7 @@ def _denied(aws: Aws, name: str, error: AwsRefused) -> AwsRefused:
     except AwsRefused:
         return AwsRefused(
             f"access to the bucket {name} is denied",
-            cause=f"it belongs to another account, or account {aws.account} does not allow you s3:ListBucket on it",
+            cause=f"it belongs to another account, or account {aws.bucket_owner or 'yours'} does not allow you s3:ListBucket on it",
             cure=f"if it is yours, have s3:ListBucket on arn:{aws.partition}:s3:::{name} allowed (and look for a Deny "
             "in its policy); else choose another name",
             code="AccessDenied",

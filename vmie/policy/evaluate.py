@@ -35,11 +35,16 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One action on one resource, with the request's context keys (any case)."""
+    """One action on one resource, with the request's context keys (any case).
+
+    `generous` gives the benefit of the doubt: a condition on a key that is not in `context`, or by an operator that
+    is not known here, holds in an Allow and not in a Deny. What is refused even so is refused for sure.
+    """
 
     action: str
     resource: str = "*"
     context: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    generous: bool = False
 
 
 def decide(documents: Iterable[str | Mapping[str, Any]], ask: Ask, *, principal: Principal | None = None) -> Decision:
@@ -155,6 +160,10 @@ def _conditions_hold(conditions: Any, ask: Ask, *, denying: bool) -> bool:
         if not isinstance(tests, Mapping):
             return denying
         for key, wanted in tests.items():
+            if ask.generous and _doubtful(str(operator), str(key), context):
+                if denying:
+                    return False
+                continue
             held = _condition_holds(
                 str(operator), [_filled(item, ask) for item in _texts(wanted)], context.get(str(key).lower())
             )
@@ -162,6 +171,12 @@ def _conditions_hold(conditions: Any, ask: Ask, *, denying: bool) -> bool:
             if held is False or (held is None and not denying):
                 return False
     return True
+
+
+def _doubtful(operator: str, key: str, context: Mapping[str, object]) -> bool:
+    name = operator.lower().rpartition(":")[2]
+    known = name == "null" or _NEGATIVE.get(name.removesuffix("ifexists"), name.removesuffix("ifexists")) in _TESTS
+    return key.lower() not in context or not known
 
 
 def _condition_holds(operator: str, wanted: list[str], values: list[str] | None) -> bool | None:

@@ -68,16 +68,17 @@ class Judgement(Enum):
     FOREIGN = "the resource is another account's, whose policy does not allow it"
 
 
-def trusts_service(role: RoleDocuments, errand: Errand) -> bool:
-    """May VM Import/Export assume the role for this task?"""
+def trusts_service(role: RoleDocuments, errand: Errand, *, generous: bool = False) -> bool:
+    """May VM Import/Export assume the role for this task? `generous` as in `Ask`."""
     arn = f"arn:{errand.partition}:vmie:{errand.region}:{errand.account}:task/{errand.task_id}"
     context = {"sts:ExternalId": EXTERNAL_ID, "aws:SourceAccount": errand.account, "aws:SourceArn": arn}
-    return decide([role.trust], Ask("sts:AssumeRole", context=context), principal=_WHO) is Decision.ALLOW
+    asked = Ask("sts:AssumeRole", context=context, generous=generous)
+    return decide([role.trust], asked, principal=_WHO) is Decision.ALLOW
 
 
 def why_not_trusted(role: RoleDocuments, errand: Errand) -> str:
-    """What is wrong with the trust policy, in words; "" when VM Import/Export may assume the role."""
-    if trusts_service(role, errand):
+    """What is wrong with the trust policy, in words; "" unless VM Import/Export may surely not assume the role."""
+    if trusts_service(role, errand, generous=True):
         return ""
     plain = Ask("sts:AssumeRole", context={"sts:ExternalId": EXTERNAL_ID})
     if decide([role.trust], plain, principal=_WHO) is Decision.ALLOW:
@@ -138,9 +139,8 @@ def may(role: RoleDocuments, ask: Ask, *, resource_policy: Text = "", owner: str
     return judge(role, ask, resource_policy=resource_policy, owner=owner) is Judgement.ALLOWED
 
 
-def judge_key(role: RoleDocuments, key_arn: str, key_policy: Text, action: str) -> Judgement:
+def judge_key(role: RoleDocuments, ask: Ask, key_policy: Text) -> Judgement:
     """May the role use a KMS key so? The key's policy rules, and delegates to IAM when it names the account."""
-    ask = Ask(action, key_arn)
     by_name = decide([key_policy], ask, principal=Principal("AWS", (role.arn,)))
     by_account = decide([key_policy], ask, principal=Principal("AWS", (_root(role), role.account)))
     identity = decide(role.identity, ask)
@@ -159,7 +159,7 @@ def judge_key(role: RoleDocuments, key_arn: str, key_policy: Text, action: str) 
 
 def may_use_key(role: RoleDocuments, key_arn: str, key_policy: Text, actions: Iterable[str] = KEY_ACTIONS) -> bool:
     """`judge_key` of all `actions`."""
-    return all(judge_key(role, key_arn, key_policy, action) is Judgement.ALLOWED for action in actions)
+    return all(judge_key(role, Ask(action, key_arn), key_policy) is Judgement.ALLOWED for action in actions)
 
 
 def import_asks(partition: str, bucket: str, key: str, *, image: bool, licensed: bool = False) -> list[Ask]:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vmie import disk, events
-from vmie.aws import iam, objects, s3
+from vmie.aws import kms, objects, s3, service_role
 from vmie.aws.session import Aws
 from vmie.errors import ImageError, PreflightError, UsageError
 from vmie.model import Route, S3Object
@@ -110,8 +110,15 @@ def plan(
             disks += _local(Path(source), request, S3Object(chosen.name, f"{prefix}{job}/"))
     if len(disks) > 1 and request.route is Route.SNAPSHOT:
         raise _several(request.sources[0], len(disks))
-    for name in sorted({planned.object.bucket for planned in disks}):
-        iam.expect_role(aws, role_name, bucket=name)
+    key = kms.expect_key(aws, request.kms_key) if request.kms_key else None
+    service_role.expect_reader(
+        aws,
+        role_name,
+        [planned.object for planned in disks],
+        image=request.route is Route.IMAGE,
+        licensed=bool(request.license_configurations),
+        key=key,
+    )
     return ImportPlan(request, role_name, chosen, tuple(disks), report, notes)
 
 
