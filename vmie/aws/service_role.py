@@ -1,0 +1,281 @@
+"""The service role, looked at whole: every document that says what it may do, and what an import will miss.
+
+What cannot be read is not held against the role: who may import need not be allowed to read IAM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from vmie.aws import iam, kms, s3
+from vmie.aws.errors import refusals
+from vmie.aws.session import Aws
+from vmie.errors import AwsRefused
+from vmie.model import S3Object
+from vmie.policy import Document
+from vmie.policy.evaluate import Ask
+from vmie.policy.service import KEY_ACTIONS, Errand, Judgement, RoleDocuments, import_asks, judge, judge_key
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceRole:
+    """A role with all its documents. `unread` names those that IAM would not show; `inline` are by name."""
+
+    name: str
+    documents: RoleDocuments
+    inline: Mapping[str, Document]
+    attached: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Lack:
+    """What the role may not do, and why not."""
+
+    action: str
+    resource: str
+    why: str
+
+
+def look(aws: Aws, name: str) -> ServiceRole | None:
+    """The role and every policy of it that may be read; None when there is none. Raises AwsRefused for GetRole."""
+    client = aws.client("iam")
+    try:
+        with refusals("GetRole", operand=name):
+            found: Any = client.get_role(RoleName=name)["Role"]
+    except AwsRefused as error:
+        if error.code == "NoSuchEntity":
+            return None
+        raise
+    unread: list[str] = []
+
+    def tried(what: str, read: Callable[[], Any], default: Any) -> Any:
+        try:
+            with refusals(what, operand=name):
+                return read()
+        except AwsRefused as error:
+            if error.code not in ("AccessDenied", "NoSuchEntity"):
+                raise
+            unread.append(what)
+            return default
+
+    inline = {
+        policy: tried(f"the policy {policy}", partial(_inline, client, name, policy), None)
+        for policy in tried("the list of its policies", lambda: _inline_names(client, name), ())
+    }
+    attached = tuple(tried("the list of its managed policies", lambda: _attached(client, name), ()))
+    managed = [tried(f"the managed policy {arn}", partial(_managed, client, arn), None) for arn in attached]
+    boundary_arn = (found.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
+    boundary = tried("its permissions boundary", lambda: _managed(client, boundary_arn), "") if boundary_arn else ""
+    documents = RoleDocuments(
+        arn=found["Arn"],
+        account=found["Arn"].split(":")[4],
+        trust=iam.document(found["AssumeRolePolicyDocument"]),
+        identity=tuple(one for one in (*inline.values(), *managed) if one is not None),
+        boundary=boundary,
+    )
+    kept = {policy: document for policy, document in inline.items() if document is not None}
+    return ServiceRole(name, documents, kept, attached, tuple(unread))
+
+
+def errand(aws: Aws) -> Errand:
+    """A task of this account and Region."""
+    return Errand(aws.partition, aws.region, aws.account)
+
+
+def context(aws: Aws, role: ServiceRole) -> dict[str, str]:
+    """What is known of the requests that the service makes as the role."""
+    return {
+        "aws:PrincipalArn": role.documents.arn,
+        "aws:PrincipalAccount": role.documents.account,
+        "aws:PrincipalType": "AssumedRole",
+        "aws:SecureTransport": "true",
+        "aws:RequestedRegion": aws.region,
+    }
+
+
+def lacks(
+    aws: Aws,
+    role: ServiceRole,
+    asks: Iterable[Ask],
+    *,
+    resource_policy: Document | str | None,
+    owner: str = "",
+    generous: bool = True,
+) -> list[Lack]:
+    """What the role surely may not do (with `generous` False: also what hangs on conditions).
+
+    `resource_policy` is the bucket's, None when it cannot be read: it might allow what the role's own do not.
+    """
+    known = context(aws, role)
+    found = []
+    for ask in asks:
+        asked = replace(ask, context={**known, **ask.context}, generous=generous)
+        judgement = judge(role.documents, asked, resource_policy=resource_policy or "", owner=owner)
+        unsure = judgement in (Judgement.SILENT, Judgement.FOREIGN) and (
+            role.unread or (resource_policy is None and ask.action.startswith("s3:"))
+        )
+        if judgement is Judgement.ALLOWED or (unsure and generous):
+            continue
+        found.append(Lack(ask.action, ask.resource, judgement.value))
+    return found
+
+
+def bucket_policy(aws: Aws, name: str) -> Document | str | None:
+    """The bucket's policy, "" where there is none, None where it may not be read."""
+    try:
+        return s3.bucket_policy(aws, name) or ""
+    except AwsRefused:
+        return None
+
+
+def key_lacks(
+    aws: Aws, role: ServiceRole, key: Mapping[str, Any], actions: Iterable[str] = KEY_ACTIONS, *, generous: bool = True
+) -> list[Lack]:
+    """What the role surely may not do with a KMS key (its metadata), by the key's policy, the role's and grants.
+
+    Nothing for a key that AWS manages: it serves every principal of the account through the service.
+    """
+    if key.get("KeyManager") == "AWS":
+        return []
+    arn = str(key["Arn"])
+    document, granted = kms.key_policy(aws, arn), kms.granted(aws, arn, role.documents.arn)
+    known = {
+        **context(aws, role),
+        "kms:ViaService": f"ec2.{aws.region}.{'amazonaws.com.cn' if aws.partition == 'aws-cn' else 'amazonaws.com'}",
+        "kms:CallerAccount": role.documents.account,
+        "kms:GrantIsForAWSResource": "true",
+    }
+    found = []
+    for action in actions:
+        ask = Ask(action, arn, known, generous)
+        judgement = judge_key(role.documents, ask, document or "")
+        if judgement is Judgement.ALLOWED:
+            continue
+        if judgement in (Judgement.SILENT, Judgement.FOREIGN):
+            if granted and action.partition(":")[2] in granted:
+                continue
+            unsure = granted is None or document is None or (judgement is Judgement.SILENT and role.unread)
+            if unsure and generous:
+                continue
+        found.append(Lack(action, arn, _KEY_WORDS.get(judgement, judgement.value)))
+    return found
+
+
+_KEY_WORDS = {
+    Judgement.RESOURCE: "the key's own policy denies it",
+    Judgement.FOREIGN: "the key's own policy names neither the role nor the account",
+}
+
+
+def expect_reader(
+    aws: Aws,
+    name: str,
+    objects: Sequence[S3Object],
+    *,
+    image: bool = True,
+    licensed: bool = False,
+    key: Mapping[str, Any] | None = None,
+) -> None:
+    """See that the role is there, trusts the service, and may read `objects`, before anything is sent.
+
+    `key` is the metadata of the KMS key that the result will be encrypted with. A caller who may not look is let through. Raises AwsRefused: code NoSuchRole, RoleTrust or RoleLacks, with what
+    is missing and the command that mends it.
+    """
+    buckets = sorted({one.bucket for one in objects})
+    iam.expect_role(aws, name, bucket=buckets[0] if buckets else "")
+    try:
+        role = look(aws, name)
+    except AwsRefused as error:
+        if error.code == "AccessDenied":
+            return
+        raise
+    if role is None:  # gone in this moment: AWS will say
+        return
+    for bucket in buckets:
+        document = bucket_policy(aws, bucket)
+        found: list[Lack] = []
+        for key in sorted({one.key for one in objects if one.bucket == bucket}):
+            asks = import_asks(aws.partition, bucket, key, image=image, licensed=licensed)
+            found += lacks(aws, role, asks, resource_policy=document, owner=aws.account)
+        if found:
+            raise refusal(role, list(dict.fromkeys(found)), bucket=bucket)
+        for used, actions in ((bucket_key(aws, bucket), ("kms:Decrypt",)), (key, KEY_ACTIONS)):
+            if used is not None and (found := key_lacks(aws, role, used, actions)):
+                raise refusal(role, found, bucket=bucket, key=str(used["Arn"]))
+
+
+def bucket_key(aws: Aws, bucket: str) -> Mapping[str, Any] | None:
+    """The metadata of the customer's KMS key that a bucket encrypts with by default; None where there is none to see."""
+    try:
+        name = s3.encryption_key(aws, bucket)
+        return kms.describe(aws, name) if name else None
+    except AwsRefused:
+        return None
+
+
+def refusal(role: ServiceRole, found: Sequence[Lack], *, bucket: str, key: str = "") -> AwsRefused:
+    """The refusal that names what is missing, why, and the cure; with `key` it is about that KMS key."""
+    option = "" if role.name == iam.POLICY_NAME else f" --role-name {role.name}"
+    command = f"vmie setup-role --bucket {bucket}{f' --kms-key {key}' if key else ''}{option}"
+    return AwsRefused(
+        missing(role, found),
+        cause=why(found),
+        cure=cure(role, found, command),
+        code="RoleLacks",
+    )
+
+
+def missing(role: ServiceRole, found: Sequence[Lack]) -> str:
+    """ "the service role … lacks … on …", the actions of one resource together."""
+    by_resource: dict[str, list[str]] = {}
+    for one in found:
+        by_resource.setdefault(one.resource, []).append(one.action)
+    listed = "; ".join(f"{', '.join(actions)} on {resource}" for resource, actions in by_resource.items())
+    return f"the service role {role.name} lacks {listed}"
+
+
+def why(found: Sequence[Lack]) -> str:
+    """The reasons, each once."""
+    return "\n".join(dict.fromkeys(one.why for one in found))
+
+
+def cure(role: ServiceRole, found: Sequence[Lack], command: str) -> str:
+    """What to type for these lacks: `command` grants what no policy allows; a Deny must be taken out by hand."""
+    whys = {one.why for one in found}
+    name = role.name
+    cures = {
+        Judgement.SILENT.value: command,
+        Judgement.DENIED.value: f"take the Deny out of the role's policies: `aws iam list-role-policies --role-name "
+        f"{name}` (`{command} --force` replaces the policy {iam.POLICY_NAME})",
+        Judgement.BOUNDARY.value: "let the permissions boundary allow it too, or take it off: "
+        f"aws iam delete-role-permissions-boundary --role-name {name}",
+        Judgement.RESOURCE.value: f"except the role from the Deny: {role.documents.arn}",
+        Judgement.FOREIGN.value: f"let that policy allow the role: {role.documents.arn}",
+        _KEY_WORDS[Judgement.RESOURCE]: f"except the role from the Deny in the key's policy: {role.documents.arn}",
+        _KEY_WORDS[Judgement.FOREIGN]: "add a statement for the role to the key's policy: "
+        f"`vmie policy kms --role-arn {role.documents.arn}` prints it",
+    }
+    return "\n".join(text for reason, text in cures.items() if reason in whys) or command
+
+
+def _inline_names(client: Any, name: str) -> list[str]:
+    pages = client.get_paginator("list_role_policies").paginate(RoleName=name)
+    return [policy for page in pages for policy in page["PolicyNames"]]
+
+
+def _inline(client: Any, name: str, policy: str) -> Document:
+    return iam.document(client.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
+
+
+def _attached(client: Any, name: str) -> list[str]:
+    pages = client.get_paginator("list_attached_role_policies").paginate(RoleName=name)
+    return [policy["PolicyArn"] for page in pages for policy in page["AttachedPolicies"]]
+
+
+def _managed(client: Any, arn: str) -> Document:
+    version = client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    return iam.document(client.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
