@@ -1,0 +1,79 @@
+"""A real, bootable Debian comes in whatever it is packed in: the main job, by the command a user types."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.debian import debian_disk
+from tests.tools import need, run
+
+pytestmark = pytest.mark.xdist_group("debian")
+
+OVF = """<?xml version="1.0" encoding="UTF-8"?>
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
+ xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
+ <References><File ovf:href="debian.vmdk" ovf:id="f1" ovf:size="{size}"/></References>
+ <DiskSection><Info/><Disk ovf:capacity="{capacity}" ovf:diskId="d1" ovf:fileRef="f1"
+  ovf:format="http://www.vmware.com/interfaces/specifications/vmdk.html#streamOptimized"/></DiskSection>
+ <VirtualSystem ovf:id="debian"><Info/><OperatingSystemSection ovf:id="96"><Info/></OperatingSystemSection>
+  <VirtualHardwareSection><Info/>
+   <Item><rasd:ElementName>SCSI</rasd:ElementName><rasd:InstanceID>3</rasd:InstanceID>
+    <rasd:ResourceSubType>lsilogic</rasd:ResourceSubType><rasd:ResourceType>6</rasd:ResourceType></Item>
+   <Item><rasd:AddressOnParent>0</rasd:AddressOnParent><rasd:ElementName>Disk</rasd:ElementName>
+    <rasd:HostResource>ovf:/disk/d1</rasd:HostResource><rasd:InstanceID>4</rasd:InstanceID>
+    <rasd:Parent>3</rasd:Parent><rasd:ResourceType>17</rasd:ResourceType></Item>
+  </VirtualHardwareSection></VirtualSystem></Envelope>
+"""
+
+
+@pytest.fixture(scope="module")
+def raw() -> Path:
+    need("qemu-img", "mmdebstrap")
+    return debian_disk()
+
+
+@pytest.fixture(scope="module")
+def vmdk(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The disk as qemu-img streams it: the slowest of the conversions, made once."""
+    path = tmp_path_factory.mktemp("debian") / "debian.vmdk"
+    run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, path])
+    return path
+
+
+def packed(raw: Path, vmdk: Path, form: str, folder: Path) -> Path:
+    """The disk in another form, made by the ordinary tools."""
+    if form in ("raw", "vmdk"):
+        return {"raw": raw, "vmdk": vmdk}[form]
+    if form == "ova":
+        (folder / "debian.ovf").write_text(OVF.format(size=vmdk.stat().st_size, capacity=raw.stat().st_size))
+        members = ["-C", folder, "debian.ovf", "-C", vmdk.parent, "debian.vmdk"]
+        run(["tar", "--format=ustar", "-cf", folder / "debian.ova", *members])
+        return folder / "debian.ova"
+    options = {
+        "vhd": ["-O", "vpc", "-o", "subformat=dynamic,force_size=on"],
+        "vhdx": ["-O", "vhdx", "-o", "subformat=dynamic"],
+        "qcow2": ["-O", "qcow2"],
+    }[form]
+    run(["qemu-img", "convert", "-f", "raw", *options, raw, folder / f"debian.{form}"])
+    return folder / f"debian.{form}"
+
+
+@pytest.mark.parametrize("form", ["raw", "vmdk", "vhd", "vhdx", "ova", "qcow2"])
+def test_import(raw: Path, vmdk: Path, form: str, tmp_path: Path) -> None:
+    source = packed(raw, vmdk, form, tmp_path)
+    argv = [sys.executable, "-m", "vmie", "--sandbox", "--output", "json", "import", str(source), "--name", "debian"]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, env={**os.environ})
+    shown = json.loads(done.stdout)
+    assert done.returncode == 0, shown["error"]
+    result = shown["result"]
+    assert result["status"] == "completed"
+    assert result["image_id"].startswith("ami-")
+    assert len(result["snapshot_ids"]) == 1
+    assert 0 < result["bytes_sent"] < 500_000_000, "only what the disk holds, compressed"
+    assert {finding["verdict"] for finding in shown["findings"]} <= {"warn"}
