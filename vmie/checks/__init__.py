@@ -53,7 +53,7 @@ def judge(subject: Subject, *, path: str = "", routes: Sequence[Route] = tuple(R
     A subject that cannot be opened is judged as a file only.
     """
     unreadable = any(disk.unreadable for disk in subject.disks)
-    rules = disks.RULES if unreadable else RULES
+    rules = [rule for rule in RULES if not unreadable or rule.id in disks.WITHOUT_READING]
     found = [finding for rule in rules for finding in rule.apply(subject, path=path)]
     return sorted(narrow(found, routes), key=lambda finding: _rank(finding.verdict))
 

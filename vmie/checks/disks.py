@@ -6,13 +6,15 @@ import re
 from collections.abc import Iterator
 
 from vmie.checks import sources, words
-from vmie.checks.rule import ALL, LEGACY, NOW, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import ALL, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import DiskImage, Subject
 from vmie.guest.facts import Table
 from vmie.model import Route, Verdict
 
 _TAKEN = frozenset({"raw", "vmdk", "vhd", "vhdx"})
 _STREAM = "streamOptimized"
+#: the rules that judge a disk which cannot be opened
+WITHOUT_READING = frozenset({"VMIE-DISK-006", "VMIE-DISK-007", "VMIE-DISK-009"})
 _CONVERT = "vmie import re-streams it on the way; or make the file with `vmie convert FILE OUT.vmdk`"
 
 
@@ -131,8 +133,11 @@ def _content(subject: Subject) -> Outcome:
 def _other_contents(subject: Subject, raws: list[tuple[int, DiskImage]]) -> Iterator[Hit]:
     for index, disk in raws:
         looks, named = disk.facts.get("looks_like"), disk.facts.get("named_as")
-        if looks:
-            yield Hit(f"{disk_name(subject, index)}this is {looks} data, not a disk")
+        if looks and looks != "luks":
+            message = f"{disk_name(subject, index)}this is {looks} data, not a disk"
+            yield Hit(message, routes=VM)
+            # nothing looks at what a snapshot is made of
+            yield Hit(message, Verdict.WARN, routes=DATA)
         elif named:
             bare = index < len(subject.guest.disks) and subject.guest.disks[index].table is Table.NONE
             message = f"{disk_name(subject, index)}the name says {named}, but there is no {named} header in it"

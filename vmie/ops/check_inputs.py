@@ -134,12 +134,13 @@ def open_machine(paths: Sequence[Path]) -> Opened:
     opened = Opened(tuple(paths))
     with ExitStack() as undo:
         undo.callback(opened.close)
-        try:
-            for path in paths:
+        for path in paths:
+            try:
                 _open_file(opened, path)
-        except ImageError as error:
-            opened.error = error
-            opened.images = [_unreadable(path, error) for path in paths]
+            except ImageError as error:
+                opened.error = error
+                opened.images = [_unreadable(path, error)]
+                break
         undo.pop_all()
     return opened
 

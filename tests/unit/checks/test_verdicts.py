@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.checks.subjects import BASE, disk, guest, linux
 from vmie.checks import judge, narrow, recommend, verdicts
@@ -143,3 +147,17 @@ def test_rows_are_well_formed() -> None:
 )
 def test_editions(edition: str, name: str) -> None:
     assert edition_name(edition) == name
+
+
+@given(distribution=st.text(max_size=20), version=st.text(max_size=30), kernel=st.text(max_size=40))
+@settings(max_examples=60, deadline=None)
+def test_no_name_from_a_guest_upsets_the_rules(distribution: str, version: str, kernel: str) -> None:
+    for profile in Profile:
+        judged = linux(distribution=distribution, version=version, default_kernel=kernel, root_device=f"/dev/{kernel}")
+        for found in judge(replace(judged, profile=profile)):
+            assert found.message.isprintable()
+
+
+def test_text_is_no_machine_but_may_be_a_snapshot() -> None:
+    found = verdicts(judge(disk(format="raw", variant="raw", facts={"looks_like": "text"})))
+    assert (found[IMAGE], found[SNAPSHOT]) == (FAIL, WARN)

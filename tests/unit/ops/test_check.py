@@ -300,3 +300,11 @@ def test_a_real_debian() -> None:
     assert rules(found, FAIL, UNKNOWN) == set()
     # Debian's point releases outnumber those of AWS's list
     assert rules(found, WARN) <= {"OS-004", "OS-009"}
+
+
+def test_one_torn_disk_of_several_is_named_alone(linux: Path, tmp_path: Path) -> None:
+    torn = tmp_path / "torn.vmdk"
+    torn.write_bytes(b"KDMV" + bytes(600))
+    found = image(linux, torn, together=True)
+    assert [f.rule for f in found.findings] == ["VMIE-DISK-007"]
+    assert found.findings[0].message.startswith(str(torn))
