@@ -29,6 +29,9 @@ _TASK_PREFIXES = {
     "import-snapshot-task": "import-snap",
     "export-image-task": "export-ami",
     "export-instance-task": "export-i",
+    # EC2 has no names for these two: its tagging takes any id.
+    "conversion-instance-task": "import-i",
+    "conversion-volume-task": "import-vol",
 }
 _IMPORTS = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
 _EXPORTS = (TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE)
@@ -44,7 +47,7 @@ class Actions:
 
     def import_image(self, call: Any) -> Any:
         """ImportImage."""
-        request = _params(call)
+        request = parameters(call)
         locations = requests.check_import_image(request)
         task = self._create(
             call,
@@ -52,11 +55,11 @@ class Actions:
             lambda task: self._imports.admit(task, request["DiskContainers"], locations),
             tags=requests.tags_of(request, "import-image-task"),
         )
-        return render.import_image(task, _tags(call, task))
+        return render.import_image(task, tags(call, task))
 
     def import_snapshot(self, call: Any) -> Any:
         """ImportSnapshot."""
-        request = _params(call)
+        request = parameters(call)
         location = requests.check_import_snapshot(request)
         task = self._create(
             call,
@@ -64,11 +67,11 @@ class Actions:
             lambda task: self._imports.admit(task, [request["DiskContainer"]], [location]),
             tags=requests.tags_of(request, "import-snapshot-task"),
         )
-        return render.import_snapshot(task, _tags(call, task))
+        return render.import_snapshot(task, tags(call, task))
 
     def export_image(self, call: Any) -> Any:
         """ExportImage."""
-        request = _params(call)
+        request = parameters(call)
         requests.check_export_image(request)
         task = self._create(
             call,
@@ -76,11 +79,11 @@ class Actions:
             self._exports.admit_image,
             tags=requests.tags_of(request, "export-image-task"),
         )
-        return render.export_image(task, _tags(call, task))
+        return render.export_image(task, tags(call, task))
 
     def create_instance_export_task(self, call: Any) -> Any:
         """CreateInstanceExportTask."""
-        request = _params(call)
+        request = parameters(call)
         requests.check_export_instance(request)
         task = self._create(
             call,
@@ -88,7 +91,7 @@ class Actions:
             self._exports.admit_instance,
             tags=requests.tags_of(request, "export-instance-task"),
         )
-        return {"ExportTask": render.export_instance(task, _tags(call, task))}
+        return {"ExportTask": render.export_instance(task, tags(call, task))}
 
     def describe_import_image_tasks(self, call: Any) -> Any:
         """DescribeImportImageTasks."""
@@ -106,15 +109,9 @@ class Actions:
         """DescribeExportTasks: no pages, no DryRun."""
         return self._describe(call, _EXPORT_INSTANCES)
 
-    def describe_conversion_tasks(self, call: Any) -> Any:
-        """DescribeConversionTasks: nothing here makes one, so there are none and every id is unknown."""
-        for task_id in _params(call).get("ConversionTaskIds") or ():
-            raise refusal.unknown_import(task_id)
-        return {"ConversionTasks": []}
-
     def cancel_import_task(self, call: Any) -> Any:
         """CancelImportTask, of both kinds."""
-        request = _params(call)
+        request = parameters(call)
         if not request.get("ImportTaskId"):
             raise refusal.missing_parameter("ImportTaskId")
         task = self._find(call, request["ImportTaskId"], _IMPORTS, refusal.unknown_import)
@@ -125,7 +122,7 @@ class Actions:
 
     def cancel_export_task(self, call: Any) -> Any:
         """CancelExportTask, of both kinds; answers with nothing."""
-        request = _params(call)
+        request = parameters(call)
         if not request.get("ExportTaskId"):
             raise refusal.missing_parameter("ExportTaskId")
         self._service.cancel(self._find(call, request["ExportTaskId"], _EXPORTS, refusal.unknown_export))
@@ -135,7 +132,7 @@ class Actions:
         self, call: Any, kind: TaskKind, admit: Callable[[SandboxTask], None], *, tags: dict[str, str]
     ) -> SandboxTask:
         task = self._service.create(
-            kind, account=call.current_account, region=call.region, request=_params(call), admit=admit
+            kind, account=call.current_account, region=call.region, request=parameters(call), admit=admit
         )
         if tags:
             call.ec2_backend.create_tags([task.id], tags)
@@ -150,7 +147,7 @@ class Actions:
         return task
 
     def _describe(self, call: Any, listing: _Listing) -> Any:
-        request = _params(call)
+        request = parameters(call)
         ids = request.get(listing.ids) or ()
         if request.get("DryRun"):
             raise refusal.dry_run()
@@ -170,7 +167,7 @@ class Actions:
                 token=request.get("NextToken"),
                 most=listing.most,
             )
-            answer: dict[str, Any] = {listing.name: [listing.shape(task, _tags(call, task)) for task in shown]}
+            answer: dict[str, Any] = {listing.name: [listing.shape(task, tags(call, task)) for task in shown]}
         return answer | ({"NextToken": token} if token else {})
 
 
@@ -208,7 +205,6 @@ ACTIONS = (
     "describe_import_snapshot_tasks",
     "describe_export_image_tasks",
     "describe_export_tasks",
-    "describe_conversion_tasks",
     "cancel_import_task",
     "cancel_export_task",
 )
@@ -217,7 +213,7 @@ ACTIONS = (
 def install(patches: Patches, actions: Actions, service: Service) -> None:
     """Attach the actions, and let tasks be tagged as every resource of EC2 is."""
     for name in ACTIONS:
-        patches.attribute(EC2Response, name, _method(getattr(actions, name), service))
+        patches.attribute(EC2Response, name, answering(getattr(actions, name), service))
     for resource, prefix in _TASK_PREFIXES.items():
         patches.item(ec2_utils.EC2_RESOURCE_TO_PREFIX, resource, prefix)
         patches.item(ec2_utils.EC2_PREFIX_TO_RESOURCE, prefix, resource)
@@ -232,7 +228,9 @@ def install(patches: Patches, actions: Actions, service: Service) -> None:
         patches.attribute(module, "get_prefix", get_prefix)
 
 
-def _method(action: Callable[[Any], Any], service: Service) -> Callable[[Any], Any]:
+def answering(action: Callable[[Any], Any], service: Service) -> Callable[[Any], Any]:
+    """A method of moto's that answers what `action` returns, or the error that it raises."""
+
     def method(self: Any) -> Any:
         try:
             return ActionResult(action(self))
@@ -243,9 +241,11 @@ def _method(action: Callable[[Any], Any], service: Service) -> Callable[[Any], A
     return method
 
 
-def _params(call: Any) -> dict[str, Any]:
+def parameters(call: Any) -> dict[str, Any]:
+    """The request's parameters, as the API names them."""
     return dict(call._get_params())  # noqa: SLF001 - moto's own way to all parameters
 
 
-def _tags(call: Any, task: SandboxTask) -> dict[str, str]:
+def tags(call: Any, task: SandboxTask) -> dict[str, str]:
+    """The tags of a task."""
     return dict(call.ec2_backend.tags.get(task.id) or {})

@@ -153,7 +153,8 @@ def _refuse_instance(backend: Any, instance: Any, volumes: list[Any]) -> None:
         raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' is not in a state to be exported.")
     image = backend.amis.get(instance.image_id)
     windows_from_aws = image is not None and image.owner_id != instance.owner_id and image.platform == "windows"
-    if image is None or image.product_codes or windows_from_aws:
+    imported = getattr(instance, "vmie_imported", False)
+    if not imported and (image is None or image.product_codes or windows_from_aws):
         raise Refusal("NotExportable", "This instance cannot be exported.")
     if len(instance.nics) > 1:
         raise Refusal("UnsupportedOperation", "This instance has multiple network interfaces attached.")

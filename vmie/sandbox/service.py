@@ -163,7 +163,8 @@ class Service:
         worked = self.clock.worked()
         while task.state is TaskState.ACTIVE:
             if self.clock.elapsed() - task.born > self.limits.life_seconds:
-                self._give_up(task, EXPIRED)
+                lacks = task.work.get("lacks", "")
+                self._give_up(task, f"{EXPIRED}; {lacks}" if lacks else EXPIRED)
                 break
             if task.stalls_at is not None and task.stalls_at in task.message:
                 break

@@ -65,10 +65,20 @@ EXPORT_INSTANCE = (
     Step(5 * _MINUTE, "", "", Mark.CONVERT),
     Step(25 * _MINUTE, "", "", Mark.FINISH),
 )
+#: of ImportInstance and ImportVolume (aws-facts 1.5)
+CONVERSION = (
+    Step(0, "Pending", ""),
+    Step(1 * _MINUTE, "Pending", "0", Mark.VALIDATE),
+    Step(3 * _MINUTE, "Progress: 5%", "5", Mark.CONVERT),
+    Step(10 * _MINUTE, "Progress: 40%", "40"),
+    Step(16 * _MINUTE, "Progress: 80%", "80"),
+    Step(20 * _MINUTE, "", "", Mark.FINISH),
+)
 
 OF_KIND: dict[TaskKind, tuple[Step, ...]] = {
     TaskKind.IMPORT_IMAGE: IMPORT_IMAGE,
     TaskKind.IMPORT_SNAPSHOT: IMPORT_SNAPSHOT,
+    TaskKind.CONVERSION: CONVERSION,
     TaskKind.EXPORT_IMAGE: EXPORT_IMAGE,
     TaskKind.EXPORT_INSTANCE: EXPORT_INSTANCE,
 }

@@ -14,17 +14,20 @@ from concurrent.futures import ThreadPoolExecutor
 from moto.core.base_backend import BackendDict
 
 from vmie.model import TaskKind
-from vmie.sandbox import actions, estate, mend_ebs, mend_ec2, mend_s3
+from vmie.sandbox import actions, conversion_actions, estate, machines, mend_ebs, mend_ec2, mend_s3
 from vmie.sandbox.admission import Admission
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.compute import Contents
 from vmie.sandbox.content import Verdict
+from vmie.sandbox.conversion_actions import ConversionActions
+from vmie.sandbox.conversions import ConversionWork
 from vmie.sandbox.exports import ExportWork
 from vmie.sandbox.gate import Answer, Call, Faults, Stats
 from vmie.sandbox.imports import ImportWork
 from vmie.sandbox.patches import Patches
 from vmie.sandbox.role import RoleBook
 from vmie.sandbox.service import Limits, Service
+from vmie.sandbox.transfer import Web
 
 _only = threading.Lock()
 
@@ -47,6 +50,8 @@ class World:
         self.contents = Contents()
         self.suffix = suffix or (lambda: secrets.token_hex(9)[:17])
         self.service = Service(clock, self.faults, self.stats, self.suffix, limits)
+        #: ``host:port`` of the servers in front of it
+        self.addresses: set[str] = set()
         self._verdict = verdict
         self._patches = Patches()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vmie-sandbox-export")
@@ -60,6 +65,7 @@ class World:
             mend_s3.install(self._patches)
             mend_ec2.install(self._patches, self.contents)
             mend_ebs.install(self._patches, self.contents)
+            machines.install(self._patches)
             self.book = RoleBook(estate.roles, clock=self.clock, faults=self.faults)
             admission = Admission(self.book)
             imports = ImportWork(admission, self.contents, verdict=self._verdict, suffix=self.suffix)
@@ -70,15 +76,18 @@ class World:
                 executor=self._executor,
                 wait=self.clock.speed == 0,
             )
+            conversions = ConversionWork(self.contents, web=self._web, verdict=self._verdict, suffix=self.suffix)
             self.service.works.update(
                 {
                     TaskKind.IMPORT_IMAGE: imports,
                     TaskKind.IMPORT_SNAPSHOT: imports,
+                    TaskKind.CONVERSION: conversions,
                     TaskKind.EXPORT_IMAGE: exports,
                     TaskKind.EXPORT_INSTANCE: exports,
                 }
             )
             actions.install(self._patches, actions.Actions(self.service, imports, exports), self.service)
+            conversion_actions.install(self._patches, ConversionActions(self.service, conversions), self.service)
         except BaseException:
             self.close()
             raise
@@ -89,6 +98,9 @@ class World:
         BackendDict.reset()
         self._patches.undo()
         _only.release()
+
+    def _web(self, partition: str) -> Web:
+        return Web(partition, self.clock.now, frozenset(self.addresses))
 
     def before(self, call: Call) -> Answer | None:
         """Count `call` and bring the world up to date; the error to answer instead, if a fault says so."""
