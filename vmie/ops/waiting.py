@@ -31,7 +31,7 @@ def gate_settings(settings: Settings) -> poll.GateSettings:
     return usual if settings.poll_seconds is None else usual.faster(usual.low / settings.poll_seconds)
 
 
-def gate(aws: Aws, settings: Settings, *, clock: Clock, reporter: events.Reporter = events.silent) -> poll.Gate:
+def gate_of(aws: Aws, settings: Settings, *, clock: Clock, reporter: events.Reporter = events.silent) -> poll.Gate:
     """The gate of this account and Region: counts every active task, also those that others started."""
 
     def active(kind: TaskKind) -> Iterable[str]:
@@ -62,8 +62,9 @@ def submit(
     settings: Settings,
     clock: Clock,
     reporter: events.Reporter = events.silent,
+    gate: poll.Gate | None = None,
 ) -> Task:
-    """Start a task when there is room for it.
+    """Start a task when there is room for it; `gate` is one that other submissions share.
 
     `call` must be idempotent (a ClientToken): a role that AWS does not know yet is tried again for two minutes,
     faults of AWS likewise. Raises AwsRefused, DeadlineExceeded.
@@ -73,7 +74,8 @@ def submit(
     def patient() -> Task:
         return poll.retrying(call, clock=clock, classify=classify, patience=patience, report=reporter)
 
-    return gate(aws, settings, clock=clock, reporter=reporter).submit(kind, patient)
+    shared = gate or gate_of(aws, settings, clock=clock, reporter=reporter)
+    return shared.submit(kind, patient)
 
 
 def wait(

@@ -84,13 +84,13 @@ def _run(work: Work, started: dt.datetime, *, wait: bool) -> ExportResult:
     if wait:
         task = _wait(work, task_id, dt.datetime.fromisoformat(submitted["at"]))
         status = task.state.value
-        objects = _objects(work, task)
+        objects = objects_of(work, task)
         files = _download(work, objects)
     return ExportResult(
         job=work.journal.job,
         status=status,
         task_id=task_id,
-        location=_location(work, task_id, objects),
+        location=location(work, task_id, objects),
         objects=objects,
         downloaded=files,
         seconds=(work.clock.now() - started).total_seconds(),
@@ -108,14 +108,18 @@ def _wait(work: Work, task_id: str, started: dt.datetime) -> Task:
             work.aws, task_id, started=started, settings=work.settings, clock=work.clock, reporter=work.reporter
         )
     except TaskFailed:
-        # The next attempt needs a token of its own, and a task of its own.
-        attempt = int((work.journal.get("attempt") or {}).get("number", 1))
-        work.journal.put("attempt", {"number": attempt + 1})
-        work.journal.put("submit", {})
+        start_over(work)
         raise
 
 
-def _objects(work: Work, task: Task) -> tuple[S3Object, ...]:
+def start_over(work: Work) -> None:
+    """Remember that this attempt is over: the next one needs a token of its own, and a task of its own."""
+    attempt = int((work.journal.get("attempt") or {}).get("number", 1))
+    work.journal.put("attempt", {"number": attempt + 1})
+    work.journal.put("submit", {})
+
+
+def objects_of(work: Work, task: Task) -> tuple[S3Object, ...]:
     """What lies in S3 under the task's name: one object per volume; the service's own probe is left out."""
     start = f"{work.plan.prefix}{task.id}"
     try:
@@ -141,7 +145,7 @@ def _suffix(work: Work) -> str:
     return f".{work.plan.request.format}"
 
 
-def _location(work: Work, task_id: str, objects: tuple[S3Object, ...]) -> str:
+def location(work: Work, task_id: str, objects: tuple[S3Object, ...]) -> str:
     """The object, where there is one; else what all their names begin with."""
     if len(objects) == 1:
         return objects[0].url

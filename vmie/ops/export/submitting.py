@@ -34,6 +34,8 @@ class Work:
     settings: Settings
     clock: Clock
     reporter: events.Reporter
+    #: shared by all exports of a batch; None for a gate of its own
+    gate: poll.Gate | None = None
 
 
 def submit(work: Work) -> dict[str, Any]:
@@ -45,7 +47,13 @@ def submit(work: Work) -> dict[str, Any]:
     call = _image_call(work, token) if request.is_image else _instance_call(work, token)
     try:
         task = waiting.submit(
-            work.aws, work.plan.kind, call, settings=work.settings, clock=work.clock, reporter=work.reporter
+            work.aws,
+            work.plan.kind,
+            call,
+            settings=work.settings,
+            clock=work.clock,
+            reporter=work.reporter,
+            gate=work.gate,
         )
     except AwsRefused as error:
         raise _refused(work, error) from error

@@ -88,13 +88,13 @@ def _run(work: Work, started: dt.datetime, *, wait: bool) -> ImportResult:
     if submitted is None:
         for number, planned in enumerate(work.plan.disks):
             uploading.upload_disk(work, number, planned)
-        submitted = _submit(work)
+        submitted = submit(work)
     task_id = str(submitted["task_id"])
     task: Task | None = None
     image_id: str | None = None
     if wait:
         task = _wait(work, task_id, dt.datetime.fromisoformat(submitted["at"]))
-        image_id = _finish(work, task)
+        image_id = finish(work, task)
     return ImportResult(
         job=work.journal.job,
         route=work.plan.request.route,
@@ -113,7 +113,8 @@ def _run(work: Work, started: dt.datetime, *, wait: bool) -> ImportResult:
 # --- submit ---------------------------------------------------------------------------------------
 
 
-def _submit(work: Work) -> dict[str, Any]:
+def submit(work: Work) -> dict[str, Any]:
+    """Start the task of this attempt once there is room for it; what the journal then keeps. Raises AwsRefused."""
     request = work.plan.request
     kind = TaskKind.IMPORT_IMAGE if request.route is Route.IMAGE else TaskKind.IMPORT_SNAPSHOT
     token = request.client_token or _token(work.journal.job, work.attempt())
@@ -127,6 +128,7 @@ def _submit(work: Work) -> dict[str, Any]:
         settings=work.settings,
         clock=work.clock,
         reporter=work.reporter,
+        gate=work.gate,
     )
     submitted = {"task_id": task.id, "at": work.clock.now().isoformat(), "attempt": work.attempt()}
     work.journal.put("submit", submitted)
@@ -190,10 +192,10 @@ def _wait(work: Work, task_id: str, started: dt.datetime) -> Task:
             work.aws, task_id, started=started, settings=work.settings, clock=work.clock, reporter=work.reporter
         )
     except TaskFailed as error:
-        raise _explained(work, error) from error
+        raise explained(work, error) from error
 
 
-def _explained(work: Work, error: TaskFailed) -> TaskFailed:
+def explained(work: Work, error: TaskFailed) -> TaskFailed:
     """Remember that this attempt is over - the next one needs a token of its own - and say where the object is."""
     work.journal.put("attempt", {"number": work.attempt() + 1})
     kept = [planned.object.url for planned in work.plan.disks if planned.path is not None]
@@ -202,7 +204,8 @@ def _explained(work: Work, error: TaskFailed) -> TaskFailed:
     return error
 
 
-def _finish(work: Work, task: Task) -> str | None:
+def finish(work: Work, task: Task) -> str | None:
+    """Tag, register and tidy up after a completed task; the AMI's id, where there is one. Can be repeated."""
     request = work.plan.request
     work.reporter(events.Stage("finish", ""))
     image_id = task.image_id

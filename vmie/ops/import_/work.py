@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from vmie import events
+from vmie import events, poll
 from vmie.aws.session import Aws
 from vmie.ops.import_.planning import ImportPlan
 from vmie.ops.journal import Journal
@@ -23,6 +23,8 @@ class Work:
     settings: Settings
     clock: Clock
     reporter: events.Reporter
+    #: shared by all imports of a batch; None for a gate of its own
+    gate: poll.Gate | None = None
 
     def attempt(self) -> int:
         """1 for the first task of the job; a failed task is followed by another, with another token."""
