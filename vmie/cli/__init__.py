@@ -45,8 +45,10 @@ def run(argv: list[str]) -> int:
         known = _as_vmie(error)
         render.fail(state, verb, known)
         return known.exit_code
-    except BrokenPipeError:
-        # The reader of our output left (`vmie … | head`): not a failure of ours.
+    except (BrokenPipeError, SystemExit) as stop:
+        # The reader of our output left (`vmie … | head`): not a failure of ours. Click makes it exit(1).
+        if isinstance(stop, SystemExit) and not isinstance(stop.__context__, BrokenPipeError):
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
