@@ -53,6 +53,9 @@ def serve(
     ] = True,
     import_limit: Annotated[int, typer.Option(help="Active imports per account and Region.", min=0)] = 20,
     export_limit: Annotated[int, typer.Option(help="Active exports per account and Region.", min=0)] = 5,
+    judge_guests: Annotated[
+        bool, typer.Option("--judge-guests/--any-guest", help="Fail over guests that `vmie check` fails, or take any.")
+    ] = False,
     propagation: Annotated[float, typer.Option(help="Seconds until a change of a role is felt.", min=0)] = 0.0,
 ) -> None:
     """Serve the sandbox to any AWS client on this machine, until Ctrl-C.
@@ -72,7 +75,15 @@ def serve(
     limits = sandbox.Limits(imports=import_limit, exports=export_limit)
     with (
         _until_terminated(),
-        sandbox.serve(host=host, port=port, seeded=seeded, region=region, speed=speed, limits=limits) as box,
+        sandbox.serve(
+            host=host,
+            port=port,
+            seeded=seeded,
+            region=region,
+            speed=speed,
+            limits=limits,
+            verdict=sandbox.judged if judge_guests else None,
+        ) as box,
     ):
         box.faults.propagation = propagation
         text = f"listening on {box.url}\n{_exports(box.environment(), Shell.SH)}"

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from vmie.sandbox.content import Verdict
+    from vmie.sandbox.guests import judged
     from vmie.sandbox.handle import Sandbox
     from vmie.sandbox.service import Limits
 
-__all__ = ["DEFAULT_SPEED", "Limits", "Sandbox", "environment", "serve", "start"]
+__all__ = ["DEFAULT_SPEED", "Limits", "Sandbox", "environment", "judged", "serve", "start"]
 
 #: seconds of AWS's work per second: an import, half an hour of work, takes a second and a half
 DEFAULT_SPEED = 1200.0
@@ -47,7 +48,8 @@ def start(
     """A sandbox for this process: every boto3 client made inside the block talks to it, and none to AWS.
 
     `seeded` plants the bucket, role and instance of `vmie.sandbox.seed`. `speed` 0 is a clock moved by
-    `Sandbox.advance`. `verdict` judges guests as the service would. The environment's AWS settings are
+    `Sandbox.advance`. `verdict` judges the guests of ImportImage: by default any guest on a partitioned disk is
+    taken; `judged` fails those that vmie's own rules foresee to fail. The environment's AWS settings are
     replaced by made-up ones until the block ends. Raises RuntimeError when a sandbox runs already.
     """
     from vmie.sandbox.handle import in_process  # noqa: PLC0415
@@ -93,7 +95,7 @@ def environment(url: str, *, region: str = "us-east-1") -> dict[str, str]:
 
 
 def __getattr__(name: str) -> Any:
-    """`Sandbox` and `Limits`, imported when asked for."""
+    """`Sandbox`, `Limits` and `judged`, imported when asked for."""
     if name == "Sandbox":
         from vmie.sandbox.handle import Sandbox  # noqa: PLC0415
 
@@ -102,4 +104,8 @@ def __getattr__(name: str) -> Any:
         from vmie.sandbox.service import Limits  # noqa: PLC0415
 
         return Limits
+    if name == "judged":
+        from vmie.sandbox.guests import judged  # noqa: PLC0415
+
+        return judged
     raise AttributeError(name)

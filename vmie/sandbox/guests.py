@@ -1,0 +1,14 @@
+"""The service's opinion of a guest: what vmie's own rules foresee, for nobody outside AWS knows better."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from vmie.disk.base import Disk
+from vmie.model import Route
+from vmie.ops.check import predict
+
+
+def judged(disks: Sequence[Disk]) -> str | None:
+    """The StatusMessage with which ImportImage would fail over `disks`, None when it would not."""
+    return predict(disks, route=Route.IMAGE)
