@@ -74,6 +74,7 @@ def serve(
         return
     limits = sandbox.Limits(imports=import_limit, exports=export_limit)
     with (
+        suppress(KeyboardInterrupt),  # to be stopped is how a server ends well, whenever it happens
         _until_terminated(),
         sandbox.serve(
             host=host,
@@ -89,8 +90,7 @@ def serve(
         text = f"listening on {box.url}\n{_exports(box.environment(), Shell.SH)}"
         render.finish(run, "sandbox serve", {"url": box.url, "environment": box.environment()}, text=text)
         sys.stdout.flush()
-        with suppress(KeyboardInterrupt):
-            box.join()
+        box.join()
 
 
 def env(
