@@ -21,7 +21,7 @@ from vmie.guest.recognise import Content
 from vmie.guest.state import State, state
 from vmie.guest.stream import Blocks, Stream
 
-_KEPT = 4096
+_KEPT = 1000
 #: bytes of structures that one look-up may read: directories, extents, inodes
 _LOOKUP = 12 << 20
 #: and that opening may read: every group descriptor of a 16 TiB ext4 are 8 MiB

@@ -36,16 +36,16 @@ def kernels(tree: Tree) -> tuple[Kernel, ...]:
     names = tree.listdir("/boot")
     present = set(names)
     found: dict[str, Kernel] = {}
-    for name in names:
-        match = _IMAGE.fullmatch(name)
-        if match is None or _NOT_IMAGES.fullmatch(name) or len(found) >= _MAX_KERNELS:
-            continue
+    candidates = [name for name in names if _IMAGE.fullmatch(name) and not _NOT_IMAGES.fullmatch(name)]
+    # the newest: a folder with thousands of them is nobody's, and each look-up goes through all of it
+    candidates = sorted(candidates, key=sort_key, reverse=True)[:_MAX_KERNELS]
+    for name in candidates:
         path = f"/boot/{name}"
         place = tree.file(path)
         if place is None or place.path != path:
             continue  # a link (SUSE's vmlinuz, Debian's vmlinuz.old) names a kernel that is listed itself
         version = version_of(tree, path)
-        pair = _initramfs(present, match["version"])
+        pair = _initramfs(present, name.partition("-")[2])
         found.setdefault(version, Kernel(version, path, pair, modules=_modules(tree, version)))
     for version in tree.listdir("/lib/modules")[:_MAX_KERNELS]:
         path = f"/lib/modules/{version}/vmlinuz"
