@@ -33,6 +33,8 @@ __all__ = ["DEFAULT_SPEED", "Limits", "Sandbox", "environment", "judged", "serve
 
 #: seconds of AWS's work per second: an import, half an hour of work, takes a second and a half
 DEFAULT_SPEED = 1200.0
+#: of the seeded user; any other is taken too, as nobody's in particular
+ACCESS_KEY = "AKIAVMIESANDBOX00000"
 
 
 @contextmanager
@@ -86,7 +88,7 @@ def environment(url: str, *, region: str = "us-east-1") -> dict[str, str]:
     """What a client needs in its environment to talk to the sandbox at `url` and to nobody else."""
     return {
         "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "sandbox",
+        "AWS_ACCESS_KEY_ID": ACCESS_KEY,
         "AWS_SECRET_ACCESS_KEY": "sandbox",  # made up: the sandbox takes any
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,

@@ -58,7 +58,7 @@ def _fault(given: dict[str, Any]) -> Fault:
     if unknown := set(given) - known:
         raise ValueError(f"a fault has no {', '.join(sorted(unknown))}: it has {', '.join(sorted(known))}")
     fault = Fault(**given)
-    for name in ("kind", "action", "code", "message", "at", "task_kind", "how"):
+    for name in ("kind", "action", "code", "message", "at", "task_kind", "how", "region"):
         if not isinstance(getattr(fault, name), str):
             raise TypeError(f"{name} must be a text")
     fault.times = None if fault.times is None else int(fault.times)

@@ -26,10 +26,15 @@ _UNAVAILABLE = {"ec2": ("Unavailable", 503), "ebs": ("InternalServerException", 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, as far as the gate cares: `service` as in a signature, `action` as in the API."""
+    """One request, as far as the gate cares: `service` as in a signature, `action` as in the API.
+
+    `region` and `key` are the signature's Region and access key, "" where there is no signature.
+    """
 
     service: str
     action: str
+    region: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,7 @@ class Fault:
     at: str = ""
     task_kind: str = ""
     how: str = "reset"
+    region: str = ""
 
 
 KINDS = ("throttle", "unavailable", "fail", "lose", "fail_task", "stall_task")
@@ -82,9 +88,18 @@ class Faults:
         """Answer 503, as a service in trouble does."""
         self.add(Fault("unavailable", action, times, probability))
 
-    def fail(self, action: str, *, code: str, message: str = "", status: int = 400, times: int | None = 1) -> None:
-        """Answer with any error document."""
-        self.add(Fault("fail", action, times, code=code, message=message, status=status))
+    def fail(
+        self,
+        action: str,
+        *,
+        code: str,
+        message: str = "",
+        status: int = 400,
+        times: int | None = 1,
+        region: str = "",
+    ) -> None:
+        """Answer with any error document ("*": any action), in `region` only if one is given."""
+        self.add(Fault("fail", action, times, code=code, message=message, status=status, region=region))
 
     def lose(self, action: str, *, times: int | None = 1, how: str = "reset") -> None:
         """Do what is asked, then lose the answer: `how` is "reset" (connection) or "500"."""
@@ -115,7 +130,7 @@ class Faults:
 
     def before(self, call: Call) -> Answer | None:
         """The error to answer `call` with, instead of doing it."""
-        fault = self._take(("throttle", "unavailable", "fail"), call.action)
+        fault = self._take(("throttle", "unavailable", "fail"), call.action, region=call.region)
         if fault is None:
             return None
         if fault.kind == "throttle":
@@ -137,10 +152,10 @@ class Faults:
         stall = self._take(("stall_task",), "*", task_kind=kind)
         return ((doom.at, doom.message) if doom else None), (stall.at if stall else None)
 
-    def _take(self, kinds: tuple[str, ...], action: str, *, task_kind: str = "") -> Fault | None:
+    def _take(self, kinds: tuple[str, ...], action: str, *, task_kind: str = "", region: str = "") -> Fault | None:
         with self._lock:
             for fault in self._queue:
-                if fault.kind not in kinds or fault.action not in ("*", action):
+                if fault.kind not in kinds or fault.action not in ("*", action) or fault.region not in ("", region):
                     continue
                 if fault.task_kind not in ("", task_kind) or self.random.random() >= fault.probability:
                     continue

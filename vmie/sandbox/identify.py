@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from vmie.sandbox.gate import Call
 
-_SCOPE = re.compile(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/aws4_request")
+_SCOPE = re.compile(r"(?:Credential=|^)([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _S3_OBJECT = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _S3_BUCKET = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
 #: a query key that names a sub-resource → the noun in the action's name
@@ -44,25 +44,34 @@ def identify(method: str, url: str, headers: Mapping[str, str], body: str) -> Ca
     """The call; `body` is that of a form, "" otherwise. Header names are in lower case."""
     parts = urlsplit(url)
     query = parse_qs(parts.query, keep_blank_values=True)
-    service = _service(parts.hostname or "", query, headers, body)
-    target = headers.get("x-amz-target", "")
-    if target:
-        return Call(service, target.rpartition(".")[2])
-    action = (parse_qs(body).get("Action") or query.get("Action") or [""])[0]
-    if action:
-        return Call(service, action)
+    signed = _SCOPE.search(headers.get("authorization", "")) or _SCOPE.search(
+        (query.get("X-Amz-Credential") or [""])[0]
+    )
+    service = signed[3] if signed else _service(parts.hostname or "", body)
+    action = _action(method, service, parts, query, headers=headers, body=body)
+    return Call(service, action, signed[2] if signed else "", signed[1] if signed else "")
+
+
+def _action(
+    method: str,
+    service: str,
+    parts: SplitResult,
+    query: Mapping[str, list[str]],
+    *,
+    headers: Mapping[str, str],
+    body: str,
+) -> str:
+    if target := headers.get("x-amz-target", ""):
+        return target.rpartition(".")[2]
+    if action := (parse_qs(body).get("Action") or query.get("Action") or [""])[0]:
+        return action
     if service == "ebs":
         named = (name for pattern, name in _EBS if re.search(pattern, parts.path))
-        return Call(service, next(named, "PutSnapshotBlock" if method == "PUT" else "GetSnapshotBlock"))
-    return Call(service, _s3(method, parts.hostname or "", unquote(parts.path), query))
+        return next(named, "PutSnapshotBlock" if method == "PUT" else "GetSnapshotBlock")
+    return _s3(method, parts.hostname or "", unquote(parts.path), query)
 
 
-def _service(host: str, query: Mapping[str, list[str]], headers: Mapping[str, str], body: str) -> str:
-    signed = _SCOPE.search(headers.get("authorization", "")) or re.search(
-        r"/([^/]+)/aws4_request", (query.get("X-Amz-Credential") or [""])[0]
-    )
-    if signed:
-        return signed[1]
+def _service(host: str, body: str) -> str:
     if ".s3" in f".{host}" or not body:
         return "s3"
     return host.partition(".")[0]

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from moto.core.base_backend import BackendDict
 
 from vmie.model import TaskKind
-from vmie.sandbox import actions, conversion_actions, estate, machines, mend_ebs, mend_ec2, mend_s3
+from vmie.sandbox import account, actions, conversion_actions, estate, machines, mend_ebs, mend_ec2, mend_s3
 from vmie.sandbox.admission import Admission
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.compute import Contents
@@ -65,6 +65,7 @@ class World:
             mend_s3.install(self._patches)
             mend_ec2.install(self._patches, self.contents)
             mend_ebs.install(self._patches, self.contents)
+            account.install(self._patches)
             machines.install(self._patches)
             self.book = RoleBook(estate.roles, clock=self.clock, faults=self.faults)
             admission = Admission(self.book)
@@ -106,7 +107,7 @@ class World:
         """Count `call` and bring the world up to date; the error to answer instead, if a fault says so."""
         self.stats.called(call)
         self.service.settle()
-        answer = self.faults.before(call)
+        answer = self.faults.before(call) or account.refused(call)
         if answer:
             self.stats.refused(answer.code)
         return answer
