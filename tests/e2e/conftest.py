@@ -84,7 +84,20 @@ class Server:
 def server() -> Iterator[Server]:
     """A sandbox server whose imports take about four seconds, so that there is time to interrupt one."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "vmie", "--output", "json", "sandbox", "serve", "--port", "0", "--speed", "400"],
+        [
+            sys.executable,
+            "-m",
+            "vmie",
+            "--output",
+            "json",
+            "sandbox",
+            "serve",
+            "--port",
+            "0",
+            "--speed",
+            "400",
+            "--any-guest",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

@@ -71,16 +71,22 @@ class Run:
         if self.sandbox:
             from vmie import sandbox
 
-            self.stack.enter_context(sandbox.start(seeded=True))
+            world = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.judged)
+            self.stack.enter_context(world)
         from vmie.aws.session import connect
 
-        region = settings.region or ("us-east-1" if self.sandbox else None)
+        region = self._sandbox_region if self.sandbox else settings.region
         return connect(
             profile=None if self.sandbox else settings.profile,
             region=region,
             endpoint_url=settings.endpoint_url,
             reporter=self.reporter,
         )
+
+    @property
+    def _sandbox_region(self) -> str:
+        """The Region asked for; the user's own settings are for AWS, not for the sandbox."""
+        return str(self.options.get("region") or "us-east-1")
 
     def confirm(self, question: str) -> bool:
         """Ask on a terminal; elsewhere the answer is no."""

@@ -55,7 +55,7 @@ def serve(
     export_limit: Annotated[int, typer.Option(help="Active exports per account and Region.", min=0)] = 5,
     judge_guests: Annotated[
         bool, typer.Option("--judge-guests/--any-guest", help="Fail over guests that `vmie check` fails, or take any.")
-    ] = False,
+    ] = True,
     propagation: Annotated[float, typer.Option(help="Seconds until a change of a role is felt.", min=0)] = 0.0,
 ) -> None:
     """Serve the sandbox to any AWS client on this machine, until Ctrl-C.
