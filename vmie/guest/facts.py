@@ -97,7 +97,8 @@ class Partition:
     `number` is the one Linux gives it (logical ones from 5), 0 for a file system on a whole disk.
     `content` is what its superblock says: ext2 ext3 ext4 xfs btrfs jfs ntfs fat exfat swap lvm2 md luks
     bitlocker storage-spaces ldm zfs bcache refs …, "empty" (nothing but zeros at its head) or "unknown".
-    `detail` says more about the content ("LUKS2", "subvolumes", "raid1 of 2", missing parts).
+    `detail` says more about the content: "LUKS2", "raid1 of 2, metadata 1.2", and of Btrfs "top
+    level only" or "3 subvolumes" ("" where that could not be told).
     """
 
     disk: int

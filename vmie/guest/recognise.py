@@ -11,6 +11,7 @@ import struct
 import uuid as uuids
 from dataclasses import dataclass
 
+from vmie.guest.btrfs import subvolumes
 from vmie.guest.stream import Blocks
 
 UNKNOWN = "unknown"
@@ -84,7 +85,7 @@ def _magic(blocks: Blocks, head: bytes) -> Content | None:
             found = blocks.read(offset, len(magic))
         if found == magic:
             details = _DETAILS.get(kind)
-            return details(head) if details else Content(kind)
+            return details(blocks, head) if details else Content(kind)
     return None
 
 
@@ -95,27 +96,31 @@ def _weak(_blocks: Blocks, head: bytes) -> Content | None:
     return None
 
 
-def _luks(head: bytes) -> Content:
+def _luks(_blocks: Blocks, head: bytes) -> Content:
     version = int.from_bytes(head[6:8], "big")
     label = _text(head[24:72]) if version == 2 else ""
     return Content("luks", label=label, uuid=_text(head[168:208]), detail=f"LUKS{version}")
 
 
-def _ntfs(head: bytes) -> Content:
+def _ntfs(_blocks: Blocks, head: bytes) -> Content:
     return Content("ntfs", uuid=head[0x48:0x50][::-1].hex().upper())
 
 
-def _xfs(head: bytes) -> Content:
+def _xfs(_blocks: Blocks, head: bytes) -> Content:
     version = int.from_bytes(head[100:102], "big") & 0xF
     return Content("xfs", label=_text(head[108:120]), uuid=_uuid(head[32:48]), detail=f"version {version}")
 
 
-def _btrfs(head: bytes) -> Content:
+def _btrfs(blocks: Blocks, head: bytes) -> Content:
     at = 65536
-    return Content("btrfs", label=_text(head[at + 0x12B : at + 0x22B]), uuid=_uuid(head[at + 0x20 : at + 0x30]))
+    count = subvolumes(blocks)
+    detail = "" if count is None else f"{count} subvolume{'' if count == 1 else 's'}" if count else "top level only"
+    return Content(
+        "btrfs", label=_text(head[at + 0x12B : at + 0x22B]), uuid=_uuid(head[at + 0x20 : at + 0x30]), detail=detail
+    )
 
 
-def _jfs(head: bytes) -> Content:
+def _jfs(_blocks: Blocks, head: bytes) -> Content:
     at = 32768
     return Content("jfs", label=_text(head[at + 152 : at + 168]), uuid=_uuid(head[at + 136 : at + 152]))
 
