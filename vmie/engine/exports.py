@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vmie import events
 from vmie.aws.session import Aws
-from vmie.engine.jobs import CANCELLED, DONE, FAILED, RUNNING, Job, JobStore
-from vmie.errors import Interrupted, UsageError, VmieError
+from vmie.engine.jobs import CANCELLED, DONE, Job
+from vmie.engine.running import carry_out, reopened, store
+from vmie.errors import UsageError
 from vmie.ops import export
 from vmie.ops.export import ExportPlan, ExportRequest, ExportResult
 from vmie.poll import Clock, SystemClock
@@ -47,7 +47,7 @@ def run(
     request.validate()
     if dry_run:
         return Outcome(export.plan(aws, request, settings=settings, skip=skip, reporter=reporter), None)
-    held, again = _store(state, clock).begin(
+    held, again = store(state, clock).begin(
         "export", source=request.source, fingerprint=_fingerprint(aws, request), request=request.as_json()
     )
     with held:
@@ -68,12 +68,9 @@ def resume(
 ) -> Outcome:
     """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
     clock = clock or SystemClock()
-    with _store(state, clock).open(job) as held:
-        if held.status in (DONE, CANCELLED):
-            raise UsageError(f"{job} is {held.status}", cure="`vmie jobs` lists what can go on")
-        held.finish(RUNNING)
+    with store(state, clock).open(job) as held:
         request = ExportRequest.from_json(held.request)
-        return _run(aws, held, request, settings=settings, skip=(), wait=wait, reporter=reporter, clock=clock)
+        return _run(aws, reopened(held), request, settings=settings, skip=(), wait=wait, reporter=reporter, clock=clock)
 
 
 def cancel(
@@ -88,7 +85,7 @@ def cancel(
 ) -> dict[str, Any]:
     """Give `job` up: its task is cancelled and waited out. Raises UsageError when the job is done."""
     clock = clock or SystemClock()
-    with _store(state, clock).open(job) as held:
+    with store(state, clock).open(job) as held:
         if held.status == DONE:
             raise UsageError(f"{job} is done", cause="its objects are in S3", cure="delete those")
         ended = export.undo(aws, held, settings=settings, reason=reason, clock=clock, reporter=reporter)
@@ -108,26 +105,15 @@ def _run(
     clock: Clock,
 ) -> Outcome:
     begun = held.get("submit")
-    try:
-        plan = export.plan(aws, request, settings=settings, job=held.job, begun=begun, skip=skip, reporter=reporter)
-    except BaseException:
-        if not held.begun:
-            held.remove()
-        raise
-    try:
-        result = export.apply(aws, plan, journal=held, settings=settings, clock=clock, wait=wait, reporter=reporter)
-    except Interrupted:
-        raise
-    except VmieError:
-        held.finish(FAILED)
-        raise
-    if wait:
-        held.finish(DONE)
+    plan, result = carry_out(
+        held,
+        lambda: export.plan(aws, request, settings=settings, job=held.job, begun=begun, skip=skip, reporter=reporter),
+        lambda plan: export.apply(
+            aws, plan, journal=held, settings=settings, clock=clock, wait=wait, reporter=reporter
+        ),
+        ends=wait,
+    )
     return Outcome(plan, result)
-
-
-def _store(state: Path, clock: Clock) -> JobStore:
-    return JobStore(state, now=clock.now, token_hex=secrets.token_hex)
 
 
 def _fingerprint(aws: Aws, request: ExportRequest) -> str:
