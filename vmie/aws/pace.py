@@ -75,7 +75,7 @@ class Rate:
         sleep: Callable[[float], object],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._per_second = per_second
+        self.per_second = per_second
         self._sleep = sleep
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -86,38 +86,7 @@ class Rate:
         with self._lock:
             now = self._monotonic()
             begins = max(now, self._free_at)
-            self._free_at = begins + amount / self._per_second
+            self._free_at = begins + amount / self.per_second
             pause = begins - now
         if pause > 0:
             self._sleep(pause)
-
-
-class PacedBody:
-    """Bytes as a file that gives itself out no faster than `rate`; seekable, for botocore's retries."""
-
-    def __init__(self, data: bytes, rate: Rate) -> None:
-        self._view = memoryview(data)
-        self._rate = rate
-        self._at = 0
-
-    def __len__(self) -> int:
-        return len(self._view)
-
-    def read(self, amount: int | None = None) -> bytes:
-        """Up to `amount` bytes, when their time has come."""
-        end = len(self._view) if amount is None or amount < 0 else min(len(self._view), self._at + amount)
-        piece = bytes(self._view[self._at : end])
-        self._at = end
-        if piece:
-            self._rate.take(len(piece))
-        return piece
-
-    def tell(self) -> int:
-        """Where the next read begins."""
-        return self._at
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """As files do."""
-        base = (0, self._at, len(self._view))[whence]
-        self._at = max(0, min(len(self._view), base + offset))
-        return self._at

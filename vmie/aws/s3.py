@@ -60,6 +60,14 @@ def expect_local(aws: Aws, name: str) -> Bucket:
 
     Raises AwsRefused, told apart by code: NoSuchBucket, BucketNotOwned, AccessDenied, BucketElsewhere.
     """
+    bucket = expect(aws, name)
+    if bucket.region != aws.region:
+        raise elsewhere(bucket, aws.region)
+    return bucket
+
+
+def expect(aws: Aws, name: str) -> Bucket:
+    """The account's bucket `name`, wherever it is. Raises AwsRefused: NoSuchBucket, BucketNotOwned, AccessDenied."""
     bucket = find(aws, name)
     if bucket is None:
         raise AwsRefused(
@@ -68,8 +76,6 @@ def expect_local(aws: Aws, name: str) -> Bucket:
             cure=f"vmie setup-role --bucket {name} --create-bucket --region {aws.region}",
             code="NoSuchBucket",
         )
-    if bucket.region != aws.region:
-        raise elsewhere(bucket, aws.region)
     return bucket
 
 
@@ -240,7 +246,8 @@ def _denied(aws: Aws, name: str, error: AwsRefused) -> AwsRefused:
     except AwsRefused:
         return AwsRefused(
             f"access to the bucket {name} is denied",
-            cause=f"it belongs to another account, or account {aws.bucket_owner or 'yours'} does not allow you s3:ListBucket on it",
+            cause=f"it belongs to another account, or account {aws.bucket_owner or 'yours'} does not allow you "
+            "s3:ListBucket on it",
             cure=f"if it is yours, have s3:ListBucket on arn:{aws.partition}:s3:::{name} allowed (and look for a Deny "
             "in its policy); else choose another name",
             code="AccessDenied",

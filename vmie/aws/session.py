@@ -18,7 +18,7 @@ from botocore.exceptions import ProfileNotFound, UnknownRegionError
 
 from vmie import __version__, events
 from vmie.aws.errors import refusals
-from vmie.errors import AwsRefused, UsageError
+from vmie.errors import AwsRefused, UsageError, VmieError
 from vmie.poll import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Aws:
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str], Any] = {(name, region): client for name, client in (clients or {}).items()}
         self._account = account
+        self._no_account = False
 
     @classmethod
     def of(
@@ -100,6 +101,32 @@ class Aws:
                 with refusals("GetCallerIdentity"):
                     self._account = sts.get_caller_identity()["Account"]
             return self._account
+
+    def owned(self) -> dict[str, Any]:
+        """``ExpectedBucketOwner`` for S3 calls: bytes never go to a bucket that became another account's.
+
+        Empty for a stand-in for S3 that has no STS to tell the account. Raises AwsRefused as `account` does.
+        """
+        owner = self.bucket_owner
+        return {"ExpectedBucketOwner": owner} if owner else {}
+
+    @property
+    def bucket_owner(self) -> str:
+        """The account whose buckets are ours, "" on a stand-in for S3 that has no STS."""
+        with self._lock:
+            if self._account or self._no_account or not self._stands_in():
+                return "" if self._no_account else self.account
+            try:
+                sts = self.once("sts")
+                with refusals("GetCallerIdentity"):
+                    self._account = sts.get_caller_identity()["Account"]
+            except VmieError:
+                self._no_account = True
+            return self._account
+
+    def _stands_in(self) -> bool:
+        """Whether S3 is somebody else's: MinIO, SeaweedFS, a sandbox."""
+        return self._session is not None and not _is_aws(urlsplit(self.client("s3").meta.endpoint_url).hostname or "")
 
     @overload
     def client(self, service: Literal["ec2"], *, region: str | None = None) -> EC2Client: ...
@@ -133,7 +160,41 @@ class Aws:
         key = (f"{service} once", self.region)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._make(service, self.region, once=True)
+                once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+                self._clients[key] = self._make(service, self.region, tuned=once)
+            return self._clients[key]
+
+    def transfer(
+        self,
+        *,
+        region: str | None = None,
+        accelerate: bool = False,
+        connect_timeout: float = 10.0,
+        read_timeout: float = 30.0,
+        connections: int = CONNECTIONS,
+    ) -> Any:
+        """The S3 client that sends bodies: every call is tried once, the caller decides what is tried again.
+
+        A body is not hashed for the signature: callers give each a checksum header, which is signed and which S3
+        holds the body to. (botocore would hash it a second time, on https too when the header is the caller's.)
+        The time-outs are seconds of silence. A client that was handed in is used as it is.
+        """
+        if self._session is None:
+            return self.client("s3", region=region)
+        tuned = Config(
+            retries={"mode": "standard", "total_max_attempts": 1},
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            max_pool_connections=connections,
+        )
+        where = region or self.region
+        key = (f"s3 transfer {accelerate} {connect_timeout} {read_timeout} {connections}", where)
+        with self._lock:
+            if key not in self._clients:
+                s3: dict[str, Any] = {"payload_signing_enabled": False}
+                if accelerate:
+                    s3 |= {"use_accelerate_endpoint": True, "addressing_style": "virtual"}
+                self._clients[key] = self._make("s3", where, tuned=tuned, s3=s3)
             return self._clients[key]
 
     def credentials(self) -> CredentialFacts | None:
@@ -153,12 +214,17 @@ class Aws:
             expires=expires if isinstance(expires, dt.datetime) else None,
         )
 
-    def _make(self, service: str, region: str, *, once: bool = False) -> Any:
+    def _make(
+        self, service: str, region: str, *, tuned: Config | None = None, s3: Mapping[str, Any] | None = None
+    ) -> Any:
         if self._session is None:
             raise KeyError(f"no {service} client was handed in for {region}")
         config = _config(service, endpoint_url=self.endpoint_url)
-        if once:
-            config = config.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
+        if tuned is not None:
+            config = config.merge(tuned)
+        if s3 is not None:
+            merged: Any = {**(getattr(config, "s3", None) or {}), **s3}
+            config = config.merge(Config(s3=merged))
         with refusals(f"connecting to {service}"):
             made = self._session.client(
                 service,  # type: ignore[call-overload] # its overloads are one per service name
@@ -271,8 +337,12 @@ def _config(service: str, *, endpoint_url: str | None) -> Config:
     # s3v4: else botocore presigns with SigV2 in the old Regions; virtual and regional: else for the global
     # endpoint, whose redirect breaks the signature of young buckets (aws-facts 2.5). Path style for
     # stand-ins: no name server knows bucket.localhost.
-    stands_in = host and not host.endswith((".amazonaws.com", ".amazonaws.com.cn"))
+    stands_in = host and not _is_aws(host)
     style: Literal["path", "virtual"] = "path" if stands_in else "virtual"
     return config.merge(
         Config(signature_version="s3v4", s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"})
     )
+
+
+def _is_aws(host: str) -> bool:
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))

@@ -84,6 +84,19 @@ class FileSource:
             got += len(piece)
         return b"".join(parts)
 
+    def preadinto(self, buffer: memoryview, offset: int) -> int:
+        """Fill `buffer` from `offset` as far as the file goes; the bytes read, 0 at its end. Raises ImageError."""
+        try:
+            return os.preadv(self._fd, [buffer], offset)
+        except OSError as error:
+            if self._fd < 0:
+                raise ValueError(f"{self.name} is closed") from error
+            raise ImageError(
+                f"cannot read {self.name} at byte {offset:,}: {error.strerror}",
+                cause="the medium or the network file system failed",
+                cure="copy the image to a sound disk",
+            ) from error
+
     def fileno(self) -> int:
         """The descriptor, for SEEK_DATA/SEEK_HOLE."""
         return self._fd

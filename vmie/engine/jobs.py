@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,6 +54,8 @@ class Job:
     def __init__(self, path: Path, *, now: Callable[[], datetime], data: dict[str, Any] | None = None) -> None:
         self._path = path
         self._now = now
+        #: steps are recorded by the threads that do them
+        self._writing = threading.Lock()
         self._lock = path.with_suffix(".lock").open("a+")
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -100,8 +103,9 @@ class Job:
 
     def put(self, step: str, value: dict[str, Any]) -> None:
         """See `Journal.put`."""
-        self._data["steps"][step] = value
-        self._write()
+        with self._writing:
+            self._data["steps"][step] = value
+            self._write()
 
     @property
     def begun(self) -> bool:

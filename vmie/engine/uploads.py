@@ -52,7 +52,7 @@ def run(
     if dry_run:
         return _plan(aws, request), None
     meant = [
-        aws.account,
+        aws.bucket_owner,
         aws.region,
         aws.endpoint_url,
         request.as_json(),
@@ -93,7 +93,7 @@ def _run(
     aws: Aws, held: Job, request: UploadRequest, *, reporter: events.Reporter, clock: Clock
 ) -> tuple[UploadPlan, UploadResult]:
     options = UploadOptions(
-        owner=aws.account,
+        owner=aws.bucket_owner or None,
         sse=request.sse,
         kms_key=request.kms_key,
         storage_class=request.storage_class,

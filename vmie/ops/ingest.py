@@ -9,11 +9,12 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vmie import disk
-from vmie.aws.upload import Part
+from vmie.aws.parts import CHUNK, Buffer, Part
 from vmie.disk import stream
 from vmie.disk.base import FileSource
 from vmie.disk.ovf import Appliance
@@ -41,7 +42,8 @@ class Choice:
 class Look:
     """What a choice rests on. `container` is "ova" or "ovf" for an appliance, "" for a bare disk.
 
-    `odd` says why AWS would not take an OVA whole, "" when it would.
+    `odd` says why AWS would not take an OVA whole, "" when it would. `packed` names what a raw disk is compressed
+    with as a file; `files` are other files that hold parts of the disk.
     """
 
     format: str
@@ -49,6 +51,8 @@ class Look:
     container: str = ""
     disks: int = 1
     odd: str = ""
+    packed: str = ""
+    files: tuple[str, ...] = ()
 
 
 def look(path: Path) -> Look:
@@ -56,8 +60,10 @@ def look(path: Path) -> Look:
     with disk.open(path) as first:
         kind, variant = first.format, first.variant
         container = str((first.facts.get("appliance") or {}).get("package", ""))
+        packed = str(first.facts.get("wrapper", ""))
+        files = tuple(map(str, first.facts.get("files", ())))
     if not container:
-        return Look(kind, variant)
+        return Look(kind, variant, packed=packed, files=files)
     with disk.appliance(path) as appliance:
         count = len(appliance.disks)
         odd = next(filter(None, (_oddity(appliance, number) for number in range(count))), "")
@@ -89,6 +95,11 @@ def choose(what: Look, *, route: Route = Route.IMAGE, as_is: bool = False, wante
     Raises UsageError for options that cannot be meant: as-is of a format AWS does not take.
     """
     name = what.container or what.format
+    if as_is and (what.packed or what.files):
+        raise UsageError(
+            f"AWS takes no disk that is {f'packed with {what.packed}' if what.packed else 'in several files'}",
+            cure="leave --as-is out: vmie makes one disk of it on the way",
+        )
     if as_is:
         if name not in AWS_FORMATS or (name == "ova" and route is not Route.IMAGE):
             raise UsageError(
@@ -103,20 +114,25 @@ def choose(what: Look, *, route: Route = Route.IMAGE, as_is: bool = False, wante
         return Choice("vmdk", "VMDK", (what.odd or "ImportSnapshot takes no OVA: its disk goes alone",))
     if (what.format, what.variant) == ("vmdk", "streamOptimized"):
         return Choice("as-is", "VMDK", ("already stream-optimised: compressed, and what AWS takes",))
-    return Choice("vmdk", "VMDK", (_REASONS.get(what.format, f"AWS takes no {what.format}: re-streamed").format(what),))
+    kind = "packed" if what.packed else what.format
+    return Choice("vmdk", "VMDK", (_REASONS.get(kind, f"AWS takes no {what.format}: re-streamed").format(what),))
 
 
 _REASONS = {
     "raw": "raw holds every zero: stream-optimised it is a fraction of the size",
     "vhd": "VHD is not compressed: stream-optimised VMDK is smaller",
     "vhdx": "VHDX is not compressed: stream-optimised VMDK is smaller",
+    "packed": "AWS takes no disk packed with {0.packed}: unpacked and re-streamed",
     "vmdk": "AWS refuses VMDK {0.variant}: re-streamed as stream-optimised",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells that a local file is still the same: bytes, nanoseconds, inode, a sampled SHA-256."""
+    """What tells that a local file is still the same: bytes, nanoseconds, inode, a sampled SHA-256.
+
+    `sample` also covers the other files of a disk in several (a VMDK's extents, the disks beside an .ovf).
+    """
 
     size: int
     mtime_ns: int
@@ -126,51 +142,94 @@ class Identity:
     @classmethod
     def of(cls, path: Path) -> Identity:
         """Read the identity of `path`; samples 64 places at most, so it costs the same for any size."""
-        try:
-            with path.open("rb") as file:
-                status = os.fstat(file.fileno())
-                digest = hashlib.sha256()
-                step = max(1 << 20, status.st_size // 64)
-                for offset in range(0, max(1, status.st_size), step):
-                    digest.update(os.pread(file.fileno(), 4096, offset))
-                digest.update(os.pread(file.fileno(), 65536, max(0, status.st_size - 65536)))
-        except OSError as error:
-            raise ImageError(
-                f"cannot read {path}: {error.strerror}", cure="check the path and its permissions"
-            ) from error
+        digest = hashlib.sha256()
+        status = _sample(path, digest.update)
+        for other in _beside(path, status.st_size):
+            found = _sample(other, digest.update)
+            digest.update(b"%d %d %d" % (found.st_size, found.st_mtime_ns, found.st_ino))
         return cls(status.st_size, status.st_mtime_ns, status.st_ino, digest.hexdigest())
 
     def as_json(self) -> dict[str, Any]:
         """For the journal."""
         return {"size": self.size, "mtime_ns": self.mtime_ns, "inode": self.inode, "sample": self.sample}
 
+    def touched(self, path: Path) -> bool:
+        """Whether the file itself was written to or replaced, by its times alone: cheap enough for every part."""
+        try:
+            status = path.stat()
+        except OSError:
+            return True
+        return (status.st_size, status.st_mtime_ns, status.st_ino) != (self.size, self.mtime_ns, self.inode)
+
+
+def _sample(path: Path, update: Callable[[bytes], None]) -> os.stat_result:
+    """Give `update` 4 KiB from each 64th of a file, and its end."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would never open
+        try:
+            status = os.fstat(file)
+            size = status.st_size
+            for offset in range(0, max(1, size), max(1 << 20, size // 64)):
+                update(os.pread(file, 4096, offset))
+            update(os.pread(file, 65536, max(0, size - 65536)))
+        finally:
+            os.close(file)
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}", cure="check the path and its permissions") from error
+    return status
+
+
+def _beside(path: Path, size: int) -> list[Path]:
+    """The other files of a disk: named by a small descriptor, and only in its own folder."""
+    if size > _LARGEST_DESCRIPTOR:
+        return []
+    try:
+        with disk.open(path) as opened:
+            names = [*opened.facts.get("files", ()), *(opened.facts.get("appliance") or {}).get("files", ())]
+    except ImageError:
+        return []  # whoever opens it in earnest says why
+    plain = {str(name) for name in names if Path(str(name)).name == str(name)}
+    return [other for name in sorted(plain) if (other := path.parent / name).is_file()]
+
+
+#: an .ovf may be this large; a VMDK's descriptor is far smaller
+_LARGEST_DESCRIPTOR = 10 << 20
+
 
 class FilePayload:
-    """A file sent as it is: parts are read in the workers that send them. Close it when all are sent."""
+    """A file sent as it is. A part is read when it is hashed and again when it is sent: no size of part costs memory.
+
+    Close it when all are sent.
+    """
 
     def __init__(self, path: Path, size: int) -> None:
         self._source = FileSource(path)
         self.bound = self.source_size = size
 
     def parts(self, part_size: int) -> Iterator[Part]:
-        """See `vmie.aws.upload.Payload`."""
+        """See `vmie.aws.parts.Payload`."""
         for number, offset in enumerate(range(0, max(1, self.bound), part_size), start=1):
-            end = min(self.bound, offset + part_size)
-            yield Part(number, _reader(self._source.pread, offset, end - offset), end)
+            length = min(self.bound - offset, part_size)
+            yield Part(number, length, partial(self._chunks, offset, length), offset + length)
+
+    def _chunks(self, offset: int, length: int) -> Iterator[memoryview]:
+        """The range in pieces that stay in the processor's cache between reading and hashing or sending."""
+        buffer = memoryview(bytearray(min(CHUNK, length)))
+        while length > 0:
+            read = self._source.preadinto(buffer[: min(len(buffer), length)], offset)
+            if read == 0:
+                raise ImageError("the file became shorter while it was read", cure="let nothing write to it")
+            yield buffer[:read]
+            offset, length = offset + read, length - read
+
+    @property
+    def read(self) -> int:
+        """Bytes of the source that went into parts."""
+        return self.bound
 
     def close(self) -> None:
         """Close the file."""
         self._source.close()
-
-
-def _reader(pread: Callable[[int, int], bytes], offset: int, length: int) -> Callable[[], bytes]:
-    def load() -> bytes:
-        data = pread(offset, length)
-        if len(data) != length:
-            raise ImageError("the file became shorter while it was read", cure="let nothing write to it")
-        return data
-
-    return load
 
 
 class StreamPayload:
@@ -179,36 +238,38 @@ class StreamPayload:
     def __init__(self, opened: disk.Disk, method: str) -> None:
         self._disk = opened
         self._method = method
-        self._read = 0
+        #: bytes of the source that were read so far
+        self.read = 0
         self.bound = stream.upper_bound(opened, method)
         self.source_size = opened.allocated_size
 
     def parts(self, part_size: int) -> Iterator[Part]:
-        """See `vmie.aws.upload.Payload`."""
-        pieces: list[bytes] = []
+        """See `vmie.aws.parts.Payload`. Pieces of the stream go into parts as they are, without a copy."""
+        pieces: list[Buffer] = []
         length = number = 0
         for piece in stream.write(self._disk, self._method, progress=self._progress):
-            pieces.append(piece)
-            length += len(piece)
+            rest = memoryview(piece)
             # The last part is held back: it may be short, and every other must be whole.
-            while length > part_size:
+            while length + len(rest) > part_size:
+                room = part_size - length
                 number += 1
-                data = b"".join(pieces)
-                pieces = [data[part_size:]]
-                length -= part_size
-                yield Part(number, _ready(data[:part_size]), self._read)
-        yield Part(number + 1, _ready(b"".join(pieces)), max(self._read, self.source_size))
+                yield _generated(number, [*pieces, rest[:room]], self.read)
+                pieces, length, rest = [], 0, rest[room:]
+            pieces.append(rest)
+            length += len(rest)
+        yield _generated(number + 1, pieces, max(self.read, self.source_size))
 
     def close(self) -> None:
         """Close the disk."""
         self._disk.close()
 
     def _progress(self, read: int) -> None:
-        self._read = read
+        self.read = read
 
 
-def _ready(data: bytes) -> Callable[[], bytes]:
-    return lambda: data
+def _generated(number: int, pieces: list[Buffer], source_end: int) -> Part:
+    size = sum(map(len, pieces))
+    return Part(number, size, lambda: iter(pieces), source_end, held=size)
 
 
 def bound(opened: disk.Disk, method: str) -> int:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vmie import disk, events
 from vmie.aws import objects, s3
+from vmie.aws.multipart import abort, composite
+from vmie.aws.parts import Part, b64, part_size_for
 from vmie.aws.session import Aws
-from vmie.aws.upload import UploadOptions, UploadState, upload
-from vmie.errors import ImageError, Interrupted, UsageError, VmieError
+from vmie.aws.upload import Uploaded, UploadOptions, UploadState, upload
+from vmie.errors import AwsRefused, ImageError, Interrupted, UsageError, VmieError
 from vmie.model import S3Object
 from vmie.ops import ingest
 from vmie.ops.journal import Journal
 from vmie.poll import Clock
+
+#: of an object's metadata: which content it was made from
+SOURCE = "vmie-source"
+#: another one when the same source gives other bytes
+_TOKEN_VERSION = 1
+#: the journal is synced to the medium each time, so not for every part
+_JOURNAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,8 @@ class UploadPlan:
     source_size: int
     bound: int
     index: int | None = None
+    region: str | None = None
+    notes: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """For --dry-run."""
@@ -37,12 +54,23 @@ class UploadPlan:
             **self.choice.as_json(),
             "bytes_source": self.source_size,
             "bytes_at_most": self.bound,
+            "notes": list(self.notes),
         }
+
+    @property
+    def token(self) -> str:
+        """Stands for this content in this form: kept with the object, so that it is known for what it is."""
+        meant = [_TOKEN_VERSION, self.identity.as_json(), self.choice.method, self.index]
+        return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class UploadResult:
-    """What an upload came to (contract: ``upload``)."""
+    """What an upload came to (contract: ``upload``).
+
+    `bytes_source` is the size of the disk or file, `bytes_read` what was read of it, `bytes_sent` what crossed the
+    wire this time, `bytes_total` the object.
+    """
 
     job: str
     object: str
@@ -51,6 +79,7 @@ class UploadResult:
     bytes_sent: int
     bytes_total: int
     seconds: float
+    bytes_read: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
@@ -61,6 +90,7 @@ class UploadResult:
             "bytes_source": self.bytes_source,
             "bytes_sent": self.bytes_sent,
             "bytes_total": self.bytes_total,
+            "bytes_read": self.bytes_read,
             "seconds": round(self.seconds, 3),
         }
 
@@ -79,14 +109,22 @@ def plan(
         raise UsageError(
             f"{path} holds {what.disks} disks", cure="choose one with --disk N, or send the whole file with --as-is"
         )
-    s3.expect_local(aws, target.bucket)
+    if choice.method == "as-is" and index is not None and what.container:
+        choice = ingest.Choice("vmdk", "VMDK", (f"--disk {index}: one disk of the appliance",))
+    bucket = s3.expect(aws, target.bucket)
+    notes: tuple[str, ...] = ()
+    if bucket.region != aws.region:
+        notes = (f"{bucket.name} is in {bucket.region}: EC2 can import the object there, not in {aws.region}",)
     if target.key.endswith("/"):
         name = path.name if choice.method == "as-is" else f"{path.stem}.{choice.method}"
         target = S3Object(target.bucket, target.key + name)
     if choice.method == "as-is":
-        return UploadPlan(path, target, choice, identity, identity.size, identity.size)
-    with disk.open(path, index=index or 0) as opened:
-        return UploadPlan(path, target, choice, identity, opened.size, ingest.bound(opened, choice.method), index=index)
+        size = bound = identity.size
+    else:
+        with disk.open(path, index=index or 0) as opened:
+            size, bound = opened.size, ingest.bound(opened, choice.method)
+    part_size_for(bound)
+    return UploadPlan(path, target, choice, identity, size, bound, index=index, region=bucket.region, notes=notes)
 
 
 def apply(
@@ -103,8 +141,10 @@ def apply(
     Raises AwsRefused, VmieError when the network does not come back, Interrupted with the way to go on.
     """
     started = clock.now()
+    for note in plan.notes:
+        reporter(events.Note(note, "warning"))
     try:
-        total, sent = send(aws, plan, journal=journal, step="upload 0", options=options, reporter=reporter)
+        done, read = send(aws, plan, journal=journal, step="upload 0", options=options, reporter=reporter)
     except KeyboardInterrupt:
         raise Interrupted(
             "interrupted",
@@ -115,8 +155,16 @@ def apply(
     except VmieError as error:
         error.result = {"job": journal.job, "object": plan.target.url, **error.result}
         raise
-    seconds = (clock.now() - started).total_seconds()
-    return UploadResult(journal.job, plan.target.url, plan.choice.aws_format, plan.source_size, sent, total, seconds)
+    return UploadResult(
+        job=journal.job,
+        object=plan.target.url,
+        format=plan.choice.aws_format,
+        bytes_source=plan.source_size,
+        bytes_sent=done.bytes_sent,
+        bytes_total=done.bytes_total,
+        seconds=(clock.now() - started).total_seconds(),
+        bytes_read=read,
+    )
 
 
 def send(
@@ -127,46 +175,170 @@ def send(
     step: str,
     options: UploadOptions,
     reporter: events.Reporter = events.silent,
-) -> tuple[int, int]:
-    """One file to one object, remembered under `step`: bytes of the object, bytes sent over all runs.
+) -> tuple[Uploaded, int]:
+    """One file to one object, remembered under `step`: what came of it, and the bytes read of the source.
 
-    Raises ImageError when the file is another than the one the upload began with, or changes meanwhile.
+    Raises ImageError (SourceChanged) when the file is another than the one the upload began with, or changes
+    meanwhile: no object is then made of it.
     """
     known = journal.get(step) or {}
     identity = plan.identity.as_json()
     if known.get("identity", identity) != identity:
         raise _changed(plan.path, "since the upload began", f"vmie cancel {journal.job}, then begin anew")
-    if "done" in known and objects.etag(aws, plan.target) == (known["done"], known["etag"]):
+    options = replace(options, region=plan.region or options.region, metadata={**options.metadata, SOURCE: plan.token})
+    state = _State(journal, step, plan, sent_before=int(known.get("sent", 0)))
+    if (there := _already(aws, plan, options)) is not None:
         reporter(events.Note(f"{plan.target.url} is already uploaded"))
-        return int(known["done"]), int(known.get("sent", 0))
-    base = {"bucket": plan.target.bucket, "key": plan.target.key, "identity": identity}
-    journal.put(step, {**known, **base})
+        return state.done(there), 0
+    state.begin()
     reporter(events.Stage("upload", f"{plan.path.name} → {plan.target.url} ({plan.choice.reasons[0]})"))
-    payload = _payload(plan)
+    payload = _Watched(plan, _payload(plan))
     try:
-        done = upload(aws, plan.target, payload, state=_State(journal, step), options=options, reporter=reporter)
+        done = upload(
+            aws, plan.target, payload, state=state, options=options, settled=payload.settled, reporter=reporter
+        )
+    except VmieError as error:
+        if error.code == _SOURCE_CHANGED or plan.identity.touched(plan.path):
+            state.give_up(aws, plan)
+            raise _changed(
+                plan.path, "while it was uploaded", "stop what writes to it, then run the command again"
+            ) from error
+        raise
     finally:
         payload.close()
-    if ingest.Identity.of(plan.path) != plan.identity:
-        objects.delete(aws, plan.target)
-        raise _changed(plan.path, "while it was uploaded", "stop what writes to it, then run the command again")
-    total_sent = int(known.get("sent", 0)) + done.bytes_sent
-    journal.put(step, {**base, "done": done.bytes_total, "etag": done.etag, "sent": total_sent})
-    return done.bytes_total, total_sent
+    return state.done(done), payload.read
+
+
+def _already(aws: Aws, plan: UploadPlan, options: UploadOptions) -> Uploaded | None:
+    """The object, when it is there already: made from the same source, or - as it is - of the same checksum."""
+    try:
+        found = objects.facts(aws, plan.target, region=plan.region)
+    except AwsRefused as error:
+        # Without s3:ListBucket an absent object is refused too; and who may only write can still upload.
+        if error.code in ("AccessDenied", "BadRequest"):
+            return None
+        raise
+    if found is None or not _stored_alike(found, options):
+        return None
+    if found.metadata.get(SOURCE) == plan.token or (plan.choice.method == "as-is" and _same_content(plan, found)):
+        return Uploaded(replace(plan.target, size=found.size), found.size, 0, found.etag)
+    return None
+
+
+def _stored_alike(found: objects.Facts, options: UploadOptions) -> bool:
+    """Whether the object is kept as this upload would keep it."""
+    sse = options.sse or ("aws:kms" if options.kms_key else "")
+    return found.storage_class == (options.storage_class or found.storage_class) and sse in ("", found.encryption)
+
+
+def _same_content(plan: UploadPlan, found: objects.Facts) -> bool:
+    """Compare the file with S3's SHA-256 of the object: reading is cheaper than sending."""
+    if not found.sha256 or found.size != plan.source_size:
+        return False
+    kept, _, count = found.sha256.partition("-")
+    payload = ingest.FilePayload(plan.path, plan.source_size)
+    try:
+        size = part_size_for(plan.bound) if count else max(1, plan.bound)
+        if count and -(-plan.bound // size) != int(count):
+            return False  # cut otherwise: nothing can be told from the checksum
+        digests = [b64(part.digest("sha256")) for part in payload.parts(size)]
+    except ValueError:
+        return False
+    finally:
+        payload.close()
+    return kept == (composite({"ChecksumSHA256": one} for one in digests) if count else digests[0])
+
+
+class _Watched:
+    """A payload whose file must stay as it was when the plan was made."""
+
+    def __init__(self, plan: UploadPlan, payload: ingest.FilePayload | ingest.StreamPayload) -> None:
+        self._plan = plan
+        self._payload = payload
+        self.bound = payload.bound
+        self.source_size = payload.source_size
+
+    @property
+    def read(self) -> int:
+        return self._payload.read
+
+    def parts(self, part_size: int) -> Iterator[Part]:
+        for part in self._payload.parts(part_size):
+            if self._plan.identity.touched(self._plan.path):
+                raise self._changed()
+            yield part
+
+    def settled(self) -> None:
+        """Look once more before there is an object."""
+        if ingest.Identity.of(self._plan.path) != self._plan.identity:
+            raise self._changed()
+
+    def close(self) -> None:
+        self._payload.close()
+
+    def _changed(self) -> ImageError:
+        return _changed(self._plan.path, "while it was uploaded", "")
 
 
 class _State(UploadState):
-    """The journal's memory of one multipart upload."""
+    """The journal's memory of one upload; called from many threads."""
 
-    def __init__(self, journal: Journal, step: str) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        step: str,
+        plan: UploadPlan,
+        *,
+        sent_before: int,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._journal = journal
         self._step = step
+        self._sent_before = sent_before
+        self._base = {
+            "bucket": plan.target.bucket,
+            "key": plan.target.key,
+            "region": plan.region,
+            "identity": plan.identity.as_json(),
+            "token": plan.token,
+        }
+        self._monotonic = monotonic
+        self._noted = monotonic()
+        self._lock = threading.Lock()
+
+    def begin(self) -> None:
+        self._update(**self._base, done=None)
 
     def get(self) -> str | None:
         return (self._journal.get(self._step) or {}).get("upload_id")
 
     def put(self, upload_id: str) -> None:
-        self._journal.put(self._step, {**(self._journal.get(self._step) or {}), "upload_id": upload_id})
+        self._update(upload_id=upload_id, held=0)
+
+    def holds(self, bytes_held: int, *, final: bool = False) -> None:
+        with self._lock:
+            if not final and self._monotonic() - self._noted < _JOURNAL_SECONDS:
+                return
+            self._noted = self._monotonic()
+        self._update(held=bytes_held)
+
+    def done(self, made: Uploaded) -> Uploaded:
+        sent = self._sent_before + made.bytes_sent
+        self._update(**self._base, done=made.bytes_total, etag=made.etag, sent=sent, upload_id=None, held=None)
+        return made
+
+    def give_up(self, aws: Aws, plan: UploadPlan) -> None:
+        """Keep nothing of an upload that can never be completed."""
+        if upload_id := self.get():
+            # The first failure is the one to tell of; a part that stays behind is found by `vmie cancel`.
+            with suppress(VmieError):
+                abort(aws, plan.target, upload_id, region=plan.region)
+                self._update(upload_id=None, held=None)
+
+    def _update(self, **values: Any) -> None:
+        with self._lock:
+            merged = {**(self._journal.get(self._step) or {}), **values}
+            self._journal.put(self._step, {name: value for name, value in merged.items() if value is not None})
 
 
 def _payload(plan: UploadPlan) -> ingest.FilePayload | ingest.StreamPayload:
@@ -175,10 +347,13 @@ def _payload(plan: UploadPlan) -> ingest.FilePayload | ingest.StreamPayload:
     return ingest.StreamPayload(disk.open(plan.path, index=plan.index or 0), plan.choice.method)
 
 
+_SOURCE_CHANGED = "SourceChanged"
+
+
 def _changed(path: Path, when: str, cure: str) -> ImageError:
     return ImageError(
         f"{path} was changed {when}",
         cause="an upload of two contents would mix them",
         cure=cure,
-        code="SourceChanged",
+        code=_SOURCE_CHANGED,
     )

@@ -10,8 +10,10 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from vmie.aws.multipart import abort
+from vmie.aws.parts import MAX_PARTS, MIB, Part, part_size_for
 from vmie.aws.session import Aws
-from vmie.aws.upload import MAX_PARTS, MIB, Part, UploadOptions, abort, part_size_for, upload
+from vmie.aws.upload import UploadOptions, upload
 from vmie.errors import UsageError
 from vmie.model import S3Object
 
@@ -28,6 +30,9 @@ class Memory:
     def put(self, upload_id: str) -> None:
         self.upload_id = upload_id
 
+    def holds(self, bytes_held: int, *, final: bool = False) -> None:
+        self.held = bytes_held
+
 
 class Bytes:
     def __init__(self, data: bytes, *, fails_at: int | None = None) -> None:
@@ -40,7 +45,7 @@ class Bytes:
             if number == self.fails_at:
                 raise KeyboardInterrupt
             chunk = self.data[offset : offset + part_size]
-            yield Part(number, lambda chunk=chunk: chunk, offset + len(chunk))
+            yield Part(number, len(chunk), lambda chunk=chunk: iter((chunk,)), offset + len(chunk), held=len(chunk))
 
 
 @pytest.fixture

@@ -26,6 +26,6 @@ def upload_disk(work: Work, number: int, planned: PlannedDisk) -> None:
         plan,
         journal=work.journal,
         step=f"upload {number}",
-        options=UploadOptions(owner=work.aws.account),
+        options=UploadOptions(owner=work.aws.bucket_owner or None),
         reporter=work.reporter,
     )
