@@ -191,6 +191,12 @@ def _policy(aws: Aws, name: str) -> Document | None:
     return document(found["PolicyDocument"])
 
 
+def managed(client: Any, arn: str) -> Document:
+    """The managed policy `arn` in its default version; to be called inside `refusals`."""
+    version = client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
+    return document(client.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
+
+
 def document(found: Any) -> Document:
     """botocore decodes IAM's documents; stand-ins for it may hand over the text."""
     return dict(json.loads(found) if isinstance(found, str) else found)

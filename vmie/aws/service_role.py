@@ -67,9 +67,9 @@ def look(aws: Aws, name: str) -> ServiceRole | None:
         for policy in tried("the list of its policies", lambda: _inline_names(client, name), ())
     }
     attached = tuple(tried("the list of its managed policies", lambda: _attached(client, name), ()))
-    managed = [tried(f"the managed policy {arn}", partial(_managed, client, arn), None) for arn in attached]
+    managed = [tried(f"the managed policy {arn}", partial(iam.managed, client, arn), None) for arn in attached]
     boundary_arn = (found.get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
-    boundary = tried("its permissions boundary", lambda: _managed(client, boundary_arn), "") if boundary_arn else ""
+    boundary = tried("its permissions boundary", lambda: iam.managed(client, boundary_arn), "") if boundary_arn else ""
     documents = RoleDocuments(
         arn=found["Arn"],
         account=found["Arn"].split(":")[4],
@@ -182,8 +182,9 @@ def expect_reader(
 ) -> None:
     """See that the role is there, trusts the service, and may read `objects`, before anything is sent.
 
-    `key` is the metadata of the KMS key that the result will be encrypted with. A caller who may not look is let through. Raises AwsRefused: code NoSuchRole, RoleTrust or RoleLacks, with what
-    is missing and the command that mends it.
+    `key` is the metadata of the KMS key that the result will be encrypted with. A caller who may not look is let
+    through. Raises AwsRefused: code NoSuchRole, RoleTrust or RoleLacks, with what is missing and the command that
+    mends it.
     """
     buckets = sorted({one.bucket for one in objects})
     iam.expect_role(aws, name, bucket=buckets[0] if buckets else "")
@@ -198,8 +199,8 @@ def expect_reader(
     for bucket in buckets:
         document = bucket_policy(aws, bucket)
         found: list[Lack] = []
-        for key in sorted({one.key for one in objects if one.bucket == bucket}):
-            asks = import_asks(aws.partition, bucket, key, image=image, licensed=licensed)
+        for name_ in sorted({one.key for one in objects if one.bucket == bucket}):
+            asks = import_asks(aws.partition, bucket, name_, image=image, licensed=licensed)
             found += lacks(aws, role, asks, resource_policy=document, owner=aws.account)
         if found:
             raise refusal(role, list(dict.fromkeys(found)), bucket=bucket)
@@ -209,7 +210,7 @@ def expect_reader(
 
 
 def bucket_key(aws: Aws, bucket: str) -> Mapping[str, Any] | None:
-    """The metadata of the customer's KMS key that a bucket encrypts with by default; None where there is none to see."""
+    """The metadata of the customer's KMS key that a bucket encrypts with by default; None where none is seen."""
     try:
         name = s3.encryption_key(aws, bucket)
         return kms.describe(aws, name) if name else None
@@ -274,8 +275,3 @@ def _inline(client: Any, name: str, policy: str) -> Document:
 def _attached(client: Any, name: str) -> list[str]:
     pages = client.get_paginator("list_attached_role_policies").paginate(RoleName=name)
     return [policy["PolicyArn"] for page in pages for policy in page["AttachedPolicies"]]
-
-
-def _managed(client: Any, arn: str) -> Document:
-    version = client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
-    return iam.document(client.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])

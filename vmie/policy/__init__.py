@@ -20,13 +20,16 @@ from vmie.policy.documents import (
     Grants,
     bucket_name,
     export_bucket,
+    job,
     key_arn,
+    key_statement,
     merged,
     role,
     template,
     trust,
     user,
 )
+from vmie.policy.hcl import hcl
 from vmie.policy.reading import (
     admits,
     buckets_of,
@@ -51,7 +54,10 @@ __all__ = [
     "export_bucket",
     "granted",
     "grants_of",
+    "hcl",
+    "job",
     "key_arn",
+    "key_statement",
     "mentions_source",
     "merged",
     "missing",

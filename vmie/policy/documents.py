@@ -110,6 +110,19 @@ def user(buckets: Sequence[str], *, partition: str = "aws") -> Document:
     return _per_item("user-policy", "mys3bucket", tuple(buckets), partition)
 
 
+def job(name: str, bucket: str, *, role_arn: str, prefix: str = "", partition: str = "aws") -> Document:
+    """All that vmie itself calls for one job ("import", "export"; "batch" is many imports), and no more."""
+    values = {"<bucket>": bucket, "<prefix>": prefix, "<role-arn>": role_arn}
+    filled: Document = _filled(template(f"job-{'import' if name == 'batch' else name}"), partition, values)
+    return filled
+
+
+def key_statement(role_arn: str) -> Document:
+    """What a KMS key's own policy must say for the service role, where it does not leave that to IAM."""
+    filled: Document = _filled(template("key-statement"), "aws", {"<role-arn>": role_arn})
+    return filled
+
+
 def export_bucket(bucket: str, *, canonical_id: str, partition: str = "aws") -> Document:
     """The bucket policy that lets CreateInstanceExportTask write to `bucket` (aws-facts 4.4)."""
     values = {"<canonical-id>": canonical_id, "<export-bucket>": bucket}

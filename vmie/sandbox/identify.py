@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 from vmie.sandbox.gate import Call
 
-_SCOPE = re.compile(r"(?:Credential=|^)([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
+_SCOPE = re.compile(r"(?:Credential=|^)([^/\s]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _S3_OBJECT = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _S3_BUCKET = {"GET": "ListObjects", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
 #: a query key that names a sub-resource → the noun in the action's name
