@@ -315,6 +315,16 @@ LEGACY_REGIONS: tuple[str, ...] = (
     "cn-north-1",
 )
 
+#: Instance types that the 2016 page lists for Linux (its `C3.8xlarge` is c3.8xlarge). Windows goes on most types.
+LINUX_INSTANCE_TYPES_2016: tuple[str, ...] = (
+    *(f"t2.{size}" for size in ("micro", "small", "medium")),
+    *(f"m3.{size}" for size in ("medium", "large", "xlarge", "2xlarge")),
+    *(f"c3.{size}" for size in ("large", "xlarge", "2xlarge", "4xlarge", "8xlarge")),
+    "cc1.4xlarge",
+    *(f"r3.{size}" for size in ("large", "xlarge", "2xlarge", "4xlarge", "8xlarge")),
+    *(f"i2.{size}" for size in ("xlarge", "2xlarge", "4xlarge", "8xlarge")),
+)
+
 _ELSEWHERE = "c4d8eabf8db69dbe46bfe0e517100c554f01200b104d59cd408e777ba442a322"
 _GOVCLOUD = "af913ca13efe7a94b88392711f6cfc8aa07c9d1454d4f190a624b126733a5602"
 # Printed in the guide of 2022 only (aws-facts 4.4).

@@ -17,6 +17,8 @@ class Way(StrEnum):
 
     IMAGE = "image"
     SNAPSHOT = "snapshot"
+    INSTANCE = "instance"
+    VOLUME = "volume"
 
 
 class Form(StrEnum):
@@ -36,7 +38,12 @@ def import_(
         typer.Argument(help="A disk, an OVA, or s3://bucket/key; several are the disks of one VM, boot disk first."),
     ],
     route: Annotated[
-        Way, typer.Option("--as", help="image: an AMI, by ImportImage. snapshot: by ImportSnapshot.")
+        Way,
+        typer.Option(
+            "--as",
+            help="image: an AMI, by ImportImage. snapshot: by ImportSnapshot. instance: a stopped instance, by "
+            "ImportInstance. volume: by ImportVolume.",
+        ),
     ] = Way.IMAGE,
     bucket: Annotated[
         str | None, typer.Option(help="Default: VMIE_BUCKET, the settings file, the role's policy.")
@@ -74,6 +81,31 @@ def import_(
     rules: Annotated[str, typer.Option(help="The check's rules: current or 2016.")] = "current",
     keep_object: Annotated[bool, typer.Option("--keep-object", help="Leave the uploaded object in S3.")] = False,
     client_token: Annotated[str, typer.Option(help="Idempotency token; made from the job by default.")] = "",
+    instance_type: Annotated[str, typer.Option(help="With --as instance: such as m3.medium.")] = "",
+    subnet: Annotated[str, typer.Option(metavar="subnet-…", help="With --as instance.")] = "",
+    security_group: Annotated[
+        list[str] | None, typer.Option(metavar="sg-…|NAME", help="With --as instance; repeatable.")
+    ] = None,
+    private_ip: Annotated[str, typer.Option(help="With --as instance and --subnet: an address of the subnet.")] = "",
+    availability_zone: Annotated[str, typer.Option(help="With --as instance or volume.")] = "",
+    user_data: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="With --as instance: given to the instance; never kept or shown."),
+    ] = None,
+    shutdown_behavior: Annotated[
+        str, typer.Option(help="With --as instance: what a shutdown from within does: stop or terminate.")
+    ] = "",
+    tenancy: Annotated[str, typer.Option(help="With --as instance: default or dedicated.")] = "",
+    monitoring: Annotated[bool, typer.Option("--monitoring", help="With --as instance: detailed monitoring.")] = False,
+    volume_size: Annotated[
+        int | None, typer.Option(metavar="GIB", help="With --as instance or volume: larger than the (first) disk.")
+    ] = None,
+    attach_data_disks: Annotated[
+        bool,
+        typer.Option(
+            "--attach-data-disks", help="With --as instance: attach the volumes of the other disks when all are there."
+        ),
+    ] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Return once AWS has the task; `vmie resume JOB` finishes it.")
     ] = False,
@@ -86,11 +118,13 @@ def import_(
 
     vmie import disk.raw --as snapshot --register web-1 --imds-v2
 
+    vmie import boot.vmdk data.vmdk --as instance --instance-type m3.large --attach-data-disks
+
     The image is checked first; what AWS would refuse stops the import before a byte is sent (exit 4).
     """
     from vmie.engine import imports
     from vmie.model import Profile, Route
-    from vmie.ops.import_ import ImportRequest
+    from vmie.ops.import_ import ImportRequest, Launch
 
     try:
         profile = Profile(rules)
@@ -123,6 +157,19 @@ def import_(
         skip=tuple(skip_check or ()),
         strict=strict,
         profile=profile,
+        launch=Launch(
+            instance_type=instance_type,
+            subnet=subnet,
+            security_groups=tuple(security_group or ()),
+            private_ip=private_ip,
+            availability_zone=availability_zone,
+            user_data=str(user_data.absolute()) if user_data else "",
+            shutdown_behavior=shutdown_behavior,
+            tenancy=tenancy,
+            monitoring=monitoring,
+            volume_size=volume_size,
+            attach_data_disks=attach_data_disks,
+        ),
     )
     request.validate()
     run = context.of(ctx)
@@ -167,6 +214,10 @@ def text(result: Any) -> str:
         lines.append(f"  AMI        {result.image_id}")
     if result.snapshot_ids:
         lines.append(f"  snapshots  {', '.join(result.snapshot_ids)}")
+    if result.instance_id:
+        lines.append(f"  instance   {result.instance_id}" + (" (stopped)" if result.status == "completed" else ""))
+    if result.volume_ids:
+        lines.append(f"  volumes    {', '.join(result.volume_ids)}")
     ratio = f" ({result.bytes_sent / result.bytes_source:.0%})" if result.bytes_source and result.bytes_sent else ""
     lines.append(f"  sent       {render.size(result.bytes_sent)} of {render.size(result.bytes_source)}{ratio}")
     lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")
@@ -178,7 +229,8 @@ def text(result: Any) -> str:
 def plan_text(plan: Any) -> str:
     """What --dry-run prints."""
     shape = plan.as_json()
-    lines = [f"{shape['call']} with role {shape['role']}"]
+    lines = [shape["call"] + (f" with role {shape['role']}" if shape["role"] else "")]
+    lines += [f"  then {step}" for step in shape.get("then", ())]
     if shape["bucket"]:
         lines.append(f"  bucket {shape['bucket']['name']} (from {shape['bucket']['from']})")
     for planned in shape["disks"]:

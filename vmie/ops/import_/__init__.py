@@ -1,8 +1,63 @@
-"""Import: `plan` reads and refuses early, `apply` uploads, submits, waits and finishes; each step idempotent."""
+"""Import: `plan` reads and refuses early, `apply` uploads, submits, waits and finishes; each step idempotent.
 
-from vmie.ops.import_.applying import ImportResult, apply
-from vmie.ops.import_.planning import ImportPlan, PlannedDisk, plan
+Two families: `planning` and `applying` for ImportImage and ImportSnapshot, `conversion_plan` and `converting` for
+ImportInstance and ImportVolume.
+"""
+
+from __future__ import annotations
+
+from vmie import events
+from vmie.aws.session import Aws
+from vmie.model import Route
+from vmie.ops.import_ import applying, conversion_plan, converting, planning
+from vmie.ops.import_.applying import ImportResult
+from vmie.ops.import_.conversion_plan import ConversionPlan
+from vmie.ops.import_.launch import Launch
+from vmie.ops.import_.planning import ImportPlan, PlannedDisk
 from vmie.ops.import_.request import ImportRequest
 from vmie.ops.import_.undoing import undo
+from vmie.ops.journal import Journal
+from vmie.poll import Clock
+from vmie.settings import Settings
 
-__all__ = ["ImportPlan", "ImportRequest", "ImportResult", "PlannedDisk", "apply", "plan", "undo"]
+__all__ = ["ImportPlan", "ImportRequest", "ImportResult", "Launch", "PlannedDisk", "apply", "plan", "undo"]
+
+_OLDER = (Route.INSTANCE, Route.VOLUME)
+
+
+def plan(
+    aws: Aws,
+    request: ImportRequest,
+    *,
+    settings: Settings,
+    job: str,
+    clock: Clock,
+    reporter: events.Reporter = events.silent,
+) -> ImportPlan:
+    """Think an import through by its route; reads only.
+
+    Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
+    """
+    think = conversion_plan.plan if request.route in _OLDER else planning.plan
+    return think(aws, request, settings=settings, job=job, clock=clock, reporter=reporter)
+
+
+def apply(
+    aws: Aws,
+    plan: ImportPlan,
+    *,
+    journal: Journal,
+    settings: Settings,
+    clock: Clock,
+    wait: bool = True,
+    reporter: events.Reporter = events.silent,
+) -> ImportResult:
+    """Carry `plan` out, going on where `journal` says it stopped.
+
+    Raises AwsRefused (exit 5), TaskFailed and DeadlineExceeded (exit 1), Interrupted (130).
+    """
+    if isinstance(plan, ConversionPlan):
+        return converting.apply(
+            aws, plan, journal=journal, settings=settings, clock=clock, wait=wait, reporter=reporter
+        )
+    return applying.apply(aws, plan, journal=journal, settings=settings, clock=clock, wait=wait, reporter=reporter)

@@ -37,6 +37,8 @@ class ImportResult:
     bytes_sent: int
     seconds: float
     bucket_origin: str = ""
+    instance_id: str | None = None
+    volume_ids: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
@@ -47,8 +49,9 @@ class ImportResult:
             "task_id": self.task_id,
             "image_id": self.image_id,
             "snapshot_ids": list(self.snapshot_ids),
-            "instance_id": None,
-            "volume_id": None,
+            "instance_id": self.instance_id,
+            "volume_id": self.volume_ids[0] if self.volume_ids else None,
+            "volume_ids": list(self.volume_ids),
             "object": self.object,
             "bytes_source": self.bytes_source,
             "bytes_sent": self.bytes_sent,

@@ -95,8 +95,8 @@ def plan(
     """
     request.validate()
     local = [Path(source) for source in request.sources if not source.startswith("s3://")]
-    report = _checked(request, local, clock=clock, reporter=reporter) if local else None
-    request, notes = _told_by(report, request)
+    report = checked(request, local, clock=clock, reporter=reporter) if local else None
+    request, notes = told_by(report, request)
     role_name = request.role_name or settings.role_name
     chosen = None
     if local:
@@ -122,7 +122,7 @@ def plan(
     return ImportPlan(request, role_name, chosen, tuple(disks), report, notes)
 
 
-def _checked(
+def checked(
     request: ImportRequest, paths: list[Path], *, clock: Clock, reporter: events.Reporter
 ) -> check.CheckReport | None:
     """The preflight; raises PreflightError when the route is blocked."""
@@ -152,7 +152,7 @@ def _checked(
     )
 
 
-def _told_by(report: check.CheckReport | None, request: ImportRequest) -> tuple[ImportRequest, tuple[str, ...]]:
+def told_by(report: check.CheckReport | None, request: ImportRequest) -> tuple[ImportRequest, tuple[str, ...]]:
     """Fill in from the guest what the user left open: AWS stalls or guesses wrong without it (peers.md 3.2)."""
     if report is None or not report.images:
         return request, ()
@@ -192,7 +192,7 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
     whole = ingest.look(path)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.wanted)
     if choice.method == "as-is":
-        target = S3Object(folder.bucket, folder.key + _plain(path.name))
+        target = S3Object(folder.bucket, folder.key + plain(path.name))
         return [PlannedDisk(target, choice, path, None, identity, identity.size, identity.size)]
     indexes: list[int | None] = list(range(whole.disks)) if whole.container else [None]
     if len(indexes) > 1 and request.route is Route.SNAPSHOT:
@@ -202,7 +202,7 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
         with disk.open(path, index=index or 0) as opened:
             bound = ingest.bound(opened, choice.method)
             suffix = f"-disk{index + 1}" if index is not None and len(indexes) > 1 else ""
-            target = S3Object(folder.bucket, f"{folder.key}{_plain(path.stem)}{suffix}.{choice.method}")
+            target = S3Object(folder.bucket, f"{folder.key}{plain(path.stem)}{suffix}.{choice.method}")
             planned.append(PlannedDisk(target, choice, path, index, identity, opened.size, bound))
     return planned
 
@@ -214,7 +214,7 @@ def _several(source: str, count: int) -> UsageError:
     )
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """A key that needs no escaping anywhere: AWS's own tools stumble over others."""
     kept = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in name)
     if not kept.strip(".-"):

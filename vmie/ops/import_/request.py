@@ -9,6 +9,8 @@ from typing import Any
 
 from vmie.errors import UsageError
 from vmie.model import Profile, Route
+from vmie.ops.import_.launch import Launch
+from vmie.ops.sending import Sending
 
 _AMI_NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _CONFIG_ARN = re.compile(r"arn:[\w-]+:license-manager:[\w-]+:\d{12}:license-configuration[:/][\w-]+")
@@ -55,6 +57,8 @@ class ImportRequest:
     skip: tuple[str, ...] = ()
     strict: bool = False
     profile: Profile = Profile.CURRENT
+    launch: Launch = field(default_factory=Launch)
+    sending: Sending = field(default_factory=Sending)
 
     def as_json(self) -> dict[str, Any]:
         """For the journal: everything, no secret among it."""
@@ -69,6 +73,8 @@ class ImportRequest:
         }
         values["route"] = Route(values["route"])
         values["profile"] = Profile(values["profile"])
+        values["sending"] = Sending.from_json(values.get("sending") or {})
+        values["launch"] = Launch.from_json(values.get("launch") or {})
         return cls(**values)
 
     def validate(self) -> None:
@@ -79,6 +85,8 @@ class ImportRequest:
         _one_of("--license-type", self.license_type, LICENSE_TYPES)
         self._licences()
         self._route()
+        self.launch.validate(self)
+        self.sending.validate()
         if self.as_is and self.wanted:
             raise UsageError("--as-is and --format cannot both be given", cure="leave one out")
         if self.client_token and not re.fullmatch(r"[\x21-\x7e]{1,64}", self.client_token):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from vmie import events
-from vmie.aws import ec2, objects
+from vmie.aws import ec2, objects, parts_upload
 from vmie.aws.session import Aws
 from vmie.aws.upload import abort
 from vmie.errors import TaskFailed
 from vmie.model import S3Object, TaskKind
 from vmie.ops import waiting
+from vmie.ops.import_ import once, parts
 from vmie.ops.journal import Journal
 from vmie.poll import Clock
 from vmie.settings import Settings
@@ -25,20 +26,23 @@ def undo(
     reason: str = "",
     reporter: events.Reporter = events.silent,
 ) -> dict[str, Any]:
-    """Cancel the job's task and remove its uploads; ``{"task_id", "removed": [urls]}``. Can be repeated."""
-    task_id = _cancel_task(aws, journal, settings=settings, clock=clock, reason=reason, reporter=reporter)
+    """Cancel the job's tasks and remove its uploads; ``{"task_id", "removed": [urls]}``. Can be repeated."""
+    ids = once.task_ids(aws, journal)
+    for task_id in ids:
+        _cancel_task(aws, journal, task_id, settings=settings, clock=clock, reason=reason, reporter=reporter)
     removed: list[str] = []
     for number in range(_MOST_DISKS):
         step = journal.get(f"upload {number}")
         if step is None:
             break
         target = S3Object(step["bucket"], step["key"])
+        parts_upload.remove(aws, parts.listed(step))
         if step.get("upload_id") and "done" not in step:
             abort(aws, target, step["upload_id"])
         objects.delete(aws, target)
         reporter(events.Note(f"{target.url} removed"))
         removed.append(target.url)
-    return {"task_id": task_id, "removed": removed}
+    return {"task_id": ids[0] if ids else None, "removed": removed}
 
 
 #: far above the 21 disks that AWS takes in one VM
@@ -46,18 +50,20 @@ _MOST_DISKS = 1000
 
 
 def _cancel_task(
-    aws: Aws, journal: Journal, *, settings: Settings, clock: Clock, reason: str, reporter: events.Reporter
-) -> str | None:
-    submitted = journal.get("submit")
-    if submitted is None:
-        return None
-    task_id = str(submitted["task_id"])
+    aws: Aws,
+    journal: Journal,
+    task_id: str,
+    *,
+    settings: Settings,
+    clock: Clock,
+    reason: str,
+    reporter: events.Reporter,
+) -> None:
     found = ec2.describe(aws, TaskKind.of(task_id), [task_id])
     if not found or found[0].state.terminal:
-        return task_id
+        return
     ec2.cancel(aws, task_id, reason or f"cancelled with {journal.job}")
     try:
         waiting.wait(aws, task_id, settings=settings, clock=clock, reporter=reporter)
     except TaskFailed:
         reporter(events.Note(f"{task_id} is cancelled"))
-    return task_id

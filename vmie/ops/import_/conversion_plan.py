@@ -1,0 +1,242 @@
+"""An import by ImportInstance or ImportVolume, thought through: which disk by which call, and what speaks against."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vmie import disk, events
+from vmie.aws import objects, presign, s3
+from vmie.aws.parts_upload import Parts
+from vmie.aws.session import Aws
+from vmie.errors import UsageError
+from vmie.limits import GIB
+from vmie.model import Route, S3Object
+from vmie.ops import bucket as buckets
+from vmie.ops import ingest
+from vmie.ops.import_ import placing
+from vmie.ops.import_.launch import Launch, expect_type
+from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, plain, told_by
+from vmie.ops.import_.request import ImportRequest
+from vmie.poll import Clock
+from vmie.settings import Settings
+
+#: devices for data volumes: EC2 recommends sdf to sdp
+DEVICES = "fghijklmnop"
+USER_DATA_BYTES = 16 << 10
+_FORMAT_OF_SUFFIX = {".vmdk": "VMDK", ".vhd": "VHD", ".raw": "RAW", ".img": "RAW"}
+#: handled here: the first disk goes by ImportInstance, each of the others by ImportVolume
+_ONE_DISK = "VMIE-LIM-004"
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionDisk(PlannedDisk):
+    """One disk, one task. `object` is the manifest; the parts lie beside it, or are the one object in S3 already."""
+
+    volume_gib: int = 1
+    stored: S3Object | None = None
+
+    @property
+    def stem(self) -> str:
+        """What the keys of the parts and of the manifest begin with."""
+        return self.object.key.removesuffix(".manifest.xml")
+
+    @property
+    def most_parts(self) -> Parts:
+        """The parts that there can be at the most."""
+        return Parts(self.object.bucket, self.stem, self.bound)
+
+    def as_json(self) -> dict[str, Any]:
+        """For --dry-run."""
+        # Not super(): slots make a new class, whose methods do not know it.
+        shown = PlannedDisk.as_json(self)
+        return {**shown, "source": self.stored.url if self.stored else shown["source"], "volume_gib": self.volume_gib}
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionPlan(ImportPlan):
+    """What `apply` will do: `zone` is the Availability Zone, "" where AWS chooses."""
+
+    zone: str = ""
+
+    @property
+    def conversions(self) -> tuple[ConversionDisk, ...]:
+        """The disks, boot disk first."""
+        return tuple(planned for planned in self.disks if isinstance(planned, ConversionDisk))
+
+    def as_json(self) -> dict[str, Any]:
+        """For --dry-run; of the user data only the path."""
+        request = self.request
+        instance = request.route is Route.INSTANCE
+        return {
+            **ImportPlan.as_json(self),
+            "role": None,
+            "call": "ImportInstance" if instance else "ImportVolume",
+            "then": [f"ImportVolume of disk {number + 2}" for number in range(len(self.disks) - 1)],
+            "boot_mode": None,
+            "availability_zone": self.zone or None,
+            "launch": asdict(request.launch) if instance else None,
+            "attach_data_disks": request.launch.attach_data_disks,
+        }
+
+
+def plan(
+    aws: Aws,
+    request: ImportRequest,
+    *,
+    settings: Settings,
+    job: str,
+    clock: Clock,
+    reporter: events.Reporter = events.silent,
+) -> ConversionPlan:
+    """Think it through: Region, credentials, the disks, the place; nothing is sent.
+
+    Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
+    """
+    request.validate()
+    placing.expect_region(aws.region, request.route)
+    warnings = [presign.expect_lasting(aws, seconds=settings.deadline_seconds, now=clock.now())]
+    local = [Path(source) for source in request.sources if not source.startswith("s3://")]
+    judged = replace(request, skip=(*request.skip, _ONE_DISK)) if request.route is Route.INSTANCE else request
+    report = checked(judged, local, clock=clock, reporter=reporter) if local else None
+    told, notes = told_by(report, request)
+    _expect_platform(told)
+    if told.route is Route.INSTANCE:
+        warnings.append(expect_type(told.launch, platform=told.platform, profile=told.profile))
+        user_data(told.launch)
+    zone = placing.zone_of(aws, told.launch, route=told.route, reporter=reporter)
+    chosen = buckets.resolve(aws, settings, option=told.bucket, role_name=settings.role_name)
+    prefix = settings.prefix if told.prefix is None else told.prefix
+    disks = _disks(aws, told, folder=S3Object(chosen.name, f"{prefix}{job}/"))
+    _expect_count(told, disks)
+    for warning in filter(None, warnings):
+        reporter(events.Note(warning, "warning"))
+    kept = tuple(note for note in notes if not note.startswith("boot mode"))
+    return ConversionPlan(told, "", chosen, disks, report, kept, zone)
+
+
+def user_data(launch: Launch) -> bytes:
+    """The content of the user data file: a secret, never to be kept. Raises UsageError when it cannot be sent."""
+    if not launch.user_data:
+        return b""
+    try:
+        with Path(launch.user_data).open("rb") as file:
+            data = file.read(USER_DATA_BYTES + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read --user-data {launch.user_data}: {error.strerror}") from error
+    if len(data) > USER_DATA_BYTES:
+        raise UsageError(
+            f"--user-data {launch.user_data} is larger than {USER_DATA_BYTES >> 10} KiB",
+            cause="EC2 takes no more",
+            cure="let it fetch the rest",
+        )
+    return data
+
+
+def _expect_platform(request: ImportRequest) -> None:
+    if request.route is Route.INSTANCE and not request.platform:
+        raise UsageError(
+            "whether the machine is Windows or Linux is not known",
+            cause="ImportInstance must be told, and the disk does not show it",
+            cure="add --platform Linux or --platform Windows",
+        )
+
+
+def _expect_count(request: ImportRequest, disks: tuple[ConversionDisk, ...]) -> None:
+    if request.route is Route.VOLUME and len(disks) > 1:
+        raise UsageError(
+            f"{request.sources[0]} holds {len(disks)} disks and ImportVolume takes one",
+            cure="`vmie convert --disk N` one and import that, or use --as instance for the whole machine",
+        )
+    if request.launch.attach_data_disks and len(disks) - 1 > len(DEVICES):
+        raise UsageError(
+            f"--attach-data-disks: {len(disks) - 1} data disks are more than the {len(DEVICES)} device names there are",
+            cure="leave it out and attach the volumes under names of your own",
+        )
+
+
+def _disks(aws: Aws, request: ImportRequest, *, folder: S3Object) -> tuple[ConversionDisk, ...]:
+    found: list[ConversionDisk] = []
+    for source in request.sources:
+        if source.startswith("s3://"):
+            found.append(_stored(aws, S3Object.parse(source), request, folder=folder, number=len(found)))
+        else:
+            found += _local(Path(source), request, folder=folder, first=len(found))
+    if request.launch.volume_size is not None:
+        found[0] = replace(found[0], volume_gib=_grown(found[0], request.launch.volume_size))
+    return tuple(found)
+
+
+def _grown(planned: ConversionDisk, wanted: int) -> int:
+    if wanted < planned.volume_gib:
+        raise UsageError(
+            f"--volume-size {wanted}: the disk needs {planned.volume_gib} GiB",
+            cure="leave it out, or choose more",
+        )
+    return wanted
+
+
+def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) -> list[ConversionDisk]:
+    """Every disk of a file, each to be sent on its own."""
+    identity = ingest.Identity.of(path)
+    whole = ingest.look(path)
+    choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.wanted)
+    if choice.aws_format not in _FORMAT_OF_SUFFIX.values():
+        raise UsageError(
+            f"--as-is: {path} is {choice.aws_format}, which the older calls do not take",
+            cure="leave --as-is out: vmie sends a stream-optimised VMDK",
+        )
+    if whole.container:
+        choice = replace(choice, reasons=("the older calls take disks, not appliances: each goes alone",))
+    planned = []
+    for index in range(whole.disks) if whole.container else (None,):
+        number = first + (index or 0)
+        with disk.open(path, index=index or 0) as opened:
+            as_is = choice.method == "as-is"
+            bound = identity.size if as_is else ingest.bound(opened, choice.method)
+            planned.append(
+                ConversionDisk(
+                    _manifest(folder, number, path.stem, choice.aws_format.lower()),
+                    choice,
+                    path,
+                    index,
+                    identity,
+                    opened.size,
+                    bound,
+                    volume_gib=_gib(opened.size),
+                )
+            )
+    return planned
+
+
+def _stored(aws: Aws, source: S3Object, request: ImportRequest, *, folder: S3Object, number: int) -> ConversionDisk:
+    """A disk that is one object already: a manifest of one part names it, as AWS's own second example does."""
+    s3.expect_local(aws, source.bucket)
+    size = objects.size(aws, source)
+    named = (request.wanted or "").upper() or _FORMAT_OF_SUFFIX.get(PurePosixPath(source.key).suffix.lower())
+    if named is None:
+        raise UsageError(f"{source.url}: its name does not tell the format", cure="add --format vmdk, vhd or raw")
+    if named != "RAW" and (request.launch.volume_size is None or number > 0):
+        raise UsageError(
+            f"{source.url}: how large its disk is cannot be told from here",
+            cause=f"a {named} in S3 is not opened",
+            cure="add --volume-size GIB, or import the local file",
+        )
+    return ConversionDisk(
+        _manifest(folder, number, PurePosixPath(source.key).stem, named.lower()),
+        ingest.Choice("as-is", named, ("already in S3",)),
+        source_size=size,
+        bound=0,
+        volume_gib=_gib(size) if named == "RAW" else 1,
+        stored=replace(source, size=size),
+    )
+
+
+def _manifest(folder: S3Object, number: int, stem: str, suffix: str) -> S3Object:
+    """Numbered: two disks of one machine may have the same name."""
+    return S3Object(folder.bucket, f"{folder.key}disk{number + 1}-{plain(stem)}.{suffix}.manifest.xml")
+
+
+def _gib(size: int) -> int:
+    return max(1, -(-size // GIB))

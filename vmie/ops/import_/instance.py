@@ -1,0 +1,43 @@
+"""ImportInstance: the boot disk becomes a stopped instance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmie import events
+from vmie.aws import conversions
+from vmie.aws.conversions import ImportInstance
+from vmie.model import Task
+from vmie.ops.import_ import once, parts
+from vmie.ops.import_.conversion_plan import ConversionDisk, user_data
+from vmie.ops.import_.work import Work
+
+
+def submit(work: Work, planned: ConversionDisk, *, zone: str) -> dict[str, Any]:
+    """Start the boot disk's task, once; what the journal keeps of it. `zone` is "" where AWS may choose."""
+    launch, request = work.plan.request.launch, work.plan.request
+    secret = user_data(launch)
+    work.reporter(events.Stage("submit", "ImportInstance"))
+
+    def call(description: str) -> Task:
+        return conversions.import_instance(
+            work.aws,
+            ImportInstance(
+                # Signed when there is room for the task: the URLs' time begins now, not when the queue did.
+                disk=parts.image(work, 0, planned),
+                platform=request.platform,
+                description=description,
+                architecture=request.architecture,
+                instance_type=launch.instance_type,
+                subnet_id=launch.subnet,
+                security_groups=launch.security_groups,
+                private_ip=launch.private_ip,
+                availability_zone="" if launch.subnet else zone,
+                tenancy=launch.tenancy,
+                user_data=secret,
+                shutdown_behavior=launch.shutdown_behavior,
+                monitoring=launch.monitoring,
+            ),
+        )
+
+    return once.submit(work, 0, call)

@@ -1,0 +1,143 @@
+"""The parts of an import by the older calls: sent once, listed in a manifest, removed in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vmie import disk, events
+from vmie.aws import manifest, objects, parts_upload
+from vmie.aws.attempts import UploadOptions
+from vmie.aws.conversions import DiskImage
+from vmie.aws.errors import refusals
+from vmie.aws.manifest import Manifest, Part
+from vmie.aws.parts_upload import Parts
+from vmie.aws.presign import Signer
+from vmie.errors import ImageError
+from vmie.model import S3Object
+from vmie.ops import ingest
+from vmie.ops.import_.conversion_plan import ConversionDisk
+from vmie.ops.import_.work import Work
+
+
+def send(work: Work, number: int, planned: ConversionDisk) -> None:
+    """Send the parts of disk `number`, or see that they are there. Raises ImageError when the file changed."""
+    if planned.path is None or planned.identity is None:
+        return
+    step = _step(number)
+    known = work.journal.get(step) or {}
+    identity = planned.identity.as_json()
+    if known.get("identity", identity) != identity:
+        raise _changed(planned, f"vmie cancel {work.journal.job}, then begin anew")
+    if "done" in known and parts_upload.present(work.aws, _sent_parts(planned, known)):
+        work.reporter(events.Note(f"{planned.object.url}: all parts are uploaded"))
+        return
+    base = {
+        "bucket": planned.object.bucket,
+        "key": planned.object.key,
+        "stem": planned.stem,
+        "parts": len(planned.most_parts.ranges()),
+        "identity": identity,
+    }
+    work.journal.put(step, {**base, "sent": known.get("sent", 0)})
+    detail = f"{planned.path.name} → s3://{planned.object.bucket}/{planned.stem}.part… ({planned.choice.reasons[0]})"
+    work.reporter(events.Stage("upload", detail))
+    payload = _payload(planned)
+    try:
+        sent, count = parts_upload.send(
+            work.aws,
+            planned.object.bucket,
+            planned.stem,
+            payload,
+            options=UploadOptions(owner=work.aws.account),
+            resumed=bool(known),
+            reporter=work.reporter,
+        )
+    finally:
+        payload.close()
+    if ingest.Identity.of(planned.path) != planned.identity:
+        remove(work, number, planned)
+        raise _changed(planned, "stop what writes to it, then run the command again")
+    exact = {"parts": len(sent.ranges()), "done": sent.size, "sent": int(known.get("sent", 0)) + count}
+    work.journal.put(step, {**base, **exact})
+
+
+def image(work: Work, number: int, planned: ConversionDisk) -> DiskImage:
+    """Write the manifest with URLs signed now; what the call is to be told of the disk."""
+    signer = Signer(work.aws, seconds=work.settings.deadline_seconds)
+    keep = work.plan.request.keep_object
+    if planned.stored is not None:
+        size = planned.source_size
+        listed: tuple[Part, ...] = (_part(signer, planned.stored, (0, size - 1), delete=False),)
+    else:
+        there = _sent_parts(planned, work.journal.get(_step(number)) or {})
+        size = there.size
+        spans = enumerate(there.ranges())
+        listed = tuple(_part(signer, there.object(index), span, delete=not keep) for index, span in spans)
+    made = Manifest(
+        format=planned.choice.aws_format,
+        size=size,
+        volume_gib=planned.volume_gib,
+        parts=listed,
+        self_destruct_url=signer.delete(planned.object),
+    )
+    with refusals("PutObject", operand=planned.object.url):
+        work.aws.client("s3").put_object(
+            Bucket=planned.object.bucket,
+            Key=planned.object.key,
+            Body=manifest.write(made),
+            ContentType="application/xml",
+            **work.aws.owned(),
+        )
+    return DiskImage(made.format, size, signer.get(planned.object), planned.volume_gib)
+
+
+def drop_manifest(work: Work, planned: ConversionDisk) -> None:
+    """Remove the manifest: its URLs open the parts to whoever reads it. The next attempt writes another."""
+    objects.delete(work.aws, planned.object)
+
+
+def remove(work: Work, number: int, planned: ConversionDisk) -> None:
+    """Remove manifest and parts; the service has done it already where it could."""
+    parts_upload.remove(work.aws, [*listed(work.journal.get(_step(number)) or {}), planned.object])
+
+
+def listed(step: dict[str, Any]) -> list[S3Object]:
+    """The parts that a journal's upload step says may lie in S3; [] for an upload of another kind."""
+    if "stem" not in step:
+        return []
+    stem = Parts(step["bucket"], step["stem"], 0)
+    return [stem.object(index) for index in range(int(step["parts"]))]
+
+
+def _step(number: int) -> str:
+    return f"upload {number}"
+
+
+def _sent_parts(planned: ConversionDisk, step: dict[str, Any]) -> Parts:
+    return Parts(planned.object.bucket, planned.stem, int(step.get("done", 0)))
+
+
+def _part(signer: Signer, item: S3Object, span: tuple[int, int], *, delete: bool) -> Part:
+    return Part(
+        *span,
+        key=item.key,
+        head_url=signer.head(item),
+        get_url=signer.get(item),
+        delete_url=signer.delete(item) if delete else "",
+    )
+
+
+def _payload(planned: ConversionDisk) -> ingest.FilePayload | ingest.StreamPayload:
+    assert planned.path is not None  # noqa: S101 - `send` has looked
+    if planned.choice.method == "as-is":
+        return ingest.FilePayload(planned.path, planned.bound)
+    return ingest.StreamPayload(disk.open(planned.path, index=planned.index or 0), planned.choice.method)
+
+
+def _changed(planned: ConversionDisk, cure: str) -> ImageError:
+    return ImageError(
+        f"{planned.path} was changed since the upload began",
+        cause="parts of two contents would be mixed",
+        cure=cure,
+        code="SourceChanged",
+    )

@@ -1,0 +1,105 @@
+"""Where an imported instance or volume will be, looked at before anything is sent: zone, subnet, groups, address."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+from vmie import events
+from vmie.aws.errors import refusals
+from vmie.aws.session import Aws
+from vmie.errors import AwsRefused, PreflightError, UsageError
+from vmie.limits import LEGACY_REGIONS
+from vmie.model import Route
+from vmie.ops.import_.launch import Launch
+
+
+def expect_region(region: str, route: Route) -> None:
+    """Raises PreflightError where the older calls were never offered: no Region is added any more (aws-facts 1.5)."""
+    if region in LEGACY_REGIONS:
+        return
+    call, way = ("ImportInstance", "image") if route is Route.INSTANCE else ("ImportVolume", "snapshot")
+    raise PreflightError(
+        f"{call} is not offered in {region}",
+        cause=f"AWS has it in {', '.join(LEGACY_REGIONS)} and adds no Region",
+        cure=f"use --as {way}, which works in every Region",
+        code="RegionClosed",
+    )
+
+
+def zone_of(aws: Aws, launch: Launch, *, route: Route, reporter: events.Reporter = events.silent) -> str:
+    """The Availability Zone that the options settle, "" where AWS will choose; all that they name is looked at.
+
+    What the caller may not look at is left to AWS. Raises UsageError for what does not fit together, AwsRefused for
+    what is not there.
+    """
+    looked = _Look(aws, reporter)
+    zones = looked.zones()
+    chosen = launch.availability_zone
+    if route is Route.VOLUME and not chosen:
+        raise UsageError(
+            "--availability-zone is missing",
+            cause="a volume lies in one Availability Zone, that of the instance it is for",
+            cure=f"choose from {', '.join(zones) or 'the zones of ' + aws.region}",
+        )
+    if chosen and zones and chosen not in zones:
+        raise UsageError(
+            f"{chosen} is no Availability Zone of {aws.region}", cure=f"choose from {', '.join(zones)}", code="NoZone"
+        )
+    subnet = looked.subnet(launch.subnet) if launch.subnet else None
+    if subnet is not None:
+        _fits(launch, subnet)
+        chosen = str(subnet["AvailabilityZone"])
+    ids = [one for one in launch.security_groups if one.startswith("sg-")]
+    for group in looked.groups(ids) if ids else ():
+        if subnet is not None and group.get("VpcId") != subnet.get("VpcId"):
+            raise UsageError(
+                f"{group['GroupId']} and {launch.subnet} are in different VPCs",
+                cause=f"{group.get('VpcId')} and {subnet.get('VpcId')}",
+                cure="name a security group of the subnet's VPC",
+            )
+    return chosen
+
+
+def _fits(launch: Launch, subnet: dict[str, Any]) -> None:
+    if launch.availability_zone and launch.availability_zone != subnet["AvailabilityZone"]:
+        raise UsageError(
+            f"{launch.subnet} is in {subnet['AvailabilityZone']}, not in {launch.availability_zone}",
+            cure="leave --availability-zone out, or name another subnet",
+        )
+    network = ipaddress.ip_network(str(subnet.get("CidrBlock") or "0.0.0.0/0"))
+    if launch.private_ip and ipaddress.ip_address(launch.private_ip) not in network:
+        raise UsageError(f"--private-ip {launch.private_ip} is not in {network}, the network of {launch.subnet}")
+
+
+class _Look:
+    """EC2's answers; None and [] for what may not be looked at."""
+
+    def __init__(self, aws: Aws, reporter: events.Reporter) -> None:
+        self._ec2: Any = aws.client("ec2")
+        self._reporter = reporter
+
+    def zones(self) -> list[str]:
+        found = self._ask("DescribeAvailabilityZones", self._ec2.describe_availability_zones)
+        return sorted(zone["ZoneName"] for zone in found.get("AvailabilityZones", ()))
+
+    def subnet(self, name: str) -> dict[str, Any] | None:
+        found = self._ask("DescribeSubnets", self._ec2.describe_subnets, SubnetIds=[name]).get("Subnets", ())
+        return dict(found[0]) if found else None
+
+    def groups(self, ids: list[str]) -> list[dict[str, Any]]:
+        return list(
+            self._ask("DescribeSecurityGroups", self._ec2.describe_security_groups, GroupIds=ids).get(
+                "SecurityGroups", ()
+            )
+        )
+
+    def _ask(self, operation: str, call: Any, **parameters: Any) -> dict[str, Any]:
+        try:
+            with refusals(operation, operand=", ".join(*parameters.values()) if parameters else ""):
+                return dict(call(**parameters))
+        except AwsRefused as error:
+            if error.code not in ("UnauthorizedOperation", "AccessDenied"):
+                raise
+            self._reporter(events.Note(f"{operation} is not allowed: AWS will look at what it would show", "debug"))
+            return {}
