@@ -25,6 +25,7 @@ mmdebstrap mmdebstrap
 zstd zstd
 xz xz-utils
 cpio cpio
+xmllint libxml2-utils
 LIST
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
