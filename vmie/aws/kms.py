@@ -73,6 +73,15 @@ def key_policy(aws: Aws, key: str) -> str | None:
         return None
 
 
+def ebs_default(aws: Aws) -> str | None:
+    """The key that EBS encrypts with by default; None where it encrypts only what is asked for. Raises AwsRefused."""
+    with refusals("GetEbsEncryptionByDefault"):
+        if not aws.client("ec2").get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
+            return None
+    with refusals("GetEbsDefaultKmsKeyId"):
+        return str(aws.client("ec2").get_ebs_default_kms_key_id()["KmsKeyId"])
+
+
 def granted(aws: Aws, key: str, principal: str) -> frozenset[str] | None:
     """The operations ("Decrypt", …) that grants on the key give `principal`; None when they may not be listed."""
     try:

@@ -218,10 +218,14 @@ def bucket_key(aws: Aws, bucket: str) -> Mapping[str, Any] | None:
         return None
 
 
-def refusal(role: ServiceRole, found: Sequence[Lack], *, bucket: str, key: str = "") -> AwsRefused:
+def refusal(
+    role: ServiceRole, found: Sequence[Lack], *, bucket: str, key: str = "", export: bool = False
+) -> AwsRefused:
     """The refusal that names what is missing, why, and the cure; with `key` it is about that KMS key."""
     option = "" if role.name == iam.POLICY_NAME else f" --role-name {role.name}"
-    command = f"vmie setup-role --bucket {bucket}{f' --kms-key {key}' if key else ''}{option}"
+    command = (
+        f"vmie setup-role --{'export-' if export else ''}bucket {bucket}{f' --kms-key {key}' if key else ''}{option}"
+    )
     return AwsRefused(
         missing(role, found),
         cause=why(found),

@@ -8,8 +8,15 @@ from typing import Annotated
 import typer
 
 from vmie import __version__
-from vmie.cli import check, convert, export, import_, jobs, sandbox, setup_role, tasks, upload
+from vmie.cli import batch, check, convert, doctor, export, import_, jobs, sandbox, setup_role, tasks, upload, worker
 from vmie.cli.context import Run
+
+
+class LogFormat(StrEnum):
+    """How the talk on stderr is written."""
+
+    TEXT = "text"
+    JSON = "json"
 
 
 class Output(StrEnum):
@@ -35,6 +42,9 @@ def root(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, with every AWS call.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No bars.")] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="json: every event, with every AWS call, as a line of JSON on stderr.")
+    ] = LogFormat.TEXT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, do nothing.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -52,6 +62,7 @@ def root(
     run.output = output.value
     run.quiet, run.verbose, run.progress = quiet, verbose, not no_progress
     run.dry_run, run.sandbox = dry_run, sandbox
+    run.log_format = log_format.value
     ctx.obj = run
 
 
@@ -64,10 +75,13 @@ def build() -> typer.Typer:
     app.command("import")(import_.import_)
     app.command("export")(export.export)
     app.add_typer(tasks.build(), name="tasks")
+    app.command("doctor")(doctor.doctor)
     app.command("convert")(convert.convert)
     app.command("upload")(upload.upload)
     app.command("resume")(jobs.resume)
     app.command("cancel")(jobs.cancel)
     app.command("jobs")(jobs.jobs)
+    app.add_typer(batch.build(), name="batch")
+    app.command("worker")(worker.worker)
     app.add_typer(sandbox.build(), name="sandbox")
     return app

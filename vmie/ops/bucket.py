@@ -31,7 +31,7 @@ def resolve(
 
     Raises UsageError when nothing names one, AwsRefused when it is absent, another's or elsewhere.
     """
-    chosen = _named(settings, option, purpose) or _from_role(aws, role_name or settings.role_name, purpose)
+    chosen = named(aws, settings, option=option, purpose=purpose, role_name=role_name)
     if chosen is None:
         raise UsageError(
             f"no bucket is named for the {purpose}",
@@ -41,6 +41,13 @@ def resolve(
         )
     s3.expect_local(aws, chosen.name)
     return chosen
+
+
+def named(
+    aws: Aws, settings: Settings, *, option: str | None, purpose: str = "import", role_name: str | None = None
+) -> ChosenBucket | None:
+    """The bucket that `resolve` would look at; None when nothing names one. Raises AwsRefused."""
+    return _named(settings, option, purpose) or _from_role(aws, role_name or settings.role_name, purpose)
 
 
 def _named(settings: Settings, option: str | None, purpose: str) -> ChosenBucket | None:

@@ -1,0 +1,136 @@
+"""The bucket: there, ours, here, and fit for the job."""
+
+from __future__ import annotations
+
+from vmie import limits, policy
+from vmie.aws import exportable, s3, service_role
+from vmie.errors import AwsRefused, VmieError
+from vmie.model import Verdict
+from vmie.ops.doctor.case import Case, Fix, Line, passed, refused, unknown
+from vmie.policy.evaluate import Ask, Decision, Principal, decide
+
+
+def place(case: Case) -> list[Line]:
+    """It exists, belongs to this account, and is in the Region."""
+    if not case.bucket:
+        return [
+            Line(
+                "bucket",
+                Verdict.UNKNOWN,
+                "no bucket is named",
+                "neither --bucket, the environment, the settings file nor the role's own policy names one",
+                "vmie doctor --bucket NAME",
+            )
+        ]
+    try:
+        found = s3.expect_local(case.aws, case.bucket)
+    except AwsRefused as error:
+        return [refused("bucket", error)]
+    return [passed("bucket", f"{found.name} is this account's, in {found.region}")]
+
+
+def encryption(case: Case) -> list[Line]:
+    """Its default encryption: exports cannot write under a KMS key, imports need the key."""
+    used = s3.encryption(case.aws, case.bucket)
+    if used is None or not used.startswith("aws:kms"):
+        return [passed("encryption", f"{case.bucket} encrypts with {used or 'S3’s own keys'}")]
+    if case.exports:
+        return [
+            Line(
+                "encryption",
+                Verdict.FAIL,
+                f"the bucket {case.bucket} encrypts with a KMS key",
+                "VM Import/Export writes to buckets without encryption or with SSE-S3 only",
+                f"aws s3api put-bucket-encryption --bucket {case.bucket} --server-side-encryption-configuration "
+                '\'{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"AES256"}}]}\', or another bucket',
+                "ExportBucketKms",
+            )
+        ]
+    return [passed("encryption", f"{case.bucket} encrypts with a KMS key, which the role must be allowed to use")]
+
+
+def lifecycle(case: Case) -> list[Line]:
+    """What broken uploads leave behind goes by itself."""
+    if case.exports:
+        return []
+    if s3.aborts_uploads(case.aws, case.bucket):
+        return [passed("lifecycle", "parts of unfinished uploads are removed by themselves")]
+    return [
+        Line(
+            "lifecycle",
+            Verdict.WARN,
+            f"the bucket {case.bucket} keeps the parts of unfinished uploads for ever",
+            "they are paid for and not shown by `aws s3 ls`",
+            f"vmie setup-role --bucket {case.bucket} --create-bucket    (adds the rule to the bucket that is there)",
+            fix=Fix(aborting=(case.bucket,)),
+        )
+    ]
+
+
+def export_grant(case: Case) -> list[Line]:
+    """For CreateInstanceExportTask, which does not work as the role: the Region's canonical user may write."""
+    if not case.exports:
+        return []
+    who = limits.export_canonical_id(case.aws.region)
+    ownership = s3.ownership(case.aws, case.bucket)
+    current = s3.bucket_policy(case.aws, case.bucket)
+    ours = policy.export_bucket(case.bucket, canonical_id=who, partition=case.aws.partition)
+    arn = f"arn:{case.aws.partition}:s3:::{case.bucket}"
+    asks = (Ask("s3:GetBucketAcl", arn), Ask("s3:PutObject", f"{arn}/{case.sample}"))
+    decisions = {decide([current or {}], ask, principal=Principal("CanonicalUser", (who,))) for ask in asks}
+    if decisions == {Decision.ALLOW} or (current and policy.merged(current, ours) == current):
+        return [passed("export grant", f"the policy of {case.bucket} lets instance exports write")]
+    if Decision.DENY not in decisions and ownership not in (None, "BucketOwnerEnforced") and _by_acl(case, who):
+        return [passed("export grant", f"the ACL of {case.bucket} lets instance exports write")]
+    off = ownership in (None, "BucketOwnerEnforced")
+    return [
+        Line(
+            "export grant",
+            Verdict.FAIL,
+            f"the bucket {case.bucket} does not let VM Import/Export write instance exports"
+            + (": its ACLs are off and its policy has no statement for it" if off else ""),
+            f"CreateInstanceExportTask writes as canonical user {who}; without the grant it answers InternalError",
+            f"vmie setup-role --export-bucket {case.bucket}",
+            "ExportBucketGrant",
+            case.mendable(Fix(export_buckets=(case.bucket,))),
+        )
+    ]
+
+
+def _by_acl(case: Case, who: str) -> bool:
+    granted = exportable.bucket(case.aws, case.bucket, grants=True).grants or ()
+    return all((who, permission) in granted or (who, "FULL_CONTROL") in granted for permission in ("READ_ACP", "WRITE"))
+
+
+def caller_denied(case: Case, arn: str) -> list[Line]:
+    """The bucket's own policy does not shut the caller out."""
+    document = service_role.bucket_policy(case.aws, case.bucket)
+    if not document:
+        return []
+    bucket = f"arn:{case.aws.partition}:s3:::{case.bucket}"
+    root = f"arn:{case.aws.partition}:iam::{case.identity.account}:root"
+    who = Principal("AWS", (arn, case.identity.arn, root, case.identity.account))
+    actions = ("s3:PutObject", "s3:GetObject") if not case.exports else ("s3:GetObject",)
+    denied = [
+        action
+        for action in actions
+        if decide([document], Ask(action, f"{bucket}/{case.sample}", {"aws:PrincipalArn": arn}, True), principal=who)
+        is Decision.DENY
+    ]
+    if not denied:
+        return []
+    return [
+        Line(
+            "bucket policy",
+            Verdict.FAIL,
+            f"the policy of bucket {case.bucket} denies you {', '.join(denied)}",
+            "an explicit Deny wins over everything that allows",
+            f"except {arn} from the Deny: aws s3api get-bucket-policy --bucket {case.bucket}",
+            "AccessDenied",
+        )
+    ]
+
+
+def readable(case: Case, check: str, error: VmieError) -> Line:
+    """A setting of the bucket that the caller may not read."""
+    return unknown(check, error, f"the {check} of {case.bucket} cannot be looked at")

@@ -1,0 +1,126 @@
+"""The caller's own permissions for the job, action by action."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from vmie import policy
+from vmie.aws import caller
+from vmie.aws.simulate import Simulated, simulate
+from vmie.model import Verdict
+from vmie.ops.doctor import bucket
+from vmie.ops.doctor.case import Case, Line, passed
+from vmie.policy.evaluate import Ask, Decision, decide
+
+#: not needed for the job: without them vmie sees less beforehand
+_OPTIONAL = (
+    "iam:",
+    "sts:GetCallerIdentity",
+    "s3:ListBucketMultipartUploads",
+    "s3:GetBucketAcl",
+    "s3:GetBucketOwnershipControls",
+    "s3:GetBucketPolicy",
+    "s3:GetEncryptionConfiguration",
+    "ec2:DescribeVolumes",
+)
+
+
+def own(case: Case) -> list[Line]:
+    """What vmie calls for this job is allowed to the caller."""
+    who = case.identity
+    if who.root:
+        return []
+    arn = caller.principal(case.aws, who)
+    if arn is None:
+        return [
+            Line(
+                "permissions",
+                Verdict.UNKNOWN,
+                "your permissions cannot be simulated",
+                f"{who.arn} is neither a user nor an assumed role",
+                "run `vmie doctor` as the user or role that imports",
+            )
+        ]
+    asks = needs(case)
+    found = simulate(case.aws, arn, asks)
+    if found is None:
+        found = _by_documents(case, arn, asks)
+    if found is None:
+        return [
+            Line(
+                "permissions",
+                Verdict.UNKNOWN,
+                "your permissions cannot be looked at",
+                "neither iam:SimulatePrincipalPolicy nor reading your own policies is allowed to you",
+                f"have somebody who may compare them with `vmie policy user --job {case.job}`",
+            )
+        ]
+    return [*_judged(case, arn, found), *(bucket.caller_denied(case, arn) if case.bucket else [])]
+
+
+def needs(case: Case) -> list[Ask]:
+    """Every action of the job's policy on a concrete resource."""
+    where = case.bucket or "BUCKET"
+    role = f"arn:{case.aws.partition}:iam::{case.identity.account}:role/{case.role_name}"
+    document = policy.job(case.job, where, role_arn=role, prefix=case.prefix, partition=case.aws.partition)
+    asks = []
+    for statement in policy.statements(document):
+        for action in statement["Action"]:
+            resources = statement["Resource"]
+            for resource in [resources] if isinstance(resources, str) else resources:
+                if not case.bucket and ":s3:" in resource:
+                    continue
+                asks.append(Ask(action, f"{resource[:-1]}vmie-doctor" if resource.endswith("/*") else resource))
+    return [_concrete(ask, case) for ask in asks]
+
+
+def _concrete(ask: Ask, case: Case) -> Ask:
+    """A sample object in place of a wildcard: the simulator takes resources literally."""
+    if ask.resource.endswith("*") and ask.resource != "*":
+        return Ask(ask.action, f"{ask.resource.rpartition('*')[0]}vmie-doctor")
+    return ask
+
+
+def _by_documents(case: Case, arn: str, asks: Iterable[Ask]) -> list[Simulated] | None:
+    documents = caller.documents(case.aws, arn)
+    if documents is None:
+        return None
+    words = {Decision.DENY: "a policy denies it", Decision.SILENT: "no policy allows it", Decision.ALLOW: ""}
+    judged = [(ask, decide(documents, Ask(ask.action, ask.resource, ask.context, True))) for ask in asks]
+    return [Simulated(ask.action, ask.resource, words[decision]) for ask, decision in judged]
+
+
+def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
+    denied = [one for one in found if one.why]
+    needed = [one for one in denied if not one.action.startswith(_OPTIONAL)]
+    lines = []
+    option = f" --bucket {case.bucket}" if case.bucket else ""
+    cure = f"have this allowed: vmie policy user --job {case.job}{option}"
+    if needed:
+        lines.append(
+            Line("permissions", Verdict.FAIL, f"you may not {_listed(needed)}", _why(needed), cure, "AccessDenied")
+        )
+    elif optional := [one for one in denied if one not in needed]:
+        lines.append(
+            Line(
+                "permissions",
+                Verdict.WARN,
+                f"you may not {_listed(optional)}",
+                f"{_why(optional)}; the {case.job} works without, but less can be told beforehand",
+                cure,
+            )
+        )
+    if not lines:
+        lines.append(passed("permissions", f"{arn} may do all {len(found)} things that the {case.job} needs"))
+    return lines
+
+
+def _listed(found: list[Simulated]) -> str:
+    by_resource: dict[str, list[str]] = {}
+    for one in found:
+        by_resource.setdefault(one.resource, []).append(one.action)
+    return "; ".join(f"{', '.join(actions)} on {resource}" for resource, actions in by_resource.items())
+
+
+def _why(found: list[Simulated]) -> str:
+    return ", ".join(dict.fromkeys(one.why for one in found))
