@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "import_limit": "VMIE_IMPORT_LIMIT",
     "conversion_limit": "VMIE_CONVERSION_LIMIT",
     "export_limit": "VMIE_EXPORT_LIMIT",
+    "stall_seconds": "VMIE_STALL_SECONDS",
+    "patience_seconds": "VMIE_PATIENCE_SECONDS",
 }
 
 
@@ -39,7 +41,8 @@ class Settings:
 
     `poll_seconds` is the shortest pause between two Describes, None for the built-in pace.
     `deadline_seconds` counts from the task's start (default 7 days, seed). The three limits are active
-    tasks per account and Region (defaults 20, 5, 5: seed).
+    tasks per account and Region (defaults 20, 5, 5: seed). A transfer's connection that is silent for
+    `stall_seconds` is broken off and made anew; one where nothing arrives for `patience_seconds` is given up.
     """
 
     profile: str | None = None
@@ -55,6 +58,8 @@ class Settings:
     import_limit: int = 20
     conversion_limit: int = 5
     export_limit: int = 5
+    stall_seconds: float = 30.0
+    patience_seconds: float = 300.0
     #: field name -> "option", "environment variable X", "settings file …"
     origins: Mapping[str, str] = field(default_factory=dict, compare=False)
 
@@ -116,7 +121,7 @@ def save(changes: Mapping[str, Any], *, environ: Mapping[str, str] = os.environ)
 
 
 _INTEGERS = ("import_limit", "conversion_limit", "export_limit")
-_FLOATS = ("poll_seconds", "deadline_seconds")
+_FLOATS = ("poll_seconds", "deadline_seconds", "stall_seconds", "patience_seconds")
 
 
 def _typed(name: str, value: Any, origin: str) -> Any:

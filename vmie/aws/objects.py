@@ -76,7 +76,7 @@ def existing(aws: Aws, target: S3Object, *, own: bool = True, region: str | None
     return found
 
 
-def delete(aws: Aws, target: S3Object) -> None:
+def delete(aws: Aws, target: S3Object, *, region: str | None = None) -> None:
     """Delete an object; none there is fine. Raises AwsRefused."""
     with refusals("DeleteObject", operand=target.url):
-        aws.client("s3").delete_object(Bucket=target.bucket, Key=target.key, **aws.owned())
+        aws.client("s3", region=region).delete_object(Bucket=target.bucket, Key=target.key, **aws.owned())

@@ -79,6 +79,20 @@ def expect(aws: Aws, name: str) -> Bucket:
     return bucket
 
 
+def region_of(aws: Aws, name: str) -> str:
+    """The Region of any bucket, whoever owns it. Raises AwsRefused when there is none, or it may not be seen."""
+    try:
+        with refusals("HeadBucket", operand=f"s3://{name}"):
+            answer = aws.client("s3").head_bucket(Bucket=name)
+    except AwsRefused as error:
+        if error.code in _ABSENT:
+            raise AwsRefused(
+                f"there is no bucket {name}", cure="check its name: `aws s3 ls`", code="NoSuchBucket"
+            ) from error
+        raise
+    return answer.get("BucketRegion") or _location(aws, name)
+
+
 def elsewhere(bucket: Bucket, region: str) -> AwsRefused:
     """The refusal of a bucket that is not in `region`."""
     return AwsRefused(

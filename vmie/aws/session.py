@@ -181,6 +181,12 @@ class Aws:
         """
         if self._session is None:
             return self.client("s3", region=region)
+        if accelerate and self._stands_in():
+            raise UsageError(
+                "--accelerate goes to S3 itself only",
+                cause="another endpoint is named",
+                cure="leave one of the two out",
+            )
         tuned = Config(
             retries={"mode": "standard", "total_max_attempts": 1},
             connect_timeout=connect_timeout,

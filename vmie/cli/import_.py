@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vmie.cli import context, render
+from vmie.cli.sending import Accelerate, MaxRate, Sse, StorageClass, rate
 from vmie.errors import UsageError
 
 
@@ -81,6 +82,14 @@ def import_(
     rules: Annotated[str, typer.Option(help="The check's rules: current or 2016.")] = "current",
     keep_object: Annotated[bool, typer.Option("--keep-object", help="Leave the uploaded object in S3.")] = False,
     client_token: Annotated[str, typer.Option(help="Idempotency token; made from the job by default.")] = "",
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Have S3 copy s3:// sources into the import bucket first.")
+    ] = False,
+    sse: Sse = "",
+    sse_kms_key: Annotated[str, typer.Option(help="Encrypt the uploaded object with this key.")] = "",
+    storage_class: StorageClass = "",
+    max_rate: MaxRate = "",
+    accelerate: Accelerate = False,
     instance_type: Annotated[str, typer.Option(help="With --as instance: such as m3.medium.")] = "",
     subnet: Annotated[str, typer.Option(metavar="subnet-…", help="With --as instance.")] = "",
     security_group: Annotated[
@@ -125,6 +134,7 @@ def import_(
     from vmie.engine import imports
     from vmie.model import Profile, Route
     from vmie.ops.import_ import ImportRequest, Launch
+    from vmie.ops.sending import Sending
 
     try:
         profile = Profile(rules)
@@ -157,6 +167,14 @@ def import_(
         skip=tuple(skip_check or ()),
         strict=strict,
         profile=profile,
+        sending=Sending(
+            sse=sse,
+            kms_key=sse_kms_key,
+            storage_class=storage_class,
+            max_rate=rate(max_rate),
+            accelerate=accelerate,
+            copy=copy,
+        ),
         launch=Launch(
             instance_type=instance_type,
             subnet=subnet,
@@ -234,7 +252,7 @@ def plan_text(plan: Any) -> str:
     if shape["bucket"]:
         lines.append(f"  bucket {shape['bucket']['name']} (from {shape['bucket']['from']})")
     for planned in shape["disks"]:
-        verb = "upload" if planned["upload"] else "use"
+        verb = "upload" if planned["upload"] else "copy" if planned.get("copy") else "use"
         lines.append(
             f"  {verb} {planned['source']} → {planned['object']} as {planned['format']}"
             f", {render.size(planned['bytes_source'])}, at most {render.size(planned['bytes_at_most'])} sent"

@@ -46,7 +46,7 @@ def resume(
     kind = _kind(run, job)
     aws, state, reporter = run.aws(), run.state, run.reporter
     if kind == "upload":
-        upload.show(run, uploads.resume(aws, job, state=state, reporter=reporter))
+        upload.show(run, uploads.resume(aws, job, state=state, settings=run.settings, reporter=reporter))
     elif kind == "export":
         export.show(
             run, exports.resume(aws, job, state=state, settings=run.settings, wait=not no_wait, reporter=reporter)
@@ -77,8 +77,12 @@ def cancel(
     """
     run = context.of(ctx)
     if what.startswith("job-"):
-        from vmie.engine import exports, imports
+        from vmie.engine import exports, imports, uploads
 
+        if _kind(run, what) == "upload":
+            gone = uploads.cancel(run.aws(), what, state=run.state, reporter=run.reporter)
+            render.finish(run, "cancel", gone, text=f"{what} cancelled")
+            return
         engine = exports if _kind(run, what) == "export" else imports
         done = engine.cancel(
             run.aws(), what, state=run.state, settings=run.settings, reason=reason, reporter=run.reporter

@@ -10,6 +10,7 @@ import typer
 
 from vmie.cli import context, render
 from vmie.cli.import_ import Form
+from vmie.cli.sending import Accelerate, MaxRate, Sse, StorageClass, rate
 from vmie.errors import UsageError
 
 
@@ -24,10 +25,13 @@ def upload(
     ] = None,
     as_is: Annotated[bool, typer.Option("--as-is", help="Send the file as it is, whatever it is.")] = False,
     form: Annotated[Form | None, typer.Option("--format", help="Send in this form: vmdk, vhd or raw.")] = None,
-    sse: Annotated[str, typer.Option(help="AES256 or aws:kms; the bucket's own encryption by default.")] = "",
-    kms_key: Annotated[str, typer.Option(help="Encrypt the object with this key (SSE-KMS).")] = "",
-    storage_class: Annotated[str, typer.Option(help="Such as STANDARD_IA.")] = "",
-    max_rate: Annotated[str, typer.Option(metavar="RATE", help="Bytes per second, such as 20M or 1.5G.")] = "",
+    sse: Sse = "",
+    kms_key: Annotated[
+        str, typer.Option("--kms-key", "--sse-kms-key", help="Encrypt the object with this key (SSE-KMS).")
+    ] = "",
+    storage_class: StorageClass = "",
+    max_rate: MaxRate = "",
+    accelerate: Accelerate = False,
 ) -> None:
     """Send a disk to S3 in the form that EC2 takes; no EC2 call is made.
 
@@ -38,9 +42,8 @@ def upload(
     Interrupted, the same command goes on: what S3 holds is not sent again.
     """
     from vmie.engine import uploads
+    from vmie.ops.sending import Sending
 
-    if sse not in ("", "AES256", "aws:kms"):
-        raise UsageError(f"--sse {sse!r}: choose AES256 or aws:kms")
     if not re.fullmatch(r"s3://[^/]+/.+|s3://[^/]+/", target):
         raise UsageError(f"{target!r} is no s3://BUCKET/KEY")
     run = context.of(ctx)
@@ -50,18 +53,22 @@ def upload(
         as_is=as_is,
         wanted=form.value if form else None,
         index=disk,
-        sse=sse,
-        kms_key=kms_key,
-        storage_class=storage_class,
-        max_rate=rate(max_rate),
+        sending=Sending(
+            sse=sse, kms_key=kms_key, storage_class=storage_class, max_rate=rate(max_rate), accelerate=accelerate
+        ),
     )
-    plan, result = uploads.run(run.aws(), request, state=run.state, dry_run=run.dry_run, reporter=run.reporter)
+    request.sending.validate()
+    plan, result = uploads.run(
+        run.aws(), request, state=run.state, settings=run.settings, dry_run=run.dry_run, reporter=run.reporter
+    )
     if result is None:
-        text = (
-            f"{plan.path} → {plan.target.url} as {plan.choice.aws_format}, at most {render.size(plan.bound)}\n"
-            f"  because: {plan.choice.reasons[0]}"
-        )
-        render.finish(run, "upload", {"plan": plan.as_json()}, text=text)
+        lines = [
+            f"{plan.path} → {plan.target.url} as {plan.choice.aws_format}",
+            f"  {render.size(plan.source_size)}, at most {render.size(plan.bound)} sent",
+            *(f"  because: {reason}" for reason in plan.choice.reasons),
+            *(f"  note: {note}" for note in plan.notes),
+        ]
+        render.finish(run, "upload", {"plan": plan.as_json()}, text="\n".join(lines))
         return
     show(run, result)
 
@@ -73,16 +80,3 @@ def show(run: context.Run, result: Any) -> None:
         f"{render.size(result.bytes_source)}, {render.size(result.bytes_sent)} sent in {result.seconds:.1f} s"
     )
     render.finish(run, "upload", result.as_json(), text=text)
-
-
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
-
-def rate(text: str) -> float | None:
-    """Bytes per second of ``20M``; None for "". Raises UsageError."""
-    if not text:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?(?:/s)?", text, re.IGNORECASE)
-    if not found or float(found[1]) <= 0:
-        raise UsageError(f"--max-rate {text!r} is no rate", cure="such as 500K, 20M or 1.5G: bytes per second")
-    return float(found[1]) * _UNITS[found[2].upper()]

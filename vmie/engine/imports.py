@@ -100,7 +100,8 @@ def _fingerprint(aws: Aws, request: ImportRequest) -> str:
         source if source.startswith("s3://") else ingest.Identity.of(Path(source)).as_json()
         for source in request.sources
     ]
-    meant = [aws.account, aws.region, aws.endpoint_url, request.as_json(), content]
+    asked = {**request.as_json(), "sending": request.sending.lasting()}
+    meant = [aws.account, aws.region, aws.endpoint_url, asked, content]
     return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
 
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from vmie import events
 from vmie.aws.session import Aws
-from vmie.aws.upload import UploadOptions
-from vmie.engine.jobs import Job
+from vmie.engine.jobs import CANCELLED, DONE, Job
 from vmie.engine.running import carry_out, reopened, store
+from vmie.errors import UsageError
 from vmie.model import S3Object
-from vmie.ops import ingest, upload
-from vmie.ops.upload import UploadPlan, UploadResult
+from vmie.ops import ingest, sent, upload
+from vmie.ops.sending import Sending
+from vmie.ops.upload import STEP, UploadPlan, UploadResult
 from vmie.poll import Clock, SystemClock
+from vmie.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +31,17 @@ class UploadRequest:
     as_is: bool = False
     wanted: str | None = None
     index: int | None = None
-    sse: str = ""
-    kms_key: str = ""
-    storage_class: str = ""
-    max_rate: float | None = None
+    sending: Sending = field(default_factory=Sending)
 
     def as_json(self) -> dict[str, Any]:
         """For the journal."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> UploadRequest:
+        """Read back what `as_json` wrote, also by another version of vmie."""
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        return cls(**{**known, "sending": Sending.from_json(data.get("sending") or {})})
 
 
 def run(
@@ -43,19 +49,21 @@ def run(
     request: UploadRequest,
     *,
     state: Path,
+    settings: Settings | None = None,
     dry_run: bool = False,
     reporter: events.Reporter = events.silent,
     clock: Clock | None = None,
 ) -> tuple[UploadPlan, UploadResult | None]:
     """Upload as a job; the same command after an interruption goes on. Raises what `ops.upload` raises."""
     clock = clock or SystemClock()
+    request.sending.validate()
     if dry_run:
         return _plan(aws, request), None
     meant = [
         aws.bucket_owner,
         aws.region,
         aws.endpoint_url,
-        request.as_json(),
+        {**request.as_json(), "sending": request.sending.lasting()},
         ingest.Identity.of(Path(request.path)).as_json(),
     ]
     fingerprint = hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
@@ -65,17 +73,38 @@ def run(
     with held:
         if again:
             reporter(events.Note(f"going on with {held.job}"))
-        return _run(aws, held, request, reporter=reporter, clock=clock)
+        return _run(aws, held, request, settings=settings, reporter=reporter, clock=clock)
 
 
 def resume(
-    aws: Aws, job: str, *, state: Path, reporter: events.Reporter = events.silent, clock: Clock | None = None
+    aws: Aws,
+    job: str,
+    *,
+    state: Path,
+    settings: Settings | None = None,
+    reporter: events.Reporter = events.silent,
+    clock: Clock | None = None,
 ) -> UploadResult:
     """Go on with an upload job. Raises UsageError when it is done, cancelled, or in another process's hands."""
     clock = clock or SystemClock()
     with store(state, clock).open(job) as held:
-        request = UploadRequest(**held.request)
-        return _run(aws, reopened(held), request, reporter=reporter, clock=clock)[1]
+        request = UploadRequest.from_json(held.request)
+        return _run(aws, reopened(held), request, settings=settings, reporter=reporter, clock=clock)[1]
+
+
+def cancel(
+    aws: Aws, job: str, *, state: Path, reporter: events.Reporter = events.silent, clock: Clock | None = None
+) -> dict[str, Any]:
+    """Give an upload up: what S3 holds of it goes. Raises UsageError when it is done, AwsRefused."""
+    with store(state, clock or SystemClock()).open(job) as held:
+        if held.status == DONE:
+            raise UsageError(f"{job} is done", cause="its object exists", cure="delete that with `aws s3 rm`")
+        step = held.get(STEP)
+        url = sent.remove(aws, step) if step else None
+        if url:
+            reporter(events.Note(f"{url} removed"))
+        held.finish(CANCELLED)
+    return {"job": job, "status": CANCELLED, "task_id": None, "removed": [url] if url else []}
 
 
 def _plan(aws: Aws, request: UploadRequest) -> UploadPlan:
@@ -90,15 +119,15 @@ def _plan(aws: Aws, request: UploadRequest) -> UploadPlan:
 
 
 def _run(
-    aws: Aws, held: Job, request: UploadRequest, *, reporter: events.Reporter, clock: Clock
+    aws: Aws,
+    held: Job,
+    request: UploadRequest,
+    *,
+    settings: Settings | None,
+    reporter: events.Reporter,
+    clock: Clock,
 ) -> tuple[UploadPlan, UploadResult]:
-    options = UploadOptions(
-        owner=aws.bucket_owner or None,
-        sse=request.sse,
-        kms_key=request.kms_key,
-        storage_class=request.storage_class,
-        max_rate=request.max_rate,
-    )
+    options = request.sending.options(aws, settings)
     return carry_out(
         held,
         lambda: _plan(aws, request),

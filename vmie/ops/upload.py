@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from vmie import disk, events
 from vmie.aws import objects, s3
-from vmie.aws.multipart import abort, composite
+from vmie.aws.multipart import composite
 from vmie.aws.parts import Part, b64, part_size_for
 from vmie.aws.session import Aws
-from vmie.aws.upload import Uploaded, UploadOptions, UploadState, upload
+from vmie.aws.upload import Uploaded, UploadOptions, upload
 from vmie.errors import AwsRefused, ImageError, Interrupted, UsageError, VmieError
 from vmie.model import S3Object
 from vmie.ops import ingest
 from vmie.ops.journal import Journal
+from vmie.ops.sent import SOURCE, Sent
 from vmie.poll import Clock
 
-#: of an object's metadata: which content it was made from
-SOURCE = "vmie-source"
+#: the step of the journal
+STEP = "upload 0"
 #: another one when the same source gives other bytes
 _TOKEN_VERSION = 1
-#: the journal is synced to the medium each time, so not for every part
-_JOURNAL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +140,7 @@ def apply(
     for note in plan.notes:
         reporter(events.Note(note, "warning"))
     try:
-        done, read = send(aws, plan, journal=journal, step="upload 0", options=options, reporter=reporter)
+        done, read = send(aws, plan, journal=journal, step=STEP, options=options, reporter=reporter)
     except KeyboardInterrupt:
         raise Interrupted(
             "interrupted",
@@ -186,7 +182,7 @@ def send(
     if known.get("identity", identity) != identity:
         raise _changed(plan.path, "since the upload began", f"vmie cancel {journal.job}, then begin anew")
     options = replace(options, region=plan.region or options.region, metadata={**options.metadata, SOURCE: plan.token})
-    state = _State(journal, step, plan, sent_before=int(known.get("sent", 0)))
+    state = Sent(journal, step, plan.target, token=plan.token, region=plan.region, more={"identity": identity})
     if (there := _already(aws, plan, options)) is not None:
         reporter(events.Note(f"{plan.target.url} is already uploaded"))
         return state.done(there), 0
@@ -199,7 +195,7 @@ def send(
         )
     except VmieError as error:
         if error.code == _SOURCE_CHANGED or plan.identity.touched(plan.path):
-            state.give_up(aws, plan)
+            state.give_up(aws)
             raise _changed(
                 plan.path, "while it was uploaded", "stop what writes to it, then run the command again"
             ) from error
@@ -278,67 +274,6 @@ class _Watched:
 
     def _changed(self) -> ImageError:
         return _changed(self._plan.path, "while it was uploaded", "")
-
-
-class _State(UploadState):
-    """The journal's memory of one upload; called from many threads."""
-
-    def __init__(
-        self,
-        journal: Journal,
-        step: str,
-        plan: UploadPlan,
-        *,
-        sent_before: int,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._journal = journal
-        self._step = step
-        self._sent_before = sent_before
-        self._base = {
-            "bucket": plan.target.bucket,
-            "key": plan.target.key,
-            "region": plan.region,
-            "identity": plan.identity.as_json(),
-            "token": plan.token,
-        }
-        self._monotonic = monotonic
-        self._noted = monotonic()
-        self._lock = threading.Lock()
-
-    def begin(self) -> None:
-        self._update(**self._base, done=None)
-
-    def get(self) -> str | None:
-        return (self._journal.get(self._step) or {}).get("upload_id")
-
-    def put(self, upload_id: str) -> None:
-        self._update(upload_id=upload_id, held=0)
-
-    def holds(self, bytes_held: int, *, final: bool = False) -> None:
-        with self._lock:
-            if not final and self._monotonic() - self._noted < _JOURNAL_SECONDS:
-                return
-            self._noted = self._monotonic()
-        self._update(held=bytes_held)
-
-    def done(self, made: Uploaded) -> Uploaded:
-        sent = self._sent_before + made.bytes_sent
-        self._update(**self._base, done=made.bytes_total, etag=made.etag, sent=sent, upload_id=None, held=None)
-        return made
-
-    def give_up(self, aws: Aws, plan: UploadPlan) -> None:
-        """Keep nothing of an upload that can never be completed."""
-        if upload_id := self.get():
-            # The first failure is the one to tell of; a part that stays behind is found by `vmie cancel`.
-            with suppress(VmieError):
-                abort(aws, plan.target, upload_id, region=plan.region)
-                self._update(upload_id=None, held=None)
-
-    def _update(self, **values: Any) -> None:
-        with self._lock:
-            merged = {**(self._journal.get(self._step) or {}), **values}
-            self._journal.put(self._step, {name: value for name, value in merged.items() if value is not None})
 
 
 def _payload(plan: UploadPlan) -> ingest.FilePayload | ingest.StreamPayload:

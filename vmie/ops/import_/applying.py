@@ -201,7 +201,7 @@ def _wait(work: Work, task_id: str, started: dt.datetime) -> Task:
 def explained(work: Work, error: TaskFailed) -> TaskFailed:
     """Remember that this attempt is over - the next one needs a token of its own - and say where the object is."""
     work.journal.put("attempt", {"number": work.attempt() + 1})
-    kept = [planned.object.url for planned in work.plan.disks if planned.path is not None]
+    kept = [planned.object.url for planned in work.plan.disks if planned.ours]
     where = f"\n{', '.join(kept)} is kept for the next try; `vmie cancel {work.journal.job}` removes it" if kept else ""
     error.cure = f"{error.cure}{where}".strip()
     return error
@@ -220,7 +220,7 @@ def finish(work: Work, task: Task) -> str | None:
     work.journal.put("finish", {"image_id": image_id, "snapshot_ids": list(task.snapshot_ids)})
     if not request.keep_object:
         for planned in work.plan.disks:
-            if planned.path is not None:
+            if planned.ours:
                 objects.delete(work.aws, planned.object)
     return image_id
 

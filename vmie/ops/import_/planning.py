@@ -9,10 +9,11 @@ from typing import Any
 from vmie import disk, events
 from vmie.aws import kms, objects, s3, service_role
 from vmie.aws.session import Aws
-from vmie.errors import ImageError, PreflightError, UsageError
+from vmie.errors import AwsRefused, ImageError, PreflightError, UsageError
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
-from vmie.ops import check, ingest
+from vmie.ops import check, copying, ingest
+from vmie.ops.copying import CopyPlan
 from vmie.ops.import_.request import ImportRequest
 from vmie.poll import Clock
 from vmie.settings import Settings
@@ -37,15 +38,22 @@ class PlannedDisk:
     identity: ingest.Identity | None = None
     source_size: int = 0
     bound: int = 0
+    copied: CopyPlan | None = None
+
+    @property
+    def ours(self) -> bool:
+        """Whether the object is made by this import: then it goes when it is needed no more."""
+        return self.path is not None or self.copied is not None
 
     def as_json(self) -> dict[str, Any]:
         """For --dry-run."""
         return {
-            "source": str(self.path) if self.path else self.object.url,
+            "source": str(self.path) if self.path else (self.copied.source if self.copied else self.object).url,
             "disk": self.index,
             "object": self.object.url,
             **self.choice.as_json(),
             "upload": self.path is not None,
+            "copy": self.copied is not None,
             "bytes_source": self.source_size,
             "bytes_at_most": self.bound,
         }
@@ -75,7 +83,7 @@ class ImportPlan:
             "platform": request.platform or None,
             "boot_mode": request.boot_mode or None,
             "register": request.register or None,
-            "delete_object_after": not request.keep_object and any(planned.path for planned in self.disks),
+            "delete_object_after": not request.keep_object and any(planned.ours for planned in self.disks),
             "notes": list(self.notes),
         }
 
@@ -99,13 +107,15 @@ def plan(
     request, notes = told_by(report, request)
     role_name = request.role_name or settings.role_name
     chosen = None
-    if local:
+    if local or request.sending.copy:
         chosen = buckets.resolve(aws, settings, option=request.bucket, role_name=role_name)
     prefix = settings.prefix if request.prefix is None else request.prefix
     disks: list[PlannedDisk] = []
     for source in request.sources:
         if source.startswith("s3://"):
-            disks.append(_stored(aws, S3Object.parse(source), request))
+            named = S3Object.parse(source)
+            folder = S3Object(chosen.name, f"{prefix}{job}/") if chosen and request.sending.copy else None
+            disks.append(_stored(aws, named, request, folder))
         elif chosen is not None:
             disks += _local(Path(source), request, S3Object(chosen.name, f"{prefix}{job}/"))
     if len(disks) > 1 and request.route is Route.SNAPSHOT:
@@ -170,10 +180,17 @@ def told_by(report: check.CheckReport | None, request: ImportRequest) -> tuple[I
     return replace(request, **told), notes  # type: ignore[arg-type]
 
 
-def _stored(aws: Aws, source: S3Object, request: ImportRequest) -> PlannedDisk:
-    """A source that is in S3 already: it must be there, and its format told."""
-    s3.expect_local(aws, source.bucket)
-    size = objects.size(aws, source)
+def _stored(aws: Aws, source: S3Object, request: ImportRequest, folder: S3Object | None) -> PlannedDisk:
+    """A source that is in S3 already: it must be there, and its format told. With `folder` it is copied there."""
+    copied = None
+    if folder is not None and folder.bucket != source.bucket:
+        found = copying.look(aws, source)
+        size = found.size
+        target = S3Object(folder.bucket, folder.key + plain(PurePosixPath(source.key).name), size)
+        copied = CopyPlan(source, target, found)
+    else:
+        _expect_local(aws, source.bucket)
+        size = objects.size(aws, source)
     suffix = PurePosixPath(source.key).suffix.lower()
     named = request.wanted.upper() if request.wanted else _FORMAT_OF_SUFFIX.get(suffix)
     if named is None:
@@ -182,8 +199,20 @@ def _stored(aws: Aws, source: S3Object, request: ImportRequest) -> PlannedDisk:
         )
     if named == "OVA" and request.route is Route.SNAPSHOT:
         raise UsageError(f"{source.url}: ImportSnapshot takes no OVA", cure="use --as image, or give the disk itself")
+    if copied is not None:
+        choice = ingest.Choice("as-is", named, ("copied inside S3, as --copy asks",))
+        return PlannedDisk(copied.target, choice, source_size=size, copied=copied)
     choice = ingest.Choice("as-is", named, ("already in S3",))
     return PlannedDisk(replace(source, size=size), choice, source_size=size)
+
+
+def _expect_local(aws: Aws, name: str) -> None:
+    try:
+        s3.expect_local(aws, name)
+    except AwsRefused as error:
+        if error.code in ("BucketElsewhere", "BucketNotOwned"):
+            error.cure += "\nor add --copy: S3 then copies the object into the import bucket, and nothing comes here"
+        raise
 
 
 def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[PlannedDisk]:

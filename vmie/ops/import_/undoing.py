@@ -7,10 +7,9 @@ from typing import Any
 from vmie import events
 from vmie.aws import ec2, objects, parts_upload
 from vmie.aws.session import Aws
-from vmie.aws.upload import abort
 from vmie.errors import TaskFailed
 from vmie.model import S3Object, TaskKind
-from vmie.ops import waiting
+from vmie.ops import sent, waiting
 from vmie.ops.import_ import once, parts
 from vmie.ops.journal import Journal
 from vmie.poll import Clock
@@ -37,9 +36,10 @@ def undo(
             break
         target = S3Object(step["bucket"], step["key"])
         parts_upload.remove(aws, parts.listed(step))
-        if step.get("upload_id") and "done" not in step:
-            abort(aws, target, step["upload_id"])
-        objects.delete(aws, target)
+        if step.get("token") or step.get("upload_id"):
+            sent.remove(aws, step)
+        else:
+            objects.delete(aws, target)
         reporter(events.Note(f"{target.url} removed"))
         removed.append(target.url)
     return {"task_id": ids[0] if ids else None, "removed": removed}

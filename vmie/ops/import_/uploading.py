@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from vmie.aws.upload import UploadOptions
-from vmie.ops import upload
+from vmie.ops import copying, upload
 from vmie.ops.import_.planning import PlannedDisk
 from vmie.ops.import_.work import Work
 
 
 def upload_disk(work: Work, number: int, planned: PlannedDisk) -> None:
-    """Send one disk of the plan, or see that it is there already. Raises ImageError when the file changed."""
+    """Send one disk of the plan, or have S3 copy it, or see that it is there. Raises ImageError (SourceChanged)."""
+    options = work.plan.request.sending.options(work.aws, work.settings)
+    step = f"upload {number}"
+    if planned.copied is not None:
+        copying.send(work.aws, planned.copied, journal=work.journal, step=step, options=options, reporter=work.reporter)
     if planned.path is None or planned.identity is None:
         return
     plan = upload.UploadPlan(
@@ -25,7 +28,7 @@ def upload_disk(work: Work, number: int, planned: PlannedDisk) -> None:
         work.aws,
         plan,
         journal=work.journal,
-        step=f"upload {number}",
-        options=UploadOptions(owner=work.aws.bucket_owner or None),
+        step=step,
+        options=options,
         reporter=work.reporter,
     )

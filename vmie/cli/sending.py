@@ -1,0 +1,35 @@
+"""Options that `vmie upload` and `vmie import` share: how bytes are sent and kept."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+import typer
+
+from vmie.errors import UsageError
+
+Sse = Annotated[
+    str, typer.Option("--sse", metavar="AES256|aws:kms", help="Encrypt the object; by default as the bucket says.")
+]
+StorageClass = Annotated[
+    str, typer.Option("--storage-class", metavar="CLASS", help="Of the object, such as STANDARD_IA.")
+]
+MaxRate = Annotated[
+    str, typer.Option("--max-rate", metavar="RATE", help="Send at most this: bytes per second, such as 20M or 1.5G.")
+]
+Accelerate = Annotated[
+    bool, typer.Option("--accelerate", help="Send by S3 Transfer Acceleration; the bucket must have it enabled.")
+]
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
+
+def rate(text: str) -> float | None:
+    """Bytes per second of ``20M``; None for "". Raises UsageError."""
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?(?:/s)?", text, re.IGNORECASE)
+    if not found or float(found[1]) <= 0:
+        raise UsageError(f"--max-rate {text!r} is no rate", cure="such as 500K, 20M or 1.5G: bytes per second")
+    return float(found[1]) * _UNITS[found[2].upper()]

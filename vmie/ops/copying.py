@@ -1,0 +1,67 @@
+"""An object that is in S3 already, brought into the import bucket by S3 itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+
+from vmie import events
+from vmie.aws import copying, objects, s3
+from vmie.aws.session import Aws
+from vmie.aws.upload import Uploaded, UploadOptions
+from vmie.errors import VmieError
+from vmie.model import S3Object
+from vmie.ops.journal import Journal
+from vmie.ops.sent import SOURCE, Sent
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPlan:
+    """`source`, of which S3 said `found`, goes to `target`."""
+
+    source: S3Object
+    target: S3Object
+    found: objects.Facts
+
+    @property
+    def token(self) -> str:
+        """Stands for this version of the source."""
+        meant = [self.source.url, self.found.etag, self.found.size]
+        return hashlib.sha256(json.dumps(meant).encode()).hexdigest()
+
+
+def look(aws: Aws, source: S3Object) -> objects.Facts:
+    """What S3 says of a source, in whatever Region and account it is. Raises AwsRefused."""
+    return objects.existing(aws, source, own=False, region=s3.region_of(aws, source.bucket))
+
+
+def send(
+    aws: Aws,
+    plan: CopyPlan,
+    *,
+    journal: Journal,
+    step: str,
+    options: UploadOptions,
+    reporter: events.Reporter = events.silent,
+) -> Uploaded:
+    """Copy it, remembered under `step`; nothing is copied that is there already.
+
+    Raises AwsRefused, VmieError (SourceChanged) when the source changes meanwhile.
+    """
+    state = Sent(journal, step, plan.target, token=plan.token, more={"source": plan.source.url})
+    there = objects.facts(aws, plan.target)
+    if there is not None and there.metadata.get(SOURCE) == plan.token:
+        reporter(events.Note(f"{plan.target.url} is already copied"))
+        return state.done(Uploaded(plan.target, there.size, 0, there.etag))
+    state.begin()
+    reporter(events.Stage("copy", f"{plan.source.url} → {plan.target.url} (inside S3)"))
+    options = replace(options, metadata={**options.metadata, SOURCE: plan.token})
+    try:
+        made = copying.copy(aws, plan.source, plan.target, plan.found, state=state, options=options, reporter=reporter)
+    except VmieError as error:
+        if error.code == "SourceChanged":
+            state.give_up(aws)
+        raise
+    # What S3 copied crossed no wire of ours.
+    return state.done(replace(made, bytes_sent=0))
