@@ -78,12 +78,10 @@ class ConversionWork:
             parsed = manifest.parse(found.pread(0, manifest.MOST_BYTES + 1))
         except ImageError as error:
             raise TaskFailed(INVALID_MANIFEST.format(reason=error.cause)) from error
-        if parsed.format != str(image["Format"]).upper():
-            raise TaskFailed(INVALID_MANIFEST.format(reason=f"it is of {parsed.format}, the request {image['Format']}"))
-        if parsed.size != int(image["Bytes"]):
-            raise TaskFailed(
-                INVALID_MANIFEST.format(reason=f"its size is {parsed.size}, the request's {image['Bytes']}")
-            )
+        asked = str(image["Format"]).upper(), int(image["Bytes"])
+        for name, here, there in zip(("format", "size"), (parsed.format, parsed.size), asked, strict=True):
+            if here != there:
+                raise TaskFailed(INVALID_MANIFEST.format(reason=f"its {name} is {here}, the request's {there}"))
         return parsed
 
     def _assemble(self, task: SandboxTask) -> None:

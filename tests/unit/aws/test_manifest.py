@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -167,5 +168,5 @@ def test_ranges_cover_every_byte_once(size: int) -> None:
     spans = list(manifest.ranges(size, part))
     assert spans[0][0] == 0
     assert spans[-1][1] == size - 1
-    assert all(after[0] == before[1] + 1 for before, after in zip(spans, spans[1:], strict=False))
+    assert all(after[0] == before[1] + 1 for before, after in pairwise(spans))
     assert all(end - start + 1 == part for start, end in spans[:-1])
