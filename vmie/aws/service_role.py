@@ -15,7 +15,7 @@ from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused
 from vmie.model import S3Object
-from vmie.policy import Document
+from vmie.policy import Document, grants_of
 from vmie.policy.evaluate import Ask
 from vmie.policy.service import KEY_ACTIONS, Errand, Judgement, RoleDocuments, import_asks, judge, judge_key
 
@@ -253,7 +253,7 @@ def cure(role: ServiceRole, found: Sequence[Lack], command: str) -> str:
     whys = {one.why for one in found}
     name = role.name
     cures = {
-        Judgement.SILENT.value: command,
+        Judgement.SILENT.value: f"{command}{_force(role)}",
         Judgement.DENIED.value: f"take the Deny out of the role's policies: `aws iam list-role-policies --role-name "
         f"{name}` (`{command} --force` replaces the policy {iam.POLICY_NAME})",
         Judgement.BOUNDARY.value: "let the permissions boundary allow it too, or take it off: "
@@ -265,6 +265,15 @@ def cure(role: ServiceRole, found: Sequence[Lack], command: str) -> str:
         f"`vmie policy kms --role-arn {role.documents.arn}` prints it",
     }
     return "\n".join(text for reason, text in cures.items() if reason in whys) or command
+
+
+def _force(role: ServiceRole) -> str:
+    """setup-role widens no document that somebody else edited, unless told so."""
+    written = role.inline.get(iam.POLICY_NAME)
+    partition = role.documents.arn.split(":")[1]
+    if written is None or grants_of(written, partition=partition) is not None:
+        return ""
+    return f" --force    (replaces the policy {iam.POLICY_NAME}, which somebody edited)"
 
 
 def _inline_names(client: Any, name: str) -> list[str]:

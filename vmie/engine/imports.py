@@ -13,7 +13,9 @@ from vmie.aws.session import Aws
 from vmie.engine.jobs import CANCELLED, DONE, Job
 from vmie.engine.running import carry_out, reopened, store
 from vmie.errors import UsageError
-from vmie.ops import import_, ingest
+from vmie.model import S3Object
+from vmie.ops import doctor, import_, ingest
+from vmie.ops.doctor import diagnosis
 from vmie.ops.import_ import ImportPlan, ImportRequest, ImportResult
 from vmie.poll import Clock, SystemClock
 from vmie.settings import Settings
@@ -43,6 +45,23 @@ def run(
     Raises what `ops.import_` raises.
     """
     clock = clock or SystemClock()
+    with diagnosis.explained(lambda: _case(aws, request, settings, clock)):
+        return _begin(
+            aws, request, state=state, settings=settings, wait=wait, dry_run=dry_run, reporter=reporter, clock=clock
+        )
+
+
+def _begin(
+    aws: Aws,
+    request: ImportRequest,
+    *,
+    state: Path,
+    settings: Settings,
+    wait: bool,
+    dry_run: bool,
+    reporter: events.Reporter,
+    clock: Clock,
+) -> Outcome:
     if dry_run:
         shown = import_.plan(aws, request, settings=settings, job="JOB", clock=clock, reporter=reporter)
         return Outcome(shown, None)
@@ -70,7 +89,8 @@ def resume(
     clock = clock or SystemClock()
     with store(state, clock).open(job) as held:
         request = ImportRequest.from_json(held.request)
-        return _run(aws, reopened(held), request, settings=settings, wait=wait, reporter=reporter, clock=clock)
+        with diagnosis.explained(lambda: _case(aws, request, settings, clock)):
+            return _run(aws, reopened(held), request, settings=settings, wait=wait, reporter=reporter, clock=clock)
 
 
 def _run(
@@ -92,6 +112,20 @@ def _run(
         ends=wait,
     )
     return Outcome(plan, result)
+
+
+def _case(aws: Aws, request: ImportRequest, settings: Settings, clock: Clock) -> doctor.Case:
+    """The account as this import meets it: looked at when AWS refuses, to tell which of its reasons it is."""
+    stored = [S3Object.parse(source) for source in request.sources if source.startswith("s3://")]
+    return doctor.case_of(
+        aws,
+        settings=settings,
+        clock=clock,
+        bucket=request.bucket or (stored[0].bucket if stored else ""),
+        key=request.kms_key,
+        role_name=request.role_name or "",
+        keys=[one.key for one in stored],
+    )
 
 
 def _fingerprint(aws: Aws, request: ImportRequest) -> str:

@@ -80,7 +80,7 @@ def why_not_trusted(role: RoleDocuments, errand: Errand) -> str:
     """What is wrong with the trust policy, in words; "" unless VM Import/Export may surely not assume the role."""
     if trusts_service(role, errand, generous=True):
         return ""
-    plain = Ask("sts:AssumeRole", context={"sts:ExternalId": EXTERNAL_ID})
+    plain = Ask("sts:AssumeRole", context={"sts:ExternalId": EXTERNAL_ID}, generous=True)
     if decide([role.trust], plain, principal=_WHO) is Decision.ALLOW:
         return f"its trust policy is narrowed to requests that are not from account {errand.account}"
     found = _statements_for_service(role.trust)

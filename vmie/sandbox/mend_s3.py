@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from moto.s3 import models, responses
-from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML, NoSuchUpload
+from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML, NoSuchUpload, S3AccessDeniedError
 from moto.s3.utils import compute_checksum
 from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
@@ -26,7 +26,24 @@ def install(patches: Patches) -> None:
     patches.attribute(models.FakeKey, "dispose", _dispose)
     patches.attribute(models.FakeMultipart, "set_part", _set_part)
     patches.attribute(models.FakeMultipart, "complete", _complete)
+    for name in ("_bucket_response", "_key_response"):
+        patches.attribute(responses.S3Response, name, _owned(getattr(responses.S3Response, name)))
     patches.attribute(responses.S3Response, "key_response", _key_response(responses.S3Response.key_response))
+
+
+def _owned(original: Any) -> Any:
+    """x-amz-expected-bucket-owner, which moto passes over: another owner is refused."""
+
+    def response(self: Any, request: Any, full_url: str, *rest: Any) -> Any:
+        expected = request.headers.get("x-amz-expected-bucket-owner")
+        if expected:
+            name = self.parse_bucket_name_from_url(request, full_url)
+            account = models.s3_backends.bucket_accounts.get(name, (None, None))[1]
+            if account and account != expected:
+                raise S3AccessDeniedError
+        return original(self, request, full_url, *rest)
+
+    return response
 
 
 def stored(key: models.FakeKey) -> Stored:

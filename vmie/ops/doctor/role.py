@@ -83,10 +83,7 @@ def _sure(case: Case, role: ServiceRole, asks: Sequence[Ask], document: object) 
 def _lacking(case: Case, role: ServiceRole, found: Sequence[Lack]) -> Line:
     silent = {one.why for one in found} == {Judgement.SILENT.value}
     fix = case.mendable(case.wish) if silent else None
-    error = service_role.refusal(role, found, bucket=case.bucket, export=case.exports)
-    if silent and fix is None:
-        error.cure = f"{error.cure} --force    (the policy {iam.POLICY_NAME} was edited by hand: --force replaces it)"
-    return refused("role rights", error, fix=fix)
+    return refused("role rights", service_role.refusal(role, found, bucket=case.bucket, export=case.exports), fix=fix)
 
 
 def _doubt(role: ServiceRole) -> str:
