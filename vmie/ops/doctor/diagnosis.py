@@ -1,0 +1,77 @@
+"""An import or export that AWS refused, explained by what is really so in the account.
+
+AWS says one sentence for nine causes; the doctor's checks tell which of them it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from vmie import catalogue
+from vmie.errors import AwsRefused, TaskFailed, VmieError
+from vmie.model import Verdict
+from vmie.ops.doctor import Check, account, bucket, credentials, looked, rights, role
+from vmie.ops.doctor.case import Case, Line
+
+_ROLE: tuple[Check, ...] = (bucket.place, role.exists, role.rights, role.keys, role.ebs_key)
+_KEY: tuple[Check, ...] = (role.keys, role.ebs_key, role.exists)
+_CALLER: tuple[Check, ...] = (rights.own,)
+_DOOR: tuple[Check, ...] = (credentials.identity, credentials.region)
+_GRANT: tuple[Check, ...] = (bucket.place, bucket.encryption, bucket.export_grant)
+
+#: catalogue entry → the checks that can tell which of its causes it is
+CHECKS: dict[str, tuple[Check, ...]] = {
+    "role-not-usable": _ROLE,
+    "iam-absent": (role.exists,),
+    "object-forbidden": _ROLE,
+    "ova-unsupported": _KEY,
+    "kms-key-not-usable": _KEY,
+    "kms-denied": _KEY,
+    "kms-not-found": _KEY,
+    "bucket-not-local": (bucket.place,),
+    "object-not-local": (bucket.place,),
+    "s3-location-invalid": (bucket.place,),
+    "bucket-absent": (bucket.place,),
+    "export-bucket-grant": _GRANT,
+    "access-denied": _CALLER,
+    "credentials-wrong": _DOOR,
+    "opt-in": _DOOR,
+    "clock-skew": (credentials.identity, credentials.clock),
+    "import-quota": (account.quotas,),
+}
+
+
+def weigh(entry: str, case: Case) -> list[Line]:
+    """What is really so of the causes of catalogue entry `entry`: every line of its checks, failures first."""
+    lines = [line for check in CHECKS.get(entry, ()) for line in looked(case, check.__name__, check)]
+    return sorted(lines, key=lambda line: line.verdict is not Verdict.FAIL)
+
+
+def diagnosed(error: VmieError, case: Callable[[], Case]) -> VmieError:
+    """The same error; where the account explains it, with that as cause and cure. `case` is made only if needed."""
+    if not isinstance(error, AwsRefused | TaskFailed):
+        return error
+    known = catalogue.explain(
+        f"{error.message}\n{error.cause}" if isinstance(error, TaskFailed) else error.message, error.code
+    )
+    if known.id not in CHECKS:
+        return error
+    try:
+        found = [line for line in weigh(known.id, case()) if line.verdict is Verdict.FAIL]
+    except VmieError:
+        return error
+    if found and found[0].what != error.message:
+        error.cause = "\n".join(filter(None, [found[0].what, found[0].why, *(line.what for line in found[1:])]))
+        error.cure = found[0].cure or error.cure
+    return error
+
+
+@contextmanager
+def explained(case: Callable[[], Case]) -> Iterator[None]:
+    """Whatever leaves the block because AWS refused leaves with the account's own reason."""
+    try:
+        yield
+    except VmieError as error:
+        diagnosed(error, case)
+        raise
