@@ -53,7 +53,17 @@ class AwsCall:
     error: str = ""
 
 
-Event = Stage | Progress | Note | TaskSeen | AwsCall
+@dataclass(frozen=True, slots=True)
+class ItemSeen:
+    """An item of a batch came to `state`; `detail` is its task's id, or what went wrong."""
+
+    batch: str
+    item: str
+    state: str
+    detail: str = ""
+
+
+Event = Stage | Progress | Note | TaskSeen | AwsCall | ItemSeen
 
 
 class Reporter(Protocol):

@@ -28,6 +28,7 @@ class Run:
     quiet: bool = False
     verbose: bool = False
     progress: bool = True
+    log_format: str = "text"
     dry_run: bool = False
     sandbox: bool = False
     #: closed by `main` at the end, also after a failure: progress displays, the sandbox
@@ -73,13 +74,20 @@ class Run:
 
             world = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.judged)
             self.stack.enter_context(world)
+        return self._connect(self._sandbox_region if self.sandbox else settings.region)
+
+    def door(self, region: str) -> Aws:
+        """The door to another Region, with the same credentials; "" for the run's own."""
+        aws = self.aws()
+        return aws if region in ("", aws.region) else self._connect(region)
+
+    def _connect(self, region: str | None) -> Aws:
         from vmie.aws.session import connect
 
-        region = self._sandbox_region if self.sandbox else settings.region
         return connect(
-            profile=None if self.sandbox else settings.profile,
+            profile=None if self.sandbox else self.settings.profile,
             region=region,
-            endpoint_url=settings.endpoint_url,
+            endpoint_url=self.settings.endpoint_url,
             reporter=self.reporter,
         )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vmie import events
@@ -22,7 +25,9 @@ _PLAIN_SECONDS = 10.0
 @contextmanager
 def make(run: Run) -> Iterator[events.Reporter]:
     """The reporter that suits the run."""
-    if run.quiet:
+    if run.log_format == "json":
+        yield _Lines()
+    elif run.quiet:
         yield events.silent
     elif run.progress and sys.stderr.isatty():
         live = _Live(verbose=run.verbose)
@@ -39,6 +44,24 @@ def task_line(task: Any) -> str:
     percent = f" {task.progress}%" if task.progress is not None else ""
     stage = f" {task.stage}" if task.stage else ""
     return f"{task.id}: {task.state.value}{percent}{stage}"
+
+
+class _Lines:
+    """Every event as one JSON object on a line: for log collectors. Events hold no secrets (law 10)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __call__(self, event: events.Event, /) -> None:
+        held = {"task": event.task.as_json()} if isinstance(event, events.TaskSeen) else asdict(event)
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        line = json.dumps({"at": at, "event": type(event).__name__, **held}, ensure_ascii=False, default=str)
+        with self._lock:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _item_line(event: events.ItemSeen) -> str:
+    return f"{event.item}: {event.state}" + (f": {event.detail}" if event.detail else "")
 
 
 class _Plain:
@@ -60,7 +83,7 @@ class _Plain:
                 self._last = line
                 print(line, file=sys.stderr, flush=True)  # noqa: T201
 
-    def _line(self, event: events.Event) -> str:
+    def _line(self, event: events.Event) -> str:  # noqa: PLR0911 - one per event
         match event:
             case events.Stage(name, detail):
                 self._next_progress = time.monotonic() + _PLAIN_SECONDS
@@ -69,6 +92,8 @@ class _Plain:
                 return self._note(text, level)
             case events.TaskSeen(task):
                 return task_line(task)
+            case events.ItemSeen():
+                return _item_line(event)
             case events.Progress() if self._progress and time.monotonic() >= self._next_progress:
                 self._next_progress = time.monotonic() + _PLAIN_SECONDS
                 total = f" of {render.size(event.total)}" if event.total else ""
@@ -150,6 +175,8 @@ class _Live:
                     self._bar(event)
                 case events.TaskSeen(task):
                     self._task(task)
+                case events.ItemSeen():
+                    self._console.print(_item_line(event), markup=False)
                 case events.AwsCall() if self._verbose:
                     self._console.print(_call_line(event), style="dim", markup=False)
 

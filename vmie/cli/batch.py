@@ -1,0 +1,192 @@
+"""``vmie batch run|status|resume|cancel|report``: options, one call, render."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vmie.cli import context, render
+from vmie.errors import PartialFailure, UsageError
+
+if TYPE_CHECKING:
+    from vmie.engine.batch.running import Company, Outcome
+
+Shared = Annotated[
+    str,
+    typer.Option(
+        "--state",
+        envvar="VMIE_BATCH_STATE",
+        metavar="URL",
+        help="postgresql://USER@HOST/DATABASE, to share batches with `vmie worker`. Default: files on this machine.",
+    ),
+]
+Named = Annotated[str, typer.Argument(metavar="BATCH", help="As `vmie batch status` shows it.")]
+
+
+class Form(StrEnum):
+    """The forms of a report."""
+
+    HTML = "html"
+    CSV = "csv"
+    JSON = "json"
+
+
+def build() -> typer.Typer:
+    """The group of verbs."""
+    app = typer.Typer(help="Many VMs from one plan file: resumable, under AWS's quotas.", no_args_is_help=True)
+    app.command("run")(run)
+    app.command("status")(status)
+    app.command("resume")(resume)
+    app.command("cancel")(cancel)
+    app.command("report")(report)
+    return app
+
+
+def company(run: context.Run, state: str) -> Company:
+    """What the engine needs of this invocation; `vmie worker` shares it."""
+    from vmie.engine.batch.places import Places
+    from vmie.engine.batch.running import Company
+
+    return Company(Places(run.state, state), run.door, run.settings, reporter=run.reporter)
+
+
+def run(
+    ctx: typer.Context,
+    plan: Annotated[Path, typer.Argument(help="YAML or CSV; docs/reference/plan-file.md says what may be in it.")],
+    state: Shared = "",
+    env: Annotated[
+        bool, typer.Option("--env", help="Replace ${NAME} in the plan by environment variables (no AWS_*, no secrets).")
+    ] = False,
+) -> None:
+    """Carry out a plan; after an interruption the same command goes on with it.
+
+    vmie batch run plan.yaml --dry-run
+
+    vmie batch run plan.yaml
+
+    vmie batch run plan.csv --state postgresql://vmie@db/vmie
+
+    Exit 3 when some items failed; `vmie batch resume BATCH --retry-failed` tries those again.
+    """
+    from vmie.engine.batch import judging, running
+    from vmie.engine.batch.reading import environment
+
+    this = context.of(ctx)
+    judged = judging.load(plan, settings=this.settings, variables=environment() if env else None)
+    if this.dry_run:
+        from vmie.cli import batch_text
+        from vmie.engine.batch import estimating
+
+        shown = estimating.estimate(company(this, state), judged)
+        render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_text.estimate(shown))
+        return
+    crew = company(this, state)
+    _show(this, "batch run", running.run(crew, running.begin(crew, judged)))
+
+
+def resume(
+    ctx: typer.Context,
+    batch: Named,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Begin failed items anew as well.")] = False,
+    state: Shared = "",
+) -> None:
+    """Go on with a batch that was interrupted, or try its failed items again.
+
+    vmie batch resume batch-20260102-030405-a1b2c3 --retry-failed
+    """
+    from vmie.engine.batch import running
+
+    this = context.of(ctx)
+    _show(this, "batch resume", running.run(company(this, state), batch, retry_failed=retry_failed))
+
+
+def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
+    """Give a batch up: nothing new begins, its tasks are cancelled, its uploads removed.
+
+    vmie batch cancel batch-20260102-030405-a1b2c3
+    """
+    from vmie.engine.batch import running
+
+    this = context.of(ctx)
+    outcome = running.cancel(company(this, state), batch)
+    from vmie.cli import batch_text
+
+    render.finish(this, "batch cancel", outcome.as_json(), text=batch_text.outcome(outcome))
+
+
+def status(
+    ctx: typer.Context,
+    batch: Annotated[str, typer.Argument(metavar="[BATCH]", help="Without it: all batches.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it until it has ended.")] = False,
+    state: Shared = "",
+) -> None:
+    """Where a batch stands: waves, stages, slots in use, failures with their causes.
+
+    vmie batch status
+
+    vmie batch status batch-20260102-030405-a1b2c3 --watch
+    """
+    from vmie.cli import batch_text
+    from vmie.engine.batch import status as standing
+
+    this = context.of(ctx)
+    crew = company(this, state)
+    if not batch:
+        found = standing.batches(crew)
+        render.finish(this, "batch status", {"batches": found}, text=batch_text.batches(found))
+        return
+    if watch and this.output == "text":
+        batch_text.watch(lambda: standing.status(crew, batch), clock=crew.clock)
+    shown = standing.status(crew, batch)
+    render.finish(this, "batch status", shown.as_json(), text=batch_text.status(shown))
+
+
+def report(
+    ctx: typer.Context,
+    batch: Named,
+    to: Annotated[Path | None, typer.Option(help="File to write. Default: BATCH.html, .csv or .json here.")] = None,
+    form: Annotated[
+        Form | None, typer.Option("--format", help="By default what the file's name says, else html.")
+    ] = None,
+    state: Shared = "",
+) -> None:
+    """Write what became of a batch: one HTML file that opens offline, or CSV or JSON.
+
+    vmie batch report batch-20260102-030405-a1b2c3
+
+    vmie batch report batch-20260102-030405-a1b2c3 --to result.csv
+    """
+    from vmie.engine.batch import report as reporting
+
+    this = context.of(ctx)
+    chosen = _form(to, form)
+    target = to or Path(f"{batch}.{chosen.value}")
+    written = reporting.render(company(this, state), batch, chosen.value)
+    try:
+        target.write_text(written, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}", cure="choose another file with --to") from error
+    shown = {"batch": batch, "path": str(target), "format": chosen.value, "bytes": len(written.encode())}
+    render.finish(this, "batch report", shown, text=f"{target} written")
+
+
+def _form(to: Path | None, form: Form | None) -> Form:
+    if form is not None:
+        return form
+    suffix = to.suffix.lower().removeprefix(".") if to else ""
+    return Form(suffix) if suffix in list(Form) else Form.HTML
+
+
+def _show(this: context.Run, verb: str, outcome: Outcome) -> None:
+    """Print what it came to; some failures are exit 3 with the result in full."""
+    from vmie.cli import batch_text
+
+    shown: dict[str, Any] = outcome.as_json()
+    if not shown["failed"]:
+        render.finish(this, verb, shown, text=batch_text.outcome(outcome))
+        return
+    render.finish(this, verb, shown, text=batch_text.outcome(outcome), status="partial")
+    raise typer.Exit(PartialFailure.exit_code)

@@ -1,0 +1,115 @@
+"""What people read of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from vmie.cli import render
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from vmie.engine.batch.estimating import Estimate
+    from vmie.engine.batch.running import Outcome
+    from vmie.engine.batch.status import Status
+    from vmie.poll import Clock
+
+#: failures that are shown in full; the report has all
+_SHOWN = 10
+
+
+def outcome(done: Outcome) -> str:
+    """The lines at the end of a run."""
+    shown = done.as_json()
+    lines = [
+        (
+            f"{done.batch}: {shown['completed']} of {shown['total']} completed, {shown['failed']} failed, "
+            f"{shown['cancelled']} cancelled"
+        )
+    ]
+    lines += _failures([item.as_json() for item in done.items if item.error])
+    if shown["failed"]:
+        lines.append(f"  again:  vmie batch resume {done.batch} --retry-failed")
+    lines.append(f"  report: vmie batch report {done.batch}")
+    return "\n".join(lines)
+
+
+def _failures(items: Sequence[dict[str, Any]]) -> list[str]:
+    lines = []
+    for item in items[:_SHOWN]:
+        error = item["error"]
+        lines.append(f"  {item['key']}: {error['message']}")
+        if error.get("cause"):
+            lines.append(f"    why:  {error['cause'].splitlines()[0]}")
+        if error.get("cure"):
+            lines.append(f"    cure: {error['cure'].splitlines()[0]}")
+    if len(items) > _SHOWN:
+        lines.append(f"  … and {len(items) - _SHOWN} more failed")
+    return lines
+
+
+def batches(found: Sequence[dict[str, Any]]) -> RenderableType:
+    """All batches, a line each."""
+    if not found:
+        return "no batches"
+    rows = [
+        [
+            one["batch"],
+            one["status"],
+            f"{one['completed']}/{one['total']}",
+            str(one["failed"]),
+            one["created"],
+            one["name"],
+        ]
+        for one in found
+    ]
+    return render.table(["batch", "status", "completed", "failed", "created", "name"], rows)
+
+
+def status(shown: Status) -> RenderableType:
+    """Waves by stage, slots, rate, the end, and what failed."""
+    from rich.console import Group
+
+    rows = [
+        [str(wave.number), *(str(wave.states.get(state, 0) or "") for state in shown.columns), str(wave.total)]
+        for wave in shown.waves
+    ]
+    table = render.table(["wave", *shown.columns, "all"], rows)
+    lines = [f"{shown.batch} {shown.status}"]
+    lines += [f"slots {slot.pool} {slot.region}: {slot.used} of {slot.limit}" for slot in shown.slots]
+    if shown.rate:
+        lines.append(f"rate {shown.rate:.1f} an hour")
+    if shown.ends:
+        lines.append(f"ends about {shown.ends} (estimate)")
+    failed = "\n".join(_failures(shown.failures))
+    return Group(lines[0], table, "\n".join(lines[1:]), failed)
+
+
+def watch(look: Callable[[], Status], *, clock: Clock) -> None:
+    """Show the status again and again until the batch has ended."""
+    from rich.live import Live
+
+    with Live(status(look()), console=render.console(stderr=True), auto_refresh=False, transient=True) as live:
+        while not (shown := look()).ended:
+            live.update(status(shown), refresh=True)
+            clock.sleep(1.0)
+
+
+def estimate(shown: Estimate) -> RenderableType:
+    """What `--dry-run` prints."""
+    from rich.console import Group
+
+    rows = [
+        [one.key, one.verdict, one.call, str(one.wave), render.size(one.bytes_at_most), one.says] for one in shown.items
+    ]
+    total = sum(line.amount for line in shown.costs)
+    cost = [f"  {line.what}: about {line.amount:.2f} USD ({line.how})" for line in shown.costs]
+    words = [
+        f"{len(shown.items)} items, {shown.blocked} of them blocked",
+        f"at most {render.size(shown.bytes_at_most)} to send, in {shown.calls} AWS calls that change something",
+        f"about {shown.hours:.1f} h under the quotas (estimate: {shown.basis})",
+        f"about {total:.2f} USD (estimate; {shown.prices_source}, {shown.prices_date}):",
+        *cost,
+    ]
+    return Group(render.table(["item", "verdict", "call", "wave", "at most", "says"], rows), "\n".join(words))

@@ -1,0 +1,94 @@
+"""Plans of items as JSON and back, so that any process can go on with what another one thought through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from vmie.model import Task, TaskKind, TaskState
+from vmie.ops.bucket import ChosenBucket
+from vmie.ops.export import ExportPlan, ExportRequest
+from vmie.ops.import_ import ImportPlan, ImportRequest, PlannedDisk
+
+
+def import_plan(plan: ImportPlan) -> dict[str, Any]:
+    """What `to_import_plan` reads; the check's report is not kept."""
+    return {
+        "request": plan.request.as_json(),
+        "role_name": plan.role_name,
+        "bucket": _bucket(plan.bucket),
+        "disks": _disks().dump_python(plan.disks, mode="json"),
+        "notes": list(plan.notes),
+    }
+
+
+def to_import_plan(data: Mapping[str, Any]) -> ImportPlan:
+    """The plan that `import_plan` wrote."""
+    return ImportPlan(
+        request=ImportRequest.from_json(data["request"]),
+        role_name=data["role_name"],
+        bucket=_to_bucket(data["bucket"]),
+        disks=_disks().validate_python(data["disks"]),
+        report=None,
+        notes=tuple(data["notes"]),
+    )
+
+
+def export_plan(plan: ExportPlan) -> dict[str, Any]:
+    """What `to_export_plan` reads."""
+    return {
+        "request": plan.request.as_json(),
+        "role_name": plan.role_name,
+        "bucket": _bucket(plan.bucket),
+        "prefix": plan.prefix,
+    }
+
+
+def to_export_plan(data: Mapping[str, Any]) -> ExportPlan:
+    """The plan that `export_plan` wrote."""
+    return ExportPlan(
+        request=ExportRequest.from_json(data["request"]),
+        bucket=_to_bucket(data["bucket"]),
+        prefix=data["prefix"],
+        role_name=data["role_name"],
+    )
+
+
+def task(done: Task) -> dict[str, Any]:
+    """The part of a completed task that finishing needs."""
+    return {
+        "id": done.id,
+        "kind": done.kind.value,
+        "state": done.state.value,
+        "image_id": done.image_id,
+        "snapshot_ids": list(done.snapshot_ids),
+        "prefix_or_key": done.prefix_or_key,
+    }
+
+
+def to_task(data: Mapping[str, Any]) -> Task:
+    """The task that `task` wrote."""
+    return Task(
+        id=data["id"],
+        kind=TaskKind(data["kind"]),
+        state=TaskState(data["state"]),
+        image_id=data["image_id"],
+        snapshot_ids=tuple(data["snapshot_ids"]),
+        prefix_or_key=data["prefix_or_key"],
+    )
+
+
+def _bucket(chosen: ChosenBucket | None) -> dict[str, str] | None:
+    return {"name": chosen.name, "origin": chosen.origin} if chosen else None
+
+
+def _to_bucket(data: Mapping[str, str] | None) -> ChosenBucket | None:
+    return ChosenBucket(data["name"], data["origin"]) if data else None
+
+
+@cache
+def _disks() -> TypeAdapter[tuple[PlannedDisk, ...]]:
+    return TypeAdapter(tuple[PlannedDisk, ...])

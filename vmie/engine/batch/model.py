@@ -1,0 +1,149 @@
+"""The nouns of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from vmie.errors import VmieError
+
+
+class State(StrEnum):
+    """Where an item stands, in the order in which it goes."""
+
+    BLOCKED = "blocked"  #: waits for the items it names in `after`
+    WAITING = "waiting"
+    QUEUED = "queued"  #: will be sent as soon as a machine has room
+    SENDING = "sending"
+    SENT = "sent"  #: ready for AWS, waits for a slot
+    SUBMITTING = "submitting"
+    CONVERTING = "converting"
+    FINISHING = "finishing"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Nothing more will be done with it."""
+        return self in ENDED
+
+
+ENDED = (State.COMPLETED, State.FAILED, State.CANCELLED)
+#: on its way to AWS and not there yet: what `Limits.ahead` bounds
+AHEAD = (State.QUEUED, State.SENDING, State.SENT)
+#: holds one of AWS's slots
+HOLDING = (State.SUBMITTING, State.CONVERTING)
+
+
+class Kind(StrEnum):
+    """What an item asks for; also the name of the pool that AWS counts its task in."""
+
+    IMPORT = "import"
+    EXPORT = "export"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Numbers of a batch: active tasks per account and Region, uploads at once per machine.
+
+    `ahead`: how many items of a Region may be sent or waiting to be sent before their task can start.
+    `tries`: tasks per item when AWS fails one for a reason that a second task may not meet.
+    """
+
+    imports: int = 20
+    exports: int = 5
+    uploads: int = 2
+    ahead: int = 10
+    tries: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    """One VM of a plan: `request` is what `ImportRequest` or `ExportRequest` reads. `size` in bytes, 0 unknown.
+
+    `region` is "" for the session's; `queue` names the workers that are near its disks.
+    """
+
+    key: str
+    kind: Kind
+    source: str
+    request: Mapping[str, Any]
+    region: str = ""
+    queue: str = "default"
+    wave: int = 0
+    after: tuple[str, ...] = ()
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A plan file, judged: nothing in it is known to be wrong."""
+
+    name: str
+    items: tuple[PlanItem, ...]
+    limits: Limits = field(default_factory=Limits)
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """An item as the store has it. Times are ISO 8601, UTC."""
+
+    batch: str
+    key: str
+    position: int
+    kind: Kind
+    source: str
+    request: Mapping[str, Any]
+    region: str
+    queue: str
+    wave: int
+    after: tuple[str, ...]
+    size: int
+    state: State
+    round: int
+    updated: str
+    task_id: str | None = None
+    worker: str = ""
+    result: Mapping[str, Any] = field(default_factory=dict)
+    error: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def job(self) -> str:
+        """What its tags, tokens and object keys are made from: the same however often it is tried."""
+        return f"{self.batch}-{self.key}"
+
+    def as_json(self) -> dict[str, Any]:
+        """One element of ``items[]``."""
+        return {
+            "key": self.key,
+            "status": self.state.value,
+            "kind": self.kind.value,
+            "source": self.source,
+            "region": self.region,
+            "wave": self.wave,
+            "task_id": self.task_id,
+            "image_id": self.result.get("image_id"),
+            "snapshot_ids": self.result.get("snapshot_ids", []),
+            "objects": self.result.get("objects", []),
+            "bytes_source": self.result.get("bytes_source", self.size),
+            "bytes_sent": self.result.get("bytes_sent", 0),
+            "updated": self.updated,
+            "error": dict(self.error) or None,
+        }
+
+
+class Stopped(BaseException):
+    """This process is to stop: what is under way is left as it is, for the next one to go on with.
+
+    Not an Exception: DBOS records those as the workflow's outcome.
+    """
+
+
+class Cancelled(VmieError):  # noqa: N818
+    """The batch is being cancelled."""
+
+    default_code = "Cancelled"

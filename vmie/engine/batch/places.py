@@ -1,0 +1,133 @@
+"""Where batches are kept: a folder with one SQLite file for each, or one PostgreSQL for all."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from vmie.engine.batch.seat import held
+from vmie.engine.batch.store import Store
+from vmie.errors import UsageError, VmieError
+
+_BATCH = re.compile(r"batch-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where one batch is. `folder` is None on PostgreSQL. `url` may hold a password: never shown."""
+
+    url: str
+    folder: Path | None
+
+    @property
+    def shared(self) -> bool:
+        """Whether many processes may work on it."""
+        return self.folder is None
+
+    def held(self) -> bool:
+        """Whether a process of this machine is at it."""
+        return self.folder is not None and held(self.folder)
+
+    def engine(self) -> sa.Engine:
+        """An engine of our own beside DBOS's. Raises VmieError when the database cannot be reached."""
+        if self.folder is not None:
+            engine = sa.create_engine(self.url, connect_args={"timeout": 30}, poolclass=sa.pool.QueuePool, pool_size=20)
+            sa.event.listen(engine, "connect", _set_up)
+            return engine
+        engine = sa.create_engine(
+            re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", self.url), pool_pre_ping=True, pool_size=20
+        )
+        try:
+            engine.connect().close()
+        except sa.exc.SQLAlchemyError as error:
+            where = engine.url.render_as_string(hide_password=True)
+            raise VmieError(
+                f"cannot reach the state database {where}",
+                cause=str(getattr(error, "orig", error)).strip().splitlines()[0],
+                cure="check the address, the user and that the server runs",
+                code="NoState",
+            ) from error
+        return engine
+
+
+def _set_up(connection: Any, _record: Any) -> None:
+    # WAL: the status is read while items move. FULL: what was recorded was done, also after a power cut.
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """All batches that can be seen from here. `address` is ``postgresql://…``, "" for the folder."""
+
+    state: Path
+    address: str = ""
+
+    def __post_init__(self) -> None:
+        if self.address and not re.match(r"postgres(ql)?(\+\w+)?://", self.address):
+            raise UsageError(
+                "--state takes postgresql://USER@HOST/DATABASE", cure="leave it out to keep batches on this machine"
+            )
+
+    def shared(self) -> Place:
+        """The PostgreSQL; raises UsageError when none was named."""
+        if not self.address:
+            raise UsageError("a worker needs a shared state", cure="add --state postgresql://USER@HOST/DATABASE")
+        return Place(self.address, None)
+
+    def create(self, batch: str, fingerprint: str) -> Place:
+        """Room for a new batch."""
+        if self.address:
+            return self.shared()
+        folder = self._folder(batch)
+        folder.mkdir(parents=True, mode=0o700)
+        (folder / "fingerprint").write_text(fingerprint, encoding="ascii")
+        return self._in(folder)
+
+    def of(self, batch: str) -> Place:
+        """Where a batch is; raises UsageError when this folder has none of that name."""
+        if self.address:
+            return self.shared()
+        folder = self._folder(batch)
+        if not _BATCH.fullmatch(batch) or not (folder / "state.db").exists():
+            raise UsageError(f"there is no batch {batch!r}", cure="`vmie batch status` lists them")
+        return self._in(folder)
+
+    def all(self) -> list[Place]:
+        """Every place that holds batches."""
+        if self.address:
+            return [self.shared()]
+        root = self.state / "batches"
+        if not root.is_dir():
+            return []
+        found = (folder for folder in sorted(root.iterdir(), reverse=True) if _BATCH.fullmatch(folder.name))
+        return [self._in(folder) for folder in found if (folder / "state.db").exists()]
+
+    def unfinished(self, fingerprint: str, *, now: Callable[[], datetime]) -> str | None:
+        """The batch of the same plan that has not ended."""
+        for place in self.all():
+            mark = place.folder / "fingerprint" if place.folder else None
+            if mark is not None and mark.read_text(encoding="ascii") != fingerprint:
+                continue
+            engine = place.engine()
+            try:
+                store = Store(engine, now=now)
+                store.prepare()
+                if (known := store.unfinished(fingerprint)) is not None:
+                    return known
+            finally:
+                engine.dispose()
+        return None
+
+    def _folder(self, batch: str) -> Path:
+        return self.state / "batches" / batch
+
+    def _in(self, folder: Path) -> Place:
+        return Place(f"sqlite:///{folder / 'state.db'}", folder)

@@ -1,0 +1,127 @@
+"""What became of a batch, as one HTML file that opens offline, or as CSV or JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from html import escape
+from importlib import resources
+from string import Template
+from typing import Any
+
+from vmie import __version__
+from vmie.engine.batch import charts, history
+from vmie.engine.batch.model import Item, State
+from vmie.engine.batch.running import Company, opened
+from vmie.engine.batch.status import Status, of
+from vmie.engine.batch.store import Batch
+
+_COLUMNS = (
+    "key",
+    "status",
+    "kind",
+    "source",
+    "region",
+    "wave",
+    "task_id",
+    "image_id",
+    "snapshot_ids",
+    "objects",
+    "bytes_source",
+    "bytes_sent",
+    "updated",
+    "code",
+    "message",
+    "cause",
+    "cure",
+)
+
+
+def render(company: Company, batch: str, form: str) -> str:
+    """The report of a batch as "html", "csv" or "json". Raises UsageError when there is none of that name."""
+    place = company.places.of(batch)
+    with opened(company, place) as store:
+        known, items, marks = store.batch(batch), store.items(batch), store.marks(batch)
+    now = company.clock.now()
+    shown = of(known, items, now=now, at_work=place.shared or place.held())
+    if form == "csv":
+        return _csv(items)
+    began = now.fromisoformat(known.created)
+    until = max([now.fromisoformat(mark["at"]) for mark in marks], default=now) if shown.ended else now
+    found = history.spans(marks, began=began, until=until)
+    if form == "json":
+        return json.dumps({**shown.as_json(), "spans": [_span(span) for span in found]}, indent=1, ensure_ascii=False)
+    return _html(known, shown, found, total=(until - began).total_seconds())
+
+
+def _span(span: history.Span) -> dict[str, Any]:
+    return {"key": span.key, "stage": span.stage, "begin": span.begin, "end": span.end, "worker": span.worker}
+
+
+def _csv(items: Sequence[Item]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    for item in items:
+        shown = item.as_json()
+        shown |= {name: (shown["error"] or {}).get(name, "") for name in ("code", "message", "cause", "cure")}
+        writer.writerow([_cell(shown[name]) for name in _COLUMNS])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> str:
+    text = ";".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+    # A file's name may be a formula to a spreadsheet.
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def _html(batch: Batch, shown: Status, found: Sequence[history.Span], *, total: float) -> str:
+    page = resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")
+    longest = sorted(shown.items, key=lambda item: item.position)
+    keys = [item.key for item in longest[: charts.MOST_ROWS]]
+    left = len(shown.items) - len(keys)
+    limits = {"import": batch.limits.imports, "export": batch.limits.exports}
+    curves = history.slots(found, shown.items)
+    count = {state: sum(item.state is state for item in shown.items) for state in State}
+    return Template(page).substitute(
+        title=escape(f"{batch.name} — {batch.batch}"),
+        name=escape(batch.name),
+        batch=escape(batch.batch),
+        status=escape(shown.status),
+        account=escape(batch.account),
+        began=escape(batch.created),
+        lasted=charts.clock(total),
+        total=len(shown.items),
+        completed=count[State.COMPLETED],
+        failed=count[State.FAILED],
+        cancelled=count[State.CANCELLED],
+        usage=charts.usage(curves, limits, total=total) if curves else "<p>No task was started.</p>",
+        legend="".join(f'<span><i class="s{n}"></i>{name}</span>' for n, name in enumerate(history.NAMES)),
+        timeline=charts.timeline(found, keys, total=total),
+        more=f"<p>{left} more items are in the results below.</p>" if left else "",
+        durations="".join(
+            f"<tr><td>{one.stage}</td><td>{one.count}</td><td>{charts.clock(one.median)}</td>"
+            f"<td>{charts.clock(one.p90)}</td><td>{charts.clock(one.longest)}</td></tr>"
+            for one in history.durations(found)
+        ),
+        failures="".join(_failure(one) for one in shown.failures) or "<p>None.</p>",
+        results="".join(_result(item) for item in shown.items),
+        version=__version__,
+    )
+
+
+def _failure(item: dict[str, Any]) -> str:
+    error = item["error"] or {}
+    told = ((name, error.get(name)) for name in ("cause", "cure", "code", "request_id"))
+    rows = (f"<dt>{name.replace('_', ' ')}</dt><dd>{escape(text)}</dd>" for name, text in told if text)
+    said = escape(error.get("message", ""))
+    return f"<article><h3>{escape(item['key'])}</h3><p>{said}</p><dl>{''.join(rows)}</dl></article>"
+
+
+def _result(item: Item) -> str:
+    shown = item.as_json()
+    made = [shown["image_id"] or "", *shown["snapshot_ids"], *shown["objects"]]
+    cells = [item.key, item.state.value, item.region, item.task_id or "", " ".join(filter(None, made)), item.source]
+    return f'<tr class="{item.state.value}">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'

@@ -1,0 +1,317 @@
+"""What a batch remembers: its items, their steps and every change of state. All processes of a batch share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from vmie.engine.batch.model import ENDED, Item, Kind, Limits, Plan, State
+from vmie.engine.batch.tables import BATCHES, ITEMS, MARKS, METADATA, STEPS
+from vmie.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as begun. `region` is the one of items that name none."""
+
+    batch: str
+    name: str
+    source: str
+    limits: Limits
+    account: str
+    region: str
+    cancelling: bool
+    created: str
+
+
+class Store:
+    """Reads and writes the tables; each method is one transaction. Threads may share it."""
+
+    def __init__(self, engine: sa.Engine, *, now: Callable[[], datetime], worker: str = "") -> None:
+        self.engine = engine
+        self._now = now
+        self._worker = worker
+
+    def prepare(self) -> None:
+        """Create the tables where they are missing."""
+        METADATA.create_all(self.engine)
+
+    # --- batches ------------------------------------------------------------------------------------
+
+    def begin(self, batch: str, plan: Plan, *, fingerprint: str, account: str, region: str) -> None:
+        """Record a new batch with all its items, or nothing of it."""
+        now = self.now()
+        rows = [_row(batch, number, item, region, now) for number, item in enumerate(plan.items)]
+        with self.engine.begin() as db:
+            db.execute(
+                BATCHES.insert().values(
+                    batch=batch,
+                    name=plan.name,
+                    source=plan.source,
+                    fingerprint=fingerprint,
+                    limits={f.name: getattr(plan.limits, f.name) for f in fields(Limits)},
+                    account=account,
+                    region=region,
+                    cancelling=False,
+                    created=now,
+                )
+            )
+            db.execute(ITEMS.insert(), rows)
+
+    def batches(self) -> list[Batch]:
+        """Every batch in this store, newest first."""
+        with self.engine.connect() as db:
+            rows = db.execute(sa.select(BATCHES).order_by(BATCHES.c.created.desc())).mappings()
+            return [_batch(row) for row in rows]
+
+    def batch(self, batch: str) -> Batch:
+        """One batch; raises UsageError when there is none of that name."""
+        with self.engine.connect() as db:
+            row = db.execute(sa.select(BATCHES).where(BATCHES.c.batch == batch)).mappings().first()
+        if row is None:
+            raise UsageError(f"there is no batch {batch!r}", cure="`vmie batch status` lists them")
+        return _batch(row)
+
+    def unfinished(self, fingerprint: str) -> str | None:
+        """The batch of the same plan that has not ended, None when there is none."""
+        running = sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, ITEMS.c.state.not_in(ENDED)).exists()
+        wanted = sa.select(BATCHES.c.batch).where(BATCHES.c.fingerprint == fingerprint, running)
+        with self.engine.connect() as db:
+            return db.execute(wanted.order_by(BATCHES.c.created.desc())).scalars().first()
+
+    def cancel(self, batch: str) -> None:
+        """Say that the batch is to be given up; whoever works on it will see."""
+        with self.engine.begin() as db:
+            db.execute(BATCHES.update().where(BATCHES.c.batch == batch).values(cancelling=True))
+
+    def cancelling(self) -> frozenset[str]:
+        """The batches that are to be given up."""
+        with self.engine.connect() as db:
+            return frozenset(db.execute(sa.select(BATCHES.c.batch).where(BATCHES.c.cancelling)).scalars())
+
+    def active(self) -> list[str]:
+        """The batches with items that have not ended, oldest first."""
+        wanted = (
+            sa.select(BATCHES.c.batch)
+            .where(sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, ITEMS.c.state.not_in(ENDED)).exists())
+            .order_by(BATCHES.c.created)
+        )
+        with self.engine.connect() as db:
+            return list(db.execute(wanted).scalars())
+
+    # --- items --------------------------------------------------------------------------------------
+
+    def items(self, batch: str, *, states: Iterable[State] = (), wave: int | None = None) -> list[Item]:
+        """The items of a batch in the plan's order, of some states only where `states` names them."""
+        wanted = sa.select(ITEMS).where(ITEMS.c.batch == batch).order_by(ITEMS.c.position)
+        if chosen := [state.value for state in states]:
+            wanted = wanted.where(ITEMS.c.state.in_(chosen))
+        if wave is not None:
+            wanted = wanted.where(ITEMS.c.wave == wave)
+        with self.engine.connect() as db:
+            return [_item(row) for row in db.execute(wanted).mappings()]
+
+    def item(self, batch: str, key: str) -> Item:
+        """One item; KeyError when there is none."""
+        with self.engine.connect() as db:
+            found = db.execute(sa.select(ITEMS).where(ITEMS.c.batch == batch, ITEMS.c.key == key)).mappings().first()
+        if found is None:
+            raise KeyError(f"{batch} has no item {key}")
+        return _item(found)
+
+    def counts(self, batch: str) -> dict[tuple[int, str, str, Kind, State], int]:
+        """How many items per wave, Region, queue, kind and state."""
+        columns = (ITEMS.c.wave, ITEMS.c.region, ITEMS.c.queue, ITEMS.c.kind, ITEMS.c.state)
+        wanted = sa.select(*columns, sa.func.count()).where(ITEMS.c.batch == batch).group_by(*columns)
+        with self.engine.connect() as db:
+            return {
+                (wave, region, queue, Kind(kind), State(state)): count
+                for wave, region, queue, kind, state, count in db.execute(wanted)
+            }
+
+    def waiting(self, batch: str, *, wave: int, region: str, queue: str, kind: Kind, most: int) -> list[Item]:
+        """The next items to be sent, largest first: the long ones decide when the last one ends."""
+        wanted = (
+            sa.select(ITEMS)
+            .where(
+                ITEMS.c.batch == batch,
+                ITEMS.c.state == State.WAITING,
+                ITEMS.c.wave == wave,
+                ITEMS.c.region == region,
+                ITEMS.c.queue == queue,
+                ITEMS.c.kind == kind,
+            )
+            .order_by(ITEMS.c.size.desc(), ITEMS.c.position)
+            .limit(most)
+        )
+        with self.engine.connect() as db:
+            return [_item(row) for row in db.execute(wanted).mappings()]
+
+    def move(
+        self,
+        item: Item,
+        state: State,
+        *,
+        origins: Sequence[State] = (),
+        task_id: str | None = None,
+        result: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Take an item of this round to `state` and mark the time; False when it is not in one of `origins`."""
+        now = self.now()
+        values: dict[str, Any] = {"state": state.value, "updated": now, "worker": self._worker}
+        given = {"task_id": task_id, "result": result, "error": error}
+        values |= {name: value for name, value in given.items() if value is not None}
+        where = [ITEMS.c.batch == item.batch, ITEMS.c.key == item.key, ITEMS.c.round == item.round]
+        if origins:
+            where.append(ITEMS.c.state.in_([origin.value for origin in origins]))
+        else:
+            where += [ITEMS.c.state != state.value, ITEMS.c.state.not_in(ENDED)]
+        with self.engine.begin() as db:
+            moved = db.execute(ITEMS.update().where(*where).values(**values)).rowcount > 0
+            if moved:
+                mark = {"batch": item.batch, "key": item.key, "state": state.value, "at": now, "worker": self._worker}
+                db.execute(MARKS.insert().values(**mark))
+        return moved
+
+    def begin_again(self, item: Item) -> None:
+        """Let a failed item run once more, as if new; what it has uploaded is kept."""
+        state = State.BLOCKED if item.after else State.WAITING
+        with self.engine.begin() as db:
+            again = db.execute(
+                ITEMS.update()
+                .where(
+                    ITEMS.c.batch == item.batch,
+                    ITEMS.c.key == item.key,
+                    ITEMS.c.round == item.round,
+                    ITEMS.c.state == State.FAILED,
+                )
+                .values(state=state.value, round=item.round + 1, error={}, updated=self.now())
+            )
+            if again.rowcount:
+                db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == "plan"))
+                db.execute(
+                    MARKS.insert().values(batch=item.batch, key=item.key, state=state.value, at=self.now(), worker="")
+                )
+
+    def requeue(self, item: Item) -> None:
+        """Let an item that nobody works on begin its stages again, unless it has moved since it was read."""
+        with self.engine.begin() as db:
+            db.execute(
+                ITEMS.update()
+                .where(
+                    ITEMS.c.batch == item.batch,
+                    ITEMS.c.key == item.key,
+                    ITEMS.c.round == item.round,
+                    ITEMS.c.state == item.state.value,
+                    ITEMS.c.updated == item.updated,
+                )
+                .values(state=State.WAITING.value, round=item.round + 1, updated=self.now())
+            )
+
+    def marks(self, batch: str) -> list[dict[str, Any]]:
+        """Every change of state, in order: key, state, at, worker."""
+        columns = (MARKS.c.key, MARKS.c.state, MARKS.c.at, MARKS.c.worker)
+        wanted = sa.select(*columns).where(MARKS.c.batch == batch).order_by(MARKS.c.number)
+        with self.engine.connect() as db:
+            return [dict(row) for row in db.execute(wanted).mappings()]
+
+    # --- steps --------------------------------------------------------------------------------------
+
+    def steps(self, item: Item) -> dict[str, dict[str, Any]]:
+        """All that the item's journal holds."""
+        with self.engine.connect() as db:
+            rows = db.execute(sa.select(STEPS.c.step, STEPS.c.value).where(*_of(item)))
+            return {row.step: row.value for row in rows}
+
+    def put_step(self, item: Item, step: str, value: Mapping[str, Any]) -> None:
+        """Record one step of the item's journal; durable when this returns."""
+        with self.engine.begin() as db:
+            done = db.execute(STEPS.update().where(*_of(item), STEPS.c.step == step).values(value=dict(value)))
+            if not done.rowcount:
+                db.execute(STEPS.insert().values(batch=item.batch, key=item.key, step=step, value=dict(value)))
+
+    def drop_step(self, item: Item, step: str) -> None:
+        """Forget one step."""
+        with self.engine.begin() as db:
+            db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == step))
+
+    def now(self) -> str:
+        """The time as the tables hold it."""
+        return self._now().isoformat(timespec="milliseconds")
+
+
+class ItemJournal:
+    """A `vmie.ops.journal.Journal` of one item; reads are answered from memory, writes go to the store first."""
+
+    def __init__(self, store: Store, item: Item) -> None:
+        self._store = store
+        self._item = item
+        self._steps = store.steps(item)
+        self.job = item.job
+
+    def get(self, step: str) -> dict[str, Any] | None:
+        """See `Journal.get`."""
+        found = self._steps.get(step)
+        return dict(found) if found is not None else None
+
+    def put(self, step: str, value: dict[str, Any]) -> None:
+        """See `Journal.put`."""
+        self._store.put_step(self._item, step, value)
+        self._steps[step] = dict(value)
+
+    def drop(self, step: str) -> None:
+        """Forget a step."""
+        self._store.drop_step(self._item, step)
+        self._steps.pop(step, None)
+
+
+def _of(item: Item) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return STEPS.c.batch == item.batch, STEPS.c.key == item.key
+
+
+def _row(batch: str, number: int, item: Any, region: str, now: str) -> dict[str, Any]:
+    return {
+        "batch": batch,
+        "key": item.key,
+        "position": number,
+        "kind": item.kind.value,
+        "source": item.source,
+        "request": dict(item.request),
+        "region": item.region or region,
+        "queue": item.queue,
+        "wave": item.wave,
+        "after": list(item.after),
+        "size": item.size,
+        "state": (State.BLOCKED if item.after else State.WAITING).value,
+        "round": 1,
+        "updated": now,
+        "worker": "",
+        "result": {},
+        "error": {},
+    }
+
+
+def _item(row: Any) -> Item:
+    values = dict(row)
+    values |= {"kind": Kind(values["kind"]), "state": State(values["state"]), "after": tuple(values["after"])}
+    return Item(**values)
+
+
+def _batch(row: Any) -> Batch:
+    known = {f.name for f in fields(Limits)}
+    limits = Limits(**{name: value for name, value in row["limits"].items() if name in known})
+    return Batch(
+        row["batch"],
+        row["name"],
+        row["source"],
+        limits,
+        row["account"],
+        row["region"],
+        bool(row["cancelling"]),
+        row["created"],
+    )
