@@ -6,12 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import boto3
+
 from tests.sandbox.conftest import BUCKET
 from vmie.aws import manifest
 from vmie.aws.manifest import Manifest, Part
 from vmie.aws.presign import Signer
 from vmie.aws.session import Aws
 from vmie.model import S3Object
+from vmie.sandbox import environment
 
 PART = 512 << 10
 
@@ -66,3 +69,13 @@ def keys(s3: Any, prefix: str = "older/") -> list[str]:
 
 def conversion(ec2: Any, task_id: str) -> Any:
     return ec2.describe_conversion_tasks(ConversionTaskIds=[task_id])["ConversionTasks"][0]
+
+
+def lasting_door() -> Aws:
+    """A door to make once: it holds no state, and its clients take a second."""
+    known = environment("")
+    keys_ = {
+        "aws_access_key_id": known["AWS_ACCESS_KEY_ID"],
+        "aws_secret_access_key": known["AWS_SECRET_ACCESS_KEY"],
+    }
+    return Aws(boto3.Session(**keys_), region="us-east-1")

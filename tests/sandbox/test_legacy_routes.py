@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from tests.sandbox.conftest import BUCKET, HOUR, bootable, code_of, message_of
-from tests.sandbox.older import Image, conversion, keys, stored
+from tests.sandbox.older import Image, conversion, keys, lasting_door, stored
 from tests.tools import need, run
 from vmie import disk as disks
 from vmie import sandbox
@@ -23,7 +22,7 @@ from vmie.aws.presign import Signer
 from vmie.aws.session import Aws
 from vmie.disk import stream
 from vmie.model import S3Object
-from vmie.sandbox import Sandbox, environment
+from vmie.sandbox import Sandbox
 from vmie.sandbox.content import unjudged
 
 MIB = 1 << 20
@@ -38,14 +37,7 @@ def box() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def door() -> Aws:
-    """Made once: it holds no state, and its clients take a second."""
-    known = environment("")
-    return Aws(
-        boto3.Session(
-            aws_access_key_id=known["AWS_ACCESS_KEY_ID"], aws_secret_access_key=known["AWS_SECRET_ACCESS_KEY"]
-        ),
-        region="us-east-1",
-    )
+    return lasting_door()
 
 
 @pytest.fixture
