@@ -24,6 +24,14 @@ _BOTO = re.compile(r"An error occurred \(([\w.]+)\) when calling the \w+ operati
 _TOKEN = re.compile(r"[\w.]+")
 #: a code that is an English word too ("Unsupported", "500") is not believed in running text
 _PLAIN = re.compile(r"[A-Z]?[a-z]+|\d+")
+# What signs a request, or is a key: wherever it stands, in a URL, a header, JSON or a settings file.
+_SECRET = re.compile(
+    r"""((?:X-Amz-(?:Signature|Credential|Security-Token)|(?<![\w-])Signature|AWSAccessKeyId)=
+      | (?:aws_?)?(?:secret_?(?:access_?)?key|session_?token|security_?token)["']?\s*[=:]\s*["']?)
+      [^&\s"'<>,;]+""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_KEY_ID = re.compile(r"\b(A[KS]IA)[A-Z0-9]{16}\b")
 #: no message of AWS is longer; what is longer is somebody's log
 _LONGEST = 20_000
 
@@ -79,6 +87,7 @@ class Explanation:
 def explain(message: str, code: str = "") -> Explanation:
     """Explain what the service said; never raises. `code` is the API's error code, where there is one.
 
+    The message comes back without the secrets that it may hold.
     The words decide before the code, since one code ("InvalidParameter") stands for many things. An
     unknown message is said to be unknown.
     """
@@ -89,10 +98,10 @@ def explain(message: str, code: str = "") -> Explanation:
     given = _bare(given)
     entry = _by_words(text) or _by_code(given) or _by_code(text.strip()) or _by_codes_in(text)
     if entry is None:
-        return _unknown(str(message), given)
+        return _unknown(redact(str(message)), given)
     return Explanation(
         id=entry.id,
-        message=str(message),
+        message=redact(str(message)),
         causes=entry.causes,
         cure=entry.cure,
         retry=entry.retry,
@@ -100,6 +109,11 @@ def explain(message: str, code: str = "") -> Explanation:
         code=given,
         source=entry.source,
     )
+
+
+def redact(text: str) -> str:
+    """`text` without what signs a request: signatures and tokens of presigned URLs, secret keys, access key ids."""
+    return _KEY_ID.sub(r"\1[redacted]", _SECRET.sub(r"\1[redacted]", text))
 
 
 def words(entry_id: str, **values: str) -> str:

@@ -22,10 +22,6 @@ from vmie.errors import AwsRefused, UsageError, VmieError
 
 #: S3's HEAD has no body: botocore then makes the status the error code
 _STATUS_CODES = {"301": "PermanentRedirect", "400": "BadRequest", "403": "AccessDenied", "404": "NotFound"}
-_SECRET = re.compile(
-    r"((?:X-Amz-(?:Signature|Credential|Security-Token)|Signature|AWSAccessKeyId|x-amz-security-token)=)[^&\s\"'<>]+",
-    re.IGNORECASE,
-)
 _ENCODED = re.compile(r"\s*Encoded authorization failure message:\s*([\w+/=-]+)", re.IGNORECASE)
 
 
@@ -52,7 +48,7 @@ def translated(error: Exception, *, action: str, operand: str = "") -> VmieError
     original = _wrapped(error)
     if isinstance(original, ClientError):
         return _answered(original, what)
-    text = redact(str(error))
+    text = catalogue.redact(str(error))
     if isinstance(error, (ParamValidationError, ValidationError)):
         return UsageError(f"{what} cannot be asked: {text}", code=type(error).__name__)
     why = catalogue.explain(text, type(error).__name__)
@@ -60,17 +56,12 @@ def translated(error: Exception, *, action: str, operand: str = "") -> VmieError
     return kind(f"{what} failed: {text}", cause=_lines(why.causes), cure=_lines(why.cure), code=type(error).__name__)
 
 
-def redact(text: str) -> str:
-    """`text` without the secrets of presigned URLs."""
-    return _SECRET.sub(r"\1[redacted]", text)
-
-
 def _answered(error: ClientError, what: str) -> VmieError:
     answer: dict[str, Any] = dict(error.response)
     metadata = answer.get("ResponseMetadata") or {}
     code = str((answer.get("Error") or {}).get("Code") or "Unknown")
     code = _STATUS_CODES.get(code, code)
-    said = redact(str((answer.get("Error") or {}).get("Message") or "")).strip()
+    said = catalogue.redact(str((answer.get("Error") or {}).get("Message") or "")).strip()
     why = catalogue.explain(said, code)
     cure = list(why.cure)
     if encoded := _ENCODED.search(said):

@@ -17,7 +17,8 @@ from botocore.exceptions import (
     TokenRetrievalError,
 )
 
-from vmie.aws.errors import redact, refusals
+from vmie.aws.errors import refusals
+from vmie.catalogue import redact
 from vmie.errors import AwsRefused, UsageError, VmieError
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vmie import limits, policy
-from vmie.aws import exportable, s3, service_role
-from vmie.errors import AwsRefused, VmieError
-from vmie.model import Verdict
-from vmie.ops.doctor.case import Case, Fix, Line, passed, refused, unknown
+from vmie.aws import exportable, objects, s3, service_role
+from vmie.errors import AwsRefused
+from vmie.model import S3Object, Verdict
+from vmie.ops.doctor.case import Case, Fix, Line, passed, refused
 from vmie.policy.evaluate import Ask, Decision, Principal, decide
 
 
@@ -27,6 +27,29 @@ def place(case: Case) -> list[Line]:
     except AwsRefused as error:
         return [refused("bucket", error)]
     return [passed("bucket", f"{found.name} is this account's, in {found.region}")]
+
+
+def objects_there(case: Case) -> list[Line]:
+    """The objects that are named are there, and not put away in an archive."""
+    lines = []
+    for key in case.keys:
+        url = S3Object(case.bucket, key).url
+        found = objects.facts(case.aws, S3Object(case.bucket, key))
+        if found is None:
+            what, why = f"there is no object {url}", "it was deleted, or never uploaded to the end"
+            lines.append(Line("object", Verdict.FAIL, what, why, f"aws s3 ls s3://{case.bucket}/", "NoSuchKey"))
+        elif found.storage_class in _ARCHIVES:
+            what = f"{url} is in the storage class {found.storage_class}"
+            why, cure = "it cannot be read before it is restored", f"aws s3 cp {url} {url} --storage-class STANDARD"
+            lines.append(Line("object", Verdict.FAIL, what, why, f"restore it, then {cure}", "InvalidObjectState"))
+        elif not found.size:
+            lines.append(Line("object", Verdict.FAIL, f"{url} is empty", "nothing was uploaded", "send it again"))
+        else:
+            lines.append(passed("object", f"{url} is there, {found.size} bytes"))
+    return lines
+
+
+_ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 
 
 def encryption(case: Case) -> list[Line]:
@@ -129,8 +152,3 @@ def caller_denied(case: Case, arn: str) -> list[Line]:
             "AccessDenied",
         )
     ]
-
-
-def readable(case: Case, check: str, error: VmieError) -> Line:
-    """A setting of the bucket that the caller may not read."""
-    return unknown(check, error, f"the {check} of {case.bucket} cannot be looked at")

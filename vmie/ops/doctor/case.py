@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -52,6 +52,8 @@ class Line:
     cure: str = ""
     code: str = ""
     fix: Fix | None = None
+    #: the policy statement that is missing, where one would mend it
+    statement: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def as_json(self) -> dict[str, Any]:
         """One element of ``lines[]``."""
@@ -62,6 +64,7 @@ class Line:
             "why": self.why,
             "cure": self.cure,
             "fixable": self.fix is not None,
+            "statement": dict(self.statement) if self.statement else None,
         }
 
 
@@ -76,9 +79,19 @@ def unknown(check: str, error: VmieError, what: str = "") -> Line:
     return Line(check, Verdict.UNKNOWN, what or error.message, why, error.cure, error.code)
 
 
-def refused(check: str, error: VmieError, *, fix: Fix | None = None) -> Line:
+def refused(
+    check: str, error: VmieError, *, fix: Fix | None = None, statement: Mapping[str, Any] | None = None
+) -> Line:
     """What an import would be refused with, in the same words."""
-    return Line(check, Verdict.FAIL, error.message, error.cause, error.cure, error.code, fix)
+    return Line(check, Verdict.FAIL, error.message, error.cause, error.cure, error.code, fix, statement)
+
+
+def allowing(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """One statement that allows these (action, resource) pairs."""
+    listed = list(pairs)
+    actions = list(dict.fromkeys(action for action, _ in listed))
+    resources = list(dict.fromkeys(resource for _, resource in listed))
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
 
 
 @dataclass(frozen=True)

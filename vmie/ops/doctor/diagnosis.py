@@ -14,7 +14,8 @@ from vmie.model import Verdict
 from vmie.ops.doctor import Check, account, bucket, credentials, looked, rights, role
 from vmie.ops.doctor.case import Case, Line
 
-_ROLE: tuple[Check, ...] = (bucket.place, role.exists, role.rights, role.keys, role.ebs_key)
+_OBJECT: tuple[Check, ...] = (bucket.place, bucket.objects_there)
+_ROLE: tuple[Check, ...] = (bucket.place, role.exists, bucket.objects_there, role.rights, role.keys, role.ebs_key)
 _KEY: tuple[Check, ...] = (role.keys, role.ebs_key, role.exists)
 _CALLER: tuple[Check, ...] = (rights.own,)
 _DOOR: tuple[Check, ...] = (credentials.identity, credentials.region)
@@ -31,7 +32,9 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "kms-not-found": _KEY,
     "bucket-not-local": (bucket.place,),
     "object-not-local": (bucket.place,),
-    "s3-location-invalid": (bucket.place,),
+    "s3-location-invalid": _OBJECT,
+    "disk-image-size-zero": _OBJECT,
+    "object-absent": _OBJECT,
     "bucket-absent": (bucket.place,),
     "export-bucket-grant": _GRANT,
     "access-denied": _CALLER,
@@ -52,9 +55,8 @@ def diagnosed(error: VmieError, case: Callable[[], Case]) -> VmieError:
     """The same error; where the account explains it, with that as cause and cure. `case` is made only if needed."""
     if not isinstance(error, AwsRefused | TaskFailed):
         return error
-    known = catalogue.explain(
-        f"{error.message}\n{error.cause}" if isinstance(error, TaskFailed) else error.message, error.code
-    )
+    words = f"{error.message}\n{error.cause}" if isinstance(error, TaskFailed) else error.message
+    known = catalogue.explain(words, error.code)
     if known.id not in CHECKS:
         return error
     try:
@@ -62,7 +64,9 @@ def diagnosed(error: VmieError, case: Callable[[], Case]) -> VmieError:
     except VmieError:
         return error
     if found and found[0].what != error.message:
-        error.cause = "\n".join(filter(None, [found[0].what, found[0].why, *(line.what for line in found[1:])]))
+        # A task's own words are in the cause; a refused call's are in the message.
+        said = error.cause.splitlines()[:1] if isinstance(error, TaskFailed) else []
+        error.cause = "\n".join(filter(None, [*said, found[0].what, found[0].why, *(line.what for line in found[1:])]))
         error.cure = found[0].cure or error.cure
     return error
 

@@ -9,7 +9,7 @@ from vmie.aws import caller
 from vmie.aws.simulate import Simulated, simulate
 from vmie.model import Verdict
 from vmie.ops.doctor import bucket
-from vmie.ops.doctor.case import Case, Line, passed
+from vmie.ops.doctor.case import Case, Line, allowing, passed
 from vmie.policy.evaluate import Ask, Decision, decide
 
 #: not needed for the job: without them vmie sees less beforehand
@@ -98,7 +98,15 @@ def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
     cure = f"have this allowed: vmie policy user --job {case.job}{option}"
     if needed:
         lines.append(
-            Line("permissions", Verdict.FAIL, f"you may not {_listed(needed)}", _why(needed), cure, "AccessDenied")
+            Line(
+                "permissions",
+                Verdict.FAIL,
+                f"you may not {_listed(needed)}",
+                _why(needed),
+                cure,
+                "AccessDenied",
+                statement=allowing((one.action, one.resource) for one in needed),
+            )
         )
     elif optional := [one for one in denied if one not in needed]:
         lines.append(

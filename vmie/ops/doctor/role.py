@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from vmie.aws import iam, kms, service_role
 from vmie.aws.service_role import Lack, ServiceRole
 from vmie.aws.simulate import simulate
 from vmie.errors import AwsRefused
 from vmie.model import Verdict
-from vmie.ops.doctor.case import Case, Fix, Line, passed, refused
+from vmie.ops.doctor.case import Case, Fix, Line, allowing, passed, refused
 from vmie.policy.evaluate import Ask
 from vmie.policy.service import KEY_ACTIONS, Judgement, export_asks, import_asks, why_not_trusted
 
@@ -83,7 +84,14 @@ def _sure(case: Case, role: ServiceRole, asks: Sequence[Ask], document: object) 
 def _lacking(case: Case, role: ServiceRole, found: Sequence[Lack]) -> Line:
     silent = {one.why for one in found} == {Judgement.SILENT.value}
     fix = case.mendable(case.wish) if silent else None
-    return refused("role rights", service_role.refusal(role, found, bucket=case.bucket, export=case.exports), fix=fix)
+    error = service_role.refusal(role, found, bucket=case.bucket, export=case.exports)
+    return refused("role rights", error, fix=fix, statement=_statement(found))
+
+
+def _statement(found: Sequence[Lack]) -> dict[str, Any] | None:
+    """What to add to the role's policy, where no policy allows it; a Deny is not mended by adding."""
+    silent = [(one.action, one.resource) for one in found if one.why == Judgement.SILENT.value]
+    return allowing(silent) if silent else None
 
 
 def _doubt(role: ServiceRole) -> str:
@@ -134,4 +142,5 @@ def _key(case: Case, role: ServiceRole | None, name: str, check: str, actions: S
     fix = None
     if {one.why for one in found} == {Judgement.SILENT.value} and case.bucket:
         fix = case.mendable(Fix(buckets=(case.bucket,), kms_keys=(arn,)))
-    return [refused(check, service_role.refusal(role, found, bucket=case.bucket or "BUCKET", key=arn), fix=fix)]
+    refusal = service_role.refusal(role, found, bucket=case.bucket or "BUCKET", key=arn)
+    return [refused(check, refusal, fix=fix, statement=_statement(found))]
