@@ -8,7 +8,23 @@ from typing import Annotated
 import typer
 
 from vmie import __version__
-from vmie.cli import batch, check, convert, doctor, export, import_, jobs, sandbox, setup_role, tasks, upload, worker
+from vmie.cli import (
+    batch,
+    check,
+    convert,
+    doctor,
+    explain,
+    export,
+    import_,
+    jobs,
+    limits,
+    policy,
+    sandbox,
+    setup_role,
+    tasks,
+    upload,
+    worker,
+)
 from vmie.cli.context import Run
 
 
@@ -75,7 +91,10 @@ def build() -> typer.Typer:
     app.command("import")(import_.import_)
     app.command("export")(export.export)
     app.add_typer(tasks.build(), name="tasks")
+    app.command("explain")(explain.explain)
     app.command("doctor")(doctor.doctor)
+    app.command("limits")(limits.limits)
+    app.add_typer(policy.build(), name="policy")
     app.command("convert")(convert.convert)
     app.command("upload")(upload.upload)
     app.command("resume")(jobs.resume)

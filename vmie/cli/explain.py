@@ -1,0 +1,81 @@
+"""`vmie explain`: what a message of AWS means, and how a task ended."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from vmie.cli import context, render
+
+if TYPE_CHECKING:
+    from vmie.ops.explaining import Explained
+
+
+def explain(
+    ctx: typer.Context,
+    what: Annotated[list[str], typer.Argument(metavar="MESSAGE|TASK", help="Words of AWS, or a task's id.")],
+) -> None:
+    """Explain a message of AWS, or why a task failed.
+
+    vmie explain "ClientError: No valid partitions. Not a valid volume."
+
+    vmie explain import-ami-0123456789abcdef0
+
+    A message is explained from the catalogue, offline. Of a task the object, the role and the key are looked at too,
+    so that of all causes the one is named that is really so.
+    """
+    from vmie.ops import explaining as op
+    from vmie.poll import SystemClock
+
+    run = context.of(ctx)
+    text = " ".join(what)
+    if op.is_task_id(text):
+        found = op.task(run.aws(), text.strip(), settings=run.settings, clock=SystemClock())
+    else:
+        found = op.message(text)
+    render.finish(run, "explain", found.as_json(), text="\n".join(_lines(found)))
+
+
+def _lines(found: Explained) -> list[str]:
+    lines: list[str] = []
+    task, known = found.task, found.explanation
+    if task is not None:
+        said = task.message or task.stage
+        lines.append(f"{task.id} is {task.state.value}{f': {known.message if known else said}' if said else ''}")
+    if known is None:
+        return [*lines, "it did not fail: there is nothing to explain"]
+    if task is not None and not task.message:
+        return [*lines, "AWS gives no reason: it was cancelled, or its reason is gone"]
+    if task is None:
+        lines.append(known.message)
+    lines.append(f"known as: {known.id}" if known.known else "unknown message")
+    culprit = found.culprit
+    if culprit is not None:
+        lines += _block("because", [culprit.what, *culprit.why.splitlines()])
+        if culprit.statement:
+            lines += _block("add this statement", json.dumps(dict(culprit.statement), indent=2).splitlines())
+        lines += _block("cure", culprit.cure.splitlines())
+    else:
+        lines += _block("causes, most likely first" if len(known.causes) > 1 else "cause", list(known.causes))
+        lines += _block("cure", list(known.cure))
+    if found.cleared:
+        lines += _block("looked at, and well", [line.what for line in found.cleared])
+    if unsure := [line for line in found.lines if line.verdict.value == "unknown"]:
+        lines += _block("could not be looked at", [line.what for line in unsure])
+    if found.rules:
+        lines += _block("`vmie check` foresees it", [", ".join(found.rules)])
+    return [*lines, f"again? {_RETRY[known.retry]}", *([f"source: {known.source}"] if known.source else [])]
+
+
+_RETRY = {
+    "retry": "yes, the same again may succeed",
+    "propagation": "yes, within two minutes of a change: AWS may not have seen it yet",
+    "wait-for-quota": "yes, when another task has ended; vmie waits by itself",
+    "permanent": "not without a change",
+}
+
+
+def _block(title: str, items: list[str]) -> list[str]:
+    return [f"{title}:", *(f"  {item}" for item in items)] if items else []

@@ -1,0 +1,103 @@
+"""What AWS said, explained: by the catalogue alone, or, for a task, weighed against what is really so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vmie import catalogue
+from vmie.aws.session import Aws
+from vmie.catalogue import Explanation
+from vmie.checks import RULES
+from vmie.model import Task, TaskKind, TaskState, Verdict
+from vmie.ops import doctor, tasks
+from vmie.ops.doctor import Line, diagnosis
+from vmie.poll import Clock
+from vmie.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """`explanation` is None for a task that did not fail. `lines` are what was looked at, failures first."""
+
+    explanation: Explanation | None
+    task: Task | None = None
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """The rules of `vmie check` that foresee this message."""
+        return foreseen_by(self.explanation.id) if self.explanation else ()
+
+    @property
+    def culprit(self) -> Line | None:
+        """The first cause that is really so."""
+        return next((line for line in self.lines if line.verdict is Verdict.FAIL), None)
+
+    @property
+    def cleared(self) -> tuple[Line, ...]:
+        """What was looked at and is well: none of these is the cause."""
+        return tuple(line for line in self.lines if line.verdict is Verdict.PASS)
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted ``result``."""
+        found: Mapping[str, Any] = self.explanation.as_json() if self.explanation else {"id": None, "known": True}
+        return {
+            **found,
+            "rules": list(self.rules),
+            "task": self.task.as_json() if self.task else None,
+            "lines": [line.as_json() for line in self.lines],
+        }
+
+
+def message(text: str) -> Explained:
+    """Explain what somebody's log says; nothing is asked of AWS."""
+    return Explained(catalogue.explain(text))
+
+
+def task(aws: Aws, task_id: str, *, settings: Settings, clock: Clock) -> Explained:
+    """Explain how a task ended: its message, its object, the role and the key, as they are now.
+
+    Raises UsageError for no task id, VmieError (TaskNotFound) when AWS shows it no more.
+    """
+    shown = tasks.show(aws, task_id)
+    if not shown.state.failed and shown.state is not TaskState.UNKNOWN:
+        return Explained(None, shown)
+    explanation = catalogue.explain(shown.message)
+    if not shown.message:
+        return Explained(explanation, shown)
+    case = doctor.case_of(
+        aws,
+        settings=settings,
+        clock=clock,
+        job="export" if shown.kind in (TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE) else "import",
+        bucket=shown.bucket or "",
+        key=_key(shown),
+        role_name=str(shown.raw.get("RoleName") or ""),
+        keys=[shown.prefix_or_key] if shown.bucket and shown.prefix_or_key and _reads(shown) else [],
+    )
+    return Explained(explanation, shown, tuple(diagnosis.weigh(explanation.id, case)))
+
+
+def is_task_id(text: str) -> bool:
+    """Whether `text` is a task's id rather than a message."""
+    try:
+        TaskKind.of(text)
+    except ValueError:
+        return False
+    return " " not in text.strip()
+
+
+def foreseen_by(entry: str) -> tuple[str, ...]:
+    """The ids of the rules whose failure the service would word as catalogue entry `entry`."""
+    return tuple(sorted(rule.id for rule in RULES if rule.predicts == entry))
+
+
+def _reads(shown: Task) -> bool:
+    return shown.kind in (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
+
+
+def _key(shown: Task) -> str:
+    detail = shown.raw.get("SnapshotTaskDetail") or {}
+    return str(shown.raw.get("KmsKeyId") or detail.get("KmsKeyId") or "")
