@@ -103,7 +103,9 @@ def run(company: Company, batch: str, *, retry_failed: bool = False) -> Outcome:
             if place.shared:
                 queues = ["default"]
             _Shift(company, store, seat, worker, queues, limits, batch=batch).work(place.url)
-        return Outcome(batch, tuple(store.items(batch)))
+        outcome = Outcome(batch, tuple(store.items(batch)))
+        store.tell(batch)
+        return outcome
 
 
 def work(company: Company, *, queues: Sequence[str], until_idle: bool = False) -> None:

@@ -57,6 +57,7 @@ class Store:
                     account=account,
                     region=region,
                     cancelling=False,
+                    told=False,
                     created=now,
                 )
             )
@@ -77,9 +78,10 @@ class Store:
         return _batch(row)
 
     def unfinished(self, fingerprint: str) -> str | None:
-        """The batch of the same plan that has not ended, None when there is none."""
+        """The batch of the same plan that has not ended, or whose end nobody was told; None when there is none."""
         running = sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, ITEMS.c.state.not_in(ENDED)).exists()
-        wanted = sa.select(BATCHES.c.batch).where(BATCHES.c.fingerprint == fingerprint, running)
+        open_ = sa.or_(running, BATCHES.c.told.is_(False))
+        wanted = sa.select(BATCHES.c.batch).where(BATCHES.c.fingerprint == fingerprint, open_)
         with self.engine.connect() as db:
             return db.execute(wanted.order_by(BATCHES.c.created.desc())).scalars().first()
 
@@ -87,6 +89,11 @@ class Store:
         """Say that the batch is to be given up; whoever works on it will see."""
         with self.engine.begin() as db:
             db.execute(BATCHES.update().where(BATCHES.c.batch == batch).values(cancelling=True))
+
+    def tell(self, batch: str) -> None:
+        """Say that the end of the batch is being told to whoever began it."""
+        with self.engine.begin() as db:
+            db.execute(BATCHES.update().where(BATCHES.c.batch == batch).values(told=True))
 
     def cancelling(self) -> frozenset[str]:
         """The batches that are to be given up."""

@@ -17,6 +17,8 @@ BATCHES = sa.Table(
     sa.Column("account", sa.Text, nullable=False),
     sa.Column("region", sa.Text, nullable=False),
     sa.Column("cancelling", sa.Boolean, nullable=False, default=False),
+    #: its end was told: the same plan given again is then a new batch
+    sa.Column("told", sa.Boolean, nullable=False, default=False),
     sa.Column("created", sa.Text, nullable=False),
 )
 
