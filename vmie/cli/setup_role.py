@@ -24,6 +24,12 @@ def setup_role(
     export_bucket: Annotated[
         list[str] | None, typer.Option("--export-bucket", metavar="B", help="A bucket to export to; may be repeated.")
     ] = None,
+    grant: Annotated[
+        str,
+        typer.Option(
+            help="How instance exports are let into an export bucket: policy, or acl (switches the bucket's ACLs on)."
+        ),
+    ] = "policy",
     kms_key: Annotated[
         list[str] | None,
         typer.Option("--kms-key", metavar="KEY", help="A KMS key (ARN, id or alias) for encrypted imports."),
@@ -76,6 +82,7 @@ def setup_role(
         restrict_source=restrict_source,
         tags=tags(tag or []),
         force=force,
+        grant=grant,
     )
     aws = run.aws()
     plan = op.plan(aws, request)

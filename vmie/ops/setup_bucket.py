@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from vmie import policy
-from vmie.aws import s3
+from vmie.aws import bucket_acl, s3
 from vmie.aws.session import Aws
 from vmie.errors import UsageError
 from vmie.model import Change
@@ -20,10 +20,14 @@ _RESERVED_ENDINGS = ("-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3")
 
 @dataclass(frozen=True, slots=True)
 class BucketWish:
-    """`create` makes what is absent; `canonical_id` is the service's user that writes instance exports."""
+    """`create` makes what is absent; `canonical_id` is the service's user that writes instance exports.
+
+    `grant` is how it is let in: "policy", or "acl" as before buckets had their ACLs off.
+    """
 
     create: bool
     canonical_id: str
+    grant: str = "policy"
 
 
 def bucket_steps(aws: Aws, name: str, wish: BucketWish, *, export: bool, warnings: list[str]) -> list[Step]:
@@ -40,7 +44,14 @@ def bucket_steps(aws: Aws, name: str, wish: BucketWish, *, export: bool, warning
     elif wish.create:
         steps = _completed(aws, name)
     if export:
-        steps += _opened(aws, name, wish.canonical_id, exists=bucket is not None, warnings=warnings)
+        exists = bucket is not None
+        if exists and (s3.encryption(aws, name) or "").startswith("aws:kms"):
+            warnings.append(
+                f"bucket {name} encrypts with a KMS key: VM Import/Export cannot export to it "
+                f"(`aws s3api put-bucket-encryption` with AES256, or another bucket)"
+            )
+        opened = _opened_by_acl if wish.grant == "acl" else _opened
+        steps += opened(aws, name, wish.canonical_id, exists=exists)
     return steps
 
 
@@ -72,14 +83,9 @@ def _completed(aws: Aws, name: str) -> list[Step]:
     return steps or [Step(Change("keep", f"bucket {name}", "exists, complete"))]
 
 
-def _opened(aws: Aws, name: str, canonical_id: str, *, exists: bool, warnings: list[str]) -> list[Step]:
+def _opened(aws: Aws, name: str, canonical_id: str, *, exists: bool) -> list[Step]:
     """The statement with which CreateInstanceExportTask may write (aws-facts 4.4); others' stay."""
     current = s3.bucket_policy(aws, name) if exists else None
-    if exists and (s3.encryption(aws, name) or "").startswith("aws:kms"):
-        warnings.append(
-            f"bucket {name} encrypts with a KMS key: VM Import/Export cannot export to it "
-            f"(`aws s3api put-bucket-encryption` with AES256, or another bucket)"
-        )
     ours = policy.export_bucket(name, canonical_id=canonical_id, partition=aws.partition)
     wanted = policy.merged(current, ours)
     what, before, after = f"policy of bucket {name}", policy.text(current), policy.text(wanted)
@@ -87,6 +93,24 @@ def _opened(aws: Aws, name: str, canonical_id: str, *, exists: bool, warnings: l
         return [Step(Change("keep", what, before=before, after=before))]
     change = Change("update" if current else "create", what, "lets exports write", before, after)
     return [Step(change, partial(s3.set_bucket_policy, aws, name, wanted))]
+
+
+def _opened_by_acl(aws: Aws, name: str, canonical_id: str, *, exists: bool) -> list[Step]:
+    """ACLs on, and the two grants; what else the ACL grants stays (aws-facts 4.4)."""
+    ownership = (s3.ownership(aws, name) or "") if exists else ""
+    steps = []
+    if ownership not in (bucket_acl.OWNERSHIP, "ObjectWriter"):
+        switched = Change(
+            "update", f"object ownership of bucket {name}", "ACLs on", ownership or "ACLs off", bucket_acl.OWNERSHIP
+        )
+        steps.append(Step(switched, partial(bucket_acl.switch_on, aws, name)))
+    what = f"ACL of bucket {name}"
+    have = bucket_acl.held(aws, name, canonical_id) if exists else frozenset()
+    lacking = [one for one in bucket_acl.PERMISSIONS if one not in have and "FULL_CONTROL" not in have]
+    if not lacking:
+        return [*steps, Step(Change("keep", what))]
+    change = Change("update", what, f"lets exports write: {', '.join(lacking)} to {canonical_id}")
+    return [*steps, Step(change, partial(bucket_acl.grant, aws, name, canonical_id))]
 
 
 def _blocked(action: str, name: str) -> Change:

@@ -27,7 +27,10 @@ _ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class RoleRequest:
-    """What the role shall be. Buckets may be written ``s3://name``; keys as id, alias or ARN."""
+    """What the role shall be. Buckets may be written ``s3://name``; keys as id, alias or ARN.
+
+    `grant` is how instance exports are let into the export buckets: by their "policy", or by "acl".
+    """
 
     buckets: Sequence[str] = ()
     export_buckets: Sequence[str] = ()
@@ -38,6 +41,7 @@ class RoleRequest:
     restrict_source: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
     force: bool = False
+    grant: str = "policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +124,8 @@ def plan(aws: Aws, request: RoleRequest) -> RolePlan:
             cause="AWS takes the role by name, not by ARN or path",
             cure="give the last part of the ARN alone: --role-name vmimport",
         )
+    if request.grant not in ("policy", "acl"):
+        raise UsageError(f"--grant {request.grant!r}: choose policy or acl")
     asked = _asked(aws, request)
     role = iam.find_role(aws, request.role_name)
     current = role.policies.get(iam.POLICY_NAME) if role else None
@@ -132,7 +138,9 @@ def plan(aws: Aws, request: RoleRequest) -> RolePlan:
             code="NoBucket",
         )
     warnings: list[str] = []
-    wish = BucketWish(create=request.create_bucket, canonical_id=limits.export_canonical_id(aws.region))
+    wish = BucketWish(
+        create=request.create_bucket, canonical_id=limits.export_canonical_id(aws.region), grant=request.grant
+    )
     steps: list[Step] = []
     for name in dict.fromkeys((*asked.buckets, *asked.export_buckets)):
         steps += bucket_steps(aws, name, wish, export=name in asked.export_buckets, warnings=warnings)

@@ -154,6 +154,7 @@ def _only_image(request: ImportRequest) -> None:
         "--role-name": request.role_name,
         "--client-token": request.client_token,
         "--boot-mode": request.boot_mode if request.boot_mode != "legacy-bios" else "",
+        "--copy": request.sending.copy,
     }
     if given := [option for option, value in other.items() if value]:
         call = "ImportInstance" if request.route is Route.INSTANCE else "ImportVolume"

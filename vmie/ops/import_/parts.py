@@ -6,7 +6,6 @@ from typing import Any
 
 from vmie import disk, events
 from vmie.aws import manifest, objects, parts_upload
-from vmie.aws.attempts import UploadOptions
 from vmie.aws.conversions import DiskImage
 from vmie.aws.errors import refusals
 from vmie.aws.manifest import Manifest, Part
@@ -48,7 +47,7 @@ def send(work: Work, number: int, planned: ConversionDisk) -> None:
             planned.object.bucket,
             planned.stem,
             payload,
-            options=UploadOptions(owner=work.aws.account),
+            options=work.plan.request.sending.options(work.aws, work.settings),
             resumed=bool(known),
             reporter=work.reporter,
         )
