@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import errors_page
 import pages
 
 from vmie.checks.page import rules
@@ -15,6 +16,7 @@ REFERENCE = Path(__file__).parent / "reference"
 #: page name -> what renders it; each verb, rule or table adds its own
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": pages.cli,
+    "errors.md": errors_page.errors,
     "exit-codes.md": pages.exit_codes,
     "rules.md": rules,
     "settings.md": pages.settings,

@@ -13,7 +13,8 @@ from vmie.aws.session import Aws
 from vmie.engine.jobs import CANCELLED, DONE, Job
 from vmie.engine.running import carry_out, reopened, store
 from vmie.errors import UsageError
-from vmie.ops import export
+from vmie.ops import doctor, export
+from vmie.ops.doctor import diagnosis
 from vmie.ops.export import ExportPlan, ExportRequest, ExportResult
 from vmie.poll import Clock, SystemClock
 from vmie.settings import Settings
@@ -48,12 +49,17 @@ def run(
     if dry_run:
         return Outcome(export.plan(aws, request, settings=settings, skip=skip, reporter=reporter), None)
     held, again = store(state, clock).begin(
-        "export", source=request.source, fingerprint=_fingerprint(aws, request), request=request.as_json()
+        "export",
+        source=request.source,
+        fingerprint=_fingerprint(aws, request),
+        request=request.as_json(),
+        ended_too=bool(request.client_token),  # the same token is the same task, also when that is over
     )
     with held:
         if again:
             reporter(events.Note(f"going on with {held.job}"))
-        return _run(aws, held, request, settings=settings, skip=skip, wait=wait, reporter=reporter, clock=clock)
+        with diagnosis.explained(lambda: _case(aws, request, settings, clock)):
+            return _run(aws, held, request, settings=settings, skip=skip, wait=wait, reporter=reporter, clock=clock)
 
 
 def resume(
@@ -70,7 +76,15 @@ def resume(
     clock = clock or SystemClock()
     with store(state, clock).open(job) as held:
         request = ExportRequest.from_json(held.request)
-        return _run(aws, reopened(held), request, settings=settings, skip=(), wait=wait, reporter=reporter, clock=clock)
+        again = reopened(held)
+        with diagnosis.explained(lambda: _case(aws, request, settings, clock)):
+            return _run(aws, again, request, settings=settings, skip=(), wait=wait, reporter=reporter, clock=clock)
+
+
+def _case(aws: Aws, request: ExportRequest, settings: Settings, clock: Clock) -> doctor.Case:
+    """The account as this export meets it: looked at when AWS refuses, to tell which of its reasons it is."""
+    bucket, role = request.bucket or "", request.role_name or ""
+    return doctor.case_of(aws, settings=settings, clock=clock, job="export", bucket=bucket, role_name=role)
 
 
 def cancel(

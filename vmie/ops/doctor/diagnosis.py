@@ -53,7 +53,8 @@ def weigh(entry: str, case: Case) -> list[Line]:
 
 def diagnosed(error: VmieError, case: Callable[[], Case]) -> VmieError:
     """The same error; where the account explains it, with that as cause and cure. `case` is made only if needed."""
-    if not isinstance(error, AwsRefused | TaskFailed):
+    # A plain VmieError is AWS's own fault, or what it says where a bucket lacks the grant for exports.
+    if not isinstance(error, AwsRefused | TaskFailed) and type(error) is not VmieError:
         return error
     words = f"{error.message}\n{error.cause}" if isinstance(error, TaskFailed) else error.message
     known = catalogue.explain(words, error.code)
