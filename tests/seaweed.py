@@ -95,12 +95,8 @@ def serve(folder: Path) -> Iterator[Seaweed]:
         _wait(server, process, folder / "weed.log")
         yield server
     finally:
-        process.terminate()
-        try:
-            process.wait(timeout=3)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        process.kill()  # its data goes too
+        process.wait()
 
 
 def _wait(server: Seaweed, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -121,3 +117,11 @@ def _free_ports(count: int) -> list[int]:
         for one in held:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in held]
+
+
+@contextmanager
+def shared(folder: Path) -> Iterator[Seaweed]:
+    """`serve`, with a bucket `images` in it."""
+    with serve(folder) as server:
+        server.client().create_bucket(Bucket="images")
+        yield server

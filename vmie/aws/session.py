@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ATTEMPTS = 8
 #: the most connections of one client: EBS direct and S3 uploads run up to this many threads
 CONNECTIONS = 64
+#: seconds of silence after which a connection to S3 or STS is broken off and the call made again
+STALL = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ class Aws:
         clock: Clock | None = None,
         clients: Mapping[str, Any] | None = None,
         account: str = "",
+        stall: float = STALL,
     ) -> None:
+        self._stall = stall
         self.region = region
         self.partition = partition
         self.endpoint_url = endpoint_url
@@ -170,7 +174,7 @@ class Aws:
         region: str | None = None,
         accelerate: bool = False,
         connect_timeout: float = 10.0,
-        read_timeout: float = 30.0,
+        read_timeout: float = STALL,
         connections: int = CONNECTIONS,
     ) -> Any:
         """The S3 client that sends bodies: every call is tried once, the caller decides what is tried again.
@@ -225,7 +229,7 @@ class Aws:
     ) -> Any:
         if self._session is None:
             raise KeyError(f"no {service} client was handed in for {region}")
-        config = _config(service, endpoint_url=self.endpoint_url)
+        config = _config(service, endpoint_url=self.endpoint_url, stall=self._stall)
         if tuned is not None:
             config = config.merge(tuned)
         if s3 is not None:
@@ -277,6 +281,7 @@ def connect(
     endpoint_url: str | None = None,
     reporter: events.Reporter = events.silent,
     clock: Clock | None = None,
+    stall: float = STALL,
 ) -> Aws:
     """Open the door with the usual chain of credentials and Regions.
 
@@ -311,7 +316,15 @@ def connect(
             "AWS_SECRET_ACCESS_KEY (to try vmie without AWS: --sandbox)",
             code="NoCredentials",
         )
-    return Aws(session, region=chosen, partition=partition, endpoint_url=endpoint_url, reporter=reporter, clock=clock)
+    return Aws(
+        session,
+        region=chosen,
+        partition=partition,
+        endpoint_url=endpoint_url,
+        reporter=reporter,
+        clock=clock,
+        stall=stall,
+    )
 
 
 def _partition(session: boto3.Session, region: str, *, endpoint_url: str | None) -> str:
@@ -328,12 +341,12 @@ def _partition(session: boto3.Session, region: str, *, endpoint_url: str | None)
         ) from error
 
 
-def _config(service: str, *, endpoint_url: str | None) -> Config:
+def _config(service: str, *, endpoint_url: str | None, stall: float) -> Config:
     config = Config(
         retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
         user_agent_extra=f"vmie/{__version__}",
         connect_timeout=10,
-        read_timeout=60,
+        read_timeout=stall if service in ("s3", "sts") else 60,
         max_pool_connections=CONNECTIONS,
         tcp_keepalive=True,
     )

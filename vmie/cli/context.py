@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,8 @@ class Run:
         if self.sandbox:
             # No import in the sandbox takes longer than a second or two: look often.
             options.setdefault("poll_seconds", 0.05)
-            options["endpoint_url"] = None
-        return settings.load(options)
+        loaded = settings.load(options)
+        return _seeded(loaded) if self.sandbox else loaded
 
     @cached_property
     def state(self) -> Path:
@@ -103,6 +103,17 @@ class Run:
         if self.output != "text" or self.quiet or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
         return typer.confirm(question, err=True)
+
+
+def _seeded(loaded: Settings) -> Settings:
+    """The settings as far as they can be meant for the sandbox's world, which holds nothing of the account's."""
+    from vmie import sandbox
+    from vmie.settings import Settings
+
+    there: dict[str, Any] = {"bucket": sandbox.BUCKET, "export_bucket": sandbox.BUCKET, "role_name": sandbox.ROLE}
+    usual = Settings()
+    elsewhere = {name: getattr(usual, name) for name, value in there.items() if getattr(loaded, name) != value}
+    return replace(loaded, endpoint_url=None, profile=None, **elsewhere)
 
 
 def of(ctx: typer.Context) -> Run:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmie.cli import context, export, import_, render, upload
 from vmie.errors import UsageError
+
+if TYPE_CHECKING:
+    from vmie.engine.jobs import JobSummary
 
 
 def jobs(ctx: typer.Context) -> None:
@@ -22,13 +25,17 @@ def jobs(ctx: typer.Context) -> None:
     found = store(run.state, SystemClock()).list()
     text = (
         render.table(
-            ["job", "status", "kind", "task", "updated", "source"],
-            [[job.job, job.status, job.kind, job.task_id or "", job.updated, job.source] for job in found],
+            ["job", "status", "kind", "task", "held in S3", "updated", "source"],
+            [[job.job, job.status, job.kind, job.task_id or "", _held(job), job.updated, job.source] for job in found],
         )
         if found
         else "no jobs"
     )
     render.finish(run, "jobs", {"jobs": [job.as_json() for job in found]}, text=text)
+
+
+def _held(job: JobSummary) -> str:
+    return render.size(job.bytes_held) if job.bytes_held is not None else ""
 
 
 def resume(
@@ -44,17 +51,36 @@ def resume(
 
     run = context.of(ctx)
     kind = _kind(run, job)
-    aws, state, reporter = run.aws(), run.state, run.reporter
+    if run.dry_run:
+        _planned(run, "resume", job, over=("done", "cancelled"))
+        return
+    aws, state, reporter, wait = run.aws(), run.state, run.reporter, not no_wait
+    settings, command = run.settings, "resume"
     if kind == "upload":
-        upload.show(run, uploads.resume(aws, job, state=state, settings=run.settings, reporter=reporter))
+        sent = uploads.resume(aws, job, state=state, settings=settings, reporter=reporter)
+        upload.show(run, sent, command=command)
     elif kind == "export":
-        export.show(
-            run, exports.resume(aws, job, state=state, settings=run.settings, wait=not no_wait, reporter=reporter)
-        )
+        gone = exports.resume(aws, job, state=state, settings=settings, wait=wait, reporter=reporter)
+        export.show(run, gone, command=command)
     else:
-        import_.show(
-            run, imports.resume(aws, job, state=state, settings=run.settings, wait=not no_wait, reporter=reporter)
-        )
+        come = imports.resume(aws, job, state=state, settings=settings, wait=wait, reporter=reporter)
+        import_.show(run, come, command=command)
+
+
+def _planned(run: context.Run, verb: str, name: str, *, over: tuple[str, ...]) -> None:
+    """What `verb` would be done to (--dry-run). Raises UsageError for no such job, or one whose status is `over`."""
+    from vmie.engine.running import store
+    from vmie.poll import SystemClock
+
+    jobs = store(run.state, SystemClock())
+    job = next((one for one in jobs.list() if one.job == name), None)
+    if job is None:
+        raise UsageError(f"there is no job {name!r}", cure="`vmie jobs` lists them")
+    if job.status in over:
+        raise UsageError(f"{name} is {job.status}", cure="`vmie jobs` lists what can go on")
+    task = f", its task is {job.task_id}" if job.task_id else ", nothing was submitted yet"
+    text = f"would {verb} {name}: the {job.kind} of {job.source}, {job.status}{task}"
+    render.finish(run, verb, {"plan": {"verb": verb, **job.as_json()}}, text=text)
 
 
 def _kind(run: context.Run, job: str) -> str:
@@ -76,6 +102,9 @@ def cancel(
     vmie cancel import-ami-0123456789abcdef0
     """
     run = context.of(ctx)
+    if what.startswith("job-") and run.dry_run:
+        _planned(run, "cancel", what, over=("done",))
+        return
     if what.startswith("job-"):
         from vmie.engine import exports, imports, uploads
 

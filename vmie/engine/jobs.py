@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vmie.errors import UsageError
+from vmie.ops import sent
 
 _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
@@ -27,7 +28,11 @@ RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """One line of `vmie jobs`. `status` is running, interrupted, done, failed or cancelled."""
+    """One line of `vmie jobs`. `status` is running, interrupted, done, failed, cancelled, or damaged (unreadable).
+
+    `object` is where its (first) upload goes. `bytes_held` is what S3 holds of uploads that are not completed, and
+    charges for until `vmie cancel`, about; None when there are none.
+    """
 
     job: str
     status: str
@@ -35,6 +40,8 @@ class JobSummary:
     source: str
     task_id: str | None
     updated: str
+    object: str | None = None
+    bytes_held: int | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
@@ -45,6 +52,8 @@ class JobSummary:
             "source": self.source,
             "task_id": self.task_id,
             "updated": self.updated,
+            "object": self.object,
+            "bytes_held": self.bytes_held,
         }
 
 
@@ -169,7 +178,10 @@ class JobStore:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         wanted = (RUNNING, FAILED, DONE) if ended_too else (RUNNING, FAILED)
         for path in self._paths():
-            data = _read(path)
+            try:
+                data = _read(path)
+            except UsageError:
+                continue
             if data.get("fingerprint") == fingerprint and data.get("status") in wanted:
                 job = Job(path, now=self._now)
                 job.finish(RUNNING)
@@ -204,11 +216,19 @@ class JobStore:
 
 
 def _summary(path: Path) -> JobSummary:
-    data = _read(path)
+    try:
+        data = _read(path)
+    except UsageError:
+        # One bad file must not hide the others.
+        return JobSummary(job=path.stem, status="damaged", kind="", source=str(path), task_id=None, updated="")
     status = data["status"]
     if status == RUNNING and not _held(path):
         status = "interrupted"
-    submitted = data["steps"].get("submit") or {}
+    steps = data["steps"]
+    submitted = steps.get("submit") or {}
+    uploads = [step for name, step in sorted(steps.items()) if name.startswith("upload ") and isinstance(step, dict)]
+    held = [found for step in uploads if (found := sent.held(step)) is not None]
+    first = uploads[0] if uploads else {}
     return JobSummary(
         job=path.stem,
         status=status,
@@ -216,6 +236,8 @@ def _summary(path: Path) -> JobSummary:
         source=data["source"],
         task_id=submitted.get("task_id"),
         updated=data["updated"],
+        object=f"s3://{first['bucket']}/{first['key']}" if {"bucket", "key"} <= first.keys() else None,
+        bytes_held=sum(held) if held and status != CANCELLED else None,
     )
 
 

@@ -46,7 +46,7 @@ class Sent(UploadState):
         self._base = {"bucket": target.bucket, "key": target.key, "region": region, "token": token, **(more or {})}
         self._sent_before = int(self._now().get("sent", 0))
         self._monotonic = monotonic
-        self._noted = monotonic()
+        self._noted = float("-inf")
         self._lock = threading.Lock()
 
     def begin(self) -> None:
