@@ -14,6 +14,10 @@ from vmie.engine.batch.tables import BATCHES, ITEMS, MARKS, METADATA, STEPS
 from vmie.errors import UsageError
 
 
+#: any number that no other program's advisory lock is likely to have
+_PREPARING = 0x766D6965
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """A batch as begun. `region` is the one of items that name none."""
@@ -37,8 +41,11 @@ class Store:
         self._worker = worker
 
     def prepare(self) -> None:
-        """Create the tables where they are missing."""
-        METADATA.create_all(self.engine)
+        """Create the tables where they are missing; processes that start together do so one after the other."""
+        with self.engine.begin() as db:
+            if self.engine.dialect.name == "postgresql":
+                db.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
+            METADATA.create_all(db)
 
     # --- batches ------------------------------------------------------------------------------------
 
