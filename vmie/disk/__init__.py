@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import importlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vmie.disk.base import Disk, FileSource, ObjectSource, Source
@@ -52,8 +51,10 @@ def open(source: str | os.PathLike[str] | BinaryIO, *, index: int = 0) -> Disk: 
     if isinstance(source, str | os.PathLike):
         if "\0" in os.fsdecode(source):
             raise ImageError("a path cannot hold a zero character", cure="check the path")
-        if Path(os.fsdecode(source)).is_dir():
-            raise ImageError(f"{os.fspath(source)} is a directory", cure="name an image file in it")
+        if os.path.isdir(source):  # noqa: PTH112 - Path.is_dir raises for names that are too long
+            raise ImageError(
+                f"{os.fsdecode(source)} is a directory", cause="a disk image is a file", cure="name an image file in it"
+            )
         bytes_ = FileSource(source)
     else:
         bytes_ = ObjectSource(source)

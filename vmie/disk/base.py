@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -50,7 +51,7 @@ class FileSource:
             self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK)
         except OSError as error:
             raise ImageError(
-                f"cannot open {self.name}: {error.strerror}", cure="check the path and its permissions"
+                f"cannot open {self.name}", cause=str(error.strerror), cure="check the path and its permissions"
             ) from error
         try:
             self.size = os.lseek(self._fd, 0, os.SEEK_END)
@@ -61,6 +62,13 @@ class FileSource:
                 cause="it is a pipe, a socket or a terminal",
                 cure="save it to a file first",
             ) from error
+        if not self.size and stat.S_ISCHR(os.fstat(self._fd).st_mode):
+            os.close(self._fd)
+            raise ImageError(
+                f"{self.name} is no disk image",
+                cause="it is a character device, such as /dev/zero: it has no size",
+                cure="name a file or a block device",
+            )
 
     def pread(self, offset: int, length: int) -> bytes:
         """See `Source.pread`."""
@@ -126,8 +134,22 @@ class ObjectSource:
         if offset >= self.size or length <= 0:
             return b""
         with self._lock:
-            self._file.seek(offset)
-            return self._file.read(length)
+            try:
+                self._file.seek(offset)
+                data = self._file.read(length)
+                wanted = min(length, self.size - offset)
+                while data and len(data) < wanted:  # an unbuffered file or a network reader may give less than it has
+                    more = self._file.read(wanted - len(data))
+                    if not more:
+                        break
+                    data += more
+            except OSError as error:
+                raise ImageError(
+                    f"cannot read {self.name} at byte {offset:,}",
+                    cause=str(error),
+                    cure="check what the file object reads from, then try again",
+                ) from error
+        return data
 
     def close(self) -> None:
         """Leaves the file object open: whoever made it closes it."""
@@ -175,7 +197,8 @@ class Disk(ABC):
     def read(self, offset: int, length: int) -> bytes:
         """Exactly the bytes of ``[offset, offset+length)`` that lie within the disk. Thread-safe.
 
-        Holes read as zeros. Raises ImageError when the container is damaged there.
+        Holes read as zeros. Raises ImageError when the container is damaged there, ValueError for a negative
+        offset or length.
         """
 
     @abstractmethod

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from vmie.disk.base import Disk, Source
 from vmie.disk.extents import coalesced, zeros
-from vmie.disk.reading import damaged
+from vmie.disk.reading import damaged, within
 from vmie.model import Extent, ExtentKind
 
 #: Entries of a flat block table read at once: 64 KiB of 64-bit entries.
@@ -96,6 +96,9 @@ def _weight(page: Page) -> int:
 class MappedDisk(Disk):
     """A disk whose bytes a table finds in `source`."""
 
+    #: the fewest bytes that a compressed run of this format takes in the file
+    least_packed = 1
+
     @abstractmethod
     def _runs(self, offset: int, length: int) -> Iterator[Run]:
         """The runs of exactly ``[offset, offset+length)``, in order; they need not be coalesced."""
@@ -106,8 +109,8 @@ class MappedDisk(Disk):
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Disk.read`."""
-        length = min(length, self.size - offset)
-        if length <= 0:
+        length = within(offset, length, self.size)
+        if not length:
             return b""
         pieces: list[bytes] = []
         start = pending = 0  # the plain bytes met last, not read yet
@@ -135,7 +138,10 @@ class MappedDisk(Disk):
     def _checked(self) -> Iterator[tuple[int, ExtentKind]]:
         stored = 0
         for run in self._runs(0, self.size):
-            if run.host >= 0 and not run.packed:
+            if run.packed:
+                stored += self.least_packed
+                self._within(0, 0, stored)
+            elif run.host >= 0:
                 stored += run.length
                 self._within(run.host, run.length, stored)
             yield run.length, run.kind

@@ -8,16 +8,15 @@ not looked at: the active state is the disk.
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Iterator
 
 from vmie.disk import qcow2_header
 from vmie.disk.base import Source
 from vmie.disk.inflate import Unpacker
-from vmie.disk.mapped import MappedDisk, Page, PageCache, Run, page_of
+from vmie.disk.mapped import PAGE_ENTRIES, MappedDisk, Page, PageCache, Run, page_of
 from vmie.disk.reading import damaged, read_exact
-from vmie.model import ExtentKind
+from vmie.model import Extent, ExtentKind
 
 _OFFSET = 0x00FFFFFFFFFFFE00
 _COMPRESSED = 1 << 62
@@ -26,6 +25,11 @@ _SUBCLUSTERS = 32
 _ALL = (1 << _SUBCLUSTERS) - 1
 #: L2 entries counted when a disk is opened (128 tables of 64 KiB would take 30 ms).
 _COUNTED_ENTRIES = 1 << 17
+#: Pages of the L1 table looked at when a disk is opened; 8 of them map 32 TiB in clusters of 64 KiB.
+_EAGER_PAGES = 8
+_L1_CACHE = 1 << 20
+#: Deflate packs 1032 bytes into one at best; a zstd block of any length takes four, in a frame of six.
+_DEFLATE_LIMIT, _LEAST_ZSTD = 1032, 10
 
 
 def probe(source: Source) -> bool:
@@ -54,10 +58,16 @@ class Qcow2Disk(MappedDisk):
         self._words = 2 if header.extended else 1
         self._per_table = self._cluster // (8 * self._words)
         self._span = self._per_table * self._cluster
+        self.least_packed = _LEAST_ZSTD if header.compression == "zstd" else max(1, self._cluster // _DEFLATE_LIMIT)
         self._tables = PageCache(self._load)
+        self._l1_at, self._l1_entries = header.l1_offset, header.l1_entries
+        self._l1 = PageCache(self._load_l1, budget=_L1_CACHE)
+        read_exact(source, self._l1_at + 8 * self._l1_entries, 0, what="L1 table")
         self._unpacker = Unpacker(source, method=header.compression, size=self._cluster)
-        self._l1 = self._read_l1(header)
-        self.allocated_size = self._bound_allocated()
+        pages = -(-self._l1_entries // PAGE_ENTRIES)
+        self._checked_pages = min(pages, _EAGER_PAGES)
+        used = self._used_tables(range(self._checked_pages))
+        self.allocated_size = self._bound_allocated(used) if pages <= _EAGER_PAGES else self.size
         self.facts = {
             "version": header.version,
             "cluster_size": self._cluster,
@@ -68,29 +78,44 @@ class Qcow2Disk(MappedDisk):
             "bitmaps": header.has_bitmaps,
         }
 
-    def _read_l1(self, header: qcow2_header.Header) -> array[int]:
-        data = read_exact(self.source, header.l1_offset, 8 * header.l1_entries, what="L1 table")
-        table: array[int] = array("Q", data)
-        if sys.byteorder == "little":
-            table.byteswap()
-        self._used = len(table) - table.count(0)
-        # A table that maps two ranges would let a file of a few KiB declare endless data. A part of the
-        # entries at a time: a set of all of them may take more memory than reading the disk does.
-        parts = 1 + (self._used >> 20)
-        for part in range(parts if self._used > 1 else 0):
-            offsets = [entry & _OFFSET for entry in table if entry and (entry >> self._bits) % parts == part]
-            if len(set(offsets)) != len(offsets):
-                raise damaged(self.source, "two entries of its L1 table name the same L2 table")
-        return table
+    def _load_l1(self, number: int) -> Page:
+        first = number * PAGE_ENTRIES
+        count = min(PAGE_ENTRIES, self._l1_entries - first)
+        data = read_exact(self.source, self._l1_at + 8 * first, 8 * count, what="L1 table")
+        return page_of(data, "Q", big_endian=True)
 
-    def _bound_allocated(self) -> int:
-        if self._words == 2 or self._used * self._per_table > _COUNTED_ENTRIES:
-            return min(self.size, self._used * self._span)
+    def _used_tables(self, pages: range) -> list[int]:
+        """Where the L2 tables of some pages of the L1 table lie. Raises ImageError when two are one.
+
+        A table that maps two ranges would let a file of a few KiB declare endless data.
+        """
+        used: list[int] = []
+        for number in pages:
+            page = self._l1[number]
+            if not page.uniform or page.entries[0] & _OFFSET:
+                used += filter(None, (entry & _OFFSET for entry in page.entries))
+        if len(set(used)) != len(used):
+            raise damaged(self.source, "two entries of its L1 table name the same L2 table")
+        return used
+
+    def _bound_allocated(self, used: list[int]) -> int:
+        if self._words == 2 or len(used) * self._per_table > _COUNTED_ENTRIES:
+            return min(self.size, len(used) * self._span)
         clusters = 0
-        for offset in filter(None, (entry & _OFFSET for entry in self._l1)):
+        for offset in used:
             page = self._tables[offset]
             clusters += 0 if page.uniform and not page.entries[0] else len(page.entries) - page.entries.count(0)
         return min(self.size, clusters * self._cluster)
+
+    def extents(self) -> Iterator[Extent]:
+        """See `Disk.extents`. What was too much to look at when the disk was opened is checked here."""
+        tables = 0
+        for first in range(self._checked_pages, -(-self._l1_entries // PAGE_ENTRIES), _EAGER_PAGES):
+            last = min(first + _EAGER_PAGES, -(-self._l1_entries // PAGE_ENTRIES))
+            tables += len(self._used_tables(range(first, last)))
+            if tables * self._cluster > self.source.size:
+                raise damaged(self.source, "its L1 table names more L2 tables than the file can hold")
+        yield from super().extents()
 
     def _load(self, offset: int) -> Page:
         if offset % self._cluster:
@@ -100,17 +125,26 @@ class Qcow2Disk(MappedDisk):
     def _runs(self, offset: int, length: int) -> Iterator[Run]:
         end = offset + length
         while offset < end:
-            index, within = divmod(offset, self._span)
-            stop = min(end, (index + 1) * self._span)
-            table = self._l1[index] & _OFFSET
-            page = self._tables[table] if table else None
-            if page is None or (page.uniform and not page.entries[0]):
+            index, skip = divmod(offset, self._span)
+            number, slot = divmod(index, PAGE_ENTRIES)
+            page = self._l1[number]
+            if page.uniform and not page.entries[0] & _OFFSET:
+                stop = min(end, (number * PAGE_ENTRIES + len(page.entries)) * self._span)
                 yield Run(stop - offset, ExtentKind.HOLE)
-            elif self._words == 1:
-                yield from self._clusters(page.entries, within, stop - offset)
             else:
-                yield from self._extended(page.entries, within, stop - offset)
+                stop = min(end, (index + 1) * self._span)
+                yield from self._table_runs(page.entries[slot] & _OFFSET, skip, stop - offset)
             offset = stop
+
+    def _table_runs(self, table: int, skip: int, length: int) -> Iterator[Run]:
+        """The runs of `length` bytes from byte `skip` of what the L2 table at `table` (0: none) maps."""
+        page = self._tables[table] if table else None
+        if page is None or (page.uniform and not page.entries[0]):
+            yield Run(length, ExtentKind.HOLE)
+        elif self._words == 1:
+            yield from self._clusters(page.entries, skip, length)
+        else:
+            yield from self._extended(page.entries, skip, length)
 
     def _clusters(self, entries: array[int], within: int, length: int) -> Iterator[Run]:
         """The runs of `length` bytes from `within` a table's span, of plain L2 entries; neighbours as one run."""

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from vmie.disk.base import SECTOR, Disk, Source
 from vmie.disk.extents import coalesced
 from vmie.disk.holes import file_allocated, file_runs
-from vmie.disk.reading import read_exact
+from vmie.disk.reading import read_exact, within
 from vmie.model import Extent
 
 #: Content that is surely something else, by its first bytes.
@@ -89,8 +89,8 @@ class RawDisk(Disk):
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Disk.read`."""
-        length = min(length, self.size - offset)
-        return read_exact(self.source, offset, length, what="data") if length > 0 else b""
+        length = within(offset, length, self.size)
+        return read_exact(self.source, offset, length, what="data") if length else b""
 
     def extents(self) -> Iterator[Extent]:
         """See `Disk.extents`: what the file system says is a hole is one; the rest counts as allocated."""

@@ -16,6 +16,13 @@ TABLE_LIMIT = 16 << 20
 _TRUNCATED_CURE = "copy or export the image again, and compare its size and checksum with the original's"
 
 
+def within(offset: int, length: int, size: int) -> int:
+    """How many of `length` bytes from `offset` lie within `size`. Raises ValueError for negative numbers."""
+    if offset < 0 or length < 0:
+        raise ValueError(f"a disk has no bytes at {offset} (+{length})")
+    return max(0, min(length, size - offset))
+
+
 def read_exact(source: Source, offset: int, length: int, *, what: str) -> bytes:
     """`length` bytes from `offset`, or ImageError that names `what` (a structure: "grain directory")."""
     if offset < 0 or length < 0 or offset + length > source.size:

@@ -18,7 +18,7 @@ from typing import Any
 from vmie.disk.base import SECTOR, Disk, Source
 from vmie.disk.extents import coalesced, zeros
 from vmie.disk.holes import file_allocated, file_runs
-from vmie.disk.reading import damaged, read_exact, read_table, truncated
+from vmie.disk.reading import damaged, read_exact, read_table, truncated, within
 from vmie.disk.vhd_layout import (
     ABSENT,
     COOKIE,
@@ -36,7 +36,8 @@ from vmie.disk.vhd_layout import (
 from vmie.errors import ImageError
 from vmie.model import Extent, ExtentKind
 
-_BITMAPS_CACHED = 1024
+#: Bytes of sector bitmaps kept: those of a thousand blocks of the usual 2 MiB.
+_BITMAPS_CACHED = 1 << 19
 #: Entries of the block table looked at together.
 _STRETCH = 1024
 
@@ -95,8 +96,8 @@ class FixedVhd(Disk):
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Disk.read`."""
-        length = min(length, self.size - offset)
-        return read_exact(self.source, offset, length, what="data") if length > 0 else b""
+        length = within(offset, length, self.size)
+        return read_exact(self.source, offset, length, what="data") if length else b""
 
     def extents(self) -> Iterator[Extent]:
         """See `Disk.extents`: the file's own holes."""
@@ -125,18 +126,20 @@ class DynamicVhd(Disk):
         self.allocated_size = min(self.size, present * self._block)
         if present and last * SECTOR + self._bitmap + self._block > source.size:
             raise truncated(source, last * SECTOR + self._bitmap + self._block, what="last data block")
-        self._written = lru_cache(maxsize=_BITMAPS_CACHED)(self._load_bitmap)
+        if present * self._block > source.size:
+            raise damaged(source, f"its table places {present:,} blocks, more than the file can hold: they overlap")
+        self._written = lru_cache(maxsize=max(1, _BITMAPS_CACHED // self._bitmap))(self._load_bitmap)
         self.facts = {**_facts(found), "block_size": self._block}
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Disk.read`."""
-        end = min(offset + length, self.size)
+        end = offset + within(offset, length, self.size)
         pieces: list[bytes] = []
         while offset < end:
-            number, within = divmod(offset, self._block)
-            size = min(self._block - within, end - offset)
+            number, skip = divmod(offset, self._block)
+            size = min(self._block - skip, end - offset)
             sector = self._table[number]
-            pieces.append(zeros(size) if sector == ABSENT else self._read_block(sector, within, size))
+            pieces.append(zeros(size) if sector == ABSENT else self._read_block(sector, skip, size))
             offset += size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
@@ -148,12 +151,10 @@ class DynamicVhd(Disk):
         for absent, group in groupby(self._table, ABSENT.__eq__):
             yield self._block * sum(1 for _ in group), ExtentKind.HOLE if absent else ExtentKind.ALLOCATED
 
-    def _read_block(self, sector: int, within: int, size: int) -> bytes:
-        data = read_exact(self.source, sector * SECTOR + self._bitmap + within, size, what="data block")
+    def _read_block(self, sector: int, skip: int, size: int) -> bytes:
+        data = read_exact(self.source, sector * SECTOR + self._bitmap + skip, size, what="data block")
         written = self._written(sector)
-        if written is None:
-            return data
-        return _keep_written(data, written, within)
+        return data if written is None else _keep_written(data, written, skip)
 
     def _load_bitmap(self, sector: int) -> bytes | None:
         """The block's bitmap, None where every sector was written."""
@@ -177,19 +178,19 @@ def _count_blocks(table: array[int]) -> tuple[int, int]:
     return present, last
 
 
-def _keep_written(data: bytes, written: bytes, within: int) -> bytes:
-    """`data`, which begins `within` bytes into its block, with the sectors that were never written as zeros."""
+def _keep_written(data: bytes, written: bytes, skip: int) -> bytes:
+    """`data`, which begins `skip` bytes into its block, with the sectors that were never written as zeros."""
     kept = bytearray(data)
-    first = within // SECTOR
-    last = (within + len(data) - 1) // SECTOR
+    first = skip // SECTOR
+    last = (skip + len(data) - 1) // SECTOR
     for index in range(first // 8, last // 8 + 1):
         if written[index] == 0xFF:
             continue
         for bit in range(8):
             if written[index] & (0x80 >> bit):
                 continue
-            start = max((index * 8 + bit) * SECTOR - within, 0)
-            end = min((index * 8 + bit + 1) * SECTOR - within, len(kept))
+            start = max((index * 8 + bit) * SECTOR - skip, 0)
+            end = min((index * 8 + bit + 1) * SECTOR - skip, len(kept))
             if start < end:
                 kept[start:end] = bytes(end - start)
     return bytes(kept)

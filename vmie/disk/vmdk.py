@@ -19,13 +19,15 @@ from vmie.disk import vmdk_layout as layout
 from vmie.disk.base import SECTOR, Disk, FileSource, Source
 from vmie.disk.extents import coalesced, zeros
 from vmie.disk.holes import file_allocated, file_runs
-from vmie.disk.reading import damaged, read_exact, truncated
+from vmie.disk.reading import damaged, read_exact, truncated, within
 from vmie.disk.vmdk_descriptor import Descriptor, ExtentLine
 from vmie.disk.vmdk_sparse import SparseExtent
 from vmie.errors import ImageError
 from vmie.model import Extent, ExtentKind
 
 _DISK_LIMIT = 1 << 62
+#: Up to so many grain tables (8 GiB of disk) are counted exactly when a disk is opened.
+_TABLES_COUNTED = 256
 _STREAM = "streamOptimized"
 
 
@@ -58,8 +60,7 @@ def open_source(source: Source) -> Disk:
 class _Part(Protocol):
     size: int
 
-    @property
-    def allocated_size(self) -> int: ...
+    def allocated(self, *, counted: bool) -> int: ...
 
     def read(self, offset: int, length: int) -> bytes: ...
 
@@ -76,9 +77,9 @@ class FlatExtent:
         self._offset = offset
         self.size = size
 
-    @property
-    def allocated_size(self) -> int:
+    def allocated(self, *, counted: bool) -> int:
         """At most what the file system stores of the file."""
+        del counted
         return min(self.size, file_allocated(self._source))
 
     def read(self, offset: int, length: int) -> bytes:
@@ -93,10 +94,13 @@ class FlatExtent:
 class ZeroExtent:
     """A range that no file backs."""
 
-    allocated_size = 0
-
     def __init__(self, size: int) -> None:
         self.size = size
+
+    def allocated(self, *, counted: bool) -> int:
+        """Nothing."""
+        del counted
+        return 0
 
     def read(self, offset: int, length: int) -> bytes:
         """Zeros."""
@@ -128,11 +132,12 @@ class VmdkDisk(Disk):
         self._files = files
         self._starts = [0, *accumulate(part.size for part in parts)]
         self.size = self._starts.pop()
-        self.allocated_size = sum(part.allocated_size for part in parts)
+        tables = sum(part.tables for part in parts if isinstance(part, SparseExtent))
+        self.allocated_size = sum(part.allocated(counted=tables <= _TABLES_COUNTED) for part in parts)
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Disk.read`."""
-        end = min(offset + length, self.size)
+        end = offset + within(offset, length, self.size)
         pieces = []
         index = max(bisect_right(self._starts, offset) - 1, 0)
         while offset < end:

@@ -22,8 +22,6 @@ from vmie.errors import ImageError
 from vmie.model import ExtentKind
 
 _TABLES_CACHED = 512
-#: Up to so many grain tables (8 GiB of disk) are counted exactly when a disk is opened.
-_TABLES_COUNTED = 256
 #: Whole grains kept for readers of small pieces (file systems), in bytes.
 _GRAINS_CACHED = 4 << 20
 #: What is read behind a compressed grain's marker at first: the usual grain fits, a swollen one is read again.
@@ -51,11 +49,10 @@ class SparseExtent:
         self._table = lru_cache(maxsize=_TABLES_CACHED)(self._load_table)
         self._cached_grain = lru_cache(maxsize=max(1, _GRAINS_CACHED // self.grain))(self._load_grain)
 
-    @property
-    def allocated_size(self) -> int:
-        """The bytes in grains with data; an upper bound, from the directory alone, where there are many tables."""
+    def allocated(self, *, counted: bool) -> int:
+        """The bytes in grains with data: `counted` table by table, or an upper bound from the directory alone."""
         grains = self.tables * self._entries
-        if self.tables <= _TABLES_COUNTED:
+        if counted:
             for offset in filter(None, self._directory):
                 table = self._load_table(offset)
                 grains -= table.count(0) + (table.count(layout.GTE_ZEROED) if self._zeroed else 0)
@@ -65,12 +62,20 @@ class SparseExtent:
     def runs(self) -> Iterator[tuple[int, ExtentKind]]:
         """(length, kind) runs from byte 0; may pass `size` in the last grain. One table in memory at a time."""
         covered = self._entries * self.grain
+        least = SECTOR if self.header.compressed else self.grain
+        stored = 0
         for offset, group in groupby(self._directory):
             if offset == 0:
                 yield covered * sum(1 for _ in group), ExtentKind.HOLE
                 continue
             for _ in group:
-                yield from self._table_runs(self._load_table(offset))
+                for length, kind in self._table_runs(self._load_table(offset)):
+                    if kind is ExtentKind.ALLOCATED:
+                        stored += length // self.grain * least
+                    yield length, kind
+                if stored - least > self.source.size:
+                    why = f"its tables place more than {self.source.size:,} bytes of grains, all there is: they overlap"
+                    raise damaged(self.source, why)
 
     def _table_runs(self, table: array[int]) -> Iterator[tuple[int, ExtentKind]]:
         last = max(table)

@@ -20,8 +20,9 @@ from isal import igzip, isal_zlib
 
 from vmie.disk import xz_index, zstd_frames
 from vmie.disk.base import Disk, ObjectSource, Source
-from vmie.disk.reading import damaged
+from vmie.disk.reading import damaged, within
 from vmie.disk.refusals import MAX_DISK, refused
+from vmie.errors import ImageError
 from vmie.events import Progress, Reporter, silent
 from vmie.model import Extent, ExtentKind
 
@@ -76,6 +77,7 @@ class WrappedDisk(Disk):
         self._kept: deque[tuple[int, bytes]] = deque()
         self._kept_bytes = 0
         self._position = 0
+        self._failure: ImageError | None = None
         self._pieces = self.forward()
         self.facts = {"forward_only": True, "wrapper": self.variant, "compressed_size": source.size}
         _refuse_other_formats(source, self.read(0, _PEEK), self.variant)
@@ -124,6 +126,8 @@ class WrappedDisk(Disk):
             total += len(piece)
             if total > MAX_DISK:
                 raise _too_large(self.source)
+            if self._known is not None and total > self._known:
+                raise self._longer()
             tail = piece[-512:] if len(piece) >= 512 else (tail + piece)[-512:]
             yield piece
         if tail.startswith(b"conectix"):
@@ -134,8 +138,12 @@ class WrappedDisk(Disk):
             raise damaged(self.source, f"it declares {self._known:,} bytes and unpacks to {total:,}")
 
     def read(self, offset: int, length: int) -> bytes:
-        """See `Disk.read`: cheap at growing offsets, and up to 32 MiB back from the furthest byte read."""
-        end = offset + length
+        """See `Disk.read`: cheap at growing offsets, and up to 32 MiB back from the furthest byte read.
+
+        A read that ends with the disk goes on to the end of the file, so that its checksums have been looked at,
+        and content longer than declared has been found, when the last byte is handed out.
+        """
+        end = offset + within(offset, length, MAX_DISK if self._known is None else self._known)
         parts: list[bytes] = []
         with self._lock:
             if offset < self._position - self._kept_bytes:
@@ -150,11 +158,20 @@ class WrappedDisk(Disk):
                     break
                 if self._position > offset:
                     parts.append(piece[max(0, offset - start) : end - start])
+            if length and end == self._known:
+                while self._next():
+                    pass
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _next(self) -> bytes:
-        """The next piece, kept; b"" at the end."""
-        piece = next(self._pieces, b"")
+        """The next piece, kept; b"" at the end. What went wrong once goes wrong again."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            piece = next(self._pieces, b"")
+        except ImageError as error:
+            self._failure = error
+            raise
         if piece:
             self._kept.append((self._position, piece))
             self._position += len(piece)
@@ -163,8 +180,12 @@ class WrappedDisk(Disk):
                 self._kept_bytes -= len(self._kept.popleft()[1])
         return piece
 
+    def _longer(self) -> ImageError:
+        return damaged(self.source, f"it unpacks to more than the {self._known:,} bytes that it declares")
+
     def _restart(self) -> None:
         self._kept.clear()
+        self._failure = None
         self._kept_bytes = self._position = 0
         self._pieces = self.forward()
 

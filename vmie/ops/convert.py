@@ -19,13 +19,23 @@ from typing import Any, BinaryIO
 from vmie import disk, events
 from vmie.disk import stream
 from vmie.disk.wrapper import WrappedDisk
-from vmie.errors import UsageError, VmieError
+from vmie.errors import ImageError, UsageError, VmieError
 
 #: Suffixes of the target and the formats they name.
 SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw"}
 
 #: Bytes after which what was written is sent on to the medium, so that the final fsync has little left to wait for.
 _SETTLE = 8 << 20
+#: 32-bit sector numbers in its grain tables.
+_VMDK_MOST = 2 << 40
+#: What holds a disk in a way that vmie does not read: its bytes as they stand are no disk.
+_PACKED = {
+    **dict.fromkeys(("zip", "7z", "rar", "bzip2", "lz4"), "unpack it, and convert the disk image inside"),
+    **dict.fromkeys(
+        ("dmg", "wim", "qed", "e01", "proxmox-vma", "partclone", "parallels"),
+        "turn it into a raw disk first, with the program that wrote it",
+    ),
+}
 _NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
@@ -108,12 +118,15 @@ def plan(
     with disk.open(source, index=index or 0) as opened:
         _one_disk(opened, index)
         _keep_parts(opened, target)
+        _look(opened, source, reporter)
         if isinstance(opened, WrappedDisk):
             opened.measure(reporter=reporter)  # gzip does not tell the size: the file is read once
         into = stream.target(format_)
         into.check(opened)
-        if opened.format == "raw" and (looks_like := opened.facts.get("looks_like")):
-            reporter(events.Note(f"{source} looks like {looks_like}, not like a disk; read as raw", level="warning"))
+        upper_bound = into.upper_bound(opened)
+        if format_ == "vmdk" and upper_bound > _VMDK_MOST:
+            text = f"{source} may compress to more than 2 TiB, where a VMDK ends: then only .raw can hold it"
+            reporter(events.Note(text, level="warning"))
         return Plan(
             source=source,
             target=target,
@@ -123,7 +136,7 @@ def plan(
             source_variant=opened.variant,
             virtual_size=opened.size,
             allocated_size=opened.allocated_size,
-            upper_bound=into.upper_bound(opened),
+            upper_bound=upper_bound,
             overwrite=target.exists(),
             workers=workers,
         )
@@ -186,7 +199,35 @@ class _Following:
             self._settled = position
 
 
+def _look(opened: disk.Disk, source: Path, reporter: events.Reporter) -> None:
+    """Refuse a raw disk that surely holds a disk in some other form; warn of one that looks like something else."""
+    if opened.format != "raw":
+        return
+    looks, named = opened.facts.get("looks_like"), opened.facts.get("named_as")
+    if looks in _PACKED:
+        raise ImageError(
+            f"{opened.source.name} is in a format that vmie does not read: {looks}",
+            cause="its first or last bytes say so" + (f"; it is not {named}, as its name says" if named else ""),
+            cure=_PACKED[str(looks)],
+        )
+    if looks:
+        reporter(events.Note(f"{source} looks like {looks}, not like a disk; read as raw", level="warning"))
+    elif named:
+        reporter(events.Note(f"{source} is named {named}, but has no {named} header; read as raw", level="warning"))
+
+
 def _check_target(source: Path, target: Path, *, force: bool) -> None:
+    try:
+        target.lstat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # too long, not searchable, a file where a folder should be
+        if not isinstance(error, NotADirectoryError):
+            raise UsageError(
+                f"{target} cannot be written",
+                cause=getattr(error, "strerror", "") or str(error),
+                cure="give another name",
+            ) from error
     if not target.parent.is_dir():
         raise UsageError(f"{target} cannot be written", cause="its folder does not exist", cure="create the folder")
     if not target.exists():
@@ -253,6 +294,9 @@ def _written_whole(plan: Plan) -> Iterator[BinaryIO]:
         raise
 
 
+_NOT_ALLOWED = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG))
+
+
 def _create_beside(target: Path) -> tuple[Path, int]:
     """A new file in the target's folder: only within one file system is a rename atomic."""
     for number in count():
@@ -283,8 +327,10 @@ def _unwritable(plan: Plan, error: OSError) -> VmieError:
             cure="free that much, or name a target on another file system; the unfinished file was removed",
             code="NoSpace",
         )
-    return VmieError(
-        f"cannot write {plan.target}: {error.strerror or error}",
+    kind = UsageError if error.errno in _NOT_ALLOWED else VmieError
+    return kind(
+        f"cannot write {plan.target}",
+        cause=str(error.strerror or error),
         cure="check the folder's permissions and its file system; the unfinished file was removed",
         code="Unwritable",
     )
