@@ -275,7 +275,7 @@ def through_faults(vmie: Cli, s3: Any, source: Path, *, wanted: str, seed: int, 
     key = f"fault-{seed}"
     vmie.environ |= {"VMIE_STALL_SECONDS": "1", "VMIE_PATIENCE_SECONDS": "3"}
     rng = random.Random(seed)
-    schedule = faultproxy.schedule(seed, faults=rng.choice((3, 8, 20, 60)), most=rng.choice((500, 200_000, 20 * MIB)))
+    schedule = faultproxy.schedule(seed, faults=rng.choice((3, 8, 20, 40)), most=rng.choice((500, 200_000, 20 * MIB)))
     with faultproxy.between(vmie.server.port, schedule) as proxy:
         vmie.url = proxy.url
         begun = time.monotonic()

@@ -89,6 +89,7 @@ class Run:
             region=region,
             endpoint_url=self.settings.endpoint_url,
             reporter=self.reporter,
+            stall=self.settings.stall_seconds,
         )
 
     @property

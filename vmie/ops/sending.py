@@ -82,4 +82,5 @@ class Sending:
             accelerate=self.accelerate,
             stall=settings.stall_seconds,
             patience=settings.patience_seconds,
+            longest_pause=min(20.0, settings.patience_seconds / 10),
         )
