@@ -80,7 +80,7 @@ def settings() -> str:
     lines = [
         HEAD + "# Settings\n",
         "A flag overrides the environment, the environment the settings file, the file the default.\n",
-        "The file is `settings.toml` in the user's configuration folder for vmie, such as `~/.config/vmie/settings.toml`",
+        "The file is `settings.toml` in the user's configuration folder, such as `~/.config/vmie/settings.toml`",
         "(`VMIE_CONFIG` names another); `vmie setup-role` offers to write it. Its keys are the names below; an unknown",
         "key is an error. Jobs are kept in the user's state folder (`VMIE_STATE` names another).\n",
         "| setting | variable | default |",

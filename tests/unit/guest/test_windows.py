@@ -45,7 +45,14 @@ def test_hivexsh_wrote_it_and_we_read_it(tmp_path: Path) -> None:
     need("hivexsh")
     path = tmp_path / "SOFTWARE"
     path.write_bytes(hives.build(software()))
-    script = f"cd \\{NT}\nsetval 4\nProductName\nstring:Windows Server 2022 Standard\nCurrentBuild\nstring:20348\nCurrentMajorVersionNumber\ndword:10\nInstallationType\nstring:Server\ncommit\n"
+    values = {
+        "ProductName": "string:Windows Server 2022 Standard",
+        "CurrentBuild": "string:20348",
+        "CurrentMajorVersionNumber": "dword:10",
+        "InstallationType": "string:Server",
+    }
+    lines = [f"cd \\{NT}", f"setval {len(values)}", *(part for pair in values.items() for part in pair), "commit"]
+    script = "\n".join(lines) + "\n"
     run(["hivexsh", "-w", str(path)], input=script)
     found = facts(volume(path.read_bytes()))
     assert (found.product, found.release) == ("Windows Server 2022 Standard", "2022")
