@@ -25,6 +25,8 @@ mmdebstrap mmdebstrap
 zstd zstd
 xz xz-utils
 cpio cpio
+pg_createcluster postgresql
+chromium chromium
 xmllint libxml2-utils
 LIST
 [ -n "$missing" ] || exit 0

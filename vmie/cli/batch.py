@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vmie import events
 from vmie.cli import context, render
 from vmie.errors import PartialFailure, UsageError
 
@@ -50,7 +51,20 @@ def company(run: context.Run, state: str) -> Company:
     from vmie.engine.batch.places import Places
     from vmie.engine.batch.running import Company
 
-    return Company(Places(run.state, state), run.door, run.settings, reporter=run.reporter)
+    return Company(Places(run.state, state), run.door, run.settings, reporter=_teller(run))
+
+
+def _teller(run: context.Run) -> events.Reporter:
+    """What items come to is told line by line; the looks at hundreds of tasks only to logs and with --verbose."""
+    told = run.reporter
+    if run.verbose or run.log_format == "json":
+        return told
+
+    def tell(event: events.Event, /) -> None:
+        if not isinstance(event, events.TaskSeen):
+            told(event)
+
+    return tell
 
 
 def run(

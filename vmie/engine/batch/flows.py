@@ -76,6 +76,10 @@ class Flows:
     def __exit__(self, *_: object) -> None:
         self.leave(within=_LEAVE_SECONDS)
         DBOS.destroy(destroy_registry=True)
+        # DBOS leaves a handler that holds on to this run's stderr.
+        logger = logging.getLogger("dbos")
+        for handler in list(logger.handlers):
+            logger.removeHandler(handler)
 
     def _queue(self, name: str, **limits: int) -> None:
         DBOS.register_queue(name, polling_interval_sec=self._pause, on_conflict="always_update", **limits)  # type: ignore[arg-type]
