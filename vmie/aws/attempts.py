@@ -176,6 +176,7 @@ _FEW = _DAMAGED | _EXPIRED | {"RequestTimeTooSkewed"}
 #: 4xx answers that a second attempt may not meet: a slow or damaged transfer, a busy service
 _PASSING = _DAMAGED | {
     "IncompleteBody",
+    "InternalError",
     "OperationAborted",
     "RequestTimeTooSkewed",
     "RequestTimeout",
