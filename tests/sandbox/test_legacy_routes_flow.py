@@ -417,6 +417,25 @@ def test_cancelling_ends_every_task_and_removes_every_part(
     assert runs.undo() == undone
 
 
+def test_cancelling_says_what_is_made_already(box: Sandbox, runs: Runs, boot: Path) -> None:
+    begun = runs(boot, wait=False)
+    box.advance(2 * HOUR)
+    import_.undo(runs.aws, runs.journal, settings=runs.settings, clock=runs.pace, reporter=runs.events.append)
+    assert f"{begun.task_id} was completed: {begun.instance_id}, vol-" in runs.notes()
+
+
+def test_credentials_that_ran_short_while_it_queued(box: Sandbox, door: Aws, boot: Path) -> None:
+    dying = Dying.of({name: door.client(name) for name in ("s3", "ec2", "sts", "iam")})
+    runs = Runs(box, dying)
+    runs.settings = Settings(deadline_seconds=10 * HOUR)
+    plan = runs.plan(boot)
+    box.advance(5 * HOUR)
+    with pytest.raises(AwsRefused) as caught:
+        import_.apply(dying, plan, journal=runs.journal, settings=runs.settings, clock=runs.pace)
+    assert caught.value.code == "CredentialsExpire"
+    assert box.stats.tasks["conversion"] == 0
+
+
 def test_cancelling_finds_a_task_whose_answer_was_never_read(
     box: Sandbox, runs: Runs, boot: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

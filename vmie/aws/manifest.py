@@ -6,6 +6,7 @@ https://docs.aws.amazon.com/AWSEC2/latest/APIReference/manifest.html; aws-facts 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from xml.etree.ElementTree import Element, ParseError
@@ -25,6 +26,8 @@ FORMATS = ("VMDK", "VHD", "RAW")
 #: of a manifest to read; a part takes some 1.5 KiB, so this is an image of 400 GiB
 MOST_BYTES = 64 << 20
 _MOST_PARTS = 1 << 20
+#: what XML 1.0 cannot hold, and the white space that reading it would change
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,16 @@ def ranges(size: int, part: int = PART_BYTES) -> Iterator[tuple[int, int]]:
 
 
 def write(manifest: Manifest) -> bytes:
-    """The manifest as XML, in the schema's order, one element a line."""
+    """The manifest as XML, in the schema's order, one element a line.
+
+    Raises ImageError for a key with a character that XML cannot hold.
+    """
+    if odd := next((part.key for part in manifest.parts if _CONTROL.search(part.key)), None):
+        raise ImageError(
+            f"the object {odd!r} cannot be named in a manifest",
+            cause="its key has a character that XML does not take",
+            cure="copy it to another key (`aws s3 cp`) and import that",
+        )
     name, version, release = map(escape, manifest.importer)
     lines = [
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>',

@@ -92,6 +92,11 @@ def test_it_is_read_back() -> None:
     assert manifest.parse(GOLDEN.read_bytes()) == MADE
 
 
+def test_a_key_that_xml_cannot_hold_is_refused() -> None:
+    with pytest.raises(ImageError, match="cannot be named"):
+        manifest.write(replace(MADE, parts=(replace(MADE.parts[0], key="a\x01b"),)))
+
+
 def test_no_url_is_shown() -> None:
     assert "b.example" not in repr(MADE)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from vmie import disk, events
-from vmie.aws import manifest, objects, parts_upload
+from vmie.aws import manifest, objects, parts_upload, presign
 from vmie.aws.conversions import DiskImage
 from vmie.aws.errors import refusals
 from vmie.aws.manifest import Manifest, Part
 from vmie.aws.parts_upload import Parts
-from vmie.aws.presign import Signer
 from vmie.errors import ImageError
 from vmie.model import S3Object
 from vmie.ops import ingest
@@ -61,8 +60,15 @@ def send(work: Work, number: int, planned: ConversionDisk) -> None:
 
 
 def image(work: Work, number: int, planned: ConversionDisk) -> DiskImage:
-    """Write the manifest with URLs signed now; what the call is to be told of the disk."""
-    signer = Signer(work.aws, seconds=work.settings.deadline_seconds)
+    """Write the manifest with URLs signed now; what the call is to be told of the disk.
+
+    Raises AwsRefused (CredentialsExpire) when the session that signs would end before the task's deadline.
+    """
+    # The plan has looked, but the upload and the queue took their time.
+    seconds = work.settings.deadline_seconds
+    if warning := presign.expect_lasting(work.aws, seconds=seconds, now=work.clock.now()):
+        work.reporter(events.Note(warning, "debug"))
+    signer = presign.Signer(work.aws, seconds=seconds)
     keep = work.plan.request.keep_object
     if planned.stored is not None:
         size = planned.source_size
@@ -116,7 +122,7 @@ def _sent_parts(planned: ConversionDisk, step: dict[str, Any]) -> Parts:
     return Parts(planned.object.bucket, planned.stem, int(step.get("done", 0)))
 
 
-def _part(signer: Signer, item: S3Object, span: tuple[int, int], *, delete: bool) -> Part:
+def _part(signer: presign.Signer, item: S3Object, span: tuple[int, int], *, delete: bool) -> Part:
     return Part(
         *span,
         key=item.key,

@@ -8,7 +8,7 @@ from vmie import events
 from vmie.aws import ec2, objects, parts_upload
 from vmie.aws.session import Aws
 from vmie.errors import TaskFailed
-from vmie.model import S3Object, TaskKind
+from vmie.model import S3Object, TaskKind, TaskState
 from vmie.ops import sent, waiting
 from vmie.ops.import_ import once, parts
 from vmie.ops.journal import Journal
@@ -60,6 +60,9 @@ def _cancel_task(
     reporter: events.Reporter,
 ) -> None:
     found = ec2.describe(aws, TaskKind.of(task_id), [task_id])
+    if found and found[0].state is TaskState.COMPLETED:
+        made = [found[0].image_id, found[0].instance_id, *found[0].volume_ids, *found[0].snapshot_ids]
+        reporter(events.Note(f"{task_id} was completed: {', '.join(filter(None, made))} stays", "warning"))
     if not found or found[0].state.terminal:
         return
     ec2.cancel(aws, task_id, reason or f"cancelled with {journal.job}")
