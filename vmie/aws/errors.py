@@ -16,6 +16,7 @@ from botocore.exceptions import (
     ParamValidationError,
     ValidationError,
 )
+from botocore.parsers import ResponseParserError
 
 from vmie import catalogue
 from vmie.errors import AwsRefused, UsageError, VmieError
@@ -36,7 +37,7 @@ def refusals(action: str, *, operand: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (ClientError, BotoCoreError, Boto3Error) as error:
+    except (ClientError, BotoCoreError, Boto3Error, ResponseParserError) as error:
         raise translated(error, action=action, operand=operand) from error
 
 
@@ -48,6 +49,13 @@ def translated(error: Exception, *, action: str, operand: str = "") -> VmieError
     original = _wrapped(error)
     if isinstance(original, ClientError):
         return _answered(original, what)
+    if isinstance(error, ResponseParserError):  # no BotoCoreError, although botocore's: a document that breaks off
+        return VmieError(
+            f"the answer to {what} was cut off, or is none of AWS's",
+            cause="a proxy or the network broke it off, or something else answers at that address",
+            cure="run the command again; look at the proxy and the endpoint when it happens often",
+            code="BrokenAnswer",
+        )
     text = catalogue.redact(str(error))
     if isinstance(error, (ParamValidationError, ValidationError)):
         return UsageError(f"{what} cannot be asked: {text}", code=type(error).__name__)

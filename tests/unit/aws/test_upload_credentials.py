@@ -178,3 +178,9 @@ def test_a_body_is_hashed_once_and_its_checksum_is_signed(aws: Aws) -> None:
     upload(aws, TARGET, Bytes(data(12 * MIB)), state=Memory(), options=OPTIONS)
     assert seen
     assert all(payload == "UNSIGNED-PAYLOAD" and "x-amz-checksum-sha256" in signed for payload, signed in seen)
+
+
+def test_an_answer_that_breaks_off_is_asked_for_again(aws: Aws) -> None:
+    broken = AWSResponse("https://s3", 200, {"content-type": "application/xml"}, Raw(b"<InitiateMultipartUploadRes"))
+    meet(aws, broken, at="CreateMultipartUpload")
+    assert upload(aws, TARGET, Bytes(data(12 * MIB)), state=Memory(), options=OPTIONS).bytes_sent == 12 * MIB
