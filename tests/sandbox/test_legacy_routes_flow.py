@@ -389,6 +389,15 @@ def test_an_interrupted_upload_goes_on_part_by_part(box: Sandbox, runs: Runs, tm
     assert runs.calls("PutObject") - puts == 3 - there + 1
 
 
+def test_who_may_not_list_sends_again_and_goes_on(box: Sandbox, runs: Runs, boot: Path) -> None:
+    box.faults.fail_task("ClientError: Unknown OS / Missing OS files.", at="Progress")
+    with pytest.raises(TaskFailed):
+        runs(boot)
+    # S3 answers 403 for what is not there when the caller lacks s3:ListBucket.
+    box.faults.fail("HeadObject", code="AccessDenied", status=403, times=None)
+    assert runs(boot).status == "completed"
+
+
 def test_ctrl_c_says_how_to_go_on(runs: Runs, boot: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(seconds: float) -> None:
         raise KeyboardInterrupt

@@ -5,8 +5,8 @@
                 └─► DELETING ─► DELETED ─ 7 days ─► forgotten
 
 Nothing runs by itself: `settle` brings every task to where the clock says it is, and is called
-before each request. What a kind does at its steps is its `Work`; a new kind (ImportInstance,
-ImportVolume) needs a timeline, a prefix, a quota group and a `Work`.
+before each request. What a kind does at its steps is its `Work`; a new kind needs a timeline, a prefix,
+a quota group and a `Work`.
 """
 
 from __future__ import annotations
