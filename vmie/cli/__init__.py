@@ -42,7 +42,7 @@ def run(argv: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except known_errors as error:
-        known = _as_vmie(error)
+        known = _forgotten(_as_vmie(error)) if state.sandbox else _as_vmie(error)
         render.fail(state, verb, known)
         return known.exit_code
     except (BrokenPipeError, SystemExit) as stop:
@@ -116,6 +116,15 @@ def _as_vmie(error: BaseException) -> VmieError:
         message: str = getattr(error, "format_message", error.__str__)()
         return UsageError(message, cure=f"see {where}")
     return Interrupted("interrupted", cure="run the same command again")
+
+
+def _forgotten(error: VmieError) -> VmieError:
+    """The same error without the ways on that end with the sandbox's world: its jobs, tasks and objects are gone."""
+    if isinstance(error, Interrupted):
+        error.cause = "the sandbox's world ended with the command, and with it what was done in it"
+    lines = [line for line in error.cure.splitlines() if "job-" not in line]
+    error.cure = "\n".join(lines) or "run the same command again"
+    return error
 
 
 def _fault(error: Exception) -> VmieError:

@@ -101,13 +101,13 @@ def export(
     show(run, outcome)
 
 
-def show(run: context.Run, outcome: Outcome) -> None:
+def show(run: context.Run, outcome: Outcome, *, command: str = "export") -> None:
     """Print what an export came to; `vmie resume` shares it."""
     findings = outcome.plan.findings
     if outcome.result is None:
-        render.finish(run, "export", {"plan": outcome.plan.as_json()}, text=plan_text(outcome.plan), findings=findings)
+        render.finish(run, command, {"plan": outcome.plan.as_json()}, text=plan_text(outcome.plan), findings=findings)
         return
-    render.finish(run, "export", outcome.result.as_json(), text=text(outcome.result), findings=findings)
+    render.finish(run, command, outcome.result.as_json(), text=text(outcome.result), findings=findings)
 
 
 def text(result: ExportResult) -> str:

@@ -205,13 +205,14 @@ def import_(
     )
 
 
-def show(run: context.Run, outcome: Any) -> None:
+def show(run: context.Run, outcome: Any, *, command: str = "import") -> None:
     """Print what an import came to; `vmie resume` shares it."""
-    if outcome.result is None:
-        render.finish(run, "import", {"plan": outcome.plan.as_json()}, text=plan_text(outcome.plan))
-        return
     findings = outcome.plan.report.findings if outcome.plan.report else ()
-    render.finish(run, "import", outcome.result.as_json(), text=text(outcome.result), findings=findings)
+    if outcome.result is None:
+        plan = {"plan": outcome.plan.as_json()}
+        render.finish(run, command, plan, text=plan_text(outcome.plan), findings=findings)
+        return
+    render.finish(run, command, outcome.result.as_json(), text=text(outcome.result), findings=findings)
 
 
 def tags(pairs: Any) -> dict[str, str]:
@@ -227,6 +228,8 @@ def tags(pairs: Any) -> dict[str, str]:
 
 def text(result: Any) -> str:
     """The lines a person reads at the end of an import."""
+    from vmie.model import S3Object
+
     lines = [f"{result.route.value} import {result.status}: {result.task_id}"]
     if result.image_id:
         lines.append(f"  AMI        {result.image_id}")
@@ -236,6 +239,8 @@ def text(result: Any) -> str:
         lines.append(f"  instance   {result.instance_id}" + (" (stopped)" if result.status == "completed" else ""))
     if result.volume_ids:
         lines.append(f"  volumes    {', '.join(result.volume_ids)}")
+    if result.bucket_origin:
+        lines.append(f"  bucket     {S3Object.parse(result.object).bucket} (from {result.bucket_origin})")
     ratio = f" ({result.bytes_sent / result.bytes_source:.0%})" if result.bytes_source and result.bytes_sent else ""
     lines.append(f"  sent       {render.size(result.bytes_sent)} of {render.size(result.bytes_source)}{ratio}")
     lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")
@@ -249,6 +254,9 @@ def plan_text(plan: Any) -> str:
     shape = plan.as_json()
     lines = [shape["call"] + (f" with role {shape['role']}" if shape["role"] else "")]
     lines += [f"  then {step}" for step in shape.get("then", ())]
+    if launch := shape.get("launch"):
+        zone = shape["availability_zone"] or "a zone of AWS's choice"
+        lines.append(f"  {launch['instance_type']} in {launch['subnet'] or zone}, {shape['platform']}")
     if shape["bucket"]:
         lines.append(f"  bucket {shape['bucket']['name']} (from {shape['bucket']['from']})")
     for planned in shape["disks"]:

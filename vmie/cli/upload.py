@@ -73,10 +73,10 @@ def upload(
     show(run, result)
 
 
-def show(run: context.Run, result: Any) -> None:
+def show(run: context.Run, result: Any, *, command: str = "upload") -> None:
     """Print what an upload came to; `vmie resume` shares it."""
     text = (
         f"{result.object}: {render.size(result.bytes_total)} as {result.format}, made from "
         f"{render.size(result.bytes_source)}, {render.size(result.bytes_sent)} sent in {result.seconds:.1f} s"
     )
-    render.finish(run, "upload", result.as_json(), text=text)
+    render.finish(run, command, result.as_json(), text=text)

@@ -19,9 +19,13 @@ Nothing here is imported until `start` or `serve` is called: moto takes half a s
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from vmie.errors import UsageError
 
 if TYPE_CHECKING:
     from vmie.sandbox.content import Verdict
@@ -35,6 +39,9 @@ __all__ = ["DEFAULT_SPEED", "Limits", "Sandbox", "environment", "judged", "serve
 DEFAULT_SPEED = 1200.0
 #: of the seeded user; any other is taken too, as nobody's in particular
 ACCESS_KEY = "AKIAVMIESANDBOX00000"
+#: what is seeded
+BUCKET = "vmie-sandbox"
+ROLE = "vmimport"
 
 
 @contextmanager
@@ -54,9 +61,8 @@ def start(
     taken; `judged` fails those that vmie's own rules foresee to fail. The environment's AWS settings are
     replaced by made-up ones until the block ends. Raises RuntimeError when a sandbox runs already.
     """
-    from vmie.sandbox.handle import in_process  # noqa: PLC0415
-
-    with in_process(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed=seed) as box:
+    handle = _imported("vmie.sandbox.handle")
+    with handle.in_process(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed=seed) as box:
         yield box
 
 
@@ -76,12 +82,31 @@ def serve(
 
     Raises UsageError for another address or a port in use, RuntimeError when a sandbox runs already.
     """
-    from vmie.sandbox.handle import over_http  # noqa: PLC0415
-
-    with over_http(
+    _imported("vmie.sandbox.server")
+    handle = _imported("vmie.sandbox.handle")
+    with handle.over_http(
         host=host, port=port, seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed=seed
     ) as box:
         yield box
+
+
+def _imported(module: str) -> Any:
+    """A module that needs moto, imported. Raises UsageError where the extra is not installed."""
+    # moto opens a boto session while it is imported: a profile of the user's that is broken must not break this.
+    aside = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
+    os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise UsageError(
+            f"the sandbox needs {error.name}, which is not installed",
+            cause="it is an extra: vmie without it talks to AWS only",
+            cure="pip install 'vmie[sandbox]'",
+            code="NoSandbox",
+        ) from error
+    finally:
+        del os.environ["AWS_CONFIG_FILE"], os.environ["AWS_SHARED_CREDENTIALS_FILE"]
+        os.environ |= aside
 
 
 def environment(url: str, *, region: str = "us-east-1") -> dict[str, str]:
@@ -96,18 +121,11 @@ def environment(url: str, *, region: str = "us-east-1") -> dict[str, str]:
     }
 
 
+_HOMES = {"Sandbox": "handle", "Limits": "service", "judged": "guests"}
+
+
 def __getattr__(name: str) -> Any:
     """`Sandbox`, `Limits` and `judged`, imported when asked for."""
-    if name == "Sandbox":
-        from vmie.sandbox.handle import Sandbox  # noqa: PLC0415
-
-        return Sandbox
-    if name == "Limits":
-        from vmie.sandbox.service import Limits  # noqa: PLC0415
-
-        return Limits
-    if name == "judged":
-        from vmie.sandbox.guests import judged  # noqa: PLC0415
-
-        return judged
+    if name in _HOMES:
+        return getattr(_imported(f"vmie.sandbox.{_HOMES[name]}"), name)
     raise AttributeError(name)

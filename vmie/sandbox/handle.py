@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import boto3
 
@@ -65,6 +66,8 @@ def _world(
     patches = Patches()
     # Hundreds of images of Amazon's would be made per Region, each with a volume and a snapshot.
     patches.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+    # Before moto makes its first backend: it asks boto for a session, which a user's broken profile would break.
+    _enter_environment(patches, region)
     world = World(clock=SandboxClock(speed=speed), limits=limits or Limits(), verdict=verdict or unjudged, seed=seed_)
     try:
         world.open()
@@ -86,7 +89,6 @@ def in_process(
     """See `vmie.sandbox.start`."""
     patches = Patches()
     with _world(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed_=seed) as world:
-        _enter_environment(patches, region)
         try:
             # a default session made before would go to AWS
             patches.attribute(boto3, "DEFAULT_SESSION", None)
@@ -114,6 +116,7 @@ def over_http(
     require_loopback(host)
     with _world(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed_=seed) as world:
         server = Server(world, host=host, port=port)
+        world.addresses.add(urlsplit(server.url).netloc)
         server.start()
         try:
             yield Sandbox(world, region=region, server=server)

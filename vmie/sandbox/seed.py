@@ -14,13 +14,11 @@ from moto.utilities.utils import get_partition
 from vmie.disk.base import SECTOR, Disk
 from vmie.limits import export_canonical_id
 from vmie.model import Extent, ExtentKind
-from vmie.sandbox import ACCESS_KEY
+from vmie.sandbox import ACCESS_KEY, BUCKET, ROLE
 from vmie.sandbox.compute import GIB, Contents, Device, MadeImage, make_snapshot
 from vmie.sandbox.spool import Stored
 
 ACCOUNT = "123456789012"
-BUCKET = "vmie-sandbox"
-ROLE = "vmimport"
 USER = "sandbox"
 INSTANCE = "i-0123456789abcdef0"
 IMAGE = "ami-0123456789abcdef0"
@@ -45,7 +43,7 @@ def plant(region: str, contents: Contents) -> None:
         max_session_duration="3600",
     )
     iam.put_role_policy(ROLE, ROLE, json.dumps(role_policy(partition)))
-    _caller(iam)
+    _caller(iam, region)
     _machine(region, contents)
 
 
@@ -62,9 +60,9 @@ TRUST = {
 }
 
 
-def _caller(iam: IAMBackend) -> None:
+def _caller(iam: IAMBackend, region: str) -> None:
     """The user whose credentials `sandbox.environment` hands out."""
-    iam.create_user(region_name="", user_name=USER, path="/", tags=[])
+    iam.create_user(region_name=region, user_name=USER, path="/", tags=[])
     iam.put_user_policy(USER, USER, json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]}))
     iam.create_access_key(USER).access_key_id = ACCESS_KEY
 

@@ -14,7 +14,18 @@ from concurrent.futures import ThreadPoolExecutor
 from moto.core.base_backend import BackendDict
 
 from vmie.model import TaskKind
-from vmie.sandbox import account, actions, conversion_actions, estate, machines, mend_ebs, mend_ec2, mend_s3
+from vmie.sandbox import (
+    account,
+    actions,
+    conversion_actions,
+    estate,
+    machines,
+    mend_ebs,
+    mend_ec2,
+    mend_kms,
+    mend_regions,
+    mend_s3,
+)
 from vmie.sandbox.admission import Admission
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.compute import Contents
@@ -65,6 +76,8 @@ class World:
             mend_s3.install(self._patches)
             mend_ec2.install(self._patches, self.contents)
             mend_ebs.install(self._patches, self.contents)
+            mend_kms.install(self._patches)
+            mend_regions.install(self._patches)
             account.install(self._patches)
             machines.install(self._patches)
             self.book = RoleBook(estate.roles, clock=self.clock, faults=self.faults)

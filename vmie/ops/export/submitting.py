@@ -84,7 +84,8 @@ def _image_call(work: Work, token: str) -> Callable[[], Task]:
         token=token,
         description=request.description,
         role_name=work.plan.role_name,
-        tags=_tags(work),
+        # The user's own token stands for one task, whoever asks: then nothing in the call may be of this job alone.
+        tags=dict(request.tags) if request.client_token else _tags(work),
     )
     # Recorded before the call: whatever happens to the answer, the same token follows.
     work.journal.put("intent", {"token": token, "kind": TaskKind.EXPORT_IMAGE.value})

@@ -146,8 +146,9 @@ def _token(job: str, attempt: int) -> str:
 def _call(work: Work, token: str) -> Task:
     request, plan = work.plan.request, work.plan
     encryption = Encryption(request.kms_key) if request.encrypted or request.kms_key else None
-    description = request.description or f"vmie {work.journal.job}"
-    tags = _tags(work)
+    description = request.description or f"vmie {request.client_token or work.journal.job}"
+    # The user's own token stands for one task, whoever asks: then nothing in the call may be of this job alone.
+    tags = {key: value for key, value in _tags(work).items() if key != "vmie:job" or not request.client_token}
     sources = [DiskSource(format=planned.choice.aws_format, object=planned.object) for planned in plan.disks]
     if request.route is Route.SNAPSHOT:
         return ec2.import_snapshot(

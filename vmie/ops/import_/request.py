@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from vmie.errors import UsageError
-from vmie.model import Profile, Route
+from vmie.model import Profile, Route, S3Object
 from vmie.ops.import_.launch import Launch
 from vmie.ops.sending import Sending
 
@@ -97,6 +97,10 @@ class ImportRequest:
             )
         if any(key.lower().startswith("aws:") for key in self.tags):
             raise UsageError("a tag's key cannot begin with aws:", cure="choose another key")
+        if self.name and self.tags.get("Name", self.name) != self.name:
+            raise UsageError("--name and --tag Name=… differ", cure="leave one out: --name sets that very tag")
+        for source in self.sources:
+            _place(source)
 
     def _licences(self) -> None:
         if self.license_type and self.usage_operation:
@@ -131,12 +135,24 @@ class ImportRequest:
                 raise UsageError(
                     f"{self.register!r} is no AMI name", cure="3 to 128 letters, digits, spaces and ()[]./-'@_"
                 )
+            if self.imds_v2 and not self.register:
+                raise UsageError(
+                    "--imds-v2 needs --register", cause="a snapshot has no metadata options", cure="add --register NAME"
+                )
         elif self.register or self.imds_v2:
             raise UsageError(
                 "--register and --imds-v2 need --as snapshot",
                 cause="ImportImage registers the AMI itself and sets neither its name nor its metadata options",
                 cure="add --as snapshot (no change is then made to the guest), or use --name",
             )
+
+
+def _place(source: str) -> None:
+    if source.startswith("s3://"):
+        try:
+            S3Object.parse(source)
+        except ValueError as error:
+            raise UsageError(f"{source!r} names no object in S3", cure="give s3://BUCKET/KEY") from error
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
