@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmie import events
 from vmie.cli import render
+from vmie.cli.gauge import Gauge
 
 if TYPE_CHECKING:
     from vmie.cli.context import Run
@@ -73,6 +74,7 @@ class _Plain:
         self._lock = threading.Lock()
         self._last = ""
         self._next_progress = 0.0
+        self._gauge = Gauge()
 
     def __call__(self, event: events.Event, /) -> None:
         line = self._line(event)
@@ -94,11 +96,13 @@ class _Plain:
                 return task_line(task)
             case events.ItemSeen():
                 return _item_line(event)
-            case events.Progress() if self._progress and time.monotonic() >= self._next_progress:
+            case events.Progress() if self._progress:
+                # The gauge hears every one: it measures from the first.
+                line = self._gauge.line(event, time.monotonic())
+                if time.monotonic() < self._next_progress:
+                    return ""
                 self._next_progress = time.monotonic() + _PLAIN_SECONDS
-                total = f" of {render.size(event.total)}" if event.total else ""
-                sent = f", {render.size(event.sent)} sent" if event.sent is not None else ""
-                return f"{event.stage}: {render.size(event.done)}{total}{sent}"
+                return line
             case events.AwsCall() if self._verbose:
                 return _call_line(event)
             case _:
