@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from vmie.catalogue import redact
 from vmie.model import Task, TaskKind, TaskState
 
 _STATES = {
@@ -62,7 +63,11 @@ def scrub(value: Any) -> Any:
 
 
 def _words(state: TaskState, said: str, word: str) -> tuple[str, str]:
-    """Stage while it runs, message once it failed; an unknown status is kept as the stage."""
+    """Stage while it runs, message once it failed; an unknown status is kept as the stage.
+
+    What AWS quotes of a presigned URL is taken out.
+    """
+    said = redact(said)
     if state is TaskState.UNKNOWN:
         return word, said
     if state.failed:

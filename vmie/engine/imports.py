@@ -67,7 +67,11 @@ def _begin(
         return Outcome(shown, None)
     request.validate()
     held, again = store(state, clock).begin(
-        "import", source=request.sources[0], fingerprint=_fingerprint(aws, request), request=request.as_json()
+        "import",
+        source=request.sources[0],
+        fingerprint=_fingerprint(aws, request),
+        request=request.as_json(),
+        ended_too=bool(request.client_token),  # the same token is the same task, also when that is over
     )
     with held:
         if again:
@@ -105,13 +109,22 @@ def _run(
 ) -> Outcome:
     plan, result = carry_out(
         held,
-        lambda: import_.plan(aws, request, settings=settings, job=held.job, clock=clock, reporter=reporter),
+        lambda: import_.plan(
+            aws, request, settings=settings, job=held.job, clock=clock, begun=_begun(held), reporter=reporter
+        ),
         lambda plan: import_.apply(
             aws, plan, journal=held, settings=settings, clock=clock, wait=wait, reporter=reporter
         ),
         ends=wait,
     )
     return Outcome(plan, result)
+
+
+def _begun(held: Job) -> bool:
+    """Whether AWS has this attempt's task already: then nothing of the account may stop the wait for it."""
+    submitted = held.get("submit")
+    attempt = int((held.get("attempt") or {}).get("number", 1))
+    return submitted is not None and submitted.get("attempt") == attempt
 
 
 def _case(aws: Aws, request: ImportRequest, settings: Settings, clock: Clock) -> doctor.Case:

@@ -32,14 +32,16 @@ def plan(
     settings: Settings,
     job: str,
     clock: Clock,
+    begun: bool = False,
     reporter: events.Reporter = events.silent,
 ) -> ImportPlan:
-    """Think an import through by its route; reads only.
+    """Think an import through by its route; reads only. `begun`: AWS has the task already.
 
     Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
     """
-    think = conversion_plan.plan if request.route in _OLDER else planning.plan
-    return think(aws, request, settings=settings, job=job, clock=clock, reporter=reporter)
+    if request.route in _OLDER:
+        return conversion_plan.plan(aws, request, settings=settings, job=job, clock=clock, reporter=reporter)
+    return planning.plan(aws, request, settings=settings, job=job, clock=clock, begun=begun, reporter=reporter)
 
 
 def apply(

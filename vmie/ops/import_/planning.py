@@ -95,10 +95,12 @@ def plan(
     settings: Settings,
     job: str,
     clock: Clock,
+    begun: bool = False,
     reporter: events.Reporter = events.silent,
 ) -> ImportPlan:
     """Think an import through: the cheap local checks first, then what AWS can be asked, nothing is sent.
 
+    With `begun` AWS has the task already: the role and the key are not looked at any more.
     Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
     """
     request.validate()
@@ -120,16 +122,22 @@ def plan(
             disks += _local(Path(source), request, S3Object(chosen.name, f"{prefix}{job}/"))
     if len(disks) > 1 and request.route is Route.SNAPSHOT:
         raise _several(request.sources[0], len(disks))
+    if not begun:
+        _expect(aws, request, role_name, [planned.object for planned in disks])
+    return ImportPlan(request, role_name, chosen, tuple(disks), report, notes)
+
+
+def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Object]) -> None:
+    """See that the key and the role will do; raises AwsRefused with the one thing that is missing."""
     key = kms.expect_key(aws, request.kms_key) if request.kms_key else None
     service_role.expect_reader(
         aws,
         role_name,
-        [planned.object for planned in disks],
+        read,
         image=request.route is Route.IMAGE,
         licensed=bool(request.license_configurations),
         key=key,
     )
-    return ImportPlan(request, role_name, chosen, tuple(disks), report, notes)
 
 
 def checked(
