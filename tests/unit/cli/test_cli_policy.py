@@ -1,0 +1,134 @@
+"""`vmie policy` as it is typed: documents for review and for Terraform, without AWS."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from vmie import policy
+from vmie.cli import run
+from vmie.limits import export_canonical_id
+
+ACCOUNT = "123456789012"
+KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+def document(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+    assert run(["policy", *argv]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def text(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert run(["policy", *argv, "--format", "hcl"]) == 0
+    return capsys.readouterr().out
+
+
+def test_documents_are_those_that_setup_role_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert document(capsys, "trust") == policy.trust()
+    assert document(capsys, "trust", "--account", ACCOUNT) == policy.trust(account=ACCOUNT)
+    grants = policy.Grants(("b-1", "b-2"), ("b-3",), (KEY,), True)
+    argv = ("--bucket", "b-1", "--bucket", "s3://b-2", "--export-bucket", "b-3", "--kms-key", KEY, "--license-manager")
+    assert document(capsys, "role", *argv) == policy.role(grants)
+    assert document(capsys, "user", "--bucket", "b-1") == policy.user(["b-1"])
+
+
+def test_the_export_bucket_names_the_regions_user(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "export-bucket", "--bucket", "b-1", "--region", "eu-south-1")
+    assert found["Statement"][0]["Principal"]["CanonicalUser"] == export_canonical_id("eu-south-1")
+    china = document(capsys, "export-bucket", "--bucket", "b-1", "--region", "cn-north-1")
+    assert china["Statement"][0]["Resource"][0] == "arn:aws-cn:s3:::b-1"
+    assert run(["policy", "export-bucket", "--bucket", "b-1"]) == 2
+
+
+@pytest.mark.parametrize("job", ["import", "export", "batch"])
+def test_a_job_may_touch_nothing_but_its_bucket(capsys: pytest.CaptureFixture[str], job: str) -> None:
+    argv = ("--job", job, "--bucket", "b-1", "--bucket", "b-2", "--account", ACCOUNT)
+    found = document(capsys, "user", *argv)
+    assert len(found["Statement"]) == 5
+    for statement in found["Statement"]:
+        for action in statement["Action"]:
+            assert "*" not in action
+            assert action.partition(":")[0] in ("s3", "ec2", "iam", "sts")
+            if action.startswith("s3:"):
+                assert all(re.match(r"arn:aws:s3:::b-[12](/|$)", one) for one in statement["Resource"])
+            if action.startswith("iam:"):
+                assert statement["Resource"] == [f"arn:aws:iam::{ACCOUNT}:role/vmimport"]
+    actions = {action for statement in found["Statement"] for action in statement["Action"]}
+    assert ("ec2:ImportImage" in actions) is (job != "export")
+    assert ("ec2:ExportImage" in actions) is (job == "export")
+    assert not actions & {"iam:PassRole", "s3:DeleteBucket", "ec2:TerminateInstances"}
+
+
+def test_the_statement_for_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    found = document(capsys, "kms", "--account", ACCOUNT, "--role-name", "mine")
+    assert found["Statement"][0]["Principal"] == {"AWS": f"arn:aws:iam::{ACCOUNT}:role/mine"}
+    assert run(["policy", "kms"]) == 2
+
+
+def test_terraform_gets_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    assert text(capsys, "trust", "--account", ACCOUNT) == (
+        'data "aws_iam_policy_document" "vmie_trust" {\n'
+        "  statement {\n"
+        '    effect  = "Allow"\n'
+        '    actions = ["sts:AssumeRole"]\n'
+        "\n"
+        "    principals {\n"
+        '      type        = "Service"\n'
+        '      identifiers = ["vmie.amazonaws.com"]\n'
+        "    }\n"
+        "\n"
+        "    condition {\n"
+        '      test     = "StringEquals"\n'
+        '      variable = "sts:ExternalId"\n'
+        '      values   = ["vmimport"]\n'
+        "    }\n"
+        "\n"
+        "    condition {\n"
+        '      test     = "StringEquals"\n'
+        '      variable = "aws:SourceAccount"\n'
+        f'      values   = ["{ACCOUNT}"]\n'
+        "    }\n"
+        "\n"
+        "    condition {\n"
+        '      test     = "ArnLike"\n'
+        '      variable = "aws:SourceArn"\n'
+        f'      values   = ["arn:aws:vmie:*:{ACCOUNT}:*"]\n'
+        "    }\n"
+        "  }\n"
+        "}\n"
+    )
+    for argv in (("role", "--bucket", "b-1"), ("user", "--bucket", "b-1"), ("kms", "--account", ACCOUNT)):
+        shown = text(capsys, *argv)
+        assert shown.count("{") == shown.count("}")
+        assert shown.count("statement {") == len(document(capsys, *argv)["Statement"])
+
+
+def test_terraforms_own_signs_are_escaped() -> None:
+    statement = {"Effect": "Deny", "NotAction": 's3:"x"', "NotResource": ["arn:aws:s3:::${aws:username}/%{x}\n"]}
+    shown = policy.hcl({"Version": "2012-10-17", "Statement": [{**statement, "NotPrincipal": "*"}]}, "x")
+    assert 'not_actions   = ["s3:\\"x\\""]' in shown
+    assert 'not_resources = ["arn:aws:s3:::&{aws:username}/%%{x}\\n"]' in shown
+    assert 'type        = "*"' in shown
+    with pytest.raises(ValueError, match="Terraform"):
+        policy.hcl({}, 'x" {')
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("role",),
+        ("role", "--bucket", "*"),
+        ("role", "--bucket", "b-1", "--kms-key", "alias/x"),
+        ("user",),
+        ("user", "--bucket", "b-1", "--job", "holiday"),
+        ("trust", "--account", "12"),
+        ("export-bucket", "--bucket", "b/../c", "--region", "eu-west-1"),
+    ],
+)
+def test_what_cannot_be_meant(capsys: pytest.CaptureFixture[str], argv: tuple[str, ...]) -> None:
+    assert run(["--output", "json", "policy", *argv]) == 2
+    assert json.loads(capsys.readouterr().out)["status"] == "error"
