@@ -70,6 +70,13 @@ class Appliance(Machine):
         return disk
 
     def _disk_source(self, index: int) -> Source:
+        if not self.disks:
+            raise refused(
+                self.package.source,
+                "an appliance without disks",
+                cause="its descriptor lists none",
+                cure="export the machine again with its disks",
+            )
         if not 0 <= index < len(self.disks):
             raise ImageError(
                 f"{self.package.source.name} has no disk {index}",

@@ -128,18 +128,22 @@ class Qcow2Disk(MappedDisk):
             index, skip = divmod(offset, self._span)
             number, slot = divmod(index, PAGE_ENTRIES)
             page = self._l1[number]
-            if page.uniform and not page.entries[0] & _OFFSET:
-                stop = min(end, (number * PAGE_ENTRIES + len(page.entries)) * self._span)
-                yield Run(stop - offset, ExtentKind.HOLE)
+            table = page.entries[slot] & _OFFSET
+            last = min(len(page.entries), -(-end // self._span) - number * PAGE_ENTRIES)
+            following = last if page.uniform and not table else slot + 1
+            while not table and following < last and not page.entries[following] & _OFFSET:
+                following += 1
+            stop = min(end, (number * PAGE_ENTRIES + following) * self._span)
+            if table:
+                yield from self._table_runs(table, skip, stop - offset)
             else:
-                stop = min(end, (index + 1) * self._span)
-                yield from self._table_runs(page.entries[slot] & _OFFSET, skip, stop - offset)
+                yield Run(stop - offset, ExtentKind.HOLE)
             offset = stop
 
     def _table_runs(self, table: int, skip: int, length: int) -> Iterator[Run]:
-        """The runs of `length` bytes from byte `skip` of what the L2 table at `table` (0: none) maps."""
-        page = self._tables[table] if table else None
-        if page is None or (page.uniform and not page.entries[0]):
+        """The runs of `length` bytes from byte `skip` of what the L2 table at `table` maps."""
+        page = self._tables[table]
+        if page.uniform and not page.entries[0]:
             yield Run(length, ExtentKind.HOLE)
         elif self._words == 1:
             yield from self._clusters(page.entries, skip, length)

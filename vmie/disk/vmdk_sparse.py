@@ -72,10 +72,14 @@ class SparseExtent:
                 for length, kind in self._table_runs(self._load_table(offset)):
                     if kind is ExtentKind.ALLOCATED:
                         stored += length // self.grain * least
+                        self._fits(stored - least)  # the file may end within its last grain
                     yield length, kind
-                if stored - least > self.source.size:
-                    why = f"its tables place more than {self.source.size:,} bytes of grains, all there is: they overlap"
-                    raise damaged(self.source, why)
+
+    def _fits(self, stored: int) -> None:
+        size = self.source.size
+        if stored > size:
+            why = f"its tables place more than {size:,} bytes of grains, all there is in the file: they overlap"
+            raise damaged(self.source, why)
 
     def _table_runs(self, table: array[int]) -> Iterator[tuple[int, ExtentKind]]:
         last = max(table)

@@ -49,8 +49,11 @@ def open_source(source: Source) -> WrappedDisk:
 
 def _method(source: Source) -> str | None:
     head = source.pread(0, 6)
-    magics = (("gzip", _GZIP), ("xz", xz_index.MAGIC), ("zstd", zstd_frames.MAGIC))
-    return next((name for name, magic in magics if head.startswith(magic)), None)
+    if head.startswith(_GZIP):
+        return "gzip"
+    if head.startswith(xz_index.MAGIC):
+        return "xz"
+    return "zstd" if zstd_frames.probe(source) else None
 
 
 class WrappedDisk(Disk):

@@ -19,6 +19,7 @@ MAGIC = b"\x28\xb5\x2f\xfd"
 _SKIPPABLE = 0x184D2A50
 _MAX_WINDOW = 1 << 27  # what `zstd -d` takes without being told otherwise
 _MAX_HEADER = 18
+_PROBED_FRAMES = 8
 _BATCH_BYTES = 1 << 20
 _BATCH_BLOCKS = 16
 
@@ -30,6 +31,19 @@ class _Frame:
     length: int
     content: int | None
     checksum: bool
+
+
+def probe(source: Source) -> bool:
+    """Whether a frame begins the file, or follows the skippable frames that begin it, as pzstd writes them."""
+    offset = 0
+    for _ in range(_PROBED_FRAMES):
+        head = source.pread(offset, 8)
+        if head[:4] == MAGIC:
+            return True
+        if len(head) < 8 or not _is_skippable(head):
+            return False
+        offset += 8 + int.from_bytes(head[4:], "little")
+    return False
 
 
 def content_size(source: Source) -> int | None:
@@ -81,7 +95,7 @@ def unpacked(source: Source) -> Iterator[bytes]:
 def _frame(source: Source, offset: int) -> _Frame | None:
     """The header of the frame at `offset`; None for a skippable frame."""
     head = source.pread(offset, _MAX_HEADER)
-    if len(head) >= 4 and int.from_bytes(head[:4], "little") & ~0xF == _SKIPPABLE:
+    if len(head) >= 4 and _is_skippable(head):
         return None
     if head[:4] != MAGIC:
         raise damaged(source, f"no zstd frame begins at byte {offset:,}")
@@ -95,6 +109,10 @@ def _frame(source: Source, offset: int) -> _Frame | None:
         raise damaged(source, why, cure="compress it again without --long or --ultra")
     content = parameters.content_size
     return _Frame(length, None if content >= (1 << 64) - 2 else content, parameters.has_checksum)
+
+
+def _is_skippable(head: bytes) -> bool:
+    return int.from_bytes(head[:4], "little") & ~0xF == _SKIPPABLE
 
 
 def _skippable(source: Source, offset: int) -> int:

@@ -6,20 +6,19 @@ the target and renames it when it is whole, so the target is either absent, as i
 
 from __future__ import annotations
 
-import errno
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from vmie import disk, events
 from vmie.disk import stream
 from vmie.disk.wrapper import WrappedDisk
-from vmie.errors import ImageError, UsageError, VmieError
+from vmie.errors import ImageError, UsageError
+from vmie.ops import new_file
 
 #: Suffixes of the target and the formats they name.
 SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw"}
@@ -36,7 +35,6 @@ _PACKED = {
         "turn it into a raw disk first, with the program that wrote it",
     ),
 }
-_NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +110,7 @@ def plan(
     or does not fit the format.
     """
     format_ = format_of(target)
-    _check_target(source, target, force=force)
+    new_file.check(target, source=source, force=force)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers can do no work", cure="give --workers a number from 1 on, or leave it out")
     with disk.open(source, index=index or 0) as opened:
@@ -151,7 +149,7 @@ def apply(
     """
     begun = clock()
     reporter(events.Stage("convert", f"{plan.source} to {plan.format} {plan.target}"))
-    with disk.open(plan.source, index=plan.index) as opened, _written_whole(plan) as file:
+    with disk.open(plan.source, index=plan.index) as opened, _target(plan) as file:
         if isinstance(opened, WrappedDisk):
             opened.expect(plan.virtual_size)
         follow = _Following(file, opened.allocated_size, reporter)
@@ -164,6 +162,10 @@ def apply(
         bytes_written=written,
         seconds=clock() - begun,
     )
+
+
+def _target(plan: Plan) -> AbstractContextManager[BinaryIO]:
+    return new_file.written(plan.target, source=plan.source, replace=plan.overwrite, needed=plan.upper_bound)
 
 
 def format_of(target: Path) -> str:
@@ -216,34 +218,6 @@ def _look(opened: disk.Disk, source: Path, reporter: events.Reporter) -> None:
         reporter(events.Note(f"{source} is named {named}, but has no {named} header; read as raw", level="warning"))
 
 
-def _check_target(source: Path, target: Path, *, force: bool) -> None:
-    try:
-        target.lstat()
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:  # too long, not searchable, a file where a folder should be
-        if not isinstance(error, NotADirectoryError):
-            raise UsageError(
-                f"{target} cannot be written",
-                cause=getattr(error, "strerror", "") or str(error),
-                cure="give another name",
-            ) from error
-    if not target.parent.is_dir():
-        raise UsageError(f"{target} cannot be written", cause="its folder does not exist", cure="create the folder")
-    if not target.exists():
-        return
-    if not target.is_file():
-        raise UsageError(f"{target} is not a file", cause="a conversion ends in a new file", cure="name a file")
-    if source.exists() and source.samefile(target):
-        raise UsageError(
-            f"{source} cannot be converted into itself",
-            cause=f"{target} is the same file",
-            cure="give the target another name",
-        )
-    if not force:
-        raise UsageError(f"{target} exists", cure="remove it, give another name, or say --force to replace it")
-
-
 def _one_disk(opened: disk.Disk, index: int | None) -> None:
     """Refuse to pick one of several disks on the user's behalf."""
     disks = opened.facts.get("appliance", {}).get("disks", ())
@@ -270,67 +244,3 @@ def _keep_parts(opened: disk.Disk, target: Path) -> None:
                 cause=f"{main} keeps its data there",
                 cure="give the target another name",
             )
-
-
-@contextmanager
-def _written_whole(plan: Plan) -> Iterator[BinaryIO]:
-    """A new file that becomes the target when the block ends well, and vanishes when it does not."""
-    _check_target(plan.source, plan.target, force=plan.overwrite)
-    target = plan.target.resolve()  # a link goes on pointing to what it points to
-    temporary: Path | None = None
-    try:
-        temporary, descriptor = _create_beside(target)
-        with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        _sync_folder(target.parent)
-    except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise _unwritable(plan, error) from error
-        raise
-
-
-_NOT_ALLOWED = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG))
-
-
-def _create_beside(target: Path) -> tuple[Path, int]:
-    """A new file in the target's folder: only within one file system is a rename atomic."""
-    for number in count():
-        path = target.with_name(f".vmie-convert-{number}.partial")
-        try:
-            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-        except FileExistsError:
-            continue
-    raise AssertionError  # count() does not end
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync no folders
-            raise
-    finally:
-        os.close(descriptor)
-
-
-def _unwritable(plan: Plan, error: OSError) -> VmieError:
-    if error.errno in _NO_SPACE:
-        return VmieError(
-            f"no space left for {plan.target}",
-            cause=f"{error.strerror}; at most {plan.upper_bound} bytes are needed",
-            cure="free that much, or name a target on another file system; the unfinished file was removed",
-            code="NoSpace",
-        )
-    kind = UsageError if error.errno in _NOT_ALLOWED else VmieError
-    return kind(
-        f"cannot write {plan.target}",
-        cause=str(error.strerror or error),
-        cure="check the folder's permissions and its file system; the unfinished file was removed",
-        code="Unwritable",
-    )

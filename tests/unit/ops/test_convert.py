@@ -204,7 +204,7 @@ def test_no_space_left_says_how_much_is_needed_and_leaves_nothing(raw: Path, tmp
     plan = convert.plan(raw, tmp_path / "out.vhd")
     with pytest.raises(VmieError, match="no space left") as caught:
         convert.apply(plan)
-    assert str(plan.upper_bound) in caught.value.cause
+    assert f"{plan.upper_bound:,}" in caught.value.cause
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.EFBIG
     assert entries(tmp_path) == {raw.name}
@@ -332,3 +332,43 @@ def test_memory_and_time_follow_the_data_not_the_size(tmp_path: Path, mib: int) 
     assert large <= 250 * 1024
     assert abs(large / small - 1) <= 0.10
     assert slow <= 4 * quick + 2
+
+
+@pytest.mark.parametrize(("head", "name"), [(b"PK\x03\x04", "zip"), (b"BZh9", "bzip2"), (b"QED\0", "qed")])
+def test_a_disk_in_a_form_that_is_not_read_is_refused_not_taken_as_raw(tmp_path: Path, head: bytes, name: str) -> None:
+    (tmp_path / "in.ova").write_bytes(head + bytes(4096))
+    with pytest.raises(ImageError, match=name) as caught:
+        convert.plan(tmp_path / "in.ova", tmp_path / "out.vmdk")
+    assert "not ova" in caught.value.cause
+    assert caught.value.cure
+
+
+def test_a_name_that_promises_another_format_is_pointed_out(tmp_path: Path) -> None:
+    (tmp_path / "in.qcow2").write_bytes(noise(MIB))
+    seen: list[events.Event] = []
+    done = convert.apply(convert.plan(tmp_path / "in.qcow2", tmp_path / "out.raw", reporter=seen.append))
+    assert any(isinstance(event, events.Note) and "named qcow2" in event.text for event in seen)
+    assert done.path.read_bytes() == noise(MIB)
+
+
+@pytest.mark.parametrize("target", ["n" * 300 + ".vmdk", "n/" * 3000 + "out.vmdk"])
+def test_a_name_too_long_is_a_usage_error(raw: Path, tmp_path: Path, target: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        convert.plan(raw, tmp_path / target)
+    assert caught.value.cause == "File name too long"
+
+
+def test_a_folder_that_takes_no_files_is_a_usage_error(raw: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        convert.apply(convert.plan(raw, Path("/proc/out.vmdk")))
+    assert caught.value.exit_code == 2
+    assert caught.value.cause
+
+
+def test_a_disk_that_may_outgrow_the_format_is_pointed_out(
+    raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(convert, "_VMDK_MOST", MIB)  # 2 TiB of data would not fit a test
+    seen: list[events.Event] = []
+    convert.plan(raw, tmp_path / "out.vmdk", reporter=seen.append)
+    assert any(isinstance(event, events.Note) and "2 TiB" in event.text for event in seen)

@@ -1,0 +1,112 @@
+"""A file that is whole or not there: written under a temporary name beside the target, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+from vmie.errors import UsageError, VmieError
+
+_NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+#: Known before a byte is written: the user named a place where no file can be made.
+_NO_PLACE = frozenset((errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENAMETOOLONG))
+
+
+def check(target: Path, *, source: Path, force: bool) -> None:
+    """Raise UsageError when `target` cannot be a new file, is `source`, or exists without `force`."""
+    try:
+        folder, exists = target.parent.is_dir(), target.exists()
+    except OSError as error:  # too long, or a folder on the way that may not be searched
+        raise UsageError(
+            f"{target} cannot be written", cause=str(error.strerror), cure="give another name or folder"
+        ) from error
+    if not folder:
+        raise UsageError(f"{target} cannot be written", cause="its folder does not exist", cure="create the folder")
+    if not exists:
+        return
+    if not target.is_file():
+        raise UsageError(f"{target} is not a file", cause="a conversion ends in a new file", cure="name a file")
+    if source.exists() and source.samefile(target):
+        raise UsageError(
+            f"{source} cannot be converted into itself",
+            cause=f"{target} is the same file",
+            cure="give the target another name",
+        )
+    if not force:
+        raise UsageError(
+            f"{target} exists",
+            cause="nothing is replaced without being told",
+            cure="remove it, give another name, or say --force to replace it",
+        )
+
+
+@contextmanager
+def written(target: Path, *, source: Path, replace: bool, needed: int) -> Iterator[BinaryIO]:
+    """A new file that becomes `target` when the block ends well, and vanishes when it does not.
+
+    `needed` is the most bytes that it may take, for the message when there is no room. Raises UsageError
+    as `check` does and where no file can be made, VmieError when it cannot be written to its end.
+    """
+    check(target, source=source, force=replace)
+    place = target.resolve()  # a link goes on pointing to what it points to
+    temporary: Path | None = None
+    try:
+        temporary, descriptor = _create_beside(place)
+        with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(place)
+        _sync_folder(place.parent)
+    except BaseException as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(target, error, begun=temporary is not None, needed=needed) from error
+        raise
+
+
+def _create_beside(target: Path) -> tuple[Path, int]:
+    """A new file in the target's folder: only within one file system is a rename atomic."""
+    for number in count():
+        path = target.with_name(f".vmie-convert-{number}.partial")
+        try:
+            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
+        except FileExistsError:
+            continue
+    raise AssertionError  # count() does not end
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems sync no folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(target: Path, error: OSError, *, begun: bool, needed: int) -> VmieError:
+    why = str(error.strerror or error)
+    if error.errno in _NO_SPACE:
+        return VmieError(
+            f"no space left for {target}",
+            cause=f"{why}; at most {needed:,} bytes are needed",
+            cure="free that much, or name a target on another file system; the unfinished file was removed",
+            code="NoSpace",
+        )
+    if not begun and error.errno in _NO_PLACE:
+        return UsageError(f"cannot write {target}", cause=why, cure="name a folder in which you may make files")
+    return VmieError(
+        f"cannot write {target}",
+        cause=why,
+        cure="check the folder's permissions and its file system; the unfinished file was removed",
+        code="Unwritable",
+    )
