@@ -8,6 +8,7 @@ from pathlib import Path
 
 import errors_page
 import pages
+import plan_page
 
 from vmie.checks.page import rules
 
@@ -18,6 +19,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": pages.cli,
     "errors.md": errors_page.errors,
     "exit-codes.md": pages.exit_codes,
+    "plan-file.md": plan_page.plan_file,
     "rules.md": rules,
     "settings.md": pages.settings,
 }

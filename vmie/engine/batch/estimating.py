@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
+from vmie.engine.batch import codec
 from vmie.engine.batch.model import Kind, Plan, PlanItem
 from vmie.engine.batch.running import Company
 from vmie.errors import AwsRefused, VmieError
 from vmie.model import Verdict
 from vmie.ops import export, import_
-from vmie.ops.export import ExportRequest
 from vmie.ops.import_ import ImportRequest
 
 _GIB = 1 << 30
@@ -115,7 +115,8 @@ def _item(company: Company, item: PlanItem, pace: dict[str, float]) -> ItemEstim
     aws = company.doors(item.region)
     try:
         if item.kind is Kind.EXPORT:
-            exported = export.plan(aws, ExportRequest.from_json(item.request), settings=company.settings)
+            request, skip = codec.export_request(item.request)
+            exported = export.plan(aws, request, settings=company.settings, skip=skip)
             exported.refuse()
             call, source, bound, calls = exported.as_json()["call"], 0, 0, 1
             verdict, says = "pass", "AWS does not tell the size beforehand"

@@ -30,6 +30,9 @@ from vmie.errors import TaskFailed, VmieError
 #: bumped when a stage's steps change, so that DBOS replays no workflow of the other shape
 SHAPE = "vmie-batch-1"
 
+#: what carries out the stages of an item
+StagesOf = Callable[[Crew, Item], Stages]
+
 _FINISHERS = 8
 #: an upload looks up after each part, a wait several times a second
 _LEAVE_SECONDS = 10.0
@@ -38,8 +41,18 @@ _LEAVE_SECONDS = 10.0
 class Flows:
     """DBOS, launched for one process; a context manager. There can be one at a time."""
 
-    def __init__(self, crew: Crew, *, url: str, worker: str, queues: Sequence[str], pause: float) -> None:
+    def __init__(
+        self,
+        crew: Crew,
+        *,
+        url: str,
+        worker: str,
+        queues: Sequence[str],
+        pause: float,
+        stages: StagesOf = Stages,
+    ) -> None:
         self._crew = crew
+        self._stages = stages
         self._worker = worker
         self._queues = tuple(queues)
         self._pause = pause
@@ -176,7 +189,7 @@ class Flows:
         with self._at_work(), crew.control.working_for(batch):
             try:
                 crew.control.check()
-                body(item, Stages(crew, item))
+                body(item, self._stages(crew, item))
             except Cancelled:
                 self._undo(item)
             except VmieError as error:
@@ -186,7 +199,7 @@ class Flows:
 
     def _undo(self, item: Item) -> None:
         try:
-            Stages(self._crew, item).undo()
+            self._stages(self._crew, item).undo()
         except VmieError as error:
             self._crew.move(item, State.FAILED, error=error.as_json())
         else:

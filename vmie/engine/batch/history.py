@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +94,7 @@ def durations(found: Iterable[Span]) -> list[Durations]:
     for span in found:
         by[span.stage].append(span.end - span.begin)
     return [
-        Durations(stage, len(took), median(took), took[int(0.9 * (len(took) - 1))], took[-1])
+        Durations(stage, len(took), median(took), took[math.ceil(0.9 * len(took)) - 1], took[-1])
         for stage in NAMES
         if (took := sorted(by[stage]))
     ]

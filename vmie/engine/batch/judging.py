@@ -202,7 +202,7 @@ def _item(item: ItemModel, values: dict[str, Any], sources: list[str], wrong: An
         key=key,
         kind=kind,
         source=sources[0],
-        request=request.as_json(),
+        request={**request.as_json(), "skip": list(values.get("skip_check", ()))},
         region=values.get("region", ""),
         queue=values.get("queue", "default"),
         wave=values.get("wave", 0),

@@ -15,10 +15,11 @@ from vmie import events
 from vmie.engine.batch.control import Control
 from vmie.engine.batch.crew import Crew, Doors
 from vmie.engine.batch.feeding import Leader
-from vmie.engine.batch.flows import Flows
+from vmie.engine.batch.flows import Flows, StagesOf
 from vmie.engine.batch.model import Item, Limits, Plan, State
 from vmie.engine.batch.places import Place, Places
 from vmie.engine.batch.seat import FileSeat, Seat, SessionSeat, sit_down
+from vmie.engine.batch.stages import Stages
 from vmie.engine.batch.store import Store
 from vmie.errors import Interrupted
 from vmie.poll import Clock, SystemClock
@@ -65,11 +66,13 @@ class Company:
     settings: Settings
     reporter: events.Reporter = events.silent
     clock: Clock = field(default_factory=SystemClock)
+    stages: StagesOf = Stages
+    looks_every: float = _PAUSE
 
     @property
     def pause(self) -> float:
         """Seconds between two looks; shorter where time runs faster."""
-        return min(_PAUSE, self.settings.poll_seconds or _PAUSE)
+        return min(self.looks_every, self.settings.poll_seconds or self.looks_every)
 
 
 def begin(company: Company, plan: Plan) -> str:
@@ -187,7 +190,9 @@ class _Shift:
             reporter=company.reporter,
         )
         control.cancelling(self.store.cancelling())
-        with Flows(crew, url=url, worker=self.worker, queues=self.queues, pause=company.pause) as flows:
+        with Flows(
+            crew, url=url, worker=self.worker, queues=self.queues, pause=company.pause, stages=company.stages
+        ) as flows:
             leader = Leader(crew, flows)
             try:
                 while self._tick(flows, leader, control) or self.stay:

@@ -16,7 +16,6 @@ from vmie.engine.batch.retrying import another_task, persistently
 from vmie.engine.batch.store import ItemJournal
 from vmie.errors import TaskFailed
 from vmie.ops import export, import_
-from vmie.ops.export import ExportRequest
 from vmie.ops.export import applying as exporting
 from vmie.ops.export import submitting as export_submitting
 from vmie.ops.import_ import ImportRequest
@@ -46,18 +45,24 @@ class Stages:
         crew, item = self._crew, self._item
         aws = crew.aws(item.region)
         if item.kind is Kind.EXPORT:
+            request, skip = codec.export_request(item.request)
             made = export.plan(
                 aws,
-                ExportRequest.from_json(item.request),
+                request,
                 settings=crew.settings,
                 job=item.job,
                 begun=self._journal.get("submit"),
+                skip=skip,
                 reporter=self._report,
             )
             return codec.export_plan(made)
-        request = ImportRequest.from_json(item.request)
         thought = import_.plan(
-            aws, request, settings=crew.settings, job=item.job, clock=crew.control, reporter=self._report
+            aws,
+            ImportRequest.from_json(item.request),
+            settings=crew.settings,
+            job=item.job,
+            clock=crew.control,
+            reporter=self._report,
         )
         return codec.import_plan(thought)
 

@@ -13,7 +13,6 @@ from vmie.engine.batch.model import ENDED, Item, Kind, Limits, Plan, State
 from vmie.engine.batch.tables import BATCHES, ITEMS, MARKS, METADATA, STEPS
 from vmie.errors import UsageError
 
-
 #: any number that no other program's advisory lock is likely to have
 _PREPARING = 0x766D6965
 

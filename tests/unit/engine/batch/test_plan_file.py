@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -236,7 +237,5 @@ _ANYTHING: st.SearchStrategy[Any] = st.recursive(
 def test_no_content_makes_a_traceback(folder: Path, data: Any) -> None:
     import yaml
 
-    try:
+    with suppress(UsageError):
         load(folder, yaml.safe_dump(data, allow_unicode=True))
-    except UsageError as error:
-        assert error.cause

@@ -1,0 +1,87 @@
+"""The HTML report in a real browser: the charts are drawn, nothing is asked of anybody, in light and in dark."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tests import tools
+from tests.e2e.conftest import Done
+from tests.sandbox.conftest import bootable
+from vmie import sandbox
+
+HOSTILE = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def report(vmie: Callable[..., Done], tmp_path: Path) -> Path:
+    """Of a batch with two successes and a failure whose words are hostile."""
+    for number in range(2):
+        (tmp_path / f"vm-{number}.raw").write_bytes(bootable(mark=b"%d" % number))
+    (tmp_path / f"{HOSTILE.replace('/', '%')}.raw").write_bytes(b"")
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(f"name: '{HOSTILE}'\ndefaults: {{skip_check: all}}\nitems:\n  - source: '*.raw'\n")
+    with sandbox.start(seeded=True, speed=10_000):
+        done = vmie("batch", "run", plan)
+        assert done.code == 3, done.out
+        path = tmp_path / "report.html"
+        assert vmie("batch", "report", done.json["result"]["batch"], "--to", path).code == 0
+    return path
+
+
+class _Addresses(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.tags: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.found += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "action", "data")]
+
+
+def test_it_names_nothing_outside_itself(report: Path) -> None:
+    text = report.read_text()
+    parser = _Addresses()
+    parser.feed(text)
+    assert parser.found == ["data:,"], "the empty icon, so that no browser asks for one"
+    assert "script" not in parser.tags
+    assert not re.search(r"@import|url\(", text)
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def chromium(*argv: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    tools.need("chromium")
+    plain = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--enable-logging=stderr")
+    quiet = ("--disable-background-networking", "--no-first-run", f"--user-data-dir={folder / 'profile'}")
+    # the browser's own question for the time of day
+    alone = ("--disable-features=NetworkTimeServiceQuerying", "--disable-component-update")
+    program = tools.find("chromium") or "chromium"
+    return subprocess.run([program, *plain, *quiet, *alone, *argv], capture_output=True, text=True, timeout=90)
+
+
+def test_a_browser_draws_it_without_a_complaint(report: Path, tmp_path: Path) -> None:
+    log = tmp_path / "net.json"
+    done = chromium(f"--log-net-log={log}", "--dump-dom", report.as_uri(), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "CONSOLE" not in done.stderr, "no console message at all"
+    dom = done.stdout
+    assert len(re.findall(r'<rect class="s\d"', dom)) >= 7
+    assert '<path class="area"' in dom
+    assert dom.count('<tr class="completed">') == 2
+    assert dom.count('<tr class="failed">') == 1
+    asked = set(re.findall(r'"url":"(https?://[^"]+)"', log.read_text()))
+    assert not asked, "no request beyond the file"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_can_be_read_in_light_and_dark(report: Path, tmp_path: Path, scheme: str) -> None:
+    picture = tmp_path / "report.png"
+    dark = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
+    done = chromium(*dark, f"--screenshot={picture}", "--window-size=1000,1400", report.as_uri(), folder=tmp_path)
+    assert picture.stat().st_size > 20_000, done.stderr
