@@ -4,7 +4,8 @@
 
 `open` is the only door: each format is a module with `probe(source) -> bool`, cheap and by content,
 and `open_source(source) -> Disk`. Order matters only where two could answer: a fixed VHD is told by
-its last sector alone, and everything is a raw disk in the end.
+its last sector alone, so that its first ones may look like anything (there the name decides), and
+everything is a raw disk in the end.
 """
 
 from __future__ import annotations
@@ -104,6 +105,9 @@ def detect(source: Source) -> str:
 
 
 def _detect(source: Source) -> tuple[str, Any]:
+    vhd = importlib.import_module("vmie.disk.vhd")
+    if vhd.named_and_fixed(source):
+        return "vhd", vhd
     for name in _FORMATS:
         module: ModuleType = importlib.import_module(f"vmie.disk.{name}")
         if module.probe(source):

@@ -136,10 +136,10 @@ class ObjectSource:
         with self._lock:
             try:
                 self._file.seek(offset)
-                data = self._file.read(length)
+                data = self._read(length)
                 wanted = min(length, self.size - offset)
                 while data and len(data) < wanted:  # an unbuffered file or a network reader may give less than it has
-                    more = self._file.read(wanted - len(data))
+                    more = self._read(wanted - len(data))
                     if not more:
                         break
                     data += more
@@ -150,6 +150,12 @@ class ObjectSource:
                     cure="check what the file object reads from, then try again",
                 ) from error
         return data
+
+    def _read(self, length: int) -> bytes:
+        data: Any = self._file.read(length)
+        if isinstance(data, str):
+            raise ImageError(f"{self.name} is open as text", cause="a disk is bytes", cure='open it with mode "rb"')
+        return bytes(data or b"")
 
     def close(self) -> None:
         """Leaves the file object open: whoever made it closes it."""

@@ -38,6 +38,7 @@ from vmie.model import Extent, ExtentKind
 
 #: Bytes of sector bitmaps kept: those of a thousand blocks of the usual 2 MiB.
 _BITMAPS_CACHED = 1 << 19
+_SUFFIXES = (".vhd", ".vpc")
 #: Entries of the block table looked at together.
 _STRETCH = 1024
 
@@ -50,7 +51,7 @@ def probe(source: Source) -> bool:
     """
     if source.pread(0, 8) == COOKIE:
         return True
-    named = PurePath(source.name).suffix.lower() in (".vhd", ".vpc")
+    named = PurePath(source.name).suffix.lower() in _SUFFIXES
     for footer, end in tails(source):
         if named:
             return True
@@ -60,6 +61,13 @@ def probe(source: Source) -> bool:
             return footer.current_size == end
         return source.pread(footer.header_offset, 8) == HEADER_COOKIE
     return False
+
+
+def named_and_fixed(source: Source) -> bool:
+    """Whether name and footer agree on a fixed VHD: then what its data begins with says nothing of the file."""
+    if PurePath(source.name).suffix.lower() not in _SUFFIXES:
+        return False
+    return any(footer.valid and footer.kind == FIXED and footer.current_size == end for footer, end in tails(source))
 
 
 def open_source(source: Source) -> Disk:

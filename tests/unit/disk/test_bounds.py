@@ -110,9 +110,9 @@ def test_grains_of_a_vmdk_that_share_their_place_are_refused(kind: str) -> None:
     whole = sparse_vmdk(grains, capacity=65536) if kind == "sparse" else stream_vmdk(grains, capacity=65536)
     table = struct.pack("<I", 128) + bytes(4 * 511)
     assert table in whole
-    with disk.open(io.BytesIO(whole.replace(table, struct.pack("<I", 128) * 512))) as opened:
-        with pytest.raises(ImageError) as caught:
-            list(opened.extents())
+    shared = whole.replace(table, struct.pack("<I", 128) * 512)
+    with disk.open(io.BytesIO(shared)) as opened, pytest.raises(ImageError) as caught:
+        list(opened.extents())
     assert "overlap" in caught.value.cause
 
 

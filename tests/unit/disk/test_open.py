@@ -112,3 +112,22 @@ def test_importing_the_door_loads_no_format() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("magic", [b"QFI\xfb", b"vhdxfile", b"KDMV", b"\x1f\x8b\x08", b"# Disk DescriptorFile\n"])
+def test_where_two_formats_claim_a_file_the_name_decides(magic: bytes, tmp_path: Path) -> None:
+    """A fixed VHD is told by its last sector: a disk's first bytes may be anything, even another image's."""
+    data = fixed_vhd(magic + CONTENT[len(magic) :])
+    with _open(data, "disk.vhd", tmp_path) as opened:
+        assert (opened.format, opened.variant) == ("vhd", "fixed")
+        assert opened.read(0, len(magic)) == magic
+    with pytest.raises(ImageError):
+        _open(data, "disk.img", tmp_path)
+
+
+def test_a_file_opened_as_text_is_refused_with_the_mode_to_use(tmp_path: Path) -> None:
+    path = tmp_path / "disk.raw"
+    path.write_bytes(bytes(4096))
+    with path.open("r") as file, pytest.raises(ImageError, match="text") as caught:
+        disk.open(file)  # type: ignore[arg-type]
+    assert "rb" in caught.value.cure
