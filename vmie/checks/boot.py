@@ -11,6 +11,8 @@ from vmie.guest.facts import Bootloader, DriverState, Firmware, LinuxFacts, Tabl
 from vmie.model import Route, Verdict
 
 _TAKEN_LOADERS = frozenset({Bootloader.GRUB_LEGACY, Bootloader.GRUB2, Bootloader.BLS})
+_NO_LOADER = "the EFI system partition holds no loader, and there is no BIOS boot partition"
+_NO_ESP = "its GPT has no EFI system partition with a loader, and no BIOS boot partition"
 _IMAGE_SNAPSHOT = (Route.IMAGE, Route.SNAPSHOT)
 #: a disk driver has to be there before the root file system is mounted, a network driver need not
 _EARLY = frozenset({DriverState.BUILTIN, DriverState.INITRAMFS})
@@ -69,8 +71,11 @@ def _bls(subject: Subject) -> Outcome:
     root = subject.linux
     if root is None or not root.bls:
         return None
-    if root.grubenv_saved_entry:
+    if root.grubenv_saved_entry and root.bls_default_found is not False:
         return ()
+    if root.grubenv_saved_entry:
+        named = root.grubenv_saved_entry[:100]
+        return [Hit(f"grubenv's saved_entry {named} is none of the Boot Loader Specification entries")]
     what = "grubenv has no saved_entry" if root.grubenv else "there is no grubenv"
     return [Hit(f"GRUB reads Boot Loader Specification entries, and {what}: the default kernel cannot be told")]
 
@@ -88,12 +93,16 @@ def _loader(subject: Subject) -> Outcome:
 
 
 def _boot_code(subject: Subject) -> Outcome:
-    boot = boot_layout(subject)
-    if boot is None or boot.table is not Table.MBR or not subject.guest.roots:
+    boot, guest = boot_layout(subject), subject.guest
+    if boot is None or boot.table is Table.NONE or not guest.roots:
         return None
-    if subject.guest.firmware is Firmware.UEFI or any(layout.boot_code for layout in subject.guest.disks):
+    if guest.firmware in {Firmware.UEFI, Firmware.HYBRID}:
         return ()
-    return [Hit("the MBR holds no boot code")]
+    if boot.table is Table.MBR or guest.firmware is Firmware.BIOS:
+        coded = any(layout.boot_code for layout in guest.disks)
+        return () if coded else [Hit("the first sector of the disk holds no boot code")]
+    esp = guest.efi_fallback is not None
+    return [Hit(f"neither BIOS nor UEFI can start the disk: {_NO_LOADER if esp else _NO_ESP}")]
 
 
 def _kernel(subject: Subject) -> Outcome:
@@ -113,11 +122,14 @@ def _initramfs(subject: Subject) -> Outcome:
         return None
     if root.initramfs.readable is False:
         why = f" ({root.initramfs.reason[:200]})" if root.initramfs.reason else ""
-        return [Hit(f"the initramfs {root.initramfs.path} cannot be read{why}")]
+        verdict = Verdict.UNKNOWN if root.initramfs.gave_up else None
+        return [Hit(f"the initramfs {root.initramfs.path} cannot be read{why}", verdict)]
     default = next((kernel for kernel in root.kernels if kernel.version == root.default_kernel), None)
-    if default is not None and not default.has_initramfs:
-        return [Hit(f"the default kernel {default.version} has no initramfs", Verdict.WARN)]
-    return ()
+    if default is None or default.has_initramfs:
+        return ()
+    # a kernel with its disk drivers built in boots without one
+    alone = any(root.drivers.get(name) is DriverState.BUILTIN for name in ("nvme", "xen-blkfront"))
+    return [Hit(f"the default kernel {default.version} has no initramfs", Verdict.WARN if alone else None)]
 
 
 def _nvme(subject: Subject) -> Outcome:
@@ -271,11 +283,11 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="VMIE-BOOT-012",
-        title="The MBR holds boot code",
+        title="The disk can be started",
         judge=_boot_code,
         routes=(Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT),
         verdict=Verdict.WARN,
-        cure="install the boot loader on the disk (`grub-install /dev/sda`; Windows: `bootsect /nt60 sys /mbr`)",
+        cure="install the boot loader (`grub-install /dev/sda`; UEFI: `grub-install --removable`; Windows: `bcdboot`)",
         source=sources.LIMITATIONS,
     ),
     Rule(

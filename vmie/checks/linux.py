@@ -14,9 +14,11 @@ _VM_SNAPSHOT = (Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT)
 
 def _fstab_read(subject: Subject) -> Outcome:
     root = subject.linux
-    if root is None or root.fstab_read is None:
+    if root is None:
         return None
-    return () if root.fstab_read else [Hit("/etc/fstab cannot be read")]
+    if root.fstab_read is None and not root.fstab:
+        return [Hit("there is no /etc/fstab")] if root.distribution != "unknown" else None
+    return [Hit("/etc/fstab cannot be read")] if root.fstab_read is False else ()
 
 
 def _mounts(subject: Subject) -> tuple[Mount, ...]:

@@ -139,6 +139,26 @@ def matching(distribution: str, version: str, profile: Profile) -> tuple[Release
     return tuple(row for row in releases(distribution, profile) if row.covers(numbers))
 
 
+#: releases that keep one kernel line, so that updates alone lead from one point to the next
+_POINTS = frozenset({"debian"})
+
+
+def is_point(distribution: str) -> bool:
+    """True where a second number is an update of the same release, not a release of its own.
+
+    AWS lists Debian 10 and 11 by their first number alone; of 12 it lists the points that it tried (aws-facts 3.6).
+    """
+    return canonical(distribution) in _POINTS
+
+
+def neighbours(distribution: str, version: str, profile: Profile) -> tuple[Release, ...]:
+    """The rows of the same major version; none for Ubuntu, whose releases are called by year and month."""
+    numbers = parse(version)
+    if not numbers or canonical(distribution) == "ubuntu":
+        return ()
+    return tuple(row for row in releases(distribution, profile) if row.first[0] == numbers[0])
+
+
 def spans(rows: Iterable[Release]) -> str:
     """The rows' versions for a message: "7.0-7.9, 9"."""
     return ", ".join(
@@ -197,6 +217,7 @@ WINDOWS: dict[Profile, tuple[WindowsRelease, ...]] = {
 
 _EDITIONS = (
     ("datacenter", "datacenter"),
+    ("turbine", "datacenter"),  # Datacenter: Azure Edition
     ("solution", "essentials"),
     ("essentials", "essentials"),
     ("foundation", "foundation"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmie.checks import sources, words
-from vmie.checks.rule import NOW, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import ALL, DATA, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import TIB, Subject
-from vmie.guest.facts import DiskLayout, Firmware, Table
+from vmie.guest.facts import DiskLayout, Firmware, Partition, Table
 from vmie.model import Route, Verdict
 
 _ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"
@@ -116,6 +116,40 @@ def _windows_gpt(subject: Subject) -> Outcome:
     return [Hit(f"the GPT boot volume will not be converted to MBR ({'; '.join(against)}): the AMI boots by UEFI")]
 
 
+def _within(subject: Subject) -> Outcome:
+    layouts = [layout for layout in subject.guest.disks if layout.table is not Table.NONE]
+    return list(_misplaced(layouts)) if layouts else None
+
+
+def _misplaced(layouts: list[DiskLayout]) -> Iterator[Hit]:
+    for layout in layouts:
+        beyond = [p for p in layout.partitions if p.start + p.length > layout.size]
+        if beyond:
+            first = beyond[0]
+            more = f" (and {len(beyond) - 1} more)" if len(beyond) > 1 else ""
+            message = (
+                f"{first.where}{more} ends at byte {first.start + first.length}, "
+                f"the disk at {layout.size}: the image was cut short"
+            )
+            yield Hit(message, routes=VM)
+            # nothing looks at what a snapshot is made of
+            yield Hit(message, Verdict.WARN, routes=DATA)
+        apart = sorted((p for p in layout.partitions if p.content != "extended"), key=lambda p: p.start)
+        for one, other in _overlapping(apart):
+            yield Hit(f"{one.where} and {other.where} overlap", Verdict.WARN, routes=VM)
+            break
+
+
+def _overlapping(ordered: list[Partition]) -> Iterator[tuple[Partition, Partition]]:
+    """Neighbours of which one begins before what came before it has ended."""
+    longest: Partition | None = None
+    for one in ordered:
+        if longest is not None and one.start < longest.start + longest.length:
+            yield longest, one
+        if longest is None or one.start + one.length > longest.start + longest.length:
+            longest = one
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         id="VMIE-PART-001",
@@ -187,5 +221,14 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         cure="choose instance types that boot by UEFI (Nitro); a VHDX of at most 2 TiB would be converted",
         source=sources.LIMITATIONS,
+    ),
+    Rule(
+        id="VMIE-PART-009",
+        title="Every partition lies on the disk, apart from the others",
+        judge=_within,
+        routes=ALL,
+        predicts=words.DISK_INVALID,
+        cure="compare the image's size with the source disk and copy or export it again; overlaps: repair the table",
+        source=sources.TROUBLE,
     ),
 )

@@ -6,7 +6,7 @@ import re
 
 from vmie.checks import sources, words
 from vmie.checks.filesystems import encrypted_volumes, opaque_volumes
-from vmie.checks.oslist import NAMES, canonical, matching, parse, releases, spans
+from vmie.checks.oslist import NAMES, canonical, is_point, matching, neighbours, parse, releases, spans
 from vmie.checks.rule import DATA, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
 from vmie.guest.facts import LinuxFacts
@@ -91,28 +91,35 @@ def _unlisted(subject: Subject, root: LinuxFacts) -> Hit:
     message = f"{name} {root.version} is not listed; listed are {spans(rows)}"
     if numbers[:2] == (6, 0) and canonical(root.distribution) in {"rhel", "centos"}:
         return Hit(f"{name} 6.0 lacks the drivers that EC2 needs", cure="update the guest to 6.1 or later")
-    near = [row for row in rows if row.first[0] == numbers[0] and row.kernels and row.takes(root.default_kernel)]
-    if subject.profile is Profile.CURRENT and near and root.default_kernel:
-        return Hit(
-            f"{message}; its kernel {root.default_kernel} is one that the list names",
-            Verdict.WARN,
-            cure="go on: the import depends on the kernel; to be sure, update the guest to a listed release",
-        )
-    return Hit(message)
+    near = neighbours(root.distribution, root.version, subject.profile)
+    if subject.profile is not Profile.CURRENT or not near:
+        return Hit(message)
+    listed = f"{name} {root.version} is not listed by itself, its release is ({spans(near)})"
+    if is_point(root.distribution):
+        return Hit(f"{listed}: the kernel decides", Verdict.PASS, cure="")
+    # what the service compares is the kernel: its rule fails where that is another one
+    return Hit(
+        f"{listed}: the import depends on the kernel",
+        Verdict.WARN,
+        cure="go on when the kernel is a listed one; to be sure, use a listed release, or `--as snapshot`",
+    )
 
 
 def _kernel(subject: Subject) -> Outcome:
     root = subject.linux
     if root is None:
         return None
-    rows = [row for row in matching(root.distribution, root.version, subject.profile) if row.kernels]
+    covering = matching(root.distribution, root.version, subject.profile)
+    if not covering and subject.profile is Profile.CURRENT:
+        covering = neighbours(root.distribution, root.version, subject.profile)
+    rows = [row for row in covering if row.kernels]
     versions = [root.default_kernel] if root.default_kernel else [kernel.version for kernel in root.kernels]
     if not rows or not versions:
         return None
     refused = [version for version in versions if not any(row.takes(version) for row in rows)]
     if not refused:
         return ()
-    listed = ", ".join(kernel.lstrip("*") for row in rows for kernel in row.kernels)
+    listed = ", ".join(dict.fromkeys(kernel.lstrip("*") for row in rows for kernel in row.kernels))
     message = f"the kernel {refused[0]} is not one that AWS names for this release ({listed})"
     verdict = None if len(refused) == len(versions) else Verdict.UNKNOWN
     return [Hit(message, verdict, values={"kernel": refused[0][:100]})]

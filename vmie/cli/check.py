@@ -66,7 +66,7 @@ def check(
 
 def _failure(report: CheckReport, route: Route | None) -> ImageError | PreflightError | None:
     """What ends the command with 2 or 4; None when nothing does."""
-    from vmie.ops.check import blocking
+    from vmie.ops.check import blocking, named
 
     if report.unreadable is not None:
         return report.unreadable
@@ -76,10 +76,9 @@ def _failure(report: CheckReport, route: Route | None) -> ImageError | Preflight
         return None
     first = stops[0]
     more = f" (and {len(stops) - 1} more)" if len(stops) > 1 else ""
-    said = f"; AWS would say: {first.predicts}" if first.predicts else ""
     return PreflightError(
         f"the {wanted.value} route is blocked: {first.message}{more}",
-        cause=f"rule {first.rule}{said}",
+        cause=named(stops),
         cure=first.cure + _another_way(report, route),
         code=first.rule,
     )

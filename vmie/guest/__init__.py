@@ -59,7 +59,7 @@ def _facts(
         problems=tuple(machine.problems),
         table=boot.table,
         hybrid=boot.hybrid,
-        firmware=efi.firmware(boot, bootable=bool(loaders)),
+        firmware=efi.firmware(boot, bootable=bool(loaders), installed=bool(roots)),
         boot_disk=boot.index,
         efi_loaders=tuple(dict.fromkeys(loaders)),
         efi_fallback=fallback,

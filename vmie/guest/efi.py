@@ -58,14 +58,21 @@ def _folders(filesystem: FileSystem) -> Iterator[str]:
         return
 
 
-def firmware(boot: DiskLayout, *, bootable: bool) -> Firmware:
-    """BIOS by boot code that has something to load, UEFI by a loader (`bootable`) on an EFI system partition."""
+def firmware(boot: DiskLayout, *, bootable: bool, installed: bool = False) -> Firmware:
+    """BIOS by boot code that has something to load, UEFI by a loader (`bootable`) on an EFI system partition.
+
+    A BIOS boot partition on a GPT is there for nothing else, and a system (`installed`) on an MBR without an EFI
+    system partition is made for BIOS: whether code is missing, a rule asks.
+    """
     active = any(partition.active for partition in boot.partitions)
-    stage = boot.hybrid or active or any(partition.type == BIOS_BOOT for partition in boot.partitions)
+    stage = any(partition.type == BIOS_BOOT for partition in boot.partitions)
     if boot.table is Table.GPT:
-        bios = boot.boot_code and stage  # Windows puts code into every protective MBR
+        # Windows puts code into every protective MBR
+        bios = stage or (boot.boot_code and (boot.hybrid or active or boot.boot_loader in ("grub", "lilo", "syslinux")))
     else:
         bios = boot.boot_code and (active or boot.boot_loader in ("grub", "lilo") or not bootable)
+        esp = any(partition.type == EFI_SYSTEM_MBR for partition in boot.partitions)
+        bios = bios or (boot.table is Table.MBR and installed and not bootable and not esp)
     if bios:
         return Firmware.HYBRID if bootable else Firmware.BIOS
     return Firmware.UEFI if bootable else Firmware.UNKNOWN

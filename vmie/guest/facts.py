@@ -181,13 +181,17 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Initramfs:
-    """The default kernel's initramfs: `readable` None when there is none or it was not opened."""
+    """The default kernel's initramfs: `readable` None when there is none or it was not opened.
+
+    `gave_up` when it was not read to its end for its size or its kind, not for damage: others may be able to.
+    """
 
     path: str = ""
     readable: bool | None = None
     compression: str = ""
     early_microcode: bool = False
     reason: str = ""
+    gave_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +306,8 @@ class LinuxFacts:
     bls_entries: int = 0
     grubenv: bool = False
     grubenv_saved_entry: str = ""
+    #: whether saved_entry names one of the Boot Loader Specification entries; None where that does not apply
+    bls_default_found: bool | None = None
     grub_configs: tuple[str, ...] = ()
     grub_configs_differ: bool = False
     grub_platforms: tuple[str, ...] = ()

@@ -65,7 +65,8 @@ def layout(disk: Blocks, *, index: int = 0) -> tuple[DiskLayout, tuple[str, ...]
     bare = replace(bare, table=Table.MBR, sector_size=sector)
     partitions, problems = _mbr(disk, bare, entries)
     if any(entry.type == _PROTECTIVE for entry in used):
-        problems = (*problems, "the MBR says GPT, but neither GPT header is valid")
+        why = _header(disk, 512, 1)[1]
+        problems = (*problems, f"the MBR says GPT, but neither GPT header is valid: {why}")
         bare = replace(bare, gpt_primary=False, gpt_backup=False)
     return replace(bare, partitions=partitions), problems
 

@@ -44,10 +44,6 @@ _MAGICS: tuple[tuple[str, int, bytes], ...] = (
     ("vmfs", 0x100000, b"\x0d\xd0\x01\xc0"),
     ("bcache", 4096 + 24, bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")),
     ("bcachefs", 4096 + 24, bytes.fromhex("c68573f66611a9d98cebd1b5a9c0f5c1")),
-    ("jfs", 32768, b"JFS1"),
-    ("btrfs", 65536 + 64, b"_BHRfS_M"),
-    ("reiserfs", 65536 + 52, b"ReIsEr"),
-    ("reiser4", 65536, b"ReIsEr4"),
     ("f2fs", 1024, b"\x10\x20\xf5\xf2"),
     ("hfsplus", 1024, b"H+\x00\x04"),
     ("hfsplus", 1024, b"HX\x00\x05"),
@@ -55,6 +51,13 @@ _MAGICS: tuple[tuple[str, int, bytes], ...] = (
     ("ufs", 8192 + 1372, b"\x54\x19\x01\x00"),
     ("ufs", 65536 + 1372, b"\x19\x01\x54\x19"),
     ("drbd", 4096 + 60, b"\x83\x74\x02\x6b"),
+)
+#: mke2fs leaves these of an older file system in place: asked only where there is no ext superblock
+_BEHIND: tuple[tuple[str, int, bytes], ...] = (
+    ("jfs", 32768, b"JFS1"),
+    ("btrfs", 65536 + 64, b"_BHRfS_M"),
+    ("reiserfs", 65536 + 52, b"ReIsEr"),
+    ("reiser4", 65536, b"ReIsEr4"),
     ("iso9660", 32769, b"CD001"),
     ("udf", 32769, b"BEA01"),
 )
@@ -70,7 +73,7 @@ _HEAD = 128 << 10
 def recognise(blocks: Blocks) -> Content:
     """What `blocks` hold. Raises ImageError (the image is damaged there) and OverBudget."""
     head = blocks.read(0, min(_HEAD, blocks.size))
-    for probe in (_lvm, _md, _magic, _ext, _swap, _fat, _ldm, _zfs, _weak):
+    for probe in (_lvm, _md, _magic, _ext, _behind, _swap, _fat, _ldm, _zfs, _weak):
         if found := probe(blocks, head):
             return found
     if any(head):
@@ -79,7 +82,15 @@ def recognise(blocks: Blocks) -> Content:
 
 
 def _magic(blocks: Blocks, head: bytes) -> Content | None:
-    for kind, offset, magic in _MAGICS:
+    return _listed(_MAGICS, blocks, head)
+
+
+def _behind(blocks: Blocks, head: bytes) -> Content | None:
+    return _listed(_BEHIND, blocks, head)
+
+
+def _listed(magics: tuple[tuple[str, int, bytes], ...], blocks: Blocks, head: bytes) -> Content | None:
+    for kind, offset, magic in magics:
         found = head[offset : offset + len(magic)]
         if offset + len(magic) > len(head):
             found = blocks.read(offset, len(magic))

@@ -13,13 +13,13 @@ from vmie.guest import Budget, inspect
 from vmie.guest.facts import GuestFacts, Problem
 from vmie.model import Finding, Profile, Route, Verdict
 from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
-from vmie.ops.check_report import CheckReport, ImageReport, blocking
+from vmie.ops.check_report import CheckReport, ImageReport, blocking, named, skipping
 from vmie.poll import Clock
 
 if TYPE_CHECKING:
     from vmie.disk import Disk
 
-__all__ = ["CheckReport", "ImageReport", "blocking", "check", "predict"]
+__all__ = ["CheckReport", "ImageReport", "blocking", "check", "named", "predict", "skipping"]
 
 
 def check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -145,6 +146,19 @@ def blocking(
         if finding.verdict in stops and route in finding.routes and finding.rule not in skip
     ]
     return sorted(found, key=lambda finding: checks.SEVERITY.index(finding.verdict))
+
+
+def named(stops: Sequence[Finding]) -> str:
+    """All that blocks as the cause of one error: a line a rule, with what AWS would say."""
+    lines = dict.fromkeys(
+        f"{one.rule}: {one.message}" + (f"; AWS would say: {one.predicts}" if one.predicts else "") for one in stops
+    )
+    return "\n".join(lines)
+
+
+def skipping(stops: Sequence[Finding]) -> str:
+    """The options with which `vmie import` passes over what blocks."""
+    return " ".join(f"--skip-check {rule}" for rule in dict.fromkeys(one.rule for one in stops))
 
 
 def _total(sizes: Any) -> int | None:

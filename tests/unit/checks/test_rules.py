@@ -52,6 +52,10 @@ TIB = 1 << 40
 FAIL, WARN, UNKNOWN = Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN
 WIN = windows()
 UEFI = guest(disks=(GPT,), firmware=Firmware.UEFI, table=Table.GPT, efi_fallback=True)
+RHEL_98 = linux(distribution="rhel", version="9.8", default_kernel="5.14.0-600.el9.x86_64")
+SUBVOLUMES = replace(
+    PARTITION, number=2, start=7 * GIB + (1 << 20), length=GIB >> 1, content="btrfs", detail="2 subvolumes"
+)
 CLIENT = windows(release="7", edition="Professional", kind="workstation")
 
 
@@ -116,6 +120,19 @@ CASES = [
         WARN,
         replace(guest(WIN, disks=(GPT,)), disks=(DiskImage(format="vhdx", variant="dynamic", size=GIB),)),
     ),
+    Case("PART-009", layout(partitions=(replace(PARTITION, length=9 * GIB),)), FAIL, BASE),
+    Case(
+        "PART-009",
+        layout(partitions=(PARTITION, replace(PARTITION, number=2, start=GIB, length=GIB))),
+        WARN,
+        layout(
+            partitions=(
+                replace(PARTITION, length=GIB),
+                replace(PARTITION, number=2, start=2 * GIB, length=2 * GIB, content="extended"),
+                replace(PARTITION, number=5, start=3 * GIB, length=GIB),
+            )
+        ),
+    ),
     Case("FS-001", old(linux(free_bytes=249_000_000)), FAIL, old(linux(free_bytes=250_000_000))),
     Case("FS-001", old(linux(free_bytes=None)), UNKNOWN, old(BASE)),
     Case("FS-002", linux(free_bytes=100 << 20), WARN, BASE),
@@ -125,6 +142,7 @@ CASES = [
     Case("FS-005", partition(content="btrfs"), UNKNOWN, BASE),
     Case("FS-005", partition(content="jfs"), UNKNOWN, BASE),
     Case("FS-005", partition(content="btrfs", detail="subvolumes"), FAIL, BASE),
+    Case("FS-005", guest(disks=(replace(MBR, partitions=(PARTITION, SUBVOLUMES)),)), WARN, BASE),
     Case("FS-006", partition(content="luks", detail="LUKS2"), FAIL, BASE),
     Case("FS-006", partition(content="bitlocker"), FAIL, BASE),
     Case("FS-006", logical(content="luks"), FAIL, logical()),
@@ -139,7 +157,7 @@ CASES = [
     Case("OS-003", linux(distribution="alpine", version="3.19"), FAIL, BASE),
     Case("OS-003", linux(distribution="unknown", problems=(Problem("/etc", "torn"),)), UNKNOWN, BASE),
     Case("OS-004", linux(version="9.13", default_kernel="4.9.0-19-amd64"), FAIL, BASE),
-    Case("OS-004", linux(version="12.5"), WARN, linux(version="12.4")),
+    Case("OS-004", RHEL_98, WARN, linux(version="12.4")),
     Case("OS-004", linux(version=""), UNKNOWN, BASE),
     Case("OS-004", old(BASE), FAIL, old(linux(version="8.0"))),
     Case("OS-005", linux(default_kernel="6.6.13-amd64"), FAIL, BASE),
@@ -178,7 +196,20 @@ CASES = [
     ),
     Case("BOOT-005", linux(bls=True), FAIL, linux(bls=True, grubenv=True, grubenv_saved_entry="x-6.1.0")),
     Case("BOOT-006", linux(initramfs=Initramfs("/boot/initrd.img", readable=False, reason="torn")), FAIL, BASE),
-    Case("BOOT-006", linux(kernels=(Kernel(KERNEL, default=True),), initramfs=Initramfs()), WARN, BASE),
+    Case("BOOT-006", linux(initramfs=Initramfs("/boot/i", readable=False, gave_up=True)), UNKNOWN, BASE),
+    Case("BOOT-006", linux(kernels=(Kernel(KERNEL, default=True),), initramfs=Initramfs()), FAIL, BASE),
+    Case(
+        "BOOT-006",
+        linux(kernels=(Kernel(KERNEL, default=True),), drivers={"nvme": DriverState.BUILTIN}),
+        WARN,
+        BASE,
+    ),
+    Case(
+        "BOOT-005",
+        linux(bls=True, grubenv=True, grubenv_saved_entry="gone", bls_default_found=False),
+        FAIL,
+        linux(bls=True, grubenv=True, grubenv_saved_entry="there", bls_default_found=True),
+    ),
     Case("BOOT-007", linux(kernels=(), default_kernel=""), FAIL, BASE),
     Case("BOOT-007", linux(default_kernel=""), UNKNOWN, BASE),
     Case("BOOT-008", linux(drivers={"nvme": DriverState.MODULE}), WARN, linux(drivers={"nvme": DriverState.BUILTIN})),
@@ -188,10 +219,12 @@ CASES = [
     Case("BOOT-011", linux(bootloader=Bootloader.SYSTEMD_BOOT), FAIL, linux(bootloader=Bootloader.GRUB_LEGACY)),
     Case("BOOT-011", linux(bootloader=Bootloader.UNKNOWN), UNKNOWN, BASE),
     Case("BOOT-012", layout(boot_code=False), WARN, BASE),
+    Case("BOOT-012", guest(UEFI, firmware=Firmware.UNKNOWN), WARN, UEFI),
     Case("BOOT-013", linux(root_device="/dev/sda1"), WARN, linux(root_device="/dev/mapper/vg0-root")),
     Case("LNX-001", mount(device="/dev/sdb1", by_name=True), WARN, mount()),
     Case("LNX-002", mount(device="//nas/share", fstype="cifs", network=True), WARN, mount()),
     Case("LNX-003", linux(fstab_read=False, fstab=()), FAIL, BASE),
+    Case("LNX-003", linux(fstab_read=None, fstab=()), FAIL, BASE),
     Case("LNX-004", mount(target=False), WARN, mount(target=False, options=("nofail",))),
     Case("LNX-005", mount(fstype="nfs", network=True), WARN, mount(fstype="nfs", network=True, options=("nofail",))),
     Case("LNX-006", linux(sshd=Sshd()), WARN, BASE),
@@ -283,6 +316,30 @@ def test_rule(case: Case) -> None:
     assert case.verdict in {finding.verdict for finding in found}
     assert all(finding.message and finding.source and finding.routes for finding in found)
     assert tripped(case.rule, case.fine) == []
+
+
+@pytest.mark.parametrize("version", ["12.1", "12.5", "12.12", "12.15"])
+def test_a_point_release_passes_with_a_note_and_its_kernel_decides(version: str) -> None:
+    (finding,) = of_rule("OS-004", linux(version=version))
+    assert finding.verdict is Verdict.PASS
+    assert version in finding.message
+    assert tripped("OS-005", linux(version=version)) == []
+    (kernel,) = tripped("OS-005", linux(version=version, default_kernel="6.12.9+bpo-amd64"))
+    assert kernel.predicts == "ClientError: Unsupported kernel version 6.12.9+bpo-amd64"
+
+
+def test_a_minor_release_behind_the_list_is_judged_by_its_kernel() -> None:
+    assert tripped("OS-005", RHEL_98) == []
+    (kernel,) = tripped("OS-005", linux(distribution="rhel", version="9.8", default_kernel="6.12.0-1.el9.x86_64"))
+    assert kernel.predicts == "ClientError: Unsupported kernel version 6.12.0-1.el9.x86_64"
+    assert [f.verdict for f in tripped("OS-004", linux(distribution="ubuntu", version="22.10"))] == [FAIL]
+
+
+def test_a_disk_cut_short_is_no_snapshot_without_a_word() -> None:
+    found = tripped("PART-009", layout(partitions=(replace(PARTITION, length=9 * GIB),)))
+    by_route = {route.value: finding.verdict for finding in found for route in finding.routes}
+    assert by_route == {"image": FAIL, "instance": FAIL, "snapshot": WARN, "volume": WARN}
+    assert found[0].predicts == "ClientError: Disk validation failed"
 
 
 def test_every_rule_has_a_case() -> None:

@@ -139,7 +139,14 @@ def test_ipv6() -> None:
     found = look({"/etc/network/interfaces": six})
     assert (found.dhcp, found.static, found.ipv6) == (True, True, True)
     assert look({"/etc/network/interfaces": "iface eth0 inet dhcp\n"}).ipv6 is False
-    assert look({"/etc/sysconfig/network-scripts/ifcfg-e": "IPV6INIT=yes\nBOOTPROTO=dhcp\n"}).ipv6 is True
+    ifcfg = "IPV6INIT=yes\nIPV6_AUTOCONF=yes\nBOOTPROTO=dhcp\n"
+    assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg}).ipv6 is False  # what the installer writes
+    assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg + "IPV6ADDR=2001:db8::1/64\n"}).ipv6 is True
+    assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg + "DHCPV6C=yes\n"}).ipv6 is True
+    for six, told in (("method=auto", False), ("method=manual\naddress1=2001:db8::1/64", True), ("method=dhcp", True)):
+        profile = KEYFILE.format("method=auto").replace("method=ignore", six)
+        assert look({"/etc/NetworkManager/system-connections/a.nmconnection": profile}).ipv6 is told
+    assert look({"/etc/network/interfaces": "iface eth0 inet dhcp\niface eth0 inet6 auto\n"}).ipv6 is False
     assert look({"/etc/netplan/a.yaml": NETPLAN.format("addresses: ['2001:db8::1/64']")}).ipv6 is True
 
 

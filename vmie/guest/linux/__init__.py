@@ -100,6 +100,7 @@ def _boot(tree: Tree) -> dict[str, Any]:
         "bls_entries": boot.bls_entries,
         "grubenv": boot.grubenv,
         "grubenv_saved_entry": boot.saved_entry,
+        "bls_default_found": boot.bls_default,
         "grub_configs": boot.configs,
         "grub_configs_differ": boot.configs_differ,
         "grub_platforms": boot.platforms,

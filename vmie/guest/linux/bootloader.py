@@ -46,6 +46,7 @@ class Boot:
     bls_entries: int = 0
     grubenv: bool = False
     saved_entry: str = ""
+    bls_default: bool | None = None
     configs: tuple[str, ...] = ()
     configs_differ: bool = False
     platforms: tuple[str, ...] = ()
@@ -74,12 +75,14 @@ def boot(tree: Tree) -> Boot:
         images = Images(_find(tree, choice.images.kernel), _find(tree, choice.images.initramfs))
         if choice.images.kernel and not images.kernel:
             tree.problem(choice.images.kernel, "the default boot entry's kernel is not there", choice.source)
+    saved = environment.get("saved_entry", "")
     return Boot(
         loader=loader,
         bls=bls,
         bls_entries=len(entries),
         grubenv=has_environment,
-        saved_entry=environment.get("saved_entry", ""),
+        saved_entry=saved,
+        bls_default=grub.names_bls(entries, saved) if loader is Bootloader.BLS and entries and saved else None,
         configs=tuple(configs),
         configs_differ=len(digests) > 1,
         platforms=_platforms(tree),

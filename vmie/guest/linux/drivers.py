@@ -10,7 +10,7 @@ from vmie.guest.budget import OverBudget
 from vmie.guest.facts import DRIVERS, DriverState, Initramfs, Kernel
 from vmie.guest.filesystem import FileSystemError
 from vmie.guest.linux.initramfs import names
-from vmie.guest.linux.unpack import UnpackError
+from vmie.guest.linux.unpack import GaveUpError, UnpackError
 from vmie.guest.tree import Tree
 
 #: what each driver's module has been called; xen-vbd and xen-vnif are RHEL 5's and SLES 11's
@@ -131,7 +131,8 @@ def _in_initramfs(tree: Tree, kernel: Kernel, wanted: set[str]) -> tuple[set[str
         listing = names(place, budget=tree.budget, seen=search)
     except (UnpackError, FileSystemError, OverBudget) as error:
         tree.problem(place.path, "the initramfs cannot be read", str(error))
-        return search.found, Initramfs(place.path, readable=False, reason=str(error))
+        gave_up = isinstance(error, (GaveUpError, OverBudget))
+        return search.found, Initramfs(place.path, readable=False, reason=str(error), gave_up=gave_up)
     return search.found, Initramfs(
         place.path,
         readable=True,

@@ -220,6 +220,11 @@ def choose_bls(entries: list[Entry], config: Config | None, saved: dict[str, str
     return Choice(entry.images, expanded.strip()[:8192], source)
 
 
+def names_bls(entries: list[Entry], saved: str) -> bool:
+    """Whether grubenv's `saved` names one of `entries`: by id (with or without .conf), title or index."""
+    return _select(entries, saved.removesuffix(".conf")) is not None or _select(entries, saved) is not None
+
+
 def choose_legacy(text: str) -> Choice | None:
     """The default of a menu.lst or grub.conf: ``default N`` counts the ``title`` stanzas from 0."""
     wanted = 0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from vmie.guest.budget import Budget
-from vmie.guest.linux.unpack import Feed, UnpackError, compression
+from vmie.guest.linux.unpack import Feed, GaveUpError, UnpackError, compression
 from vmie.guest.tree import Place
 
 _HEADER = 110
@@ -52,7 +52,7 @@ class _Packed:
             self._budget.check()
             self._listing.unpacked += len(piece)
             if self._listing.unpacked > self._budget.unpacked:
-                raise UnpackError(f"it unpacks to more than {self._budget.unpacked >> 20} MiB")
+                raise GaveUpError(f"it unpacks to more than {self._budget.unpacked >> 20} MiB")
             if piece:
                 self._piece, self._at = piece, 0
                 return True
@@ -104,7 +104,9 @@ def names(place: Place, *, budget: Budget, seen: Callable[[str], bool]) -> Listi
         if reader is None:
             if listing.compression and not kind:
                 break  # junk behind the archive: the kernel stops there as well
-            raise UnpackError(f"{kind} compression is not read" if kind else "it is no cpio archive")
+            if kind:
+                raise GaveUpError(f"{kind} compression is not read")
+            raise UnpackError("it is no cpio archive")
         listing.compression = kind
         packed = _Packed(reader(feed), listing, budget)
         if _walk(packed, listing, budget, seen):
@@ -147,7 +149,7 @@ def _walk(source: _Plain | _Packed, listing: Listing, budget: Budget, seen: Call
             return False
         listing.entries += 1
         if listing.entries > _MAX_ENTRIES:
-            raise UnpackError(f"it holds more than {_MAX_ENTRIES} files")
+            raise GaveUpError(f"it holds more than {_MAX_ENTRIES} files")
         if listing.entries % 1024 == 0:
             budget.check()
         if name.startswith(_MICROCODE):

@@ -63,13 +63,13 @@ def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
         address = any(re.fullmatch(r"IPADDR\w*", key) and value for key, value in told.items())
         if not told or name == "lo":
             continue
-        v6 = [truth(told.get("IPV6INIT")), truth(told.get("IPV6_AUTOCONF")), truth(told.get("DHCPV6C"))]
         yield Interface(
             name,
             source,
             dhcp=dhcp,
             static=address and not dhcp,
-            ipv6=bool(told.get("IPV6ADDR")) or (True in v6 if any(one is not None for one in v6) else None),
+            # IPV6INIT and IPV6_AUTOCONF are what the installers write: they take what a router offers
+            ipv6=bool(told.get("IPV6ADDR")) or truth(told.get("DHCPV6C")) is True,
             mac=told.get("HWADDR", told.get("LLADDR", "")),
             path=path,
         )
@@ -99,7 +99,7 @@ def _ifupdown(tree: Tree) -> Iterator[Interface]:
                 "ifupdown",
                 dhcp=before.dhcp or method == "dhcp",
                 static=before.static or method == "static",
-                ipv6=before.ipv6 or (family == "inet6" and method != "manual"),
+                ipv6=before.ipv6 or (family == "inet6" and method not in ("manual", "auto")),
                 path=before.path,
             )
     yield from found.values()
@@ -173,7 +173,7 @@ def _networkmanager(tree: Tree) -> Iterator[Interface]:
                 "networkmanager",
                 dhcp=_last(four, "method") in ("auto", ""),
                 static=_last(four, "method") == "manual" or any(re.fullmatch(r"address\d*", key) for key in four),
-                ipv6=_last(six, "method") not in ("ignore", "disabled", "link-local", ""),
+                ipv6=_last(six, "method") in ("manual", "dhcp") or any(re.fullmatch(r"address\d*", key) for key in six),
                 mac=_last(told.get("ethernet", {}), "mac-address"),
                 path=path,
             )

@@ -23,6 +23,10 @@ class UnpackError(Exception):
     """The compressed data is damaged, or of a kind that is not read; `str` says which."""
 
 
+class GaveUpError(UnpackError):
+    """The data may be sound, but is larger than is unpacked here, or of a kind that is not read."""
+
+
 class Feed:
     """A file's bytes in order, with look-ahead; skipping costs nothing."""
 
@@ -82,7 +86,7 @@ def _push(feed: Feed, machine: Any, errors: tuple[type[Exception], ...]) -> Iter
         try:
             data = machine.decompress(feed.piece() if getattr(machine, "needs_input", True) else b"", STEP)
         except errors as error:
-            raise UnpackError(str(error) or "damaged") from error
+            raise (GaveUpError if "limit" in str(error) else UnpackError)(str(error) or "damaged") from error
         if not data and getattr(machine, "needs_input", True) and not feed.peek(1) and not machine.eof:
             raise UnpackError("it ends too early")
         yield data
@@ -123,7 +127,8 @@ def _zstd(feed: Feed) -> Iterator[bytes]:
             while data := reader.read(STEP):
                 yield data
     except zstandard.ZstdError as error:
-        raise UnpackError(str(error)) from error
+        kind = GaveUpError if "too much memory" in str(error) else UnpackError
+        raise kind(str(error)) from error
 
 
 _LZ4_BLOCK = 8 << 20

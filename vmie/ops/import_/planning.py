@@ -163,8 +163,9 @@ def checked(
     more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
     raise PreflightError(
         f"AWS would refuse this image: {first.message}{more}",
-        cause=f"rule {first.rule}" + (f"; AWS would say: {first.predicts}" if first.predicts else ""),
-        cure=f"{first.cure}\n(all findings: `vmie check {paths[0]}`; to go on all the same: --skip-check {first.rule})",
+        cause=check.named(blocking),
+        cure=f"{first.cure}\n(all findings: `vmie check {paths[0]}`; "
+        f"to go on all the same: {check.skipping(blocking)})",
         code=first.rule,
         findings=report.findings,
     )
