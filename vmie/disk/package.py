@@ -128,11 +128,13 @@ class Folder(Package):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source, descriptor=Path(source.name).name)
-        self._folder = source.path.parent if source.path is not None else None
+        # the descriptor may be a link, with the disks beside what it points to
+        path = source.path
+        self._folders = () if path is None else tuple(dict.fromkeys((path.resolve().parent, path.parent)))
 
     def find(self, name: str) -> Source | None:
         """See `Package.find`; ImageError for a name that is not plain, or a link that leads out of the folder."""
-        if self._folder is None:
+        if not self._folders:
             raise refused(
                 self.source,
                 "a descriptor without a folder",
@@ -141,14 +143,16 @@ class Folder(Package):
             )
         if not name or name in (".", "..") or any(letter in name for letter in (os.sep, os.altsep or "/", "\0")):
             raise damaged(self.source, f"its descriptor names {name[:200]!r}, no plain file name", cure=_CURE_NAMES)
-        path = self._folder / name
         try:
-            if not path.is_file():
+            path = next((folder / name for folder in self._folders if (folder / name).is_file()), None)
+            if path is None:
                 return None
             inside = os.path.realpath(path.parent) == str(Path(os.path.realpath(path)).parent)
         except OSError as error:
             raise ImageError(
-                f"cannot look at {path}", cause=str(error), cure="check the name and permissions"
+                f"cannot look at {name[:200]!r} beside {self.source.name}",
+                cause=str(error),
+                cure="check the name and permissions",
             ) from error
         if not inside:
             raise refused(
@@ -161,7 +165,7 @@ class Folder(Package):
 
     def neighbour(self, suffix: str) -> Source | None:
         """See `Package.neighbour`."""
-        return super().neighbour(suffix) if self._folder is not None else None
+        return super().neighbour(suffix) if self._folders else None
 
     def describe(self) -> dict[str, object]:
         """See `Package.describe`."""

@@ -8,6 +8,7 @@ Refused by name: what is only a part of a disk (deltas, split extents) or elsewh
 from __future__ import annotations
 
 import errno
+import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
@@ -281,8 +282,10 @@ def _sibling(line: ExtentLine, source: Source, files: dict[str, Source]) -> Sour
             cause=f"the data is in {name!r}, which cannot be found from here",
             cure="give the path of the descriptor, with the extent files in the same directory",
         )
-    path = source.path.parent / name
-    if not path.is_file():
+    # the descriptor may be a link, with the extents beside what it points to
+    folders = dict.fromkeys((source.path.parent, source.path.resolve().parent))
+    path = next((folder / name for folder in folders if os.path.isfile(folder / name)), None)  # noqa: PTH113 - a name may be too long
+    if path is None:
         raise ImageError(
             f"{source.name} lacks its extent file {name}",
             cause="a VMDK of this kind is a small text file with the data in other files beside it",

@@ -257,6 +257,15 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
         disk.open(path)
 
 
+def test_a_link_to_a_descriptor_finds_the_disks_beside_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "disk.raw").write_bytes(b"content " * 512)
+    path = bare(tmp_path / "store", appliances.vmware("disk.raw"))
+    (tmp_path / "web.ovf").symlink_to(path)
+    with disk.open(tmp_path / "web.ovf") as opened:
+        assert opened.read(0, 8) == b"content "
+
+
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
     path = bare(tmp_path, appliances.vmware("gone.vmdk"))
     with pytest.raises(ImageError) as caught:

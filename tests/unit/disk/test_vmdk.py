@@ -324,3 +324,20 @@ def test_what_is_not_a_whole_disk_is_refused_by_name_with_a_cure(data: bytes, me
         _opened(data)
     assert caught.value.cause
     assert caught.value.cure
+
+
+def test_a_link_to_a_descriptor_finds_the_extents_beside_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "disk.vmdk").write_bytes(NOISE)
+    text = descriptor_text("monolithicFlat", sectors=len(NOISE) // 512, extent="FLAT")
+    (tmp_path / "store" / "web.vmdk").write_bytes(text)
+    (tmp_path / "web.vmdk").symlink_to(tmp_path / "store" / "web.vmdk")
+    with disk.open(tmp_path / "web.vmdk") as opened:
+        assert opened.read(0, len(NOISE)) == NOISE
+
+
+def test_an_extent_name_longer_than_any_file_is_a_missing_file(tmp_path: Path) -> None:
+    text = descriptor_text("monolithicFlat", sectors=128, extent="FLAT").replace(b"disk.vmdk", b"n" * 400)
+    (tmp_path / "web.vmdk").write_bytes(text)
+    with pytest.raises(ImageError, match="lacks its extent file"):
+        disk.open(tmp_path / "web.vmdk")
