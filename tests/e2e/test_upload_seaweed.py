@@ -63,6 +63,7 @@ class Cli:
         self.server = server
         self.url = server.url
         self.environ = {**server.environ, "VMIE_STATE": str(state)}
+        self.options: list[str] = []
         self._monkeypatch = monkeypatch
         self._capsys = capsys
 
@@ -81,7 +82,7 @@ class Cli:
 
     @property
     def _options(self) -> list[str]:
-        return ["--endpoint-url", self.url, "--output", "json"]
+        return self.options or ["--endpoint-url", self.url, "--output", "json"]
 
     def jobs(self) -> list[dict[str, Any]]:
         return self("jobs").json["result"]["jobs"]  # type: ignore[no-any-return]
@@ -335,6 +336,13 @@ def test_a_rate_is_kept(vmie: Cli, tmp_path: Path) -> None:
     source.write_bytes(random.Random(10).randbytes(12 * MIB))
     result = sent(vmie("upload", source, "s3://images/slow", "--as-is", "--max-rate", "4M"))
     assert 2.5 <= result["seconds"] <= 6
+
+
+def test_an_endpoint_of_botocores_own_setting_is_used(vmie: Cli, s3: Any, raw: Path) -> None:
+    vmie.environ["AWS_ENDPOINT_URL"] = vmie.url
+    vmie.options = ["--output", "json"]
+    assert sent(vmie("upload", raw, "s3://images/by-setting"))["bytes_sent"] > 0
+    assert s3.head_object(Bucket="images", Key="by-setting")["ContentLength"] > 0
 
 
 def test_dry_run_says_why_and_sends_nothing(vmie: Cli, s3: Any, raw: Path) -> None:

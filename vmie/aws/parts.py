@@ -100,7 +100,7 @@ class Body:
         return self._part.size
 
     def read(self, amount: int | None = None) -> Buffer:
-        """The next chunk, when its time has come, b"" at the end; without an amount all that is left. Raises Stopped."""
+        """The next chunk when its time has come, b"" at the end; without an amount, all there is. Raises Stopped."""
         if amount is None or amount < 0:
             whole = bytearray()
             while piece := self.read(CHUNK):

@@ -227,24 +227,29 @@ class Aws:
     def _make(
         self, service: str, region: str, *, tuned: Config | None = None, s3: Mapping[str, Any] | None = None
     ) -> Any:
-        if self._session is None:
-            raise KeyError(f"no {service} client was handed in for {region}")
         config = _config(service, endpoint_url=self.endpoint_url, stall=self._stall)
         if tuned is not None:
             config = config.merge(tuned)
         if s3 is not None:
-            merged: Any = {**(getattr(config, "s3", None) or {}), **s3}
-            config = config.merge(Config(s3=merged))
+            config = _with_s3(config, s3)
+        made = self._connected(service, region, config)
+        if service == "s3" and not self.endpoint_url and not _is_aws(urlsplit(made.meta.endpoint_url).hostname or ""):
+            # AWS_ENDPOINT_URL_S3 or the profile named a stand-in: see `_config` for the style.
+            made = self._connected(service, region, _with_s3(config, {"addressing_style": "path"}))
+        made.meta.events.register("request-created", self._asked)
+        made.meta.events.register("response-received", self._answered)
+        return made
+
+    def _connected(self, service: str, region: str, config: Config) -> Any:
+        if self._session is None:
+            raise KeyError(f"no {service} client was handed in for {region}")
         with refusals(f"connecting to {service}"):
-            made = self._session.client(
+            return self._session.client(
                 service,  # type: ignore[call-overload] # its overloads are one per service name
                 region_name=region,
                 endpoint_url=self.endpoint_url,
                 config=config,
             )
-        made.meta.events.register("request-created", self._asked)
-        made.meta.events.register("response-received", self._answered)
-        return made
 
     def _asked(self, request: Any, **_: Any) -> None:
         request.context["vmie_asked"] = self._clock.now()
@@ -361,6 +366,11 @@ def _config(service: str, *, endpoint_url: str | None, stall: float) -> Config:
     return config.merge(
         Config(signature_version="s3v4", s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"})
     )
+
+
+def _with_s3(config: Config, changes: Mapping[str, Any]) -> Config:
+    merged: Any = {**(getattr(config, "s3", None) or {}), **changes}
+    return config.merge(Config(s3=merged))
 
 
 def _is_aws(host: str) -> bool:

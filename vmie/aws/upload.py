@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 #: the most memory that generated parts may take while they wait and are sent
-_MEMORY = 128 * MIB
+_MEMORY = 96 * MIB
 #: between two reports of progress
 _REPORT_SECONDS = 0.25
 
