@@ -112,8 +112,8 @@ class Bench:
         met = ratio >= FACTOR and fast.peak <= PEAK
         print(
             f"{name:6} qemu-img + aws {slow.seconds:6.2f} s (cpu {slow.cpu:6.2f})   vmie {fast.seconds:5.2f} s "
-            f"(cpu {fast.cpu:5.2f}, server {served:5.2f})   {ratio:5.1f} x faster (target {FACTOR:g})   peak {fast.peak // MIB} MiB   "
-            f"{rig.verdict(met=met)}",
+            f"(cpu {fast.cpu:5.2f}, server {served:5.2f})   {ratio:5.1f} x faster (target {FACTOR:g})   "
+            f"peak {fast.peak // MIB} MiB   {rig.verdict(met=met)}",
             flush=True,
         )
         return {
@@ -145,9 +145,8 @@ class Bench:
         speed = rival.seconds / mine.seconds
         met = speed >= BESIDE_S5CMD and mine.seconds < other.seconds
         for label, run in (("s5cmd", rival), ("aws", other), ("vmie", mine)):
-            print(
-                f"2 GiB  {label:6} {run.seconds:6.2f} s   cpu per GiB: client {run.cpu / 2:5.2f} s, server {served[label] / 2:5.2f} s"
-            )
+            cpu = f"client {run.cpu / 2:5.2f} s, server {served[label] / 2:5.2f} s"
+            print(f"2 GiB  {label:6} {run.seconds:6.2f} s   cpu per GiB: {cpu}", flush=True)
         print(f"2 GiB  {speed:.2f} x s5cmd's speed (target {BESIDE_S5CMD:g}), {rig.verdict(met=met)}", flush=True)
         return {
             "speed_beside_s5cmd": speed,
