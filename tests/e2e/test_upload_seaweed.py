@@ -272,7 +272,7 @@ def test_parts_that_differ_are_sent_again(vmie: Cli, s3: Any, raw: Path, tmp_pat
 def through_faults(vmie: Cli, s3: Any, source: Path, *, wanted: str, seed: int, folder: Path) -> str:
     """One upload over a network with a schedule of faults: byte-identical, or a failure that says how to go on."""
     key = f"fault-{seed}"
-    vmie.environ |= {"VMIE_STALL_SECONDS": "1", "VMIE_PATIENCE_SECONDS": "3"}
+    vmie.environ |= {"VMIE_STALL_SECONDS": "0.5", "VMIE_PATIENCE_SECONDS": "2"}
     rng = random.Random(seed)
     schedule = faultproxy.schedule(seed, faults=rng.choice((3, 8, 20, 40)), most=rng.choice((500, 200_000, 20 * MIB)))
     with faultproxy.between(vmie.server.port, schedule) as proxy:
@@ -289,6 +289,7 @@ def through_faults(vmie: Cli, s3: Any, source: Path, *, wanted: str, seed: int, 
             return "refused"
         assert f"vmie resume {started[0]['job']}" in shown["cure"], shown
         vmie.url = vmie.server.url
+        vmie.environ |= {"VMIE_STALL_SECONDS": "30", "VMIE_PATIENCE_SECONDS": "60"}
         done = vmie("resume", started[0]["job"])
     result = sent(done)
     back = fetched(s3, result["object"], folder)
