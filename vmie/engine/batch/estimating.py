@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
 
+from vmie.aws.session import Aws
 from vmie.engine.batch import codec
 from vmie.engine.batch.model import Kind, Plan, PlanItem
 from vmie.engine.batch.running import Company
@@ -97,8 +98,9 @@ def estimate(company: Company, plan: Plan) -> Estimate:
     """Look at every item as its import or export would; nothing is sent. What is refused is a verdict, not an error."""
     facts = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
     pace = facts["pace"]
+    doors = {region: company.doors(region) for region in {item.region for item in plan.items}}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        items = tuple(pool.map(lambda item: _item(company, item, pace), plan.items))
+        items = tuple(pool.map(lambda item: _item(company, doors[item.region], item, pace), plan.items))
     going = [item for item in items if item.verdict != Verdict.FAIL]
     return Estimate(
         items,
@@ -111,8 +113,7 @@ def estimate(company: Company, plan: Plan) -> Estimate:
     )
 
 
-def _item(company: Company, item: PlanItem, pace: dict[str, float]) -> ItemEstimate:
-    aws = company.doors(item.region)
+def _item(company: Company, aws: Aws, item: PlanItem, pace: dict[str, float]) -> ItemEstimate:
     try:
         if item.kind is Kind.EXPORT:
             request, skip = codec.export_request(item.request)

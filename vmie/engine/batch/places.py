@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ _BATCH = re.compile(r"batch-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 class Place:
     """Where one batch is. `folder` is None on PostgreSQL. `url` may hold a password: never shown."""
 
-    url: str
+    url: str = field(repr=False)
     folder: Path | None
 
     @property
@@ -68,7 +68,7 @@ class Places:
     """All batches that can be seen from here. `address` is ``postgresql://…``, "" for the folder."""
 
     state: Path
-    address: str = ""
+    address: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if self.address and not re.match(r"postgres(ql)?(\+\w+)?://", self.address):
