@@ -117,12 +117,12 @@ def _sectors(subject: Subject) -> Outcome:
     ]
 
 
-def _damaged(subject: Subject) -> Outcome:
-    return [
-        Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
-        for disk in subject.disks
-        if disk.unreadable and not _CHAIN.search(disk.unreadable) and not _DEVICE.search(disk.unreadable)
-    ]
+def _damaged(subject: Subject) -> Iterator[Hit]:
+    for disk in subject.disks:
+        if disk.unreadable and not _CHAIN.search(disk.unreadable) and not _DEVICE.search(disk.unreadable):
+            yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
+        elif disk.damaged:
+            yield Hit(disk.damaged[:400], cure=disk.damaged_cure or None)
 
 
 def _content(subject: Subject) -> Outcome:

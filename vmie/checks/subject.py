@@ -32,6 +32,9 @@ class DiskImage:
     #: why it cannot be opened, and what to do about it; "" for a disk that can
     unreadable: str = ""
     unreadable_cure: str = ""
+    #: what was damaged in the container when its content was read, and the cure
+    damaged: str = ""
+    damaged_cure: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -71,6 +71,8 @@ class Tree:
                 continue
             if place is None or steps > _MAX_STEPS:
                 return None
+            if place.entry.kind is not Kind.DIRECTORY:
+                return None  # readers take a file that is asked for names below it for damage
             below = self._place([*real, part])
             if below is None:
                 return None

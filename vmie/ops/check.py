@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmie import checks, events
-from vmie.checks import Subject
+from vmie.checks import DiskImage, Subject
+from vmie.errors import ImageError
 from vmie.guest import Budget, inspect
 from vmie.guest.facts import GuestFacts, Problem
 from vmie.model import Finding, Profile, Route, Verdict
@@ -52,8 +54,8 @@ def check(
 
 def _judge(opened: Opened, *, profile: Profile, routes: Sequence[Route], as_is: bool, today: dt.date) -> ImageReport:
     path = str(opened.paths[0])
-    guest = GuestFacts() if opened.error else _look(opened.disks)
-    subject = Subject(tuple(opened.images), guest, opened.machine, profile, as_is, today)
+    guest, images = (GuestFacts(), opened.images) if opened.error else _look(opened.disks, opened.images)
+    subject = Subject(tuple(images), guest, opened.machine, profile, as_is, today)
     everything = checks.judge(subject, path=path)
     by_route = checks.verdicts(everything)
     appliance = opened.appliance or {}
@@ -79,13 +81,42 @@ def _recommend(by_route: dict[Route, Verdict], guest: GuestFacts) -> Route | Non
     return checks.recommend(by_route)
 
 
-def _look(disks: Sequence[Disk]) -> GuestFacts:
-    """The guest's facts; a packed disk is not looked into, for every read backwards would unpack it again."""
+class _Watched:
+    """A disk as `guest` reads it, which remembers the first damage that its container had."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self.size = disk.size
+        self.error: ImageError | None = None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `guest.stream.Blocks.read`."""
+        try:
+            return self._disk.read(offset, length)
+        except ImageError as error:
+            self.error = self.error or error
+            raise
+
+
+def _look(disks: Sequence[Disk], images: Sequence[DiskImage]) -> tuple[GuestFacts, list[DiskImage]]:
+    """The guest's facts, and `images` with what turned out to be damaged.
+
+    A packed disk is not looked into, for every read backwards would unpack it again.
+    """
     packed = [index for index, disk in enumerate(disks) if disk.facts.get("forward_only")]
     if packed:
         problems = tuple(Problem(f"disk {index}", "not looked into", "it is packed") for index in packed)
-        return GuestFacts(problems=problems)
-    return inspect(list(disks), budget=Budget())
+        return GuestFacts(problems=problems), list(images)
+    watched = [_Watched(disk) for disk in disks]
+    guest = inspect(watched, budget=Budget())
+    return guest, [_damaged(image, disk.error) for image, disk in zip(images, watched, strict=True)]
+
+
+def _damaged(image: DiskImage, error: ImageError | None) -> DiskImage:
+    if error is None:
+        return image
+    what = f"{error.message}: {error.cause}" if error.cause else error.message
+    return replace(image, damaged=what, damaged_cure=error.cure)
 
 
 def predict(disks: Sequence[Disk], *, route: Route = Route.IMAGE, today: dt.date | None = None) -> str | None:
@@ -100,15 +131,14 @@ def predict(disks: Sequence[Disk], *, route: Route = Route.IMAGE, today: dt.date
 
 
 def _first_failure(disks: Sequence[Disk], *, route: Route, today: dt.date | None) -> Finding | None:
-    images = tuple(image_of(disk, disk.source.name) for disk in disks)
+    images = [image_of(disk, disk.source.name) for disk in disks]
+    guest = GuestFacts()
+    if route in {Route.IMAGE, Route.INSTANCE}:
+        guest, images = _look(disks, images)
     appliance = next((disk.facts["appliance"] for disk in disks if disk.facts.get("appliance")), None)
-    subject = Subject(
-        images,
-        _look(disks) if route in {Route.IMAGE, Route.INSTANCE} else GuestFacts(),
-        machine_of(appliance) if appliance else None,
-        as_is=True,
-    )
+    machine = machine_of(appliance) if appliance else None
+    subject = Subject(tuple(images), guest, machine, as_is=True)
     if today is not None:
-        subject = Subject(images, subject.guest, subject.machine, as_is=True, today=today)
+        subject = replace(subject, today=today)
     found = checks.judge(subject, routes=(route,))
     return next((finding for finding in found if finding.verdict is Verdict.FAIL), None)

@@ -78,6 +78,7 @@ CASES = [
     Case("DISK-005", old(disk(format="vhd", variant="fixed")), FAIL, old(disk(format="vhd", variant="dynamic"))),
     Case("DISK-006", disk(unreadable="a.vhd is a differencing disk: its parent is b.vhd"), FAIL, BASE),
     Case("DISK-007", disk(unreadable="a.vmdk is damaged: it ends within its grain tables"), FAIL, BASE),
+    Case("DISK-007", disk(damaged="a.qcow2 is damaged: a cluster lies outside the file"), FAIL, BASE),
     Case("DISK-008", disk(format="raw", file_size=1000), WARN, disk(format="raw", file_size=1024)),
     Case("DISK-009", disk(unreadable="a.vmdk is a VMDK of type seSparse"), FAIL, BASE),
     Case("DISK-009", disk(variant="vmfsRawDeviceMap"), FAIL, BASE),

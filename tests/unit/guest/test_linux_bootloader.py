@@ -296,3 +296,12 @@ def test_garbage_configurations_are_read_to_the_end(text: str) -> None:
 def test_submenus_in_each_other_end() -> None:
     config = grub.parse("submenu 'a' {\n" * 100 + "}\n" * 100)
     assert grub.choose(config, {"saved_entry": "0>" * 100}) is None
+
+
+@pytest.mark.parametrize(
+    ("saved", "found"),
+    [("id-6.1", True), ("id-6.1.conf", True), ("Linux 6.1", True), ("0", True), ("gone", False), ("7", False)],
+)
+def test_whether_saved_entry_names_a_bls_entry(saved: str, *, found: bool) -> None:
+    entries = [grub.Entry(title="Linux 6.1", id="id-6.1")]
+    assert grub.names_bls(entries, saved) is found

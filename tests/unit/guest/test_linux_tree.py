@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.guests import Files, Link, tree
-from vmie.guest.filesystem import FileSystemError, Kind
+from vmie.guest.budget import Budget
+from vmie.guest.filesystem import Entry, FileSystemError, Kind
+from vmie.guest.tree import Tree
 
 
 def test_absolute_links_mean_the_guests_root() -> None:
@@ -76,3 +78,15 @@ def test_text_is_cut_at_the_budget() -> None:
     found = tree({"/big": "x" * 1000}, text=100)
     assert found.text("/big") == "x" * 100
     assert found.problems
+
+
+def test_a_file_on_the_way_is_the_end_of_it_and_no_damage() -> None:
+    class Strict(Files):
+        def lstat(self, path: str) -> Entry | None:
+            if path == "/lib/notes/vmlinuz":
+                raise FileSystemError("unsupported file type")
+            return super().lstat(path)
+
+    found = Tree(Strict({"/lib/notes": "text"}), budget=Budget())  # type: ignore[arg-type]
+    assert not found.exists("/lib/notes/vmlinuz")
+    assert found.problems == []

@@ -123,3 +123,12 @@ def test_a_label_with_control_characters_is_made_harmless() -> None:
     raw[:4] = b"XFSB"
     raw[108:114] = b"\x1b[2Jab"
     assert recognise(Bytes(raw)).label == "?[2Jab"
+
+
+def test_ext4_over_an_older_btrfs_is_ext4(tmp_path: Path) -> None:
+    path = sparse(tmp_path / "fs.img", 64 * MIB)
+    run(["mke2fs", "-q", "-F", "-t", "ext4", "-b", "1024", str(path)])
+    with path.open("r+b") as file:
+        file.seek(65536 + 64)
+        file.write(b"_BHRfS_M")
+    assert recognise(Disk(path)).kind == "ext4"
