@@ -7,6 +7,7 @@ Every value remembers where it came from, so that the output can say it.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -125,6 +126,8 @@ _FLOATS = ("poll_seconds", "deadline_seconds", "stall_seconds", "patience_second
 
 
 def _typed(name: str, value: Any, origin: str) -> Any:
+    if name == "endpoint_url" and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", str(value)):
+        raise UsageError(f"{name} = {value!r} ({origin}) is no address", cure="give one such as http://127.0.0.1:4566")
     wanted: type = int if name in _INTEGERS else float if name in _FLOATS else str
     try:
         typed = wanted(value)

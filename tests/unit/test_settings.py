@@ -59,3 +59,9 @@ def test_a_mistake_in_the_file_names_the_field(environ: dict[str, str], text: st
 def test_a_bad_variable_names_itself(environ: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="VMIE_IMPORT_LIMIT"):
         settings.load({}, environ={**environ, "VMIE_IMPORT_LIMIT": "lots"})
+
+
+@pytest.mark.parametrize("bad", ["nonsense", "http://", "ftp://127.0.0.1", "127.0.0.1:4566"])
+def test_an_endpoint_that_is_no_address_is_refused(environ: dict[str, str], bad: str) -> None:
+    with pytest.raises(UsageError, match="endpoint_url"):
+        settings.load({"endpoint_url": bad}, environ=environ)

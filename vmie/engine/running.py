@@ -47,7 +47,7 @@ def carry_out(
         raise
     except VmieError as error:
         held.finish(FAILED)
-        then = f"then: vmie resume {held.job}"
+        then = f"then: vmie resume {held.job} (or give it up: vmie cancel {held.job})"
         if held.begun and held.job not in error.cure:
             error.cure = f"{error.cure}\n{then}" if error.cure else then
         raise
