@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Done, Server
-from tests.sandbox.conftest import BUCKET, policy
+from tests.sandbox.conftest import BUCKET, bootable, policy
 from vmie import sandbox
 from vmie.sandbox import Sandbox
 
@@ -60,6 +60,16 @@ def test_the_sunny_day(box: Sandbox, vmie: Vmie, disk: Path) -> None:
 def test_the_object_is_kept_when_asked(box: Sandbox, vmie: Vmie, disk: Path) -> None:
     done = vmie(*IMPORT, disk, "--keep-object")
     assert [f"s3://{BUCKET}/{key}" for key in keys(box)] == [done.json["result"]["object"]]
+
+
+def test_two_disks_of_one_name(box: Sandbox, vmie: Vmie, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "disk.raw").write_bytes(bootable(mark=folder.encode()))
+    done = vmie(*IMPORT, tmp_path / "a" / "disk.raw", tmp_path / "b" / "disk.raw", "--keep-object")
+    assert done.code == 0, done.out
+    assert len(done.json["result"]["snapshot_ids"]) == 2
+    assert len(keys(box)) == 2
 
 
 def test_no_credentials(vmie: Vmie, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -113,13 +113,14 @@ def plan(
         chosen = buckets.resolve(aws, settings, option=request.bucket, role_name=role_name)
     prefix = settings.prefix if request.prefix is None else request.prefix
     disks: list[PlannedDisk] = []
-    for source in request.sources:
+    for number, source in enumerate(request.sources, start=1):
+        # Two disks of one machine may have the same file name, in different folders.
+        several = f"{number}-" if len(request.sources) > 1 else ""
+        folder = S3Object(chosen.name, f"{prefix}{job}/{several}") if chosen else None
         if source.startswith("s3://"):
-            named = S3Object.parse(source)
-            folder = S3Object(chosen.name, f"{prefix}{job}/") if chosen and request.sending.copy else None
-            disks.append(_stored(aws, named, request, folder))
-        elif chosen is not None:
-            disks += _local(Path(source), request, S3Object(chosen.name, f"{prefix}{job}/"))
+            disks.append(_stored(aws, S3Object.parse(source), request, folder if request.sending.copy else None))
+        elif folder is not None:
+            disks += _local(Path(source), request, folder)
     if len(disks) > 1 and request.route is Route.SNAPSHOT:
         raise _several(request.sources[0], len(disks))
     if not begun:
