@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmie.cli import context, render
 from vmie.errors import UsageError
-from vmie.policy import Document
+
+if TYPE_CHECKING:
+    from vmie.policy import Document
 
 
 class Form(StrEnum):
