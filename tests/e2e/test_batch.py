@@ -102,6 +102,22 @@ def test_aws_own_failures_are_tried_again_the_images_are_not(box: Sandbox, vmie:
     assert error["cure"]
 
 
+def test_cancelled_when_it_has_ended_a_batch_leaves_no_object_of_what_failed(
+    box: Sandbox, vmie: Vmie, folder: Path
+) -> None:
+    box.faults.fail_task("ClientError: Unknown OS / Missing OS files.", at="converting")
+    done = vmie("batch", "run", plan(folder, "  - {source: vm-0.raw}\n"))
+    batch = done.json["result"]["batch"]
+    error = done.json["result"]["items"][0]["error"]
+    assert f"`vmie batch cancel {batch}` removes it" in error["cure"]
+    listed = box.client("s3").list_objects_v2(Bucket="vmie-sandbox", Prefix="vmie/")
+    assert len(listed["Contents"]) == 1
+    cancelled = vmie("batch", "cancel", batch)
+    assert cancelled.code == 0, cancelled.out
+    assert states(cancelled) == {"vm-0": "cancelled"}
+    assert "Contents" not in box.client("s3").list_objects_v2(Bucket="vmie-sandbox", Prefix="vmie/")
+
+
 def test_a_refused_plan_begins_nothing(box: Sandbox, vmie: Vmie, folder: Path) -> None:
     done = vmie("batch", "run", plan(folder, "  - {source: vm-0.raw, boot_mode: efi}\n  - {source: nowhere.raw}\n"))
     assert done.code == 2

@@ -28,7 +28,7 @@ def outcome(done: Outcome) -> str:
             f"{shown['cancelled']} cancelled"
         )
     ]
-    lines += _failures([item.as_json() for item in done.items if item.error])
+    lines += _failures([item.as_json() for item in done.items if item.state == "failed"])
     if shown["failed"]:
         lines.append(f"  again:  vmie batch resume {done.batch} --retry-failed")
     lines.append(f"  report: vmie batch report {done.batch}")

@@ -193,7 +193,7 @@ class Flows:
             except Cancelled:
                 self._undo(item)
             except VmieError as error:
-                crew.move(item, State.FAILED, error=error.as_json())
+                crew.move(item, State.FAILED, error=_told(item, error))
             except Exception as error:
                 crew.move(item, State.FAILED, error=_fault(error).as_json())
 
@@ -201,7 +201,7 @@ class Flows:
         try:
             self._stages(self._crew, item).undo()
         except VmieError as error:
-            self._crew.move(item, State.FAILED, error=error.as_json())
+            self._crew.move(item, State.FAILED, error=_told(item, error))
         else:
             self._crew.move(item, State.CANCELLED)
 
@@ -233,6 +233,13 @@ def _waited(stages: Stages, task_id: str) -> bool:
             return True
         raise
     return False
+
+
+def _told(item: Item, error: VmieError) -> dict[str, Any]:
+    """The failure, with the commands of a single job in its cure replaced by the batch's."""
+    shown = error.as_json()
+    cure = str(shown["cure"]).replace(f"vmie cancel {item.job}", f"vmie batch cancel {item.batch}")
+    return {**shown, "cure": cure.replace(f"vmie resume {item.job}", f"vmie batch resume {item.batch} --retry-failed")}
 
 
 def _fault(error: Exception) -> VmieError:

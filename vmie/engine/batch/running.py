@@ -120,11 +120,17 @@ def work(company: Company, *, queues: Sequence[str], until_idle: bool = False) -
 
 
 def cancel(company: Company, batch: str) -> Outcome:
-    """Give a batch up: no new item begins, tasks are cancelled, uploads removed. Waits until all of it has ended."""
+    """Give a batch up: no new item begins, tasks are cancelled, uploads removed - also those of failed items.
+
+    Waits until all of it has ended.
+    """
     place = company.places.of(batch)
     with opened(company, place) as store:
         store.batch(batch)
         store.cancel(batch)
+        for item in store.items(batch, states=[State.FAILED]):
+            # It may have left an upload for the next try: there will be none.
+            store.begin_again(item, forgive=False)
         while place.shared or place.held():
             outcome = Outcome(batch, tuple(store.items(batch)))
             if outcome.ended:

@@ -191,8 +191,8 @@ class Store:
                 db.execute(MARKS.insert().values(**mark))
         return moved
 
-    def begin_again(self, item: Item) -> None:
-        """Let a failed item run once more, as if new; what it has uploaded is kept."""
+    def begin_again(self, item: Item, *, forgive: bool = True) -> None:
+        """Let a failed item run once more, as if new; what it has uploaded is kept. Its error goes with `forgive`."""
         state = State.BLOCKED if item.after else State.WAITING
         with self.engine.begin() as db:
             again = db.execute(
@@ -203,7 +203,12 @@ class Store:
                     ITEMS.c.round == item.round,
                     ITEMS.c.state == State.FAILED,
                 )
-                .values(state=state.value, round=item.round + 1, error={}, updated=self.now())
+                .values(
+                    state=state.value,
+                    round=item.round + 1,
+                    error={} if forgive else dict(item.error),
+                    updated=self.now(),
+                )
             )
             if again.rowcount:
                 db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == "plan"))
