@@ -1,7 +1,7 @@
 """AWS's numbers, each with the seed's value, today's value and where it stands written.
 
 `seed` is the 2016 prerequisites page; `current` is what today's guide or API model says. Where today's guide no
-longer prints a number, `current` is None and the seed's holds: `value` tells which. Sources are aws-facts sections.
+longer prints a number, `current` is None and the seed's holds: `value` tells which (aws-facts 3).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ CONCURRENT_IMPORTS = Limit(
     "tasks",
     seed=20,
     current=None,
-    source="seed, ImportImage limits; aws-facts 3.3",
+    source="2016 page, ImportImage limits",
     adjustable=True,
     note="the guide no longer prints it; over it AWS answers ResourceCountLimitExceeded",
 )
@@ -78,7 +78,7 @@ CONCURRENT_CONVERSIONS = Limit(
     "tasks",
     seed=5,
     current=None,
-    source="seed, ImportInstance limits; aws-facts 3.3",
+    source="2016 page, ImportInstance limits",
     adjustable=True,
     note="over it AWS answers ResourceLimitExceeded",
 )
@@ -88,7 +88,7 @@ CONCURRENT_EXPORTS = Limit(
     "tasks",
     seed=5,
     current=5,
-    source="seed, export limits; guide, export limitations; aws-facts 3.3",
+    source="2016 page, export limits; VM Import/Export guide, export limitations",
     adjustable=True,
     note="up to 20 on request",
 )
@@ -98,7 +98,7 @@ CONCURRENT_EXPORTS_MOST = Limit(
     "tasks",
     seed=None,
     current=20,
-    source="guide, export limitations; aws-facts 3.3",
+    source="VM Import/Export guide, export limitations",
 )
 EXPORTS_PER_IMAGE = Limit(
     "exports-per-image",
@@ -106,7 +106,7 @@ EXPORTS_PER_IMAGE = Limit(
     "tasks",
     seed=None,
     current=1,
-    source="guide, export limitations; aws-facts 3.3",
+    source="VM Import/Export guide, export limitations",
 )
 TASK_SECONDS = Limit(
     "task-seconds",
@@ -114,7 +114,7 @@ TASK_SECONDS = Limit(
     "seconds",
     seed=7 * DAY,
     current=None,
-    source="seed, ImportImage and ImportInstance limits; aws-facts 3.3",
+    source="2016 page, ImportImage and ImportInstance limits",
 )
 TASK_SHOWN_SECONDS = Limit(
     "task-shown-seconds",
@@ -122,7 +122,7 @@ TASK_SHOWN_SECONDS = Limit(
     "seconds",
     seed=None,
     current=7 * DAY,
-    source="EC2 API, DescribeImportImageTasks; aws-facts 1.3",
+    source="EC2 API, DescribeImportImageTasks",
 )
 
 # --- images and volumes --------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ DISK_BYTES = Limit(
     "bytes",
     seed=TIB,
     current=16 * TIB,
-    source="seed, uncompressed size; guide, image limitations; aws-facts 3.2",
+    source="2016 page, uncompressed size; VM Import/Export guide, image limitations",
     note="today's limit is exclusive (smaller than)",
 )
 IMAGE_DISK_BYTES = Limit(
@@ -141,7 +141,7 @@ IMAGE_DISK_BYTES = Limit(
     "bytes",
     seed=TIB,
     current=8 * TIB,
-    source="guide, image limitations; aws-facts 0, 3.2",
+    source="VM Import/Export guide, image limitations",
     note="today's limit is exclusive (smaller than)",
 )
 VOLUMES_PER_VM = Limit(
@@ -150,7 +150,7 @@ VOLUMES_PER_VM = Limit(
     "disks",
     seed=None,
     current=21,
-    source="guide, image limitations; aws-facts 3.2",
+    source="VM Import/Export guide, image limitations",
     note="further disks go through ImportSnapshot",
 )
 INSTANCE_DISKS = Limit(
@@ -159,7 +159,7 @@ INSTANCE_DISKS = Limit(
     "disks",
     seed=1,
     current=1,
-    source="seed, ImportInstance limits",
+    source="2016 page, ImportInstance limits",
     note="further disks go through ImportVolume",
 )
 FREE_BYTES_LINUX = Limit(
@@ -168,7 +168,7 @@ FREE_BYTES_LINUX = Limit(
     "bytes",
     seed=250 * 1000 * 1000,
     current=None,
-    source="seed, 250 MB; the guide says only `sufficient`; aws-facts 0",
+    source="2016 page, 250 MB; the guide says only `sufficient`",
 )
 FREE_BYTES_WINDOWS = Limit(
     "free-bytes-windows",
@@ -176,7 +176,7 @@ FREE_BYTES_WINDOWS = Limit(
     "bytes",
     seed=250 * 1000 * 1000,
     current=6 * GIB,
-    source="seed, 250 MB; guide, 6 GB; aws-facts 0, 8.1",
+    source="2016 page, 250 MB; VM Import/Export guide, 6 GB",
 )
 EXPORT_VOLUME_BYTES = Limit(
     "export-volume-bytes",
@@ -184,7 +184,7 @@ EXPORT_VOLUME_BYTES = Limit(
     "bytes",
     seed=None,
     current=TIB,
-    source="guide, export limitations; aws-facts 3.8",
+    source="VM Import/Export guide, export limitations",
 )
 EXPORT_INSTANCE_DISKS = Limit(
     "export-instance-disks",
@@ -192,7 +192,7 @@ EXPORT_INSTANCE_DISKS = Limit(
     "volumes",
     seed=1,
     current=1,
-    source="seed, export limits; guide, instance export; aws-facts 3.8",
+    source="2016 page, export limits; VM Import/Export guide, instance export",
 )
 EXPORT_INSTANCE_INTERFACES = Limit(
     "export-instance-interfaces",
@@ -200,7 +200,7 @@ EXPORT_INSTANCE_INTERFACES = Limit(
     "interfaces",
     seed=1,
     current=1,
-    source="seed, export limits; guide, instance export; aws-facts 3.8",
+    source="2016 page, export limits; VM Import/Export guide, instance export",
 )
 
 # --- S3, EBS, presigned URLs -----------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ S3_PARTS = Limit(
     "parts",
     seed=10_000,
     current=10_000,
-    source="S3 guide, multipart limits; aws-facts 3.2",
+    source="S3 guide, multipart limits",
 )
 S3_PART_BYTES_LEAST = Limit(
     "s3-part-bytes-least",
@@ -218,7 +218,7 @@ S3_PART_BYTES_LEAST = Limit(
     "bytes",
     seed=5 * MIB,
     current=5 * MIB,
-    source="S3 guide, multipart limits; aws-facts 3.2",
+    source="S3 guide, multipart limits",
 )
 S3_PART_BYTES_MOST = Limit(
     "s3-part-bytes-most",
@@ -226,7 +226,7 @@ S3_PART_BYTES_MOST = Limit(
     "bytes",
     seed=5 * GIB,
     current=5 * GIB,
-    source="S3 guide, multipart limits; aws-facts 3.2",
+    source="S3 guide, multipart limits",
 )
 S3_OBJECT_BYTES = Limit(
     "s3-object-bytes",
@@ -234,7 +234,7 @@ S3_OBJECT_BYTES = Limit(
     "bytes",
     seed=5 * TIB,
     current=10_000 * 5 * GIB,
-    source="S3 guide; 48.8 TiB is 10,000 parts of 5 GiB; aws-facts 3.2",
+    source="S3 guide; 48.8 TiB is 10,000 parts of 5 GiB",
 )
 PRESIGNED_SECONDS = Limit(
     "presigned-seconds",
@@ -242,7 +242,7 @@ PRESIGNED_SECONDS = Limit(
     "seconds",
     seed=None,
     current=7 * DAY,
-    source="SigV4, 604,800 s; aws-facts 2.5",
+    source="SigV4, 604,800 s",
     note="dies earlier with temporary credentials",
 )
 EBS_VOLUME_GIB = Limit(
@@ -251,7 +251,7 @@ EBS_VOLUME_GIB = Limit(
     "GiB",
     seed=None,
     current=65_536,
-    source="EBS model, StartSnapshot; aws-facts 7.1",
+    source="EBS model, StartSnapshot",
 )
 EBS_BLOCK_BYTES = Limit(
     "ebs-block-bytes",
@@ -259,7 +259,7 @@ EBS_BLOCK_BYTES = Limit(
     "bytes",
     seed=None,
     current=524_288,
-    source="EBS model, PutSnapshotBlock; aws-facts 7.1",
+    source="EBS model, PutSnapshotBlock",
 )
 EBS_PUTS_PER_SECOND = Limit(
     "ebs-puts-per-second",
@@ -267,7 +267,7 @@ EBS_PUTS_PER_SECOND = Limit(
     "calls/s",
     seed=None,
     current=1000,
-    source="EBS quotas; aws-facts 7.3",
+    source="EBS quotas",
 )
 DESCRIPTION_CHARACTERS = Limit(
     "description-characters",
@@ -275,7 +275,7 @@ DESCRIPTION_CHARACTERS = Limit(
     "characters",
     seed=None,
     current=255,
-    source="EC2 model, ExportImage and CreateInstanceExportTask; aws-facts 1.7",
+    source="EC2 model, ExportImage and CreateInstanceExportTask",
 )
 TAGS_PER_RESOURCE = Limit(
     "tags-per-resource",
