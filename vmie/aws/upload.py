@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from itertools import islice
 from typing import Any
 
 from vmie import events
@@ -73,11 +73,11 @@ def upload(
     size = part_size_for(payload.bound, options.part_size)
     sender = _Sender(aws, target, state=state, options=options, reporter=reporter, source_size=payload.source_size)
     parts = payload.parts(size)
-    first = next(parts)
-    second = next(parts, None)
-    if second is None:
-        return sender.whole(first, settled)
-    return sender.multipart(first, second, parts, settled)
+    # A list that is emptied: a name for a part here would hold its memory to the end.
+    opening = list(islice(parts, 2))
+    if len(opening) == 1:
+        return sender.whole(opening.pop(), settled)
+    return sender.multipart(opening, parts, settled)
 
 
 class _Sender:
@@ -114,7 +114,7 @@ class _Sender:
         self._count(part, sent=True)
         return self._result(str(answer["ETag"]))
 
-    def multipart(self, first: Part, second: Part, rest: Iterator[Part], settled: Callable[[], None]) -> Uploaded:
+    def multipart(self, opening: list[Part], rest: Iterator[Part], settled: Callable[[], None]) -> Uploaded:
         """Everything larger."""
         upload_id, held = multipart.begin(self._wire, self._state)
         done: dict[int, Done] = {}
@@ -123,12 +123,10 @@ class _Sender:
             done[part.number] = self._part(upload_id, part, held.get(part.number))
 
         most = self._options.workers
-        if first.held:
-            most = max(1, min(most, _MEMORY // first.held))
-        parts = chain((first, second), rest)
-        del first, second
+        if opening[0].held:
+            most = max(1, min(most, _MEMORY // opening[0].held))
         try:
-            multipart.in_parallel(self._wire, parts, work, most=most)
+            multipart.in_parallel(self._wire, _emptying(opening, rest), work, most=most)
         finally:
             self._state.holds(self._total, final=True)
         settled()
@@ -187,6 +185,12 @@ class _Sender:
     def _result(self, etag: str) -> Uploaded:
         target = S3Object(self._target.bucket, self._target.key, self._total)
         return Uploaded(target, self._total, self._sent, etag)
+
+
+def _emptying(opening: list[Part], rest: Iterator[Part]) -> Iterator[Part]:
+    while opening:
+        yield opening.pop(0)
+    yield from rest
 
 
 def _same(held: Mapping[str, Any], part: Part, checksum: str) -> bool:
