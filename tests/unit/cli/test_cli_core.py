@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 import typer.main
 
 from vmie.cli import hoist, run
 from vmie.cli.app import build
+
+
+def _children_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def test_help_is_fast_and_imports_nothing_heavy() -> None:
@@ -25,10 +30,10 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     times = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = _children_seconds()
         subprocess.run([sys.executable, "-m", "vmie", "--help"], check=True, capture_output=True)
-        times.append(time.perf_counter() - began)
-    # The best of five: the promise is about vmie, not about what else the machine is doing.
+        times.append(_children_seconds() - began)
+    # Processor time, and the best of five: the promise is about vmie, not about what else the machine is doing.
     assert min(times) < 0.25
 
 

@@ -76,14 +76,15 @@ def test_a_second_process_is_told_who_holds_the_job(store: JobStore, tmp_path: P
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "running"}', "null"])
-def test_a_damaged_job_file_is_named(store: JobStore, tmp_path: Path, text: str) -> None:
+def test_a_damaged_job_file_is_named_and_hides_no_other(store: JobStore, tmp_path: Path, text: str) -> None:
     job, _ = begin(store)
     job.close()
     path = tmp_path / "jobs" / f"{job.job}.json"
     assert json.loads(path.read_text())["id"] == job.job
     path.write_text(text)
+    assert [(one.status, one.source) for one in store.list()] == [("damaged", str(path))]
     with pytest.raises(UsageError, match=str(path.name)):
-        store.list()
+        store.open(job.job).close()
 
 
 @pytest.mark.parametrize("name", ["job-x", "../../etc/passwd", "", "job-20260102-030405-zzzzzz"])
