@@ -81,7 +81,11 @@ class Job:
         self._lock.truncate()
         self._lock.write(f"process {os.getpid()}")
         self._lock.flush()
-        self._data: dict[str, Any] = _read(path) if data is None else data
+        try:
+            self._data: dict[str, Any] = _read(path) if data is None else data
+        except UsageError:
+            self._lock.close()
+            raise
         if data is not None:
             self._write()
 
