@@ -158,3 +158,10 @@ def test_a_key_is_switched_by_its_arn_too(box: Sandbox) -> None:
     assert kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "Disabled"
     kms.enable_key(KeyId=arn)
     assert kms.describe_key(KeyId=arn)["KeyMetadata"]["KeyState"] == "Enabled"
+
+
+def test_a_role_without_licence_rights_is_cured_by_the_option_that_grants_them(vmie: Vmie, disk: Path) -> None:
+    arn = "arn:aws:license-manager:us-east-1:123456789012:license-configuration:lic-0123456789abcdef0123456789abcdef"
+    done = vmie("--sandbox", *IMPORT, disk, "--license-configuration", arn)
+    assert done.code == 5
+    assert "--license-manager" in done.json["error"]["cure"]

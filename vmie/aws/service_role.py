@@ -223,6 +223,8 @@ def refusal(
 ) -> AwsRefused:
     """The refusal that names what is missing, why, and the cure; with `key` it is about that KMS key."""
     option = "" if role.name == iam.POLICY_NAME else f" --role-name {role.name}"
+    if any(one.action.startswith("license-manager:") for one in found):
+        option += " --license-manager"
     command = (
         f"vmie setup-role --{'export-' if export else ''}bucket {bucket}{f' --kms-key {key}' if key else ''}{option}"
     )
