@@ -168,7 +168,7 @@ class TestEnv:
     def test_prints_exports(self, shell: str, line: str) -> None:
         lines = _vmie("sandbox", "env", "--port", "5000", "--shell", shell).stdout.splitlines()
         assert lines[0] == line
-        assert len(lines) == 6
+        assert len(lines) == 7  # with the pace, for vmie
 
     def test_cannot_be_made_to_print_commands(self) -> None:
         assert _vmie("sandbox", "env", "--host", "';reboot;'").returncode == 2

@@ -54,7 +54,7 @@ def download(
         fetch = _Fetch(aws, item, known, target, part=part, clock=clock, reporter=reporter)
         fetch.run(workers)
         reporter(events.Stage("verify", target.name))
-        _verify(fetch, known, reporter)
+        _verify(fetch, known, target.name, reporter)
         _publish(fetch.temporary, target)
         fetch.record.unlink(missing_ok=True)
     except OSError as error:
@@ -65,7 +65,7 @@ def download(
     return target
 
 
-def _verify(fetch: _Fetch, known: Head, reporter: events.Reporter) -> None:
+def _verify(fetch: _Fetch, known: Head, name: str, reporter: events.Reporter) -> None:
     try:
         proof = checksums.verify(fetch.temporary, known)
     except VmieError:
@@ -73,7 +73,7 @@ def _verify(fetch: _Fetch, known: Head, reporter: events.Reporter) -> None:
         raise
     if not proof:
         why = "S3 keeps no checksum that can be verified here"
-        reporter(events.Note(f"of {fetch.temporary.name} only the size was verified: {why}", "warning"))
+        reporter(events.Note(f"of {name} only the size was verified: {why}", "warning"))
 
 
 def refuse_existing(target: Path) -> None:
