@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test lint bench docs soak fuzz clean system-tools
+.PHONY: demo test lint bench docs soak clean system-tools
 
 demo: $(VENV)/.demo ## create the environment and run the main job on examples/demo.ova, offline
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
