@@ -48,6 +48,7 @@ LARGEST = 62 * 1024**4
 """vSphere's largest virtual disk (VMware, "Configuration Maximums")."""
 
 _BATCH = 16
+_FIRST_BYTES = 4
 _VERSION = 3
 _FLAGS = FLAG_NEWLINE_TEST | FLAG_COMPRESSED | FLAG_MARKERS
 _OVERHEAD = 128  # sectors before the first grain, as ESX and ovftool write it: grain-aligned
@@ -189,7 +190,20 @@ class _Compressor:
 
 
 def _deflate(grain: memoryview) -> bytes:
-    deflated: bytes = isal_zlib.compress(grain, LEVEL)
+    # The first bytes are a deflate block of their own. Where ISA-L's main loop for levels 1 and 2 meets the start of a
+    # buffer, it enters the third byte into its table of matches under the hash of a register that still holds the
+    # stream's address (igzip_icf_body_h1_gr_bt.asm, .write_first_byte). The bytes would then differ from one process
+    # to the next, in about one grain of ten thousand, and an upload could not be resumed. So few bytes as these go
+    # through another routine, and the main loop never meets a start.
+    flow = isal_zlib.compressobj(LEVEL)
+    deflated = b"".join(
+        (
+            flow.compress(grain[:_FIRST_BYTES]),
+            flow.flush(isal_zlib.Z_SYNC_FLUSH),
+            flow.compress(grain[_FIRST_BYTES:]),
+            flow.flush(),
+        )
+    )
     if len(deflated) > _MOST_PER_GRAIN - GRAIN_MARKER.size:
         return zlib.compress(grain, 0)  # stored: 16 bytes more than the grain, which `upper_bound` counts on
     return deflated
