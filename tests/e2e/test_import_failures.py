@@ -210,6 +210,7 @@ def test_cancel_a_job(server: Server, disk: Path, tmp_path: Path) -> None:
     begun = server.run(*IMPORT, disk, "--no-wait", state=state)
     assert begun.json["result"]["status"] == "active"
     job = begun.json["result"]["job"]
+    assert server.run("jobs", state=state).json["result"]["jobs"][0]["status"] == "submitted"
     done = server.run("cancel", job, state=state)
     assert done.code == 0, done.out
     assert done.json["result"]["removed"] == [begun.json["result"]["object"]]

@@ -24,6 +24,8 @@ from vmie.ops import sent
 _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
+#: AWS has the task and nobody waits for it: `--no-wait`
+SUBMITTED = "submitted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,7 @@ class JobStore:
         Raises UsageError when another process is at that job.
         """
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        wanted = (RUNNING, FAILED, DONE) if ended_too else (RUNNING, FAILED)
+        wanted = (RUNNING, SUBMITTED, FAILED, *((DONE,) if ended_too else ()))
         for path in self._paths():
             try:
                 data = _read(path)

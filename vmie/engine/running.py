@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from vmie.engine.jobs import CANCELLED, DONE, FAILED, RUNNING, Job, JobStore
+from vmie.engine.jobs import CANCELLED, DONE, FAILED, RUNNING, SUBMITTED, Job, JobStore
 from vmie.errors import Interrupted, UsageError, VmieError
 from vmie.poll import Clock
 
@@ -51,6 +51,5 @@ def carry_out(
         if held.begun and held.job not in error.cure:
             error.cure = f"{error.cure}\n{then}" if error.cure else then
         raise
-    if ends:
-        held.finish(DONE)
+    held.finish(DONE if ends else SUBMITTED)
     return plan, result

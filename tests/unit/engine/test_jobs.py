@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from vmie.engine.jobs import CANCELLED, DONE, FAILED, JobStore
+from vmie.engine.jobs import CANCELLED, DONE, FAILED, SUBMITTED, JobStore
 from vmie.errors import UsageError
 
 
@@ -40,7 +40,9 @@ def test_a_step_is_durable_once_put_returns(store: JobStore) -> None:
     assert [(line.job, line.task_id, line.status) for line in store.list()] == [(name, "import-ami-1", "interrupted")]
 
 
-@pytest.mark.parametrize(("status", "continued"), [(FAILED, True), (DONE, False), (CANCELLED, False)])
+@pytest.mark.parametrize(
+    ("status", "continued"), [(FAILED, True), (SUBMITTED, True), (DONE, False), (CANCELLED, False)]
+)
 def test_the_same_command_goes_on_with_what_is_not_over(store: JobStore, status: str, continued: bool) -> None:
     job, _ = begin(store)
     job.finish(status)
