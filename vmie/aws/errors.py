@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import (
@@ -26,6 +27,10 @@ _STATUS_CODES = {"301": "PermanentRedirect", "400": "BadRequest", "403": "Access
 _ENCODED = re.compile(r"\s*Encoded authorization failure message:\s*([\w+/=-]+)", re.IGNORECASE)
 
 
+#: A document that breaks off. Neither is a BotoCoreError: GetBucketLocation has a parser of its own in botocore.
+_BROKEN = (ResponseParserError, ParseError)
+
+
 @contextmanager
 def refusals(action: str, *, operand: str = "") -> Iterator[None]:
     """Run boto calls; what boto raises leaves as a VmieError that names `action` and `operand`.
@@ -37,7 +42,7 @@ def refusals(action: str, *, operand: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except (ClientError, BotoCoreError, Boto3Error, ResponseParserError) as error:
+    except (ClientError, BotoCoreError, Boto3Error, *_BROKEN) as error:
         raise translated(error, action=action, operand=operand) from error
 
 
@@ -49,7 +54,7 @@ def translated(error: Exception, *, action: str, operand: str = "") -> VmieError
     original = _wrapped(error)
     if isinstance(original, ClientError):
         return _answered(original, what)
-    if isinstance(error, ResponseParserError):  # no BotoCoreError, although botocore's: a document that breaks off
+    if isinstance(error, _BROKEN):
         return VmieError(
             f"the answer to {what} was cut off, or is none of AWS's",
             cause="a proxy or the network broke it off, or something else answers at that address",

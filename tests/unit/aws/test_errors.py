@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from xml.etree.ElementTree import ParseError
 
 import pytest
 from boto3.exceptions import S3UploadFailedError
@@ -16,6 +17,7 @@ from botocore.exceptions import (
     SSOTokenLoadError,
     TokenRetrievalError,
 )
+from botocore.parsers import ResponseParserError
 
 from vmie.aws.errors import refusals
 from vmie.catalogue import redact
@@ -129,3 +131,12 @@ def test_other_errors_pass() -> None:
         _ = 1 // 0
     with pytest.raises(AwsRefused, match="mine"), refusals("ImportImage"):
         raise AwsRefused("mine")
+
+
+@pytest.mark.parametrize("error", [ResponseParserError("Unable to parse response"), ParseError("no element found")])
+def test_an_answer_that_was_cut_off_is_no_fault_of_ours(error: Exception) -> None:
+    # botocore's own parser of GetBucketLocation lets ElementTree's error through
+    found = raised(error)
+    assert (found.code, found.exit_code) == ("BrokenAnswer", 1)
+    assert "cut off" in found.message
+    assert found.cure
