@@ -14,6 +14,7 @@ from vmie.errors import PartialFailure, UsageError
 
 if TYPE_CHECKING:
     from vmie.engine.batch.running import Company, Outcome
+    from vmie.engine.summary import JobSummary
 
 Shared = Annotated[
     str,
@@ -24,6 +25,7 @@ Shared = Annotated[
         help="postgresql://USER@HOST/DATABASE, to share batches with `vmie worker`. Default: files on this machine.",
     ),
 ]
+RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Begin failed items of a batch anew as well.")]
 Named = Annotated[str, typer.Argument(metavar="BATCH", help="As `vmie batch status` shows it.")]
 
 
@@ -101,34 +103,73 @@ def run(
     _show(this, "batch run", running.run(crew, running.begin(crew, judged)))
 
 
-def resume(
-    ctx: typer.Context,
-    batch: Named,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Begin failed items anew as well.")] = False,
-    state: Shared = "",
-) -> None:
-    """Go on with a batch that was interrupted, or try its failed items again.
+def resume(ctx: typer.Context, batch: Named, retry_failed: RetryFailed = False, state: Shared = "") -> None:
+    """Go on with a batch that was interrupted, or try its failed items again. `vmie resume` does the same.
 
     vmie batch resume batch-20260102-030405-a1b2c3 --retry-failed
     """
-    from vmie.engine.batch import running
-
     this = context.of(ctx)
-    _show(this, "batch resume", running.run(company(this, state), batch, retry_failed=retry_failed))
+    go_on(this, "batch resume", _find(this, batch, state), retry_failed=retry_failed, state=state)
 
 
 def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
-    """Give a batch up: nothing new begins, its tasks are cancelled, its uploads removed.
+    """Give a batch up: nothing new begins, its tasks are cancelled, its uploads removed. `vmie cancel` does the same.
 
     vmie batch cancel batch-20260102-030405-a1b2c3
     """
+    this = context.of(ctx)
+    give_up(this, "batch cancel", _find(this, batch, state), state=state)
+
+
+def _find(this: context.Run, name: str, state: str) -> JobSummary:
+    from vmie.engine import listing
+    from vmie.poll import SystemClock
+
+    known = listing.find(name, this.state, clock=SystemClock(), shared=state)
+    if known.kind != "batch":
+        raise UsageError(
+            f"{name} is no batch", cure=f"`vmie resume` and `vmie cancel` take any job: vmie resume {name}"
+        )
+    return known
+
+
+def go_on(this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool, state: str) -> None:
+    """Carry a batch on to its end (--dry-run: say so); `vmie resume` shares it."""
+    if this.dry_run:
+        planned(this, verb, known)
+        return
     from vmie.engine.batch import running
 
-    this = context.of(ctx)
-    outcome = running.cancel(company(this, state), batch)
-    from vmie.cli import batch_text
+    _show(this, verb, running.run(_at_home(this, known, state), known.job, retry_failed=retry_failed))
 
-    render.finish(this, "batch cancel", outcome.as_json(), text=batch_text.outcome(outcome))
+
+def give_up(this: context.Run, verb: str, known: JobSummary, *, state: str) -> None:
+    """Cancel a batch (--dry-run: say so); `vmie cancel` shares it."""
+    if this.dry_run:
+        planned(this, verb, known)
+        return
+    from vmie.cli import batch_text
+    from vmie.engine.batch import running
+
+    outcome = running.cancel(_at_home(this, known, state), known.job)
+    render.finish(this, verb, outcome.as_json(), text=batch_text.outcome(outcome))
+
+
+def _at_home(this: context.Run, known: JobSummary, state: str) -> Company:
+    from vmie.engine import listing
+
+    return company(this, listing.home(known.job, this.state, shared=state))
+
+
+def planned(this: context.Run, verb: str, known: JobSummary, *, over: tuple[str, ...] = ()) -> None:
+    """What `verb` would be done to (--dry-run). Raises UsageError for a job whose status is `over`."""
+    if known.status in over:
+        raise UsageError(f"{known.job} is {known.status}", cure="`vmie jobs` lists what can go on")
+    task = f", its task is {known.task_id}" if known.task_id else ", nothing was submitted yet"
+    standing = f", {known.progress} completed" if known.progress else task
+    done = verb.removeprefix("batch ")
+    text = f"would {done} {known.job}: the {known.kind} of {known.source}, {known.status}{standing}"
+    render.finish(this, verb, {"plan": {"verb": done, **known.as_json()}}, text=text)
 
 
 def status(

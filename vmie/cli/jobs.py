@@ -1,4 +1,4 @@
-"""``vmie jobs``, ``vmie resume`` and ``vmie cancel``."""
+"""``vmie jobs``, ``vmie resume`` and ``vmie cancel``: one id for single jobs and batches."""
 
 from __future__ import annotations
 
@@ -6,123 +6,122 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vmie.cli import context, export, import_, render, upload
+from vmie.cli import batch, context, export, import_, render, upload
 from vmie.errors import UsageError
 
 if TYPE_CHECKING:
-    from vmie.engine.jobs import JobSummary
+    from vmie.engine.summary import JobSummary
 
 
-def jobs(ctx: typer.Context) -> None:
-    """List what was begun on this machine, newest first.
+def jobs(ctx: typer.Context, state: batch.Shared = "") -> None:
+    """List what was begun on this machine, jobs and batches, newest first.
 
     vmie jobs
     """
-    from vmie.engine.running import store
+    from vmie.engine import listing
     from vmie.poll import SystemClock
 
     run = context.of(ctx)
-    found = store(run.state, SystemClock()).list()
-    text = (
-        render.table(
-            ["job", "status", "kind", "task", "held in S3", "updated", "source"],
-            [[job.job, job.status, job.kind, job.task_id or "", _held(job), job.updated, job.source] for job in found],
-        )
-        if found
-        else "no jobs"
-    )
+    found = listing.everything(run.state, clock=SystemClock(), shared=state)
+    columns = ["job", "status", "kind", "task", "held in S3", "updated", "source"]
+    text = render.table(columns, [_row(job) for job in found]) if found else "no jobs"
     render.finish(run, "jobs", {"jobs": [job.as_json() for job in found]}, text=text)
 
 
-def _held(job: JobSummary) -> str:
-    return render.size(job.bytes_held) if job.bytes_held is not None else ""
+def _row(job: JobSummary) -> list[str]:
+    held = render.size(job.bytes_held) if job.bytes_held is not None else ""
+    status = f"{job.status} {job.progress}" if job.progress else job.status
+    return [job.job, status, job.kind, job.task_id or "", held, job.updated, job.source]
 
 
 def resume(
     ctx: typer.Context,
-    job: Annotated[str, typer.Argument(help="As `vmie jobs` shows it.")],
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once AWS has the task.")] = False,
+    job: Annotated[str, typer.Argument(metavar="JOB|BATCH", help="As `vmie jobs` shows it.")],
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once AWS has the task (not of a batch).")] = False,
+    retry_failed: batch.RetryFailed = False,
+    state: batch.Shared = "",
 ) -> None:
-    """Go on with a job that was interrupted or failed; nothing is sent or created twice.
+    """Go on with a job or batch that was interrupted or failed; nothing is sent or created twice.
 
     vmie resume job-20260102-030405-a1b2c3
+
+    vmie resume batch-20260102-030405-a1b2c3 --retry-failed
     """
+    run = context.of(ctx)
+    known = _find(run, job, state)
+    if known.kind == "batch":
+        if no_wait:
+            raise UsageError(f"--no-wait: {job} is a batch", cause="a batch needs a process that feeds it")
+        batch.go_on(run, "resume", known, retry_failed=retry_failed, state=state)
+        return
+    if run.dry_run:
+        batch.planned(run, "resume", known, over=("done", "cancelled"))
+        return
     from vmie.engine import exports, imports, uploads
 
-    run = context.of(ctx)
-    kind = _kind(run, job)
-    if run.dry_run:
-        _planned(run, "resume", job, over=("done", "cancelled"))
-        return
-    aws, state, reporter, wait = run.aws(), run.state, run.reporter, not no_wait
+    aws, folder, reporter, wait = run.aws(), run.state, run.reporter, not no_wait
     settings, command = run.settings, "resume"
-    if kind == "upload":
-        sent = uploads.resume(aws, job, state=state, settings=settings, reporter=reporter)
+    if known.kind == "upload":
+        sent = uploads.resume(aws, job, state=folder, settings=settings, reporter=reporter)
         upload.show(run, sent, command=command)
-    elif kind == "export":
-        gone = exports.resume(aws, job, state=state, settings=settings, wait=wait, reporter=reporter)
+    elif known.kind == "export":
+        gone = exports.resume(aws, job, state=folder, settings=settings, wait=wait, reporter=reporter)
         export.show(run, gone, command=command)
     else:
-        come = imports.resume(aws, job, state=state, settings=settings, wait=wait, reporter=reporter)
+        come = imports.resume(aws, job, state=folder, settings=settings, wait=wait, reporter=reporter)
         import_.show(run, come, command=command)
 
 
-def _planned(run: context.Run, verb: str, name: str, *, over: tuple[str, ...]) -> None:
-    """What `verb` would be done to (--dry-run). Raises UsageError for no such job, or one whose status is `over`."""
-    from vmie.engine.running import store
+def _find(run: context.Run, name: str, state: str) -> JobSummary:
+    from vmie.engine import listing
     from vmie.poll import SystemClock
 
-    jobs = store(run.state, SystemClock())
-    job = next((one for one in jobs.list() if one.job == name), None)
-    if job is None:
-        raise UsageError(f"there is no job {name!r}", cure="`vmie jobs` lists them")
-    if job.status in over:
-        raise UsageError(f"{name} is {job.status}", cure="`vmie jobs` lists what can go on")
-    task = f", its task is {job.task_id}" if job.task_id else ", nothing was submitted yet"
-    text = f"would {verb} {name}: the {job.kind} of {job.source}, {job.status}{task}"
-    render.finish(run, verb, {"plan": {"verb": verb, **job.as_json()}}, text=text)
-
-
-def _kind(run: context.Run, job: str) -> str:
-    from vmie.engine.running import store
-    from vmie.poll import SystemClock
-
-    return next((one.kind for one in store(run.state, SystemClock()).list() if one.job == job), "")
+    return listing.find(name, run.state, clock=SystemClock(), shared=state)
 
 
 def cancel(
     ctx: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="JOB|TASK", help="A job of this machine, or the id of any task.")],
-    reason: Annotated[str, typer.Option(help="Told to AWS.")] = "",
+    what: Annotated[
+        str, typer.Argument(metavar="JOB|BATCH|TASK", help="As `vmie jobs` shows it, or the id of any task.")
+    ],
+    reason: Annotated[str, typer.Option(help="Told to AWS (not of a batch: that gives its own id).")] = "",
+    state: batch.Shared = "",
 ) -> None:
-    """Give a job up: stop its task, drop its upload, remove its object. Or stop a task by its id.
+    """Give a job or batch up: stop its tasks, drop its uploads, remove its objects. Or stop a task by its id.
 
     vmie cancel job-20260102-030405-a1b2c3
 
+    vmie cancel batch-20260102-030405-a1b2c3
+
     vmie cancel import-ami-0123456789abcdef0
     """
-    run = context.of(ctx)
-    if what.startswith("job-") and run.dry_run:
-        _planned(run, "cancel", what, over=("done",))
-        return
-    if what.startswith("job-"):
-        from vmie.engine import exports, imports, uploads
-
-        if _kind(run, what) == "upload":
-            gone = uploads.cancel(run.aws(), what, state=run.state, reporter=run.reporter)
-            render.finish(run, "cancel", gone, text=f"{what} cancelled")
-            return
-        engine = exports if _kind(run, what) == "export" else imports
-        done = engine.cancel(
-            run.aws(), what, state=run.state, settings=run.settings, reason=reason, reporter=run.reporter
-        )
-        render.finish(run, "cancel", done, text=f"{what} cancelled")
-        return
-    from vmie.cli import tasks
     from vmie.model import TaskKind
 
     try:
         TaskKind.of(what)
-    except ValueError as error:
-        raise UsageError(str(error), cure="give a job (`vmie jobs`) or a task (`vmie tasks list`)") from error
+    except ValueError:
+        _cancel(context.of(ctx), what, reason=reason, state=state)
+        return
+    from vmie.cli import tasks
+
     tasks.cancel(ctx, task=what, reason=reason)
+
+
+def _cancel(run: context.Run, name: str, *, reason: str, state: str) -> None:
+    known = _find(run, name, state)
+    if known.kind == "batch":
+        batch.give_up(run, "cancel", known, state=state)
+        return
+    if run.dry_run:
+        batch.planned(run, "cancel", known, over=("done",))
+        return
+    from vmie.engine import exports, imports, uploads
+
+    if known.kind == "upload":
+        done = uploads.cancel(run.aws(), name, state=run.state, reporter=run.reporter)
+    else:
+        engine = exports if known.kind == "export" else imports
+        done = engine.cancel(
+            run.aws(), name, state=run.state, settings=run.settings, reason=reason, reporter=run.reporter
+        )
+    render.finish(run, "cancel", done, text=f"{name} cancelled")

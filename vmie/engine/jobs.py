@@ -12,12 +12,12 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from vmie.engine.summary import DAMAGED, JobSummary
 from vmie.errors import UsageError
 from vmie.ops import sent
 
@@ -26,37 +26,6 @@ _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
 #: AWS has the task and nobody waits for it: `--no-wait`
 SUBMITTED = "submitted"
-
-
-@dataclass(frozen=True, slots=True)
-class JobSummary:
-    """One line of `vmie jobs`. `status` is running, interrupted, done, failed, cancelled, or damaged (unreadable).
-
-    `object` is where its (first) upload goes. `bytes_held` is what S3 holds of uploads that are not completed, and
-    charges for until `vmie cancel`, about; None when there are none.
-    """
-
-    job: str
-    status: str
-    kind: str
-    source: str
-    task_id: str | None
-    updated: str
-    object: str | None = None
-    bytes_held: int | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The contracted shape."""
-        return {
-            "job": self.job,
-            "status": self.status,
-            "kind": self.kind,
-            "source": self.source,
-            "task_id": self.task_id,
-            "updated": self.updated,
-            "object": self.object,
-            "bytes_held": self.bytes_held,
-        }
 
 
 class Job:
@@ -226,7 +195,7 @@ def _summary(path: Path) -> JobSummary:
         data = _read(path)
     except UsageError:
         # One bad file must not hide the others.
-        return JobSummary(job=path.stem, status="damaged", kind="", source=str(path), task_id=None, updated="")
+        return JobSummary(job=path.stem, status=DAMAGED, kind="", source=str(path), task_id=None, updated="")
     status = data["status"]
     if status == RUNNING and not _held(path):
         status = "interrupted"
