@@ -147,7 +147,9 @@ def test_status_and_reports(box: Sandbox, vmie: Vmie, folder: Path) -> None:
     assert [(one["batch"], one["status"], one["total"]) for one in listed] == [(batch, "partial", 5)]
     shown = vmie("batch", "status", batch).json["result"]
     assert shown["waves"] == [{"wave": 0, "states": {"completed": 4, "failed": 1}}]
-    assert shown["slots"] == [{"pool": "import", "region": "us-east-1", "used": 0, "limit": 20}]
+    assert shown["slots"] == [
+        {"pool": "import", "account": "123456789012", "region": "us-east-1", "used": 0, "limit": 20}
+    ]
     target = folder / "report.csv"
     assert vmie("batch", "report", batch, "--to", target).code == 0
     rows = list(csv.DictReader(target.read_text().splitlines()))

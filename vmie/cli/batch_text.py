@@ -77,7 +77,11 @@ def status(shown: Status) -> RenderableType:
     ]
     table = render.table(["wave", *shown.columns, "all"], rows)
     lines = [f"{shown.batch} {shown.status}"]
-    lines += [f"slots {slot.pool} {slot.region}: {slot.used} of {slot.limit}" for slot in shown.slots]
+    several = len({slot.account for slot in shown.slots}) > 1
+    lines += [
+        f"slots {slot.pool} {f'{slot.account} ' if several else ''}{slot.region}: {slot.used} of {slot.limit}"
+        for slot in shown.slots
+    ]
     if shown.rate:
         lines.append(f"rate {shown.rate:.1f} an hour")
     if shown.ends:

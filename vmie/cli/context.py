@@ -76,16 +76,16 @@ class Run:
             self.stack.enter_context(world)
         return self._connect(self._sandbox_region if self.sandbox else settings.region)
 
-    def door(self, region: str) -> Aws:
-        """The door to another Region, with the same credentials; "" for the run's own."""
+    def door(self, region: str, profile: str = "", /) -> Aws:
+        """The door to another Region, or to the account of another profile; "" for the run's own."""
         aws = self.aws()
-        return aws if region in ("", aws.region) else self._connect(region)
+        return aws if region in ("", aws.region) and not profile else self._connect(region or aws.region, profile)
 
-    def _connect(self, region: str | None) -> Aws:
+    def _connect(self, region: str | None, profile: str = "") -> Aws:
         from vmie.aws.session import connect
 
         return connect(
-            profile=None if self.sandbox else self.settings.profile,
+            profile=None if self.sandbox else profile or self.settings.profile,
             region=region,
             endpoint_url=self.settings.endpoint_url,
             reporter=self.reporter,

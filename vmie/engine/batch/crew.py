@@ -1,11 +1,11 @@
-"""What the stages of one process share: doors, watchers and gates by Region, the store, the reporter."""
+"""What the stages of one process share: doors, watchers and gates by account and Region, the store, the reporter."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from vmie import events, poll
 from vmie.aws.session import Aws
@@ -13,14 +13,21 @@ from vmie.engine.batch.control import Control
 from vmie.engine.batch.model import Item, Limits, State
 from vmie.engine.batch.store import Store
 from vmie.engine.batch.watching import Watcher, shared_gate
+from vmie.errors import UsageError
 from vmie.settings import Settings
 
-Doors = Callable[[str], Aws]
 T = TypeVar("T")
 
 
+class Doors(Protocol):
+    """Opens a Region with the credentials of a profile; "" for the session's own Region and credentials."""
+
+    def __call__(self, region: str, profile: str = "", /) -> Aws:
+        """Raises UsageError for a profile that is not configured, AwsRefused when it has no credentials."""
+
+
 class Crew:
-    """Threads share it; a door, a watcher and a gate are made once for a Region."""
+    """Threads share it. A door is made once for a profile and Region; watcher and gate for an account and Region."""
 
     def __init__(
         self,
@@ -33,7 +40,12 @@ class Crew:
         reporter: events.Reporter,
     ) -> None:
         self.store = store
-        self.settings = replace(settings, import_limit=limits.imports, export_limit=limits.exports)
+        self.settings = replace(
+            settings,
+            import_limit=limits.imports,
+            export_limit=limits.exports,
+            conversion_limit=limits.conversions,
+        )
         self.limits = limits
         self.control = control
         self.reporter = reporter
@@ -43,29 +55,43 @@ class Crew:
         self._watchers: dict[str, Watcher] = {}
         self._gates: dict[str, poll.Gate] = {}
 
-    def aws(self, region: str) -> Aws:
-        """The door to a Region."""
-        return self._once(self._aws, region, lambda: self._doors(region))
+    def aws(self, item: Item) -> Aws:
+        """The door to an item's account and Region.
 
-    def watcher(self, region: str) -> Watcher:
-        """The one that looks at the Region's tasks."""
+        Raises UsageError when the item's profile leads to another account than when the batch began.
+        """
+        return self._once(self._aws, f"{item.profile}/{item.region}", lambda: self._door(item))
+
+    def _door(self, item: Item) -> Aws:
+        aws = self._doors(item.region, item.profile) if item.profile else self._doors(item.region)
+        if item.account and aws.account != item.account:
+            raise UsageError(
+                f"{f'the profile {item.profile}' if item.profile else 'the session'} is in the account {aws.account}",
+                cause=f"{item.batch} was begun in {item.account}; what was sent and started is there",
+                cure="use the credentials of that account",
+                code="OtherAccount",
+            )
+        return aws
+
+    def watcher(self, item: Item) -> Watcher:
+        """The one that looks at the tasks of the item's account and Region."""
         return self._once(
             self._watchers,
-            region,
-            lambda: Watcher(self.aws(region), settings=self.settings, control=self.control, report=self.reporter),
+            self.partition(item),
+            lambda: Watcher(self.aws(item), settings=self.settings, control=self.control, report=self.reporter),
         )
 
-    def gate(self, region: str) -> poll.Gate:
-        """The gate that every submission to the Region goes through."""
+    def gate(self, item: Item) -> poll.Gate:
+        """The gate that every submission to the item's account and Region goes through."""
         return self._once(
             self._gates,
-            region,
-            lambda: shared_gate(self.aws(region), settings=self.settings, control=self.control, report=self.reporter),
+            self.partition(item),
+            lambda: shared_gate(self.aws(item), settings=self.settings, control=self.control, report=self.reporter),
         )
 
     def partition(self, item: Item) -> str:
         """What AWS counts an item's task in: the account and the Region; the pool is the queue's."""
-        return f"{self.aws(item.region).account}/{item.region}"
+        return f"{item.account}/{item.region}"
 
     def move(self, item: Item, state: State, **given: object) -> bool:
         """Take an item to a state, and tell."""
@@ -91,8 +117,8 @@ class Crew:
 
         return report
 
-    def _once(self, made: dict[str, T], region: str, make: Callable[[], T]) -> T:
+    def _once(self, made: dict[str, T], key: str, make: Callable[[], T]) -> T:
         with self._lock:
-            if region not in made:
-                made[region] = make()
-            return made[region]
+            if key not in made:
+                made[key] = make()
+            return made[key]

@@ -98,9 +98,10 @@ def estimate(company: Company, plan: Plan) -> Estimate:
     """Look at every item as its import or export would; nothing is sent. What is refused is a verdict, not an error."""
     facts = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
     pace = facts["pace"]
-    doors = {region: company.doors(region) for region in {item.region for item in plan.items}}
+    places = {(item.region, item.profile) for item in plan.items}
+    doors = {where: company.doors(*where) for where in places}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        items = tuple(pool.map(lambda item: _item(company, doors[item.region], item, pace), plan.items))
+        items = tuple(pool.map(lambda item: _item(company, doors[item.region, item.profile], item, pace), plan.items))
     going = [item for item in items if item.verdict != Verdict.FAIL]
     return Estimate(
         items,

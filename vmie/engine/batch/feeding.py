@@ -6,7 +6,7 @@ from collections import Counter
 
 from vmie.engine.batch.crew import Crew
 from vmie.engine.batch.flows import Flows
-from vmie.engine.batch.model import AHEAD, ENDED, Item, Kind, State
+from vmie.engine.batch.model import AHEAD, ENDED, Item, Pool, State
 
 #: seconds between two searches for items that no workflow stands for
 _AUDIT = 60.0
@@ -30,20 +30,18 @@ class Leader:
             return True
         if any(state is State.BLOCKED for *_, state in counts):
             self._unblock(batch)
-        wave = min(wave for wave, *_, state in counts if state not in ENDED)
-        ahead: Counter[tuple[str, str, Kind]] = Counter()
-        waiting: set[tuple[str, str, Kind]] = set()
-        for (of_wave, region, queue, kind, state), count in counts.items():
+        wave = min(wave for wave, _, state in counts if state not in ENDED)
+        ahead: Counter[Pool] = Counter()
+        waiting: set[Pool] = set()
+        for (of_wave, pool, state), count in counts.items():
             if state in AHEAD:
-                ahead[region, queue, kind] += count
+                ahead[pool] += count
             if state is State.WAITING and of_wave == wave:
-                waiting.add((region, queue, kind))
-        for region, queue, kind in waiting:
-            room = self._crew.limits.ahead - ahead[region, queue, kind]
+                waiting.add(pool)
+        for pool in waiting:
+            room = self._crew.limits.ahead - ahead[pool]
             if room > 0:
-                for item in self._crew.store.waiting(
-                    batch, wave=wave, region=region, queue=queue, kind=kind, most=room
-                ):
+                for item in self._crew.store.waiting(batch, pool, wave=wave, most=room):
                     self._flows.send(item)
                     self._crew.move(item, State.QUEUED, origins=(State.WAITING,))
         return True

@@ -1,7 +1,7 @@
 """The stages as DBOS workflows, each on its own queue: the only place that knows DBOS.
 
     send    queue send-LABEL    so many at once per machine (uploads), by workers that listen to LABEL
-    task    queue import|export partitioned by account and Region, so many at once over all machines
+    task    queue import|conversion|export partitioned by account and Region, so many at once over all machines
     finish  queue finish
 
 A workflow's id is batch/item/round/stage: to enqueue it twice is to enqueue it once. What a stage does is in
@@ -77,12 +77,12 @@ class Flows:
             body = getattr(self, f"_{name}")
             self._start[name] = DBOS.workflow(name=name, max_recovery_attempts=None)(_plain(body))
         labels = [f"send-{label}" for label in self._queues]
-        DBOS.listen_queues([*labels, Kind.IMPORT.value, Kind.EXPORT.value, "finish"])
+        DBOS.listen_queues([*labels, *(kind.value for kind in Kind), "finish"])
         DBOS.launch()
         for label in labels:
             self._queue(label, worker_concurrency=self._crew.limits.uploads)
-        self._queue(Kind.IMPORT.value, partition_concurrency=self._crew.limits.imports)
-        self._queue(Kind.EXPORT.value, partition_concurrency=self._crew.limits.exports)
+        for kind in Kind:
+            self._queue(kind.value, partition_concurrency=self._crew.limits.of(kind))
         self._queue("finish", worker_concurrency=_FINISHERS)
         return self
 

@@ -71,8 +71,9 @@ def spans(marks: Sequence[Mapping[str, Any]], *, began: dt.datetime, until: dt.d
 
 
 def slots(found: Iterable[Span], items: Sequence[Item]) -> dict[tuple[str, str], list[tuple[float, int]]]:
-    """Per pool and Region: (seconds, slots in use from then on)."""
-    of = {item.key: (item.kind.value, item.region) for item in items}
+    """Per pool and place (the Region, with the account where there are several): (seconds, slots in use from then)."""
+    several = len({item.account for item in items}) > 1
+    of = {item.key: (item.kind.value, f"{item.account} {item.region}" if several else item.region) for item in items}
     changes: defaultdict[tuple[str, str], defaultdict[float, int]] = defaultdict(lambda: defaultdict(int))
     for span in found:
         if span.stage == _HELD:

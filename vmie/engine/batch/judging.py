@@ -84,6 +84,7 @@ def _limits(model: LimitsModel, settings: Settings) -> Limits:
     return Limits(
         imports=model.imports or settings.import_limit,
         exports=model.exports or settings.export_limit,
+        conversions=model.conversions or settings.conversion_limit,
         uploads=model.uploads,
         ahead=max(model.ahead, model.uploads),
         tries=model.tries,
@@ -204,6 +205,7 @@ def _item(item: ItemModel, values: dict[str, Any], sources: list[str], wrong: An
         source=sources[0],
         request={**request.as_json(), "skip": list(values.get("skip_check", ()))},
         region=values.get("region", ""),
+        profile=values.get("profile", ""),
         queue=values.get("queue", "default"),
         wave=values.get("wave", 0),
         after=tuple(values.get("after", ())),

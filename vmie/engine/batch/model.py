@@ -42,7 +42,18 @@ class Kind(StrEnum):
     """What an item asks for; also the name of the pool that AWS counts its task in."""
 
     IMPORT = "import"
+    CONVERSION = "conversion"  #: an import by ImportInstance or ImportVolume
     EXPORT = "export"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Pool:
+    """What competes: items of one account, Region and kind, sent by the workers of one label."""
+
+    account: str
+    region: str
+    queue: str
+    kind: Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +69,18 @@ class Limits:
     uploads: int = 2
     ahead: int = 10
     tries: int = 3
+    conversions: int = 5
+
+    def of(self, kind: Kind) -> int:
+        """The most active tasks of a pool."""
+        return {Kind.IMPORT: self.imports, Kind.CONVERSION: self.conversions, Kind.EXPORT: self.exports}[kind]
 
 
 @dataclass(frozen=True, slots=True)
 class PlanItem:
     """One VM of a plan: `request` is what `ImportRequest` or `ExportRequest` reads. `size` in bytes, 0 unknown.
 
-    `region` is "" for the session's; `queue` names the workers that are near its disks.
+    `region` and `profile` are "" for the session's; `queue` names the workers that are near its disks.
     """
 
     key: str
@@ -76,6 +92,7 @@ class PlanItem:
     wave: int = 0
     after: tuple[str, ...] = ()
     size: int = 0
+    profile: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +107,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """An item as the store has it. Times are ISO 8601, UTC."""
+    """An item as the store has it. Times are ISO 8601, UTC. `profile` is "" for the session's, `account` known."""
 
     batch: str
     key: str
@@ -110,6 +127,8 @@ class Item:
     worker: str = ""
     result: Mapping[str, Any] = field(default_factory=dict)
     error: Mapping[str, Any] = field(default_factory=dict)
+    profile: str = ""
+    account: str = ""
 
     @property
     def job(self) -> str:
@@ -123,6 +142,7 @@ class Item:
             "status": self.state.value,
             "kind": self.kind.value,
             "source": self.source,
+            "account": self.account,
             "region": self.region,
             "wave": self.wave,
             "task_id": self.task_id,

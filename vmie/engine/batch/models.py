@@ -33,6 +33,12 @@ class LimitsModel(_Strict):
     exports: int | None = Field(
         None, ge=1, le=1000, description="Active export tasks per account and Region. Default: the setting, 5."
     )
+    conversions: int | None = Field(
+        None,
+        ge=1,
+        le=1000,
+        description="Active tasks of ImportInstance and ImportVolume per account and Region. Default: the setting, 5.",
+    )
     uploads: int = Field(2, ge=1, le=64, description="Items checked and uploaded at once by one machine.")
     ahead: int = Field(
         10,
@@ -48,6 +54,12 @@ class Common(_Strict):
 
     # where and when
     region: str | None = Field(None, pattern=REGION, description="AWS Region. Default: the session's.")
+    profile: str | None = Field(
+        None,
+        min_length=1,
+        max_length=128,
+        description="AWS profile, for another account. Default: the session's. Every worker needs it.",
+    )
     queue: str | None = Field(
         None, pattern=LABEL, description="Label of the workers near the item's disks (`vmie worker --queue`)."
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import io
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib import resources
 from string import Template
@@ -13,7 +15,8 @@ from typing import Any
 
 from vmie import __version__
 from vmie.engine.batch import charts, history
-from vmie.engine.batch.model import Item, State
+from vmie.engine.batch.failures import Failure, grouped
+from vmie.engine.batch.model import Item, Kind, State
 from vmie.engine.batch.running import Company, opened
 from vmie.engine.batch.status import Status, of
 from vmie.engine.batch.store import Batch
@@ -23,6 +26,7 @@ _COLUMNS = (
     "status",
     "kind",
     "source",
+    "account",
     "region",
     "wave",
     "task_id",
@@ -79,45 +83,69 @@ def _cell(value: Any) -> str:
 
 def _html(batch: Batch, shown: Status, found: Sequence[history.Span], *, total: float) -> str:
     page = resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")
-    longest = sorted(shown.items, key=lambda item: item.position)
-    keys = [item.key for item in longest[: charts.MOST_ROWS]]
-    left = len(shown.items) - len(keys)
-    limits = {"import": batch.limits.imports, "export": batch.limits.exports}
+    limits = {kind.value: batch.limits.of(kind) for kind in Kind}
     curves = history.slots(found, shown.items)
-    count = {state: sum(item.state is state for item in shown.items) for state in State}
+    count = Counter(item.state for item in shown.items)
+    rows, left = _rows(shown.items, found)
+    failed = frozenset(item.key for item in shown.items if item.state is State.FAILED)
     return Template(page).substitute(
         title=escape(f"{batch.name} — {batch.batch}"),
         name=escape(batch.name),
         batch=escape(batch.batch),
         status=escape(shown.status),
         account=escape(batch.account),
-        began=escape(batch.created),
+        began=f"{dt.datetime.fromisoformat(batch.created):%Y-%m-%d %H:%M} UTC",
         lasted=charts.clock(total),
         total=len(shown.items),
         completed=count[State.COMPLETED],
         failed=count[State.FAILED],
         cancelled=count[State.CANCELLED],
+        sent=_size(sum(int(item.result.get("bytes_sent", 0)) for item in shown.items)),
+        progress=charts.progress(_ends(batch, shown.items), items=len(shown.items), total=total),
         usage=charts.usage(curves, limits, total=total) if curves else "<p>No task was started.</p>",
         legend="".join(f'<span><i class="s{n}"></i>{name}</span>' for n, name in enumerate(history.NAMES)),
-        timeline=charts.timeline(found, keys, total=total),
-        more=f"<p>{left} more items are in the results below.</p>" if left else "",
+        timeline=charts.timeline(found, rows, failed=failed, total=total),
+        more=f"<p>The {len(rows)} that took longest; {left} more are in the results below.</p>" if left else "",
         durations="".join(
             f"<tr><td>{one.stage}</td><td>{one.count}</td><td>{charts.clock(one.median)}</td>"
             f"<td>{charts.clock(one.p90)}</td><td>{charts.clock(one.longest)}</td></tr>"
             for one in history.durations(found)
         ),
-        failures="".join(_failure(one) for one in shown.failures) or "<p>None.</p>",
+        failures="".join(_failure(one) for one in grouped(shown.failures)) or "<p>None.</p>",
         results="".join(_result(item) for item in shown.items),
         version=__version__,
     )
 
 
-def _failure(item: dict[str, Any]) -> str:
-    error = item["error"] or {}
-    told = ((name, error.get(name)) for name in ("cause", "cure", "code", "request_id"))
-    rows = (f"<dt>{name.replace('_', ' ')}</dt><dd>{escape(text)}</dd>" for name, text in told if text)
-    said = escape(error.get("message", ""))
-    return f"<article><h3>{escape(item['key'])}</h3><p>{said}</p><dl>{''.join(rows)}</dl></article>"
+def _rows(items: Sequence[Item], found: Sequence[history.Span]) -> tuple[list[str], int]:
+    """The keys that the timeline shows, in the plan's order, and how many it leaves out."""
+    keys = [item.key for item in items]
+    if len(keys) <= charts.MOST_ROWS:
+        return keys, 0
+    took: Counter[str] = Counter()
+    for span in found:
+        if span.stage != history.NAMES[0]:
+            took[span.key] += round(span.end - span.begin)
+    longest = {key for key, _ in took.most_common(charts.MOST_ROWS)}
+    return [key for key in keys if key in longest], len(keys) - len(longest)
+
+
+def _ends(batch: Batch, items: Sequence[Item]) -> Iterator[tuple[float, bool]]:
+    """When each item ended, in seconds since the batch began, and whether it failed."""
+    began = dt.datetime.fromisoformat(batch.created)
+    for item in items:
+        if item.state in (State.COMPLETED, State.FAILED):
+            yield (dt.datetime.fromisoformat(item.updated) - began).total_seconds(), item.state is State.FAILED
+
+
+def _failure(one: Failure) -> str:
+    told = ((name, one.error[name]) for name in ("cause", "cure", "code", "request_id"))
+    rows = "".join(f"<dt>{name.replace('_', ' ')}</dt><dd>{escape(text)}</dd>" for name, text in told if text)
+    said = escape(one.error["message"])
+    if len(one.keys) == 1:
+        return f"<article><h3>{escape(one.keys[0])}</h3><p>{said}</p><dl>{rows}</dl></article>"
+    which = f"<details><summary>which</summary>{escape(', '.join(one.keys))}</details>"
+    return f"<article><h3>{len(one.keys)} items</h3><p>{said}</p><dl>{rows}</dl>{which}</article>"
 
 
 def _result(item: Item) -> str:
@@ -125,3 +153,11 @@ def _result(item: Item) -> str:
     made = [shown["image_id"] or "", *shown["snapshot_ids"], *shown["objects"]]
     cells = [item.key, item.state.value, item.region, item.task_id or "", " ".join(filter(None, made)), item.source]
     return f'<tr class="{item.state.value}">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

@@ -59,7 +59,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """What every run needs: where batches are kept, the doors to AWS by Region, settings, who is told, the time."""
+    """What every run needs: where batches are kept, the doors to AWS, settings, who is told, the time."""
 
     places: Places
     doors: Doors
@@ -78,7 +78,8 @@ class Company:
 def begin(company: Company, plan: Plan) -> str:
     """Record a batch, or find the unfinished one of the same plan in the same account; its id."""
     aws = company.doors("")
-    meant = [asdict(plan), aws.account, aws.region, aws.endpoint_url]
+    accounts = _accounts(company.doors, plan)
+    meant = [asdict(plan), aws.account, aws.region, aws.endpoint_url, accounts]
     fingerprint = hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
     known = company.places.unfinished(fingerprint, now=company.clock.now)
     if known is not None:
@@ -86,8 +87,14 @@ def begin(company: Company, plan: Plan) -> str:
         return known
     batch = f"batch-{company.clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     with opened(company, company.places.create(batch, fingerprint)) as store:
-        store.begin(batch, plan, fingerprint=fingerprint, account=aws.account, region=aws.region)
+        store.begin(batch, plan, fingerprint=fingerprint, account=aws.account, region=aws.region, accounts=accounts)
     return batch
+
+
+def _accounts(doors: Doors, plan: Plan) -> dict[str, str]:
+    """The account of each profile that an item names. Raises UsageError for one that is not configured."""
+    named = {item.profile: item.region for item in plan.items if item.profile}
+    return {profile: doors(region, profile).account for profile, region in sorted(named.items())}
 
 
 def run(company: Company, batch: str, *, retry_failed: bool = False) -> Outcome:
@@ -115,7 +122,10 @@ def work(company: Company, *, queues: Sequence[str], until_idle: bool = False) -
     """Work on whatever batches there are in a shared place, until interrupted (or, if asked, until none is left)."""
     place = company.places.shared()
     with opened(company, place, worker=(worker := _name())) as store, _seated(place, store, worker, queues) as seat:
-        limits = Limits(imports=company.settings.import_limit, exports=company.settings.export_limit)
+        settings = company.settings
+        limits = Limits(
+            imports=settings.import_limit, exports=settings.export_limit, conversions=settings.conversion_limit
+        )
         _Shift(company, store, seat, worker, queues, limits, stay=not until_idle).work(place.url)
 
 

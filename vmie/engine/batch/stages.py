@@ -44,7 +44,7 @@ class Stages:
 
     def _plan(self) -> dict[str, Any]:
         crew, item = self._crew, self._item
-        aws = crew.aws(item.region)
+        aws = crew.aws(item)
         if item.kind is Kind.EXPORT:
             request, skip = codec.export_request(item.request)
             made = export.plan(
@@ -102,7 +102,7 @@ class Stages:
             return
         begun = dt.datetime.fromisoformat((self._journal.get("submit") or {})["at"])
         try:
-            done = self._crew.watcher(self._item.region).wait(task_id, started=begun)
+            done = self._crew.watcher(self._item).wait(task_id, started=begun)
         except TaskFailed as error:
             if self._item.kind is Kind.EXPORT:
                 exporting.start_over(self._export())
@@ -162,7 +162,7 @@ class Stages:
         with crew.control.undoing():
             giving_up = export.undo if self._item.kind is Kind.EXPORT else import_.undo
             giving_up(
-                crew.aws(self._item.region),
+                crew.aws(self._item),
                 self._journal,
                 settings=crew.settings,
                 clock=crew.control,
@@ -175,25 +175,25 @@ class Stages:
     def _import(self) -> Work:
         crew = self._crew
         return Work(
-            crew.aws(self._item.region),
+            crew.aws(self._item),
             codec.to_import_plan(self._journal.get("plan") or {}),
             self._journal,
             crew.settings,
             crew.control,
             self._report,
-            crew.gate(self._item.region),
+            crew.gate(self._item),
         )
 
     def _export(self) -> export_submitting.Work:
         crew = self._crew
         plan = codec.to_export_plan(self._journal.get("plan") or {})
         return export_submitting.Work(
-            crew.aws(self._item.region),
+            crew.aws(self._item),
             plan,
             plan.bucket.name if plan.bucket else "",
             self._journal,
             crew.settings,
             crew.control,
             self._report,
-            crew.gate(self._item.region),
+            crew.gate(self._item),
         )

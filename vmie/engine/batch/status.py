@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from vmie.engine.batch.model import HOLDING, Item, Kind, State
+from vmie.engine.batch.model import HOLDING, Item, State
 from vmie.engine.batch.running import Company, opened
 from vmie.engine.batch.store import Batch
+from vmie.engine.batch.summaries import word
 
 #: the rate is what was completed within this time, in seconds
 _RATE_OVER = 3600.0
@@ -18,9 +19,10 @@ _RATE_OVER = 3600.0
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """AWS's places in use in one Region: `used` of `limit` for a pool (import, export)."""
+    """AWS's places in use in one account and Region: `used` of `limit` for a pool (import, conversion, export)."""
 
     pool: str
+    account: str
     region: str
     used: int
     limit: int
@@ -80,7 +82,14 @@ class Status:
             "cancelled": count[State.CANCELLED],
             "waves": [{"wave": wave.number, "states": wave.states} for wave in self.waves],
             "slots": [
-                {"pool": one.pool, "region": one.region, "used": one.used, "limit": one.limit} for one in self.slots
+                {
+                    "pool": one.pool,
+                    "account": one.account,
+                    "region": one.region,
+                    "used": one.used,
+                    "limit": one.limit,
+                }
+                for one in self.slots
             ],
             "rate_per_hour": round(self.rate, 2),
             "ends": self.ends or None,
@@ -120,21 +129,13 @@ def of(batch: Batch, items: Sequence[Item], *, now: dt.datetime, at_work: bool) 
     return Status(
         batch.batch,
         batch.name,
-        _word(batch, items, left, at_work=at_work),
+        word(Counter(item.state for item in items), cancelling=batch.cancelling, at_work=at_work),
         tuple(Wave(number, dict(states)) for number, states in sorted(waves.items())),
         tuple(_slots(batch, items)),
         tuple(items),
         rate,
         ends,
     )
-
-
-def _word(batch: Batch, items: Sequence[Item], left: int, *, at_work: bool) -> str:
-    if left:
-        return "cancelling" if batch.cancelling else "running" if at_work else "interrupted"
-    if any(item.state is State.FAILED for item in items):
-        return "partial"
-    return "cancelled" if any(item.state is State.CANCELLED for item in items) else "completed"
 
 
 def _rate(items: Sequence[Item], now: dt.datetime) -> float:
@@ -148,7 +149,9 @@ def _rate(items: Sequence[Item], now: dt.datetime) -> float:
 
 
 def _slots(batch: Batch, items: Sequence[Item]) -> list[Slots]:
-    limits = {Kind.IMPORT: batch.limits.imports, Kind.EXPORT: batch.limits.exports}
-    pools = sorted({(item.kind, item.region) for item in items})
-    used = Counter((item.kind, item.region) for item in items if item.state in HOLDING)
-    return [Slots(kind.value, region, used[kind, region], limits[kind]) for kind, region in pools]
+    pools = sorted({(item.kind, item.account, item.region) for item in items})
+    used = Counter((item.kind, item.account, item.region) for item in items if item.state in HOLDING)
+    return [
+        Slots(kind.value, account, region, used[kind, account, region], batch.limits.of(kind))
+        for kind, account, region in pools
+    ]

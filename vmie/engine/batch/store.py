@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
-from vmie.engine.batch.model import ENDED, Item, Kind, Limits, Plan, State
-from vmie.engine.batch.tables import BATCHES, ITEMS, MARKS, METADATA, STEPS
+from vmie.engine.batch import schema
+from vmie.engine.batch.model import ENDED, Item, Kind, Limits, Plan, Pool, State
+from vmie.engine.batch.tables import BATCHES, ITEMS, MARKS, STEPS
 from vmie.errors import UsageError
 
 #: any number that no other program's advisory lock is likely to have
@@ -44,14 +46,26 @@ class Store:
         with self.engine.begin() as db:
             if self.engine.dialect.name == "postgresql":
                 db.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
-            METADATA.create_all(db)
+            schema.prepare(db)
 
     # --- batches ------------------------------------------------------------------------------------
 
-    def begin(self, batch: str, plan: Plan, *, fingerprint: str, account: str, region: str) -> None:
-        """Record a new batch with all its items, or nothing of it."""
+    def begin(
+        self,
+        batch: str,
+        plan: Plan,
+        *,
+        fingerprint: str,
+        account: str,
+        region: str,
+        accounts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Record a new batch with all its items, or nothing of it. `accounts`: of the profiles that items name."""
         now = self.now()
-        rows = [_row(batch, number, item, region, now) for number, item in enumerate(plan.items)]
+        rows = [
+            {**_row(batch, number, item, region, now), "account": accounts.get(item.profile, account)}
+            for number, item in enumerate(plan.items)
+        ]
         with self.engine.begin() as db:
             db.execute(
                 BATCHES.insert().values(
@@ -136,17 +150,18 @@ class Store:
             raise KeyError(f"{batch} has no item {key}")
         return _item(found)
 
-    def counts(self, batch: str) -> dict[tuple[int, str, str, Kind, State], int]:
-        """How many items per wave, Region, queue, kind and state."""
-        columns = (ITEMS.c.wave, ITEMS.c.region, ITEMS.c.queue, ITEMS.c.kind, ITEMS.c.state)
+    def counts(self, batch: str) -> dict[tuple[int, Pool, State], int]:
+        """How many items per wave, pool and state."""
+        pool = (ITEMS.c.account, ITEMS.c.region, ITEMS.c.queue, ITEMS.c.kind)
+        columns = (ITEMS.c.wave, *pool, ITEMS.c.state)
         wanted = sa.select(*columns, sa.func.count()).where(ITEMS.c.batch == batch).group_by(*columns)
         with self.engine.connect() as db:
             return {
-                (wave, region, queue, Kind(kind), State(state)): count
-                for wave, region, queue, kind, state, count in db.execute(wanted)
+                (wave, Pool(account, region, queue, Kind(kind)), State(state)): count
+                for wave, account, region, queue, kind, state, count in db.execute(wanted)
             }
 
-    def waiting(self, batch: str, *, wave: int, region: str, queue: str, kind: Kind, most: int) -> list[Item]:
+    def waiting(self, batch: str, pool: Pool, *, wave: int, most: int) -> list[Item]:
         """The next items to be sent, largest first: the long ones decide when the last one ends."""
         wanted = (
             sa.select(ITEMS)
@@ -154,9 +169,10 @@ class Store:
                 ITEMS.c.batch == batch,
                 ITEMS.c.state == State.WAITING,
                 ITEMS.c.wave == wave,
-                ITEMS.c.region == region,
-                ITEMS.c.queue == queue,
-                ITEMS.c.kind == kind,
+                ITEMS.c.account == pool.account,
+                ITEMS.c.region == pool.region,
+                ITEMS.c.queue == pool.queue,
+                ITEMS.c.kind == pool.kind,
             )
             .order_by(ITEMS.c.size.desc(), ITEMS.c.position)
             .limit(most)
@@ -299,6 +315,7 @@ def _row(batch: str, number: int, item: Any, region: str, now: str) -> dict[str,
         "position": number,
         "kind": item.kind.value,
         "source": item.source,
+        "profile": item.profile,
         "request": dict(item.request),
         "region": item.region or region,
         "queue": item.queue,

@@ -6,6 +6,9 @@ import sqlalchemy as sa
 
 METADATA = sa.MetaData()
 
+#: one row: which vmie made these tables; see `schema`
+SHAPE = sa.Table("vmie_shape", METADATA, sa.Column("version", sa.Integer, nullable=False))
+
 BATCHES = sa.Table(
     "vmie_batches",
     METADATA,
@@ -44,6 +47,9 @@ ITEMS = sa.Table(
     sa.Column("worker", sa.Text, nullable=False, default=""),
     sa.Column("result", sa.JSON, nullable=False),
     sa.Column("error", sa.JSON, nullable=False),
+    #: the AWS profile asked for, "" for the session's; and the account that it was when the batch began
+    sa.Column("profile", sa.Text, nullable=False, server_default=""),
+    sa.Column("account", sa.Text, nullable=False, server_default=""),
     sa.Index("vmie_items_state", "batch", "state", "wave"),
 )
 

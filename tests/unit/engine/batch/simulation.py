@@ -99,7 +99,7 @@ class ToyCloud:
             self._tokens[token] = task_id
             return task_id
 
-    def door(self, region: str) -> Aws:
+    def door(self, region: str, profile: str = "", /) -> Aws:
         return Aws.of({"ec2": _Ec2(self, region or "us-east-1")}, region=region or "us-east-1", account="123456789012")
 
 
@@ -161,7 +161,7 @@ class ToyStages(Stages):
             task_id = self._cloud.start(region, job, f"{job}/{attempt}")
             return Task(task_id, TaskKind.IMPORT_SNAPSHOT, TaskState.ACTIVE)
 
-        task = self._crew.gate(region).submit(TaskKind.IMPORT_SNAPSHOT, call)
+        task = self._crew.gate(self._item).submit(TaskKind.IMPORT_SNAPSHOT, call)
         begun = {"task_id": task.id, "at": self._crew.control.now().isoformat(), "attempt": attempt}
         self._journal.put("submit", begun)
         return task.id
