@@ -100,10 +100,30 @@ def test_settings_change_quotas_and_delays(server: Sandbox) -> None:
     assert server.faults.propagation == 0
 
 
+def test_time_quotas_and_disks_are_set_over_http(server: Sandbox) -> None:
+    given = {"median": 900, "spread": 0.5, "per_gib": 60, "regions": {"eu-west-1": {"imports": 3}}}
+    assert ask(server, "POST", "/_vmie/settings", given)[0] == 200
+    assert (server.durations.median, server.durations.spread, server.durations.per_gib) == (900.0, 0.5, 60.0)
+    assert (server.limits.of("imports", "eu-west-1"), server.limits.of("imports", "us-east-1")) == (3, 7)
+    assert ask(server, "POST", "/_vmie/settings", {"median": 0, "spread": 0, "per_gib": 0, "regions": {}})[0] == 200
+    disk = {"bucket": BUCKET, "key": "planted.raw", "size": 1 << 40}
+    assert ask(server, "POST", "/_vmie/disks", disk)[0] == 200
+    assert server.client("s3").head_object(Bucket=BUCKET, Key="planted.raw")["ContentLength"] == 1 << 40
+    before = ask(server, "GET", "/_vmie/clock")[1]
+    assert ask(server, "POST", "/_vmie/advance", {"seconds": 3600})[0] == 200
+    after = ask(server, "GET", "/_vmie/clock")[1]
+    assert after["elapsed"] - before["elapsed"] >= 3600
+    assert ask(server, "GET", "/_vmie/stats")[1]["cpu"] > 0
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
         ("GET", "/_vmie/health", None, 200),
+        ("POST", "/_vmie/disks", {"bucket": "nowhere", "key": "k", "size": 1 << 21}, 400),
+        ("POST", "/_vmie/disks", {"bucket": BUCKET, "key": "k", "size": "large"}, 400),
+        ("POST", "/_vmie/settings", {"regions": {"eu-west-1": {"colours": 1}}}, 400),
+        ("POST", "/_vmie/settings", {"regions": {"eu-west-1": 5}}, 400),
         ("GET", "/_vmie/nothing", None, 404),
         ("POST", "/_vmie/faults", {"kind": "gremlin"}, 400),
         ("POST", "/_vmie/faults", {"kind": "fail", "unheard": 1}, 400),

@@ -46,7 +46,8 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     speed: Annotated[
-        float, typer.Option(help="Seconds of AWS's work per second: 1 is as slow as AWS.", min=0.001)
+        float,
+        typer.Option(help="Seconds of AWS's work per second: 1 is as slow as AWS, 0 waits to be moved on.", min=0),
     ] = 1200.0,
     seeded: Annotated[
         bool, typer.Option("--seeded/--empty", help="Begin with a bucket, the role and an imported instance, or bare.")

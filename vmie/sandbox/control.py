@@ -1,47 +1,56 @@
 """The sandbox's own HTTP endpoint, under /_vmie: what tests in other processes turn and read.
 
 GET    /_vmie/health            {"status": "ok"}
-GET    /_vmie/stats             calls, tasks made, peak of active tasks, errors
+GET    /_vmie/stats             calls, tasks made, peak of active tasks, errors, per Region too
+GET    /_vmie/clock             {"now": date, "elapsed": s, "worked": s}
 POST   /_vmie/faults            {"kind": "throttle", "action": "ImportImage", "times": 3, …}
 DELETE /_vmie/faults            everything works again
-POST   /_vmie/settings          {"propagation": s, "visible_after": s, "imports": n, "exports": n, …}
+POST   /_vmie/settings          {"propagation": s, "imports": n, "regions": {…}, "median": s, "spread": x, …}
 POST   /_vmie/advance           {"seconds": s}
+POST   /_vmie/disks             {"bucket": b, "key": k, "size": bytes}
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vmie.sandbox.gate import Fault, Faults, Stats
-from vmie.sandbox.service import Limits
+from vmie.sandbox.durations import Durations
+from vmie.sandbox.gate import Fault
+from vmie.sandbox.service import GROUP, Limits
+
+if TYPE_CHECKING:
+    from vmie.sandbox.world import World
 
 PREFIX = "/_vmie/"
 
 
-def respond(
-    method: str, path: str, body: bytes, *, faults: Faults, stats: Stats, limits: Limits, clock: Any
-) -> tuple[int, dict[str, Any]]:
+def respond(method: str, path: str, body: bytes, *, world: World) -> tuple[int, dict[str, Any]]:
     """HTTP status and JSON answer; what cannot be meant is a 400 with the reason."""
+    clock = world.clock
     try:
         given = _object(body)
         match method, path.removeprefix(PREFIX):
             case "GET", "health":
                 return 200, {"status": "ok"}
             case "GET", "stats":
-                return 200, stats.as_json()
+                return 200, world.stats.as_json()
+            case "GET", "clock":
+                return 200, {"now": clock.now().isoformat(), "elapsed": clock.elapsed(), "worked": clock.worked()}
             case "POST", "faults":
-                faults.add(_fault(given))
+                world.faults.add(_fault(given))
             case "DELETE", "faults":
-                faults.clear()
+                world.faults.clear()
             case "POST", "settings":
-                _set(given, faults=faults, limits=limits)
+                _set(given, world=world)
             case "POST", "advance":
                 clock.advance(float(given.get("seconds", 0)))
+            case "POST", "disks":
+                world.put_disk(str(given.get("bucket", "")), str(given.get("key", "")), int(given.get("size", 0)))
             case _:
                 return 404, {"error": f"there is no {method} {path}"}
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return 400, {"error": str(error)}
     return 200, {"status": "ok"}
 
@@ -66,13 +75,30 @@ def _fault(given: dict[str, Any]) -> Fault:
     return fault
 
 
-def _set(given: dict[str, Any], *, faults: Faults, limits: Limits) -> None:
-    delays = ("propagation", "visible_after")
-    numbers = [item.name for item in fields(Limits)]
+_DELAYS = ("propagation", "visible_after")
+_NUMBERS = tuple(item.name for item in fields(Limits) if item.name != "regions")
+_TIMES = tuple(item.name for item in fields(Durations) if not item.name.startswith("_"))
+
+
+def _set(given: dict[str, Any], *, world: World) -> None:
+    limits, durations = world.service.limits, world.service.durations
     for name, value in given.items():
-        if name in delays:
-            setattr(faults, name, float(value))
-        elif name in numbers:
+        if name in _DELAYS:
+            setattr(world.faults, name, float(value))
+        elif name in _NUMBERS:
             setattr(limits, name, type(getattr(limits, name))(value))
+        elif name in _TIMES:
+            setattr(durations, name, type(getattr(durations, name))(value))
+        elif name == "regions":
+            limits.regions = _regions(value)
         else:
-            raise ValueError(f"there is no setting {name!r}: one of {', '.join((*delays, *numbers))}")
+            known = ", ".join((*_DELAYS, *_NUMBERS, *_TIMES, "regions"))
+            raise ValueError(f"there is no setting {name!r}: one of {known}")
+
+
+def _regions(value: Any) -> dict[str, dict[str, int]]:
+    if not isinstance(value, dict) or not all(isinstance(quotas, dict) for quotas in value.values()):
+        raise TypeError('regions must be {"REGION": {"imports": n, …}, …}')
+    if unknown := {name for quotas in value.values() for name in quotas} - set(GROUP.values()):
+        raise ValueError(f"a Region has no quota {', '.join(sorted(unknown))}")
+    return {region: {name: int(count) for name, count in quotas.items()} for region, quotas in value.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,15 @@ from moto.kms.models import kms_backends
 from moto.s3.models import s3_backends
 from moto.utilities.utils import get_partition
 
+from vmie.disk.base import SECTOR
 from vmie.policy.service import RoleDocuments
 from vmie.sandbox.mend_s3 import stored
 from vmie.sandbox.role import RoleKey
-from vmie.sandbox.spool import Stored
+from vmie.sandbox.spool import Stored, Zeros
 
 _PART = 10 << 20
+_LEAST = 2 << 20
+_ZEROS = Zeros()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,19 @@ def put(where: Bucket, key: str, content: Stored) -> None:
     # Written in parts, as the service does: such an ETag is no digest of the whole, which would take long to read.
     etag = f"{hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()}-{max(1, -(-content.size // _PART))}"
     backend.put_object(where.name, key, content, etag=etag)  # type: ignore[arg-type]
+
+
+def put_disk(where: Bucket, key: str, size: int) -> None:
+    """Write a raw disk of `size` bytes, at least 2 MiB, with one Linux partition in an MBR; it takes no room."""
+    sectors = size // SECTOR
+    if sectors * SECTOR != size or size < _LEAST:
+        raise ValueError("a disk has whole sectors of 512 bytes, and 2 MiB at least")
+    boot = bytearray(SECTOR)
+    boot[446:462] = struct.pack(
+        "<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", 2048, min(sectors - 2048, 0xFFFFFFFF)
+    )
+    boot[510:] = b"\x55\xaa"
+    put(where, key, Stored([(bytes(boot), 0, SECTOR), (_ZEROS, 0, size - SECTOR)]))
 
 
 def remove(where: Bucket, key: str) -> None:

@@ -72,6 +72,7 @@ class ExportWork:
         task.work["volumes"] = [
             (one["Ebs"]["SnapshotId"], one["Ebs"]["VolumeSize"]) for one in image.block_device_mappings
         ]
+        task.origin, task.size = image.id, GIB * sum(size for _, size in task.work["volumes"])
 
     def admit_instance(self, task: SandboxTask) -> None:
         """Judge a CreateInstanceExportTask; raises Refusal."""
@@ -86,6 +87,7 @@ class ExportWork:
         task.work["bucket"] = self._admission.instance_target(task, where["S3Bucket"], task.key)
         task.work["prefix"] = where.get("S3Prefix") or ""
         task.work["volumes"] = [(volumes[0].snapshot_id, volumes[0].size)]
+        task.origin, task.size = instance.id, GIB * volumes[0].size
 
     def do(self, mark: Mark, task: SandboxTask) -> None:
         """See `service.Work`."""

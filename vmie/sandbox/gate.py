@@ -1,16 +1,14 @@
-"""Every call passes here: counted, and spoilt on demand.
+"""Every call passes here: spoilt on demand.
 
-`Faults` is the handle that tests and `POST /_vmie/faults` turn; `Stats` what `GET /_vmie/stats`
-answers. Neither knows moto: `intercept` (in process) and `server` (over HTTP) ask them.
+`Faults` is the handle that tests and `POST /_vmie/faults` turn. It does not know moto: `intercept` (in process) and
+`server` (over HTTP) ask it.
 """
 
 from __future__ import annotations
 
 import random
 import threading
-from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 from vmie.model import TaskKind
 
@@ -106,14 +104,25 @@ class Faults:
         self.add(Fault("lose", action, times, how=how))
 
     def fail_task(
-        self, message: str, *, at: str = "converting", kind: TaskKind | str = "", times: int | None = 1
+        self,
+        message: str,
+        *,
+        at: str = "converting",
+        kind: TaskKind | str = "",
+        times: int | None = 1,
+        probability: float = 1.0,
     ) -> None:
-        """Let the next tasks (of `kind`) fail with `message` when they leave the step `at` ("": the first)."""
-        self.add(Fault("fail_task", times=times, message=message, at=at, task_kind=str(kind)))
+        """Let the next tasks (of `kind`) fail with `message` when they leave the step `at` ("": the first).
 
-    def stall_task(self, *, at: str = "", kind: TaskKind | str = "", times: int | None = 1) -> None:
+        With `times` None and a `probability` it is a failure rate, until `clear`.
+        """
+        self.add(Fault("fail_task", "*", times, probability, message=message, at=at, task_kind=str(kind)))
+
+    def stall_task(
+        self, *, at: str = "", kind: TaskKind | str = "", times: int | None = 1, probability: float = 1.0
+    ) -> None:
         """Let the next tasks never leave the step `at` ("": the first)."""
-        self.add(Fault("stall_task", times=times, at=at, task_kind=str(kind)))
+        self.add(Fault("stall_task", "*", times, probability, at=at, task_kind=str(kind)))
 
     def add(self, fault: Fault) -> None:
         """Queue one fault; raises ValueError for a kind that does not exist."""
@@ -165,35 +174,3 @@ class Faults:
                         self._queue.remove(fault)
                 return fault
         return None
-
-
-@dataclass
-class Stats:
-    """What the sandbox counted. Thread-safe."""
-
-    calls: Counter[str] = field(default_factory=Counter)
-    tasks: Counter[str] = field(default_factory=Counter)
-    peak: Counter[str] = field(default_factory=Counter)
-    errors: Counter[str] = field(default_factory=Counter)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def called(self, call: Call) -> None:
-        """One more call of an action."""
-        with self._lock:
-            self.calls[f"{call.service}:{call.action}"] += 1
-
-    def refused(self, code: str) -> None:
-        """One more error answered by VM Import/Export or by a fault."""
-        with self._lock:
-            self.errors[code] += 1
-
-    def made(self, kind: TaskKind, group: str, *, active: int) -> None:
-        """One more task; `active` of its quota group run now."""
-        with self._lock:
-            self.tasks[kind.value] += 1
-            self.peak[group] = max(self.peak[group], active)
-
-    def as_json(self) -> dict[str, Any]:
-        """``{"calls": {"ec2:ImportImage": n}, "tasks": {kind: n}, "peak": {group: n}, "errors": {code: n}}``."""
-        with self._lock:
-            return {name: dict(getattr(self, name)) for name in ("calls", "tasks", "peak", "errors")}

@@ -13,9 +13,11 @@ import boto3
 from vmie.sandbox import environment, intercept, seed
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.content import Verdict, unjudged
-from vmie.sandbox.gate import Faults, Stats
+from vmie.sandbox.durations import Durations
+from vmie.sandbox.gate import Faults
 from vmie.sandbox.patches import Patches
 from vmie.sandbox.service import Limits
+from vmie.sandbox.stats import Stats
 from vmie.sandbox.world import World
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Sandbox:
-    """A running sandbox: `faults` to inject, `stats` to read, `limits` to set, `clock` to move."""
+    """A running sandbox: `faults` to inject, `stats` to read, `limits` and `durations` to set, `clock` to move."""
 
     def __init__(self, world: World, *, region: str, server: Server | None = None) -> None:
         self._world = world
@@ -34,6 +36,7 @@ class Sandbox:
         self.faults: Faults = world.faults
         self.stats: Stats = world.stats
         self.limits: Limits = world.service.limits
+        self.durations: Durations = world.service.durations
         made_up = environment(self.url)
         self._session = boto3.Session(
             aws_access_key_id=made_up["AWS_ACCESS_KEY_ID"],
@@ -48,6 +51,13 @@ class Sandbox:
     def advance(self, seconds: float) -> None:
         """Let `seconds` go by, on the calendar and in AWS's work."""
         self.clock.advance(seconds)
+
+    def put_disk(self, bucket: str, key: str, *, size: int) -> None:
+        """Put a raw disk of `size` bytes with one Linux partition into a bucket; it takes no room, whatever its size.
+
+        Raises ValueError for a bucket that is not there and for an impossible size.
+        """
+        self._world.put_disk(bucket, key, size)
 
     def environment(self) -> dict[str, str]:
         """The variables that point another process here; only of a sandbox that listens."""

@@ -35,6 +35,7 @@ class ImportWork:
         """Judge the request and fill in the task's sources; raises Refusal."""
         task.work["locations"] = locations
         task.work["etags"] = [self._admit_one(task, location) for location in locations]
+        task.origin = ", ".join(one.snapshot_id or f"{one.bucket}/{one.key}" for one in locations)
         task.work["kms"] = self._admission.encryption(task)
         for container in containers:
             bucket = container.get("UserBucket") or {}
@@ -73,7 +74,9 @@ class ImportWork:
             if location.snapshot_id not in compute.backend_of(task.account, task.region).snapshots:
                 raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{location.snapshot_id}' does not exist.")
             return ""
-        return self._admission.source(task, location, image=task.kind is TaskKind.IMPORT_IMAGE).etag
+        found = self._admission.source(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
+        task.size += found.content.size
+        return found.etag
 
     def _fetch(self, task: SandboxTask, location: Location) -> Object:
         found, reason = self._admission.readable(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)

@@ -21,6 +21,10 @@ def install(patches: Patches, world: World) -> None:
     process = botocore_stubber.process_request
 
     def process_request(request: Any) -> Any:
+        with world.stats.working():
+            return answered(request)
+
+    def answered(request: Any) -> Any:
         headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
         call = identify(request.method, request.url, headers, _form(request.body, headers))
         if answer := world.before(call):

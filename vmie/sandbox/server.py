@@ -37,21 +37,13 @@ class Gatekeeper:
             # A page in a browser could reach a loopback port under a name of its own (DNS rebinding).
             return _send(start_response, 403, {"Content-Type": "text/plain"}, "loopback only\n")
         path = environ.get("PATH_INFO", "")
-        if path.startswith(control.PREFIX):
-            return self._control(environ, start_response, path)
-        return self._api(environ, start_response)
+        with self._world.stats.working():
+            if path.startswith(control.PREFIX):
+                return self._control(environ, start_response, path)
+            return self._api(environ, start_response)
 
     def _control(self, environ: dict[str, Any], start_response: Any, path: str) -> Iterable[bytes]:
-        world = self._world
-        status, answer = control.respond(
-            environ["REQUEST_METHOD"],
-            path,
-            _body(environ),
-            faults=world.faults,
-            stats=world.stats,
-            limits=world.service.limits,
-            clock=world.clock,
-        )
+        status, answer = control.respond(environ["REQUEST_METHOD"], path, _body(environ), world=self._world)
         return _send(start_response, status, {"Content-Type": "application/json"}, json.dumps(answer) + "\n")
 
     def _api(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

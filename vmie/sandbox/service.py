@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -20,8 +21,10 @@ from typing import Any, Protocol
 from vmie.model import TaskKind, TaskState
 from vmie.sandbox import refusal
 from vmie.sandbox.clock import SandboxClock
-from vmie.sandbox.gate import Faults, Stats
+from vmie.sandbox.durations import Durations
+from vmie.sandbox.gate import Faults
 from vmie.sandbox.refusal import Refusal
+from vmie.sandbox.stats import Stats
 from vmie.sandbox.tasks import NotYet, SandboxTask, TaskFailed
 from vmie.sandbox.timeline import DELETING, Mark
 
@@ -41,13 +44,21 @@ class Work(Protocol):
 
 @dataclass
 class Limits:
-    """The quotas, per account and Region (aws-facts 3.3); plain numbers that a test may change."""
+    """The quotas, per account and Region (aws-facts 3.3); plain numbers that a test may change.
+
+    `regions` names the Regions that have others: ``{"eu-west-1": {"imports": 5}}``.
+    """
 
     imports: int = 20
     conversions: int = 5
     exports: int = 5
     list_seconds: float = WEEK  #: how long a finished task is listed
     life_seconds: float = WEEK  #: after which an unfinished one is given up
+    regions: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def of(self, group: str, region: str) -> int:
+        """How many tasks of a quota group may be active in a Region."""
+        return int(self.regions.get(region, {}).get(group, getattr(self, group)))
 
 
 _PREFIX = {
@@ -75,11 +86,17 @@ class Service:
     stats: Stats
     suffix: Callable[[], str]  #: 17 hexadecimal digits
     limits: Limits = field(default_factory=Limits)
+    durations: Durations = field(default_factory=Durations)
     works: dict[TaskKind, Work] = field(default_factory=dict)
     tasks: dict[str, SandboxTask] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    #: called with a task that is listed no longer
+    forgotten: Callable[[SandboxTask], None] = lambda _: None
     _tokens: dict[tuple[str, ...], tuple[str, str]] = field(default_factory=dict)
     _serial: int = 0
+    #: of all tasks, those that have not ended: so that a call costs the same however many were made before
+    _open: dict[str, SandboxTask] = field(default_factory=dict)
+    _ended: deque[SandboxTask] = field(default_factory=deque)
 
     def create(
         self,
@@ -115,10 +132,12 @@ class Service:
             )
             task.message, task.progress = task.steps[0].message, task.steps[0].progress
             admit(task)
+            usual = task.steps[-1].at
+            task.pace = self.durations.draw(usual, origin=task.origin or task.id, size=task.size) / usual
             task.doom, task.stalls_at = self.faults.for_task(kind)
-            self.tasks[task.id] = task
+            self.tasks[task.id] = self._open[task.id] = task
             self._remember_token(kind, account, region, request, task.id)
-            self.stats.made(kind, GROUP[kind], active=self._active(kind, account, region))
+            self.stats.made(kind, GROUP[kind], region=region, active=self._active(kind, account, region))
             return task
 
     def find(self, task_id: str, *, account: str, region: str) -> SandboxTask | None:
@@ -154,10 +173,18 @@ class Service:
     def settle(self) -> None:
         """Bring every task to where the clock says it is."""
         with self.lock:
-            for task in list(self.tasks.values()):
+            for task in list(self._open.values()):
                 self._move(task)
-                if task.ended is not None and self.clock.elapsed() - task.ended > self.limits.list_seconds:
-                    del self.tasks[task.id]
+                if task.ended is not None:
+                    del self._open[task.id]
+                    self._ended.append(task)
+            while self._ended and self.clock.elapsed() - (self._ended[0].ended or 0.0) > self.limits.list_seconds:
+                self._forget(self._ended.popleft())
+
+    def _forget(self, task: SandboxTask) -> None:
+        del self.tasks[task.id]
+        self._tokens.pop((task.kind, task.account, task.region, task.request.get("ClientToken") or ""), None)
+        self.forgotten(task)
 
     def _move(self, task: SandboxTask) -> None:
         worked = self.clock.worked()
@@ -170,7 +197,7 @@ class Service:
                 break
             following = task.step + 1
             step = task.steps[following] if following < len(task.steps) else None
-            if step is None or worked - task.started < step.at:
+            if step is None or worked - task.started < task.at(step):
                 break
             try:
                 self._fall(task, last=step.mark is Mark.FINISH)
@@ -179,11 +206,12 @@ class Service:
             except NotYet:
                 break
             except TaskFailed as failure:
-                self._give_up(task, str(failure))
+                self._give_up(task, str(failure), since=task.at(step))
                 break
             task.step, task.message, task.progress = following, step.message, step.progress
             if step.mark is Mark.FINISH:
                 task.state, task.ended = TaskState.COMPLETED, self.clock.elapsed()
+                self.stats.ended(GROUP[task.kind], region=task.region, held=task.at(step))
         if task.gone_at is not None and worked >= task.gone_at and task.ended is None:
             task.state = TaskState.CANCELLED if task.says_state else TaskState.DELETED
             task.ended = self.clock.elapsed()
@@ -193,7 +221,11 @@ class Service:
         if task.doom is not None and (last or task.doom[0] in task.message):
             raise TaskFailed(task.doom[1])
 
-    def _give_up(self, task: SandboxTask, message: str) -> None:
+    def _give_up(self, task: SandboxTask, message: str, *, since: float | None = None) -> None:
+        """`since`: after how many seconds of work it failed, now by default."""
+        worked = self.clock.worked() - task.started if since is None else since
+        held, group = worked + DELETING, GROUP[task.kind]
+        self.stats.ended(group, region=task.region, held=held, failure=message)
         task.state = TaskState.CANCELLING if task.says_state else TaskState.DELETING
         task.message, task.progress = message, ""
         task.gone_at = self.clock.worked() + DELETING
@@ -202,13 +234,13 @@ class Service:
     def _active(self, kind: TaskKind, account: str, region: str) -> int:
         return sum(
             1
-            for task in self.tasks.values()
+            for task in self._open.values()
             if task.active and GROUP[task.kind] == GROUP[kind] and (task.account, task.region) == (account, region)
         )
 
     def _check_quota(self, kind: TaskKind, account: str, region: str) -> None:
         group = GROUP[kind]
-        limit = getattr(self.limits, group)
+        limit = self.limits.of(group, region)
         if self._active(kind, account, region) >= limit:
             raise refusal.too_many_imports(limit) if group == "imports" else refusal.too_many_conversions(limit)
 

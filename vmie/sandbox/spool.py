@@ -69,6 +69,17 @@ class Spool:
             self._fd = -1
 
 
+class Zeros(Spool):
+    """As many zeros as are asked for, without a file."""
+
+    def __init__(self) -> None:
+        self._fd, self._end, self._lock = -1, 0, threading.Lock()
+
+    def read_at(self, offset: int, length: int) -> bytes:
+        """See `Spool.read_at`."""
+        return bytes(length)
+
+
 class Stored:
     """An object's bytes, immutable: a list of ranges of spools and of byte strings.
 

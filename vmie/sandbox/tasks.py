@@ -58,6 +58,9 @@ class SandboxTask:
     sources: list[SourceView] = field(default_factory=list)
     image_id: str = ""
     key: str = ""  #: of the exported object
+    origin: str = ""  #: what it reads, and how many bytes that is: its duration hangs on them
+    size: int = 0
+    pace: float = 1.0  #: how many times as long as the timeline says it takes
     platform: str = ""
     architecture: str = ""
     boot_mode: str = ""
@@ -72,6 +75,10 @@ class SandboxTask:
     def steps(self) -> tuple[Step, ...]:
         """What it goes through."""
         return OF_KIND[self.kind]
+
+    def at(self, step: Step) -> float:
+        """Seconds of work after which it comes to `step`."""
+        return step.at * self.pace
 
     @property
     def says_state(self) -> bool:

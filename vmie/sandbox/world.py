@@ -17,6 +17,7 @@ from vmie.model import TaskKind
 from vmie.sandbox import (
     account,
     actions,
+    compute,
     conversion_actions,
     estate,
     machines,
@@ -32,12 +33,15 @@ from vmie.sandbox.compute import Contents
 from vmie.sandbox.content import Verdict
 from vmie.sandbox.conversion_actions import ConversionActions
 from vmie.sandbox.conversions import ConversionWork
+from vmie.sandbox.durations import Durations
 from vmie.sandbox.exports import ExportWork
-from vmie.sandbox.gate import Answer, Call, Faults, Stats
+from vmie.sandbox.gate import Answer, Call, Faults
 from vmie.sandbox.imports import ImportWork
 from vmie.sandbox.patches import Patches
 from vmie.sandbox.role import RoleBook
 from vmie.sandbox.service import Limits, Service
+from vmie.sandbox.stats import Stats
+from vmie.sandbox.tasks import SandboxTask
 from vmie.sandbox.transfer import Web
 
 _only = threading.Lock()
@@ -60,7 +64,9 @@ class World:
         self.stats = Stats()
         self.contents = Contents()
         self.suffix = suffix or (lambda: secrets.token_hex(9)[:17])
-        self.service = Service(clock, self.faults, self.stats, self.suffix, limits)
+        self.service = Service(
+            clock, self.faults, self.stats, self.suffix, limits, Durations(seed=seed), forgotten=_forget_tags
+        )
         #: ``host:port`` of the servers in front of it
         self.addresses: set[str] = set()
         self._verdict = verdict
@@ -113,6 +119,13 @@ class World:
         self._patches.undo()
         _only.release()
 
+    def put_disk(self, bucket: str, key: str, size: int) -> None:
+        """See `Sandbox.put_disk`."""
+        found = (estate.bucket(bucket, partition=partition) for partition in ("aws", "aws-cn", "aws-us-gov"))
+        if (where := next(filter(None, found), None)) is None:
+            raise ValueError(f"there is no bucket {bucket}")
+        estate.put_disk(where, key, size)
+
     def _web(self, partition: str) -> Web:
         return Web(partition, self.clock.now, frozenset(self.addresses))
 
@@ -130,3 +143,8 @@ class World:
         if call.service == "iam":
             self.book.record()
         return self.faults.after(call)
+
+
+def _forget_tags(task: SandboxTask) -> None:
+    """moto keeps tags beside what they are on."""
+    compute.backend_of(task.account, task.region).tags.pop(task.id, None)
