@@ -103,7 +103,8 @@ def _html(batch: Batch, shown: Status, found: Sequence[history.Span], *, total: 
         sent=_size(sum(int(item.result.get("bytes_sent", 0)) for item in shown.items)),
         progress=charts.progress(_ends(batch, shown.items), items=len(shown.items), total=total),
         usage=charts.usage(curves, limits, total=total) if curves else "<p>No task was started.</p>",
-        legend="".join(f'<span><i class="s{n}"></i>{name}</span>' for n, name in enumerate(history.NAMES)),
+        legend="".join(f'<span><i class="s{n}"></i>{name}</span>' for n, name in enumerate(history.NAMES))
+        + '<span><i class="lost"></i>failed</span>',
         timeline=charts.timeline(found, rows, failed=failed, total=total),
         more=f"<p>The {len(rows)} that took longest; {left} more are in the results below.</p>" if left else "",
         durations="".join(
