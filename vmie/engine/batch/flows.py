@@ -23,6 +23,7 @@ from typing import Any, Self
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 
 from vmie.engine.batch.crew import Crew
+from vmie.engine.batch.diagnosing import Diagnoses
 from vmie.engine.batch.model import Cancelled, Item, Kind, State
 from vmie.engine.batch.stages import Stages
 from vmie.errors import TaskFailed, VmieError
@@ -52,6 +53,7 @@ class Flows:
         stages: StagesOf = Stages,
     ) -> None:
         self._crew = crew
+        self._diagnoses = Diagnoses(settings=crew.settings, clock=crew.control)
         self._stages = stages
         self._worker = worker
         self._queues = tuple(queues)
@@ -193,7 +195,7 @@ class Flows:
             except Cancelled:
                 self._undo(item)
             except VmieError as error:
-                crew.move(item, State.FAILED, error=_told(item, error))
+                crew.move(item, State.FAILED, error=_told(item, self._diagnoses.explain(error, item, crew.aws)))
             except Exception as error:
                 crew.move(item, State.FAILED, error=_fault(error).as_json())
 

@@ -23,7 +23,7 @@ from vmie.ops.doctor.case import JOBS, Case, Fix, Line, unknown
 from vmie.poll import Clock
 from vmie.settings import Settings
 
-__all__ = ["JOBS", "Case", "Fix", "Line", "Report", "case_of", "examine"]
+__all__ = ["JOBS", "Case", "Check", "Fix", "Line", "Report", "case_of", "examine"]
 
 Check = Callable[[Case], list[Line]]
 

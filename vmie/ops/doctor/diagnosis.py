@@ -45,13 +45,17 @@ CHECKS: dict[str, tuple[Check, ...]] = {
 }
 
 
-def weigh(entry: str, case: Case) -> list[Line]:
+#: carries one check out: `vmie.ops.doctor.looked`, or something that remembers
+Look = Callable[[Case, str, Check], list[Line]]
+
+
+def weigh(entry: str, case: Case, *, look: Look = looked) -> list[Line]:
     """What is really so of the causes of catalogue entry `entry`: every line of its checks, failures first."""
-    lines = [line for check in CHECKS.get(entry, ()) for line in looked(case, check.__name__, check)]
+    lines = [line for check in CHECKS.get(entry, ()) for line in look(case, check.__name__, check)]
     return sorted(lines, key=lambda line: line.verdict is not Verdict.FAIL)
 
 
-def diagnosed(error: VmieError, case: Callable[[], Case]) -> VmieError:
+def diagnosed(error: VmieError, case: Callable[[], Case], *, look: Look = looked) -> VmieError:
     """The same error; where the account explains it, with that as cause and cure. `case` is made only if needed."""
     # A plain VmieError is AWS's own fault, or what it says where a bucket lacks the grant for exports.
     if not isinstance(error, AwsRefused | TaskFailed) and type(error) is not VmieError:
@@ -61,7 +65,7 @@ def diagnosed(error: VmieError, case: Callable[[], Case]) -> VmieError:
     if known.id not in CHECKS:
         return error
     try:
-        found = [line for line in weigh(known.id, case()) if line.verdict is Verdict.FAIL]
+        found = [line for line in weigh(known.id, case(), look=look) if line.verdict is Verdict.FAIL]
     except VmieError:
         return error
     if found and found[0].what != error.message:
