@@ -85,6 +85,9 @@ class Wire:
         found = aws.credentials()
         #: credentials that renew themselves may be new at the next attempt
         self._renewed = found is not None and found.expires is not None
+        self.aws = aws
+        #: attempts that failed and were followed by another, over all calls
+        self.failures = 0
         self._where = {"Bucket": target.bucket, "Key": target.key}
         self.target = target
         self.options = options
@@ -133,6 +136,7 @@ class Wire:
 
         def failed(state: tenacity.RetryCallState) -> None:
             self.pace.slow_down()
+            self.failures += 1
             error = state.outcome.exception() if state.outcome else None
             self._reporter(events.Note(f"{error}; trying again in {state.upcoming_sleep:.1f} s", "debug"))
 

@@ -12,13 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from vmie.aws import objects
+from vmie.aws import objects, strays
 from vmie.aws.attempts import Wire
-from vmie.aws.errors import refusals
 from vmie.aws.parts import b64
-from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, VmieError
-from vmie.model import S3Object
 
 Item = TypeVar("Item")
 
@@ -32,6 +29,10 @@ class UploadState(Protocol):
     def get(self) -> str | None:
         """The upload id of an earlier run."""
 
+    @property
+    def unsure(self) -> bool:
+        """Whether an earlier run may have begun an upload that it could not `put` any more."""
+
     def put(self, upload_id: str) -> None:
         """Remember it, before the first part is sent."""
 
@@ -44,6 +45,7 @@ def begin(wire: Wire, state: UploadState) -> tuple[str, dict[int, Mapping[str, A
     known = state.get()
     if known is not None and (held := held_parts(wire, known)) is not None:
         return known, held
+    failures = wire.failures
     answer = wire.call(
         "CreateMultipartUpload",
         "create_multipart_upload",
@@ -52,6 +54,9 @@ def begin(wire: Wire, state: UploadState) -> tuple[str, dict[int, Mapping[str, A
         **wire.options.create(),
     )
     upload_id = str(answer["UploadId"])
+    if state.unsure or wire.failures > failures:
+        # An earlier call may have been carried out too. Before `put`: whoever dies here is unsure again.
+        strays.sweep(wire.aws, wire.target, keep=upload_id, region=wire.options.region)
     state.put(upload_id)
     return upload_id, {}
 
@@ -169,25 +174,3 @@ def composite(parts: Iterable[Done]) -> str:
             return ""
         outer.update(base64.b64decode(part["ChecksumSHA256"]))
     return b64(outer.digest())
-
-
-def abort(aws: Aws, target: S3Object, upload_id: str, *, region: str | None = None) -> bool:
-    """Drop a multipart upload and the parts it holds; False when there was none any more. Raises AwsRefused."""
-    client: Any = aws.client("s3", region=region)
-    try:
-        with refusals("AbortMultipartUpload", operand=target.url):
-            client.abort_multipart_upload(Bucket=target.bucket, Key=target.key, UploadId=upload_id, **aws.owned())
-    except AwsRefused as error:
-        if error.code == "NoSuchUpload":
-            return False
-        raise
-    return True
-
-
-def drop(wire: Wire, upload_id: str) -> None:
-    """Abort from within a transfer whose source turned out to be another."""
-    try:
-        wire.call("AbortMultipartUpload", "abort_multipart_upload", UploadId=upload_id, **wire.options.every())
-    except AwsRefused as error:
-        if error.code != "NoSuchUpload":
-            raise

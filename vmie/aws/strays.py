@@ -1,34 +1,58 @@
-"""Multipart uploads that nobody remembers: a process died between S3's answer and its own note of it.
+"""Multipart uploads that are to go: one that is known, and those that S3 began and nobody could note.
 
-S3 keeps, and bills, their parts until somebody aborts them. A key that belongs to one job tells them apart.
+S3 keeps, and bills, their parts until somebody aborts them. An upload whose CreateMultipartUpload was answered to
+nobody - the answer was lost, or the process died before it wrote the id down - has no parts; that tells it from one
+that somebody else is filling.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from vmie.aws.errors import refusals
-from vmie.aws.multipart import abort
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused
+from vmie.errors import AwsRefused, VmieError
 from vmie.model import S3Object
 
-#: no job leaves more behind
-_MOST = 100
+
+def abort(aws: Aws, target: S3Object, upload_id: str, *, region: str | None = None) -> bool:
+    """Drop a multipart upload and the parts it holds; False when there was none any more. Raises AwsRefused."""
+    client: Any = aws.client("s3", region=region)
+    try:
+        with refusals("AbortMultipartUpload", operand=target.url):
+            client.abort_multipart_upload(Bucket=target.bucket, Key=target.key, UploadId=upload_id, **aws.owned())
+    except AwsRefused as error:
+        if error.code == "NoSuchUpload":
+            return False
+        raise
+    return True
 
 
-def sweep(aws: Aws, target: S3Object, *, keep: str = "") -> int:
-    """Abort every upload to exactly this key but `keep`; how many there were.
+def sweep(aws: Aws, target: S3Object, *, keep: str = "", region: str | None = None) -> int:
+    """Abort every upload to exactly this key that has no parts, but `keep` and what others than its initiator began.
 
-    None where S3 does not let us look: s3:ListBucketMultipartUploads is a courtesy here. Raises AwsRefused when one
-    that was found cannot be aborted.
+    How many went; what S3 does not let us list or abort stays: the transfer itself may still be allowed.
     """
+    client: Any = aws.client("s3", region=region)
+    where = {"Bucket": target.bucket, **aws.owned()}
+    removed = 0
     try:
         with refusals("ListMultipartUploads", operand=target.url):
-            page = aws.client("s3").list_multipart_uploads(
-                Bucket=target.bucket, Prefix=target.key, MaxUploads=_MOST, **aws.owned()
-            )
-    except AwsRefused:
-        return 0
-    found = [one["UploadId"] for one in page.get("Uploads", ()) if one["Key"] == target.key and one["UploadId"] != keep]
-    for upload_id in found:
-        abort(aws, target, upload_id)
-    return len(found)
+            listed = client.list_multipart_uploads(Prefix=target.key, **where).get("Uploads", ())
+        found = [one for one in listed if one["Key"] == target.key]
+        us = next((_initiator(one) for one in found if one["UploadId"] == keep), "")
+        for one in found:
+            if one["UploadId"] == keep or (us and _initiator(one) != us):
+                continue
+            with refusals("ListParts", operand=target.url):
+                page = client.list_parts(Key=target.key, UploadId=one["UploadId"], MaxParts=1, **where)
+            if not page.get("Parts"):
+                removed += abort(aws, target, one["UploadId"], region=region)
+    except VmieError:
+        return removed
+    return removed
+
+
+def _initiator(upload: Mapping[str, Any]) -> str:
+    return str(upload.get("Initiator", {}).get("ID", ""))

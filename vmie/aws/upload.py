@@ -16,7 +16,7 @@ from typing import Any
 from vmie import events
 from vmie.aws import multipart
 from vmie.aws.attempts import UploadOptions, Wire, in_passing
-from vmie.aws.multipart import Done, UploadState, abort
+from vmie.aws.multipart import Done, UploadState
 from vmie.aws.parts import MIB, Part, Payload, b64, part_size_for
 from vmie.aws.session import Aws
 from vmie.errors import VmieError
@@ -28,7 +28,6 @@ __all__ = [
     "UploadOptions",
     "UploadState",
     "Uploaded",
-    "abort",
     "in_passing",
     "part_size_for",
     "upload",

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from vmie.aws import objects
-from vmie.aws.multipart import abort
 from vmie.aws.session import Aws
+from vmie.aws.strays import abort, sweep
 from vmie.aws.upload import Uploaded, UploadState
 from vmie.errors import VmieError
 from vmie.model import S3Object
@@ -47,17 +47,25 @@ class Sent(UploadState):
         self._sent_before = int(self._now().get("sent", 0))
         self._monotonic = monotonic
         self._noted = float("-inf")
+        self._unsure = False
         self._lock = threading.Lock()
 
     def begin(self) -> None:
         """Remember where it goes, before anything is sent; an upload of other content is not gone on with."""
-        fresh = self._now().get("token") != self._base["token"]
+        known = self._now()
+        fresh = known.get("token") != self._base["token"]
+        self._unsure = not fresh and not ({"upload_id", "done"} & known.keys())
         self._update(**self._base, done=None, **({"upload_id": None, "held": None} if fresh else {}))
 
     def get(self) -> str | None:
         """See `UploadState.get`."""
         found = self._now().get("upload_id")
         return str(found) if found else None
+
+    @property
+    def unsure(self) -> bool:
+        """See `UploadState.unsure`."""
+        return self._unsure
 
     def put(self, upload_id: str) -> None:
         """See `UploadState.put`."""
@@ -101,7 +109,11 @@ def remove(aws: Aws, step: Mapping[str, Any]) -> str | None:
     """
     target = S3Object(step["bucket"], step["key"])
     region = step.get("region")
-    removed = bool(step.get("upload_id")) and abort(aws, target, step["upload_id"], region=region)
+    if step.get("upload_id"):
+        removed = abort(aws, target, step["upload_id"], region=region)
+    else:
+        # S3 may have begun one that was never noted.
+        removed = "done" not in step and sweep(aws, target, region=region) > 0
     found = objects.facts(aws, target, region=region)
     ours = found is not None and (
         found.metadata.get(SOURCE) == step.get("token") if step.get("token") else found.etag == step.get("etag")
