@@ -99,3 +99,50 @@ def test_it_can_be_read_in_light_and_dark(report: Path, tmp_path: Path, scheme: 
     dark = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
     done = chromium(*dark, f"--screenshot={picture}", "--window-size=1000,1400", report.as_uri(), folder=tmp_path)
     assert picture.stat().st_size > 20_000, done.stderr
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2 defines it (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio)."""
+
+    def luminance(colour: str) -> float:
+        digits = colour.lstrip("#")
+        digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
+        parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_words_stand_out_from_what_is_behind_them_in_both_schemes(report: Path) -> None:
+    palettes = [
+        dict(re.findall(r"--(\w+):(#\w+)", block)) for block in re.findall(r":root\{([^}]*)\}", report.read_text())
+    ]
+    assert len(palettes) == 2, "one for light, one for dark"
+    for palette in palettes:
+        for words in ("ink", "dim", "good", "bad"):
+            for behind in ("back", "card"):
+                assert contrast(palette[words], palette[behind]) >= 4.5, (words, behind)
+        assert min(contrast(palette[f"s{number}"], palette["back"]) for number in range(5)) >= 1.5
+
+
+def test_a_run_can_write_its_report_itself(vmie: Callable[..., Done], tmp_path: Path) -> None:
+    (tmp_path / "vm.raw").write_bytes(bootable())
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("defaults: {skip_check: all}\nitems:\n  - {source: vm.raw, as: snapshot}\n")
+    done = vmie("--sandbox", "batch", "run", plan, "--report", tmp_path / "result.csv")
+    assert done.code == 0, done.out
+    assert (tmp_path / "result.csv").read_text().splitlines()[1].startswith("vm,completed,import,")
+    refused = vmie("--sandbox", "batch", "run", plan, "--report", tmp_path / "no" / "result.html")
+    assert refused.code == 2, "before anything is begun"
+
+
+def test_what_is_gone_with_the_sandbox_is_not_offered(tmp_path: Path, vmie: Callable[..., Done]) -> None:
+    (tmp_path / "vm.raw").write_bytes(bootable())
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("defaults: {skip_check: all}\nitems:\n  - {source: vm.raw, as: snapshot}\n")
+    done = vmie("--output", "text", "--sandbox", "batch", "run", plan)
+    assert "vm: snap-" in done.out
+    assert "vmie batch report" not in done.out
+    assert "`vmie sandbox serve` keeps one" in done.out

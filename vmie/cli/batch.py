@@ -76,12 +76,15 @@ def run(
     env: Annotated[
         bool, typer.Option("--env", help="Replace ${NAME} in the plan by environment variables (no AWS_*, no secrets).")
     ] = False,
+    report_to: Annotated[
+        Path | None, typer.Option("--report", help="When it has ended, write its report: .html, .csv or .json.")
+    ] = None,
 ) -> None:
     """Carry out a plan; after an interruption the same command goes on with it.
 
     vmie batch run plan.yaml --dry-run
 
-    vmie batch run plan.yaml
+    vmie batch run plan.yaml --report result.html
 
     vmie batch run plan.csv --state postgresql://vmie@db/vmie
 
@@ -99,8 +102,13 @@ def run(
         shown = estimating.estimate(company(this, state), judged)
         render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_text.estimate(shown))
         return
+    if report_to is not None and not report_to.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder for {report_to}", cure="choose another file with --report")
     crew = company(this, state)
-    _show(this, "batch run", running.run(crew, running.begin(crew, judged)))
+    outcome = running.run(crew, running.begin(crew, judged))
+    if report_to is not None:
+        _write(crew, outcome.batch, report_to, _form(report_to, None))
+    _show(this, "batch run", outcome)
 
 
 def resume(ctx: typer.Context, batch: Named, retry_failed: RetryFailed = False, state: Shared = "") -> None:
@@ -214,18 +222,24 @@ def report(
 
     vmie batch report batch-20260102-030405-a1b2c3 --to result.csv
     """
-    from vmie.engine.batch import report as reporting
-
     this = context.of(ctx)
     chosen = _form(to, form)
     target = to or Path(f"{batch}.{chosen.value}")
-    written = reporting.render(company(this, state), batch, chosen.value)
-    try:
-        target.write_text(written, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror}", cure="choose another file with --to") from error
-    shown = {"batch": batch, "path": str(target), "format": chosen.value, "bytes": len(written.encode())}
+    written = _write(company(this, state), batch, target, chosen)
+    shown = {"batch": batch, "path": str(target), "format": chosen.value, "bytes": written}
     render.finish(this, "batch report", shown, text=f"{target} written")
+
+
+def _write(crew: Company, batch: str, target: Path, form: Form) -> int:
+    """Write a report; its size in bytes. Raises UsageError when the file cannot be written."""
+    from vmie.engine.batch import report as reporting
+
+    written = reporting.render(crew, batch, form.value).encode()
+    try:
+        target.write_bytes(written)
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}", cure="choose another file") from error
+    return len(written)
 
 
 def _form(to: Path | None, form: Form | None) -> Form:
@@ -240,8 +254,9 @@ def _show(this: context.Run, verb: str, outcome: Outcome) -> None:
     from vmie.cli import batch_text
 
     shown: dict[str, Any] = outcome.as_json()
+    text = batch_text.outcome(outcome, kept=not this.sandbox)
     if not shown["failed"]:
-        render.finish(this, verb, shown, text=batch_text.outcome(outcome))
+        render.finish(this, verb, shown, text=text)
         return
-    render.finish(this, verb, shown, text=batch_text.outcome(outcome), status="partial")
+    render.finish(this, verb, shown, text=text, status="partial")
     raise typer.Exit(PartialFailure.exit_code)

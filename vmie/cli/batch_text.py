@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from vmie.engine.batch.status import Status
     from vmie.poll import Clock
 
-#: failures that are shown in full; the report has all
+#: causes of failure, and results, that are shown in full; the report has all
 _SHOWN = 10
+#: items named with a cause that struck several
+_NAMED = 3
 
 
-def outcome(done: Outcome) -> str:
-    """The lines at the end of a run."""
+def outcome(done: Outcome, *, kept: bool = True) -> str:
+    """The lines at the end of a run; `kept`: whether another command can find the batch."""
     shown = done.as_json()
     lines = [
         (
@@ -28,24 +30,39 @@ def outcome(done: Outcome) -> str:
             f"{shown['cancelled']} cancelled"
         )
     ]
-    lines += _failures([item.as_json() for item in done.items if item.state == "failed"])
+    completed = [item for item in shown["items"] if item["status"] == "completed"]
+    if len(completed) <= _SHOWN:
+        lines += [f"  {item['key']}: {_made(item)}" for item in completed]
+    lines += _failures([item for item in shown["items"] if item["status"] == "failed"])
+    if not kept:
+        lines.append("  the sandbox of this command is gone, and the batch with it; `vmie sandbox serve` keeps one")
+        return "\n".join(lines)
     if shown["failed"]:
         lines.append(f"  again:  vmie batch resume {done.batch} --retry-failed")
     lines.append(f"  report: vmie batch report {done.batch}")
     return "\n".join(lines)
 
 
+def _made(item: dict[str, Any]) -> str:
+    """What an item came to: its AMI, snapshots or files."""
+    made = [item["image_id"] or "", *item["snapshot_ids"], *item["objects"]]
+    return ", ".join(filter(None, made)) or item["task_id"] or "done"
+
+
 def _failures(items: Sequence[dict[str, Any]]) -> list[str]:
+    """One entry per cause, what struck most items first."""
+    from vmie.engine.batch.failures import grouped
+
     lines = []
-    for item in items[:_SHOWN]:
-        error = item["error"]
-        lines.append(f"  {item['key']}: {error['message']}")
-        if error.get("cause"):
-            lines.append(f"    why:  {error['cause'].splitlines()[0]}")
-        if error.get("cure"):
-            lines.append(f"    cure: {error['cure'].splitlines()[0]}")
-    if len(items) > _SHOWN:
-        lines.append(f"  … and {len(items) - _SHOWN} more failed")
+    found = grouped(items)
+    for one in found[:_SHOWN]:
+        lines.append(f"  {one.named(_NAMED)}: {one.error['message']}")
+        if one.error["cause"]:
+            lines.append(f"    why:  {one.error['cause'].splitlines()[0]}")
+        if one.error["cure"]:
+            lines.append(f"    cure: {one.error['cure'].splitlines()[0]}")
+    if left := sum(len(one.keys) for one in found[_SHOWN:]):
+        lines.append(f"  … and {left} more failed, for other reasons")
     return lines
 
 
