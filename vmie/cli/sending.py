@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
@@ -22,14 +21,11 @@ Accelerate = Annotated[
     bool, typer.Option("--accelerate", help="Send by S3 Transfer Acceleration; the bucket must have it enabled.")
 ]
 
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-
 
 def rate(text: str) -> float | None:
     """Bytes per second of ``20M``; None for "". Raises UsageError."""
-    if not text:
-        return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)(?:i?B)?(?:/s)?", text, re.IGNORECASE)
-    if not found or float(found[1]) <= 0:
+    from vmie.ops import sending
+
+    if text and not sending.rate(text):
         raise UsageError(f"--max-rate {text!r} is no rate", cure="such as 500K, 20M or 1.5G: bytes per second")
-    return float(found[1]) * _UNITS[found[2].upper()]
+    return sending.rate(text)

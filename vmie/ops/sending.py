@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -23,6 +24,7 @@ STORAGE_CLASSES = (
 )
 _FROZEN = ("GLACIER", "DEEP_ARCHIVE")
 ENCRYPTIONS = ("AES256", "aws:kms", "aws:kms:dsse")
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +86,9 @@ class Sending:
             patience=settings.patience_seconds,
             longest_pause=min(20.0, settings.patience_seconds / 10),
         )
+
+
+def rate(text: str) -> float | None:
+    """Bytes per second of ``20M``; None for what is no rate."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMG]?)(?:i?B)?(?:/s)?", text, re.IGNORECASE | re.ASCII)
+    return float(found[1]) * _UNITS[found[2].upper()] or None if found else None

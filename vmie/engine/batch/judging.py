@@ -1,56 +1,31 @@
-"""From a plan file to a `Plan`: every mistake found is told at once, with its line, and then nothing is begun."""
+"""From a plan file to a `Plan`: every mistake is found in one run, with its line, and then nothing is begun.
+
+raw ──► head, limits, defaults ──► each item: its fields, its files, its request ──► items among each other
+
+Each part is judged by itself, and goes on without the fields that were wrong.
+"""
 
 from __future__ import annotations
 
-import glob
 import re
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
+from vmie.engine.batch import asking, relations, shapes, shaping, sourcing
 from vmie.engine.batch.model import Kind, Limits, Plan, PlanItem
-from vmie.engine.batch.models import KEY, DefaultsModel, ItemModel, LimitsModel, PlanModel
-from vmie.engine.batch.reading import Mistake, Path_, Raw, dotted, read
-from vmie.errors import UsageError, VmieError
-from vmie.model import Profile, Route, S3Object
-from vmie.ops.export import ExportRequest
-from vmie.ops.import_ import ImportRequest
+from vmie.engine.batch.models import KEY, DefaultsModel, HeadModel, ItemModel, LimitsModel, PlanModel
+from vmie.engine.batch.nearest import unknown
+from vmie.engine.batch.raw import Mistake, Path_, Raw
+from vmie.engine.batch.reading import read
+from vmie.engine.batch.relations import Draft
+from vmie.errors import UsageError
 from vmie.settings import Settings
 
-#: shown in the error; all of them are in the JSON
-_SHOWN = 20
-_EXPORTED = re.compile(r"(i|ami)-[0-9a-f]{8,17}")
-_ONLY_IMPORT = (
-    "route",
-    "architecture",
-    "platform",
-    "boot_mode",
-    "license_type",
-    "usage_operation",
-    "license_configurations",
-    "encrypted",
-    "kms_key",
-    "keep_object",
-    "imds_v2",
-    "volume_type",
-    "as_is",
-    "strict",
-    "rules",
-    "register_as",
-    "name",
-)
-_ONLY_EXPORT = ("target",)
-#: what a single import calls its options, in the words of a plan
-_OPTION = re.compile(r"--([a-z0-9-]+)")
-_FIELDS = {
-    "arch": "architecture",
-    "license-configuration": "license_configurations",
-    "tag": "tags",
-    "imds-v2": "imds_v2",
-}
+#: lines of the error; all of them are in the JSON
+_SHOWN = 200
+_MOST_ITEMS = 100_000
+_ENDINGS = re.compile(r"\.(ova|ovf|vmdk|vhdx?|qcow2|raw|img|vdi|gz|xz|zst|bz2)+$", re.IGNORECASE)
 
 
 def load(path: Path, *, settings: Settings, variables: Mapping[str, str] | None = None) -> Plan:
@@ -60,27 +35,55 @@ def load(path: Path, *, settings: Settings, variables: Mapping[str, str] | None 
 
 def judged(raw: Raw, *, path: Path, settings: Settings) -> Plan:
     """The plan in `raw`; see `load`."""
-    mistakes = list(raw.mistakes)
-    model: PlanModel | None = None
-    try:
-        model = PlanModel.model_validate(raw.data if raw.data is not None else {})
-    except ValidationError as error:
-        mistakes += _of_pydantic(error, raw)
-    items: list[PlanItem] = []
-    if model is not None:
-        items = _items(model, raw, path.absolute().parent, mistakes)
-        _references(items, model, raw, mistakes)
-    if mistakes or model is None:
-        raise _refused(path, mistakes)
+    data = _top(raw)
+    head = shaping.part(raw, HeadModel, {key: data[key] for key in HeadModel.model_fields if key in data}, ())
+    limits = shaping.part(raw, LimitsModel, data.get("limits"), ("limits",))
+    defaults = shaping.part(raw, DefaultsModel, data.get("defaults"), ("defaults",))
+    _tags(raw, defaults.get("tags") or {}, ("defaults",), others=0)
+    drafts = [draft for number, item in _listed(raw, data) for draft in _drafts(raw, path, defaults, number, item)]
+    relations.judge(raw, drafts, region=settings.region or "")
+    if raw.mistakes:
+        raise refused(path, raw.mistakes)
     return Plan(
-        name=model.name or path.stem,
-        items=tuple(items),
-        limits=_limits(model.limits, settings),
+        name=head.get("name") or path.stem,
+        items=tuple(_made(draft) for draft in drafts),
+        limits=_limits(limits, settings),
         source=str(path.absolute()),
     )
 
 
-def _limits(model: LimitsModel, settings: Settings) -> Limits:
+def _top(raw: Raw) -> dict[str, Any]:
+    if not isinstance(raw.data, dict):
+        message = {
+            "NoneType": "the plan is empty: `items:` is missing",
+            "list": "a plan is no list: put `items:` before it",
+        }.get(type(raw.data).__name__, "a plan has `items:`, and `defaults:` and `limits:` if need be")
+        raw.wrong((), message)
+        return {}
+    for key in raw.data:
+        if key not in PlanModel.model_fields:
+            raw.wrong((key,), unknown(key, PlanModel))
+    if "items" not in raw.data:
+        raw.wrong(("items",), "is missing")
+    return raw.data
+
+
+def _listed(raw: Raw, data: Mapping[str, Any]) -> Iterator[tuple[int, Any]]:
+    items = data.get("items", [])
+    if not isinstance(items, list):
+        if "items" in data:
+            raw.wrong(("items",), "a list of items is wanted: each begins with `- source:`")
+        return
+    if not items and "items" in data:
+        raw.wrong(("items",), "there is no item")
+    if len(items) > _MOST_ITEMS:
+        raw.wrong(("items",), f"{len(items)} items are more than {_MOST_ITEMS}: split the plan")
+        return
+    yield from enumerate(items)
+
+
+def _limits(given: Mapping[str, Any], settings: Settings) -> Limits:
+    model = LimitsModel.model_validate({name: value for name, value in given.items() if value is not None})
     return Limits(
         imports=model.imports or settings.import_limit,
         exports=model.exports or settings.export_limit,
@@ -91,258 +94,120 @@ def _limits(model: LimitsModel, settings: Settings) -> Limits:
     )
 
 
-def _of_pydantic(error: ValidationError, raw: Raw) -> Iterator[Mistake]:
-    for one in error.errors(include_url=False):
-        where: Path_ = tuple(one["loc"])
-        message = one["msg"]
-        if one["type"] == "extra_forbidden":
-            near = _nearest(str(where[-1]), where)
-            message = "there is no such field" + (f"; did you mean {near}?" if near else "")
-        elif one["type"] == "missing":
-            message = "is missing"
-        elif isinstance(one.get("input"), str | int | float | bool):
-            message = f"{one['input']!r}: {message[:1].lower()}{message[1:]}"
-        yield Mistake(raw.line(where), dotted(where), message)
-
-
-def _nearest(name: str, where: Path_) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415 - for mistakes only
-
-    parts: dict[str, type[BaseModel]] = {"items": ItemModel, "defaults": DefaultsModel, "limits": LimitsModel}
-    model = parts.get(str(where[0]), PlanModel)
-    known = [field.alias or name for name, field in model.model_fields.items()]
-    return next(iter(get_close_matches(name, known, n=1)), "")
-
-
 # --- items ----------------------------------------------------------------------------------------------
 
 
-def _items(model: PlanModel, raw: Raw, folder: Path, mistakes: list[Mistake]) -> list[PlanItem]:
-    """Each item with the defaults in it; a pattern becomes one item per file."""
-    found: list[PlanItem] = []
-    for number, item in enumerate(model.items):
-        where: Path_ = ("items", number)
+def _drafts(raw: Raw, path: Path, defaults: Mapping[str, Any], number: int, given: Any) -> Iterator[Draft]:
+    """The VMs of one item: one, or with a pattern one per file."""
+    where: Path_ = ("items", number)
+    told: set[tuple[str, str]] = set()
 
-        def wrong(field: str, message: str, where: Path_ = where) -> None:
-            at = (*where, field) if field else where
-            mistakes.append(Mistake(raw.line(at), dotted(at), message))
+    def wrong(field: str, message: str) -> None:
+        if (field, message) not in told:
+            told.add((field, message))
+            raw.wrong((*where, field) if field else where, message)
 
-        values = _with_defaults(model.defaults, item)
-        for sources in _sources(item, folder, wrong):
-            made = _item(item, values, sources, wrong)
-            if made is not None:
-                found.append(made)
-    return found
-
-
-def _with_defaults(defaults: DefaultsModel, item: ItemModel) -> dict[str, Any]:
-    own = item.model_dump(exclude_none=True)
-    values = {**defaults.model_dump(exclude_none=True), **own}
-    values["tags"] = {**(defaults.tags or {}), **(item.tags or {})}
-    return values
-
-
-def _sources(item: ItemModel, folder: Path, wrong: Any) -> Iterator[list[str]]:
-    """The sources of each VM that the item stands for."""
-    if len(item.source) == 1 and glob.has_magic(item.source[0]) and not item.source[0].startswith("s3://"):
-        files = sorted(
-            name
-            for name in glob.iglob(str(folder / item.source[0]), recursive=True)  # noqa: PTH207 - absolute patterns too
-            if Path(name).is_file()
-        )
-        if not files:
-            wrong("source", f"{item.source[0]!r} matches no file in {folder}")
-        if item.key or item.name or item.register_as:
-            several = next(name for name, value in item if name in ("key", "name", "register_as") and value)
-            if len(files) > 1:
-                wrong(
-                    several.removesuffix("_as"), f"cannot be shared by the {len(files)} files that the pattern matches"
-                )
-        yield from ([name] for name in files)
+    if not isinstance(given, dict):
+        wrong("", "an item is a mapping of fields: begin it with `source:`")
         return
-    resolved = []
-    for source in item.source:
-        if source.startswith("s3://"):
-            try:
-                S3Object.parse(source)
-            except ValueError as error:
-                wrong("source", str(error))
-            resolved.append(source)
-        elif _EXPORTED.fullmatch(source):
-            resolved.append(source)
-        else:
-            path = folder / Path(source).expanduser()
-            if not path.is_file():
-                wrong("source", f"there is no file {path}")
-            resolved.append(str(path))
-    yield resolved
-
-
-def _item(item: ItemModel, values: dict[str, Any], sources: list[str], wrong: Any) -> PlanItem | None:
-    exported = [source for source in sources if _EXPORTED.fullmatch(source)]
-    if exported and len(sources) > 1:
+    folder = path.absolute().parent
+    own = shaping.part(raw, ItemModel, given, where)
+    without_source = own.get("source", ["?"]) == ["?"]
+    exported = any(sourcing.EXPORTED.fullmatch(source) for source in own.get("source", ()))
+    export = exported or (without_source and not own.keys().isdisjoint({"target", "download"}))
+    if exported and len(own["source"]) > 1:
         wrong("source", "an export has one source")
-        return None
-    kind = Kind.EXPORT if exported else Kind.IMPORT
-    key = item.key or _key(item.name or sources[0])
-    if not re.fullmatch(KEY, key):
-        wrong("key", f"{sources[0]!r} makes no key: give one")
-        return None
-    set_here = item.model_fields_set
-    for name in _ONLY_IMPORT if kind is Kind.EXPORT else _ONLY_EXPORT:
-        if name in set_here:
-            field = ItemModel.model_fields[name].alias or name
-            wrong(field, f"not for an {kind.value}")
-    try:
-        request = _export(values, sources[0]) if kind is Kind.EXPORT else _import(values, sources)
-        request.validate()
-    except VmieError as error:
-        wrong(*_in_words_of_a_plan(error))
-        return None
-    return PlanItem(
-        key=key,
-        kind=kind,
-        source=sources[0],
-        request={**request.as_json(), "skip": list(values.get("skip_check", ()))},
-        region=values.get("region", ""),
-        profile=values.get("profile", ""),
-        queue=values.get("queue", "default"),
-        wave=values.get("wave", 0),
-        after=tuple(values.get("after", ())),
-        size=sum(_size(source) for source in sources),
-    )
+    values = _paths(asking.merged(defaults, own, export=export, wrong=wrong), folder)
+    _tags(raw, values["tags"], where, others=1 + ("name" in values), own=own.get("tags") or {})
+    _regions(values, own, wrong)
+    # What was given and is wrong is not missing.
+    stand_ins = {name: text for name, text in asking.STAND_INS.items() if name in given and name not in own}
+    label = str(values.get("queue", "default"))
+    vms = [(["?"], False)] if without_source else list(sourcing.vms(own, folder, wrong, label=label))
+    for sources, by_pattern in vms or [(["?"], False)]:
+        unknown_source = sources == ["?"]
+        no_key = unknown_source or given.get("key") is not None
+        key = own.get("key") or ("" if no_key else _key(own.get("name") or sources[0]))
+        if not no_key and not re.fullmatch(KEY, key):
+            wrong("key", f"{sources[0]!r} makes no key: give one")
+        request = asking.request({**stand_ins, **values}, sources, export=export, wrong=wrong)
+        yield Draft(
+            where,
+            key,
+            given.get("key") is not None,
+            [] if unknown_source else sources,
+            export,
+            values,
+            by_pattern=by_pattern,
+            request=request,
+        )
 
 
-def _import(values: Mapping[str, Any], sources: list[str]) -> ImportRequest:
-    plain = ("bucket", "prefix", "name", "description", "tags", "architecture", "platform", "boot_mode", "license_type")
-    more = (
-        "usage_operation",
-        "encrypted",
-        "kms_key",
-        "role_name",
-        "keep_object",
-        "imds_v2",
-        "volume_type",
-        "as_is",
-        "strict",
-    )
-    given = {name: values[name] for name in (*plain, *more) if name in values}
-    return ImportRequest(
-        sources=tuple(sources),
-        route=Route(values.get("route", "image")),
-        register=values.get("register_as", ""),
-        wanted=values.get("format"),
-        skip=tuple(values.get("skip_check", ())),
-        license_configurations=tuple(values.get("license_configurations", ())),
-        profile=Profile(values.get("rules", "current")),
-        **given,
-    )
-
-
-def _export(values: Mapping[str, Any], source: str) -> ExportRequest:
-    if "format" not in values:
-        raise UsageError("--format an export needs one: vmdk, vhd, ova or raw")
-    given = {
-        name: values[name]
-        for name in ("bucket", "prefix", "description", "tags", "target", "role_name")
-        if name in values
+def _paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """With the paths that begin at the plan file made absolute."""
+    paths: dict[str, Any] = {
+        name: sourcing.absolute(folder, values[name]) for name in ("user_data", "download") if name in values
     }
-    return ExportRequest(source=source, format=values["format"], **given)
+    return {**values, **paths}
 
 
-def _in_words_of_a_plan(error: VmieError) -> tuple[str, str]:
-    """The field that an option of the single verb stands for, and what is wrong with it."""
-    text = "; ".join(part for part in (error.message, error.cause, error.cure) if part)
-    named = _OPTION.search(error.message)
-    field = ""
-    if named:
-        field = _FIELDS.get(named[1], named[1].replace("-", "_"))
-        if field not in {one.alias or name for name, one in ItemModel.model_fields.items()}:
-            field = ""
-    return field, _OPTION.sub(lambda match: _FIELDS.get(match[1], match[1].replace("-", "_")), text)
+def _tags(raw: Raw, tags: dict[str, str], where: Path_, *, others: int, own: Mapping[str, str] | None = None) -> None:
+    """Tell what is wrong with tags and take it out; those that the defaults gave were told there."""
+    for key, why in list(shapes.tags(tags, others=others)):
+        if not key or own is None or key in own:
+            raw.wrong((*where, "tags", key) if key else (*where, "tags"), why)
+        for wrong in [key] if key else list(tags):
+            tags.pop(wrong, None)
+
+
+def _regions(values: Mapping[str, Any], own: Mapping[str, Any], wrong: asking.Wrong) -> None:
+    """Keys, licence configurations and zones are of one Region."""
+    region = values.get("region")
+    if not region:
+        return
+    named = [(name, values[name]) for name in ("kms_key", "sse_kms_key") if name in values]
+    named += [("license_configurations", arn) for arn in values.get("license_configurations", ())]
+    at_item = "region" if own.get("region") else ""
+    for name, text in named:
+        there = shapes.region_of_arn(text)
+        if there and there != region:
+            wrong(name if own.get(name) else at_item, f"{name} is of {there}, and the item goes to {region}")
+    zone = values.get("availability_zone", "")
+    if zone and not zone.startswith(region):
+        wrong(
+            "availability_zone" if own.get("availability_zone") else at_item,
+            f"the zone {zone} is not in the item's Region, {region}",
+        )
+
+
+def _made(draft: Draft) -> PlanItem:
+    values, request = draft.values, draft.request
+    older = values.get("route") in ("instance", "volume")
+    return PlanItem(
+        key=draft.key,
+        kind=Kind.EXPORT if draft.export else Kind.CONVERSION if older else Kind.IMPORT,
+        source=draft.sources[0],
+        request={**request.as_json(), "skip": list(values.get("skip_check", ()))},
+        region=draft.region,
+        profile=str(values.get("profile", "")),
+        queue=str(values.get("queue", "default")),
+        wave=draft.wave,
+        after=draft.after,
+        size=sum(sourcing.size(source) for source in draft.sources),
+    )
 
 
 def _key(text: str) -> str:
-    stem = PurePosixPath(text).name
-    stem = re.sub(r"\.(ova|ovf|vmdk|vhdx?|qcow2|raw|img|vdi|gz|xz|zst|bz2)+$", "", stem, flags=re.IGNORECASE)
+    stem = _ENDINGS.sub("", PurePosixPath(text).name)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:64]
 
 
-def _size(source: str) -> int:
-    path = Path(source)
-    return path.stat().st_size if not source.startswith("s3://") and path.is_file() else 0
-
-
-# --- items among each other -------------------------------------------------------------------------------
-
-
-def _references(items: list[PlanItem], model: PlanModel, raw: Raw, mistakes: list[Mistake]) -> None:
-    lines = _lines(items, model, raw)
-    count = Counter(item.key for item in items)
-    for key, times in count.items():
-        if times > 1:
-            mistakes.append(
-                Mistake(lines[key][-1], "key", f"{times} items have the key {key!r}: give them different ones")
-            )
-    known = {item.key: item for item in items}
-    for item in items:
-        line = lines[item.key][0]
-        for key in item.after:
-            if key not in known:
-                mistakes.append(Mistake(line, f"{item.key}.after", f"there is no item {key!r}"))
-            elif known[key].wave > item.wave:
-                mistakes.append(
-                    Mistake(line, f"{item.key}.after", f"{key} is in wave {known[key].wave}, after wave {item.wave}")
-                )
-    if circle := _circle(known):
-        mistakes.append(Mistake(lines[circle[0]][0], f"{circle[0]}.after", f"a circle: {' → '.join(circle)}"))
-
-
-def _lines(items: list[PlanItem], model: PlanModel, raw: Raw) -> Mapping[str, list[int]]:
-    """Where each key stands; the items of a pattern all stand where the pattern does."""
-    lines: defaultdict[str, list[int]] = defaultdict(list)
-    names = {(item.key or _key(item.name or item.source[0])): number for number, item in enumerate(model.items)}
-    for number, item in enumerate(model.items):
-        lines[item.key or _key(item.name or item.source[0])].append(raw.line(("items", number)))
-    for made in items:
-        if made.key not in names:
-            lines[made.key].append(0)
-    return lines
-
-
-def _circle(known: Mapping[str, PlanItem]) -> list[str]:
-    """A circle of `after`, [] when there is none; without recursion, for plans are long."""
-    left = {key: {name for name in item.after if name in known} for key, item in known.items()}
-    followers: defaultdict[str, list[str]] = defaultdict(list)
-    for key, names in left.items():
-        for name in names:
-            followers[name].append(key)
-    free = [key for key, names in left.items() if not names]
-    while free:
-        done = free.pop()
-        for key in followers[done]:
-            left[key].discard(done)
-            if not left[key]:
-                free.append(key)
-    return _walk({key: names for key, names in left.items() if names})
-
-
-def _walk(left: Mapping[str, set[str]]) -> list[str]:
-    if not left:
-        return []
-    path = [next(iter(left))]
-    while True:
-        following = min(name for name in left[path[-1]] if name in left)
-        if following in path:
-            return [*path[path.index(following) :], following]
-        path.append(following)
-
-
-def _refused(path: Path, mistakes: list[Mistake]) -> UsageError:
-    ordered = sorted(mistakes, key=lambda mistake: mistake.line)
-    lines = [f"{path.name}:{one.line}: {one.field}: {one.message}" for one in ordered[:_SHOWN]]
+def refused(path: Path, mistakes: list[Mistake]) -> UsageError:
+    """The one error that tells all."""
+    ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.line)
+    lines = [_line(path, one) for one in ordered[:_SHOWN]]
     if len(ordered) > _SHOWN:
-        lines.append(f"… and {len(ordered) - _SHOWN} more")
+        lines.append(f"… and {len(ordered) - _SHOWN} more; --output json has all of them")
     many = "1 mistake" if len(ordered) == 1 else f"{len(ordered)} mistakes"
     return UsageError(
         f"{path} has {many}; nothing was begun",
@@ -351,3 +216,8 @@ def _refused(path: Path, mistakes: list[Mistake]) -> UsageError:
         code="PlanRefused",
         result={"mistakes": [one.as_json() for one in ordered]},
     )
+
+
+def _line(path: Path, one: Mistake) -> str:
+    field = f"{one.field}: " if one.field else ""
+    return f"{path.name}:{one.line}: {field}{one.message}" if one.line else f"{path.name}: {field}{one.message}"

@@ -1,21 +1,56 @@
-"""The plan file's shape: what may be written, field by field. `docs/reference/plan-file.md` is made from it."""
+"""The plan file's fields, one by one. `docs/reference/plan-file.md` is made from it.
+
+`ways` of a field says which items take it: the four routes of an import, and exports. What every item takes has none.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from vmie.engine.batch import shapes
 
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]$"
 LABEL = r"^[a-z0-9][a-z0-9-]{0,31}$"
+
+EXPORT = "export"
+_NEWER = ("image", "snapshot")
+_OLDER = ("instance", "volume")
+_IMPORTS = (*_NEWER, *_OLDER)
 
 
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Texts = Annotated[list[str], BeforeValidator(_listed)]
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+Text = Annotated[str, AfterValidator(shapes.clean)]
+Texts = Annotated[list[Text], BeforeValidator(_listed)]
+Region = Annotated[Text, AfterValidator(shapes.region)]
+Bucket = Annotated[Text, AfterValidator(shapes.bucket)]
+Role = Annotated[Text, AfterValidator(shapes.role)]
+UsageOperation = Annotated[Text, AfterValidator(shapes.usage_operation)]
+KmsKey = Annotated[Text, AfterValidator(shapes.kms_key)]
+Rate = Annotated[Text, AfterValidator(shapes.rate)]
+InstanceType = Annotated[Text, AfterValidator(shapes.instance_type)]
+Zone = Annotated[Text, AfterValidator(shapes.zone)]
+Subnet = Annotated[Text, AfterValidator(shapes.subnet)]
+Address = Annotated[Text, AfterValidator(shapes.address)]
+LicenseConfiguration = Annotated[Text, AfterValidator(shapes.license_configuration)]
+SecurityGroup = Annotated[Text, AfterValidator(shapes.security_group)]
+LicenseConfigurations = Annotated[list[LicenseConfiguration], BeforeValidator(_listed)]
+SecurityGroups = Annotated[list[SecurityGroup], BeforeValidator(_listed)]
+StorageClass = Literal[
+    "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"
+]
+
+
+def _field(description: str, *ways: str, **limits: Any) -> Any:
+    return Field(None, description=description, json_schema_extra={"ways": list(ways)}, **limits)
 
 
 class _Strict(BaseModel):
@@ -37,14 +72,14 @@ class LimitsModel(_Strict):
         None,
         ge=1,
         le=1000,
-        description="Active tasks of ImportInstance and ImportVolume per account and Region. Default: the setting, 5.",
+        description="Active tasks of routes instance and volume per account and Region. Default: the setting, 5.",
     )
     uploads: int = Field(2, ge=1, le=64, description="Items checked and uploaded at once by one machine.")
     ahead: int = Field(
         10,
         ge=1,
         le=10_000,
-        description="Items of a Region that are uploaded, or are being, before AWS has room for them.",
+        description="Items of an account and Region that are uploaded, or are being, before AWS has room for them.",
     )
     tries: int = Field(3, ge=1, le=10, description="Tasks per item, when AWS fails one through a fault of its own.")
 
@@ -53,81 +88,151 @@ class Common(_Strict):
     """What an item may say, and `defaults` for all of them."""
 
     # where and when
-    region: str | None = Field(None, pattern=REGION, description="AWS Region. Default: the session's.")
-    profile: str | None = Field(
-        None,
+    region: Region | None = _field("AWS Region. Default: the session's.")
+    profile: Text | None = _field(
+        "AWS profile, for another account. Default: the session's. Every worker needs it.",
         min_length=1,
         max_length=128,
-        description="AWS profile, for another account. Default: the session's. Every worker needs it.",
     )
-    queue: str | None = Field(
-        None, pattern=LABEL, description="Label of the workers near the item's disks (`vmie worker --queue`)."
+    queue: str | None = _field(
+        "Label of the workers near the item's disks (`vmie worker --queue`). Default: `default`.", pattern=LABEL
     )
-    wave: int | None = Field(None, ge=0, le=10_000, description="Begins when every item of a lower wave has ended.")
-    # both ways
-    bucket: str | None = Field(None, min_length=3, max_length=63, description="S3 bucket, in the item's Region.")
-    prefix: str | None = Field(None, max_length=500, description="What the objects' keys begin with.")
-    description: str | None = Field(None, max_length=255, description="Of the task.")
-    tags: dict[str, str] | None = Field(
-        None, description="On the task and on its results; an item's add to the defaults'."
+    wave: int | None = _field("Begins when every item of a lower wave has ended. Default: 0.", ge=0, le=10_000)
+    route: Annotated[Literal["image", "snapshot", "instance", "volume"], BeforeValidator(_lower)] | None = _field(
+        "What becomes of the disks: an AMI by ImportImage (the default), an EBS snapshot by ImportSnapshot, a stopped "
+        "instance by ImportInstance, a volume by ImportVolume. `as` is another name of this field.",
+        *_IMPORTS,
     )
-    role_name: str | None = Field(None, max_length=64, description="The service role. Default: vmimport.")
-    format: Literal["ova", "vmdk", "vhd", "vhdx", "raw"] | None = Field(
-        None, description="Import: send in this form. Export: the form to make; an export needs one."
+    # what it is called and where it goes
+    bucket: Bucket | None = _field(
+        "S3 bucket, in the item's Region. Default: the settings', or what the role may read."
     )
-    skip_check: Texts | None = Field(None, description="Rules that shall not block; all for every rule.")
-    # imports
-    route: Literal["image", "snapshot"] | None = Field(
-        None, alias="as", description="image: an AMI, by ImportImage. snapshot: by ImportSnapshot."
+    prefix: Text | None = _field(
+        "What the objects' keys begin with; of an export as it is, so end it with `/` for a folder.", max_length=500
     )
-    architecture: Literal["x86_64", "i386"] | None = Field(None, description="Read from the image by default.")
-    platform: Literal["Linux", "Windows"] | None = Field(None, description="Read from the image by default.")
-    boot_mode: Literal["legacy-bios", "uefi"] | None = Field(None, description="Read from the image by default.")
-    license_type: Literal["AWS", "BYOL"] | None = Field(None, description="Windows licence.")
-    usage_operation: str | None = Field(None, description="Such as RunInstances:0800, instead of license_type.")
-    license_configurations: Texts | None = Field(None, description="ARNs of License Manager.")
-    encrypted: bool | None = Field(None, description="Encrypt with the account's default EBS key.")
-    kms_key: str | None = Field(None, description="Encrypt with this key.")
-    keep_object: bool | None = Field(None, description="Leave the uploaded object in S3.")
-    imds_v2: bool | None = Field(None, description="With register: instances demand IMDSv2.")
-    volume_type: str | None = Field(None, description="With register. Default: gp3.")
-    as_is: bool | None = Field(None, description="Send the file as it is, never re-streamed.")
-    strict: bool | None = Field(None, description="Warnings of the check block too.")
-    rules: Literal["current", "2016"] | None = Field(None, description="The rules of the check.")
+    description: Text | None = _field("Of the task.", max_length=255)
+    tags: dict[Text, Text] | None = _field("On the task and on its results; an item's add to the defaults'.")
+    role_name: Role | None = _field("The service role. Default: vmimport.", *_NEWER, EXPORT)
+    format: Annotated[Literal["ova", "vmdk", "vhd", "vhdx", "raw"], BeforeValidator(_lower)] | None = _field(
+        "Import: send in this form; of an object in S3 the form it is in. Export: the form to make (`ova`, `vmdk`, "
+        "`vhd`, `raw`); an export needs one."
+    )
+    # the check
+    skip_check: Texts | None = _field("Rules that shall not block; `all` for every rule.")
+    strict: bool | None = _field("Warnings of the check block too.", *_IMPORTS)
+    rules: Annotated[Literal["current", "2016"], BeforeValidator(_lower)] | None = _field(
+        "The rules of the check.", *_IMPORTS
+    )
+    # the guest
+    architecture: Literal["x86_64", "i386"] | None = _field("Read from the image by default.", *_IMPORTS)
+    platform: Literal["Linux", "Windows"] | None = _field("Read from the image by default.", *_IMPORTS)
+    boot_mode: Literal["legacy-bios", "uefi"] | None = _field("Read from the image by default.", *_IMPORTS)
+    license_type: Literal["AWS", "BYOL"] | None = _field("Windows licence.", "image")
+    usage_operation: UsageOperation | None = _field("Such as `RunInstances:0800`, instead of `license_type`.", "image")
+    license_configurations: LicenseConfigurations | None = _field("ARNs of License Manager.", "image")
+    # what it becomes
+    encrypted: bool | None = _field("Encrypt with the account's default EBS key.", *_NEWER)
+    kms_key: KmsKey | None = _field("Encrypt with this key: its id, `alias/NAME`, or an ARN.", *_NEWER)
+    imds_v2: bool | None = _field("With `register`: instances demand IMDSv2.", "snapshot")
+    volume_type: Literal["gp3", "gp2", "standard"] | None = _field("With `register`. Default: `gp3`.", "snapshot")
+    # how it is sent
+    as_is: bool | None = _field("Send the file as it is, never re-streamed.", *_IMPORTS)
+    copy_first: bool | None = Field(
+        None,
+        alias="copy",
+        description="Have S3 copy `s3://` sources into the import bucket first, also from another Region.",
+        json_schema_extra={"ways": list(_NEWER)},
+    )
+    keep_object: bool | None = _field("Leave the uploaded object in S3.", *_IMPORTS)
+    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = _field(
+        "Encrypt the uploaded object; by default as the bucket says.", *_IMPORTS
+    )
+    sse_kms_key: KmsKey | None = _field("Encrypt the uploaded object with this key.", *_IMPORTS)
+    storage_class: StorageClass | None = _field("Of the uploaded object.", *_IMPORTS)
+    max_rate: Rate | None = _field(
+        "Send at most this, in bytes per second, such as `20M`; each item by itself.", *_IMPORTS
+    )
+    accelerate: bool | None = _field("Send by S3 Transfer Acceleration; the bucket must have it enabled.", *_IMPORTS)
+    # the instance or volume
+    instance_type: InstanceType | None = _field("Such as `m3.large`; the route `instance` needs one.", "instance")
+    availability_zone: Zone | None = _field("Default: the subnet's, or AWS's choice.", *_OLDER)
+    subnet: Subnet | None = _field("A subnet's id.", "instance")
+    security_groups: SecurityGroups | None = _field("Ids or names.", "instance")
+    user_data: Text | None = _field(
+        "A file that is given to the instance. It is read when the task starts, and never kept or shown.", "instance"
+    )
+    shutdown_behavior: Literal["stop", "terminate"] | None = _field("What a shutdown from within does.", "instance")
+    tenancy: Literal["default", "dedicated"] | None = _field("Of the instance.", "instance")
+    monitoring: bool | None = _field("Detailed monitoring.", "instance")
+    attach_data_disks: bool | None = _field("Attach the volumes of the other disks when all are there.", "instance")
     # exports
-    target: Literal["vmware", "microsoft", "citrix"] | None = Field(
-        None, description="Virtualisation environment of an instance's export."
+    target: Annotated[Literal["vmware", "microsoft", "citrix"], BeforeValidator(_lower)] | None = _field(
+        "Virtualisation environment of an instance's export. Default: the one that goes with the format.", EXPORT
     )
+    download: Text | None = _field("Then fetch the objects into this folder; it is made if need be.", EXPORT)
 
 
 class DefaultsModel(Common):
-    """What holds for every item that does not say otherwise."""
+    """What holds for every item that takes it and does not say otherwise."""
 
 
 class ItemModel(Common):
     """One VM, or with a pattern in `source` one VM per file."""
 
-    source: Texts = Field(
+    source: Annotated[list[Text], BeforeValidator(_listed)] = Field(
         min_length=1,
         description="A disk, an OVA or `s3://bucket/key`; several are the disks of one VM, boot disk first. "
-        "A pattern (`*`, `?`, `[…]`, `**`) makes one item of each file. `i-…` or `ami-…` is an export. "
-        "Relative paths begin at the plan file.",
+        "A pattern (`*`, `?`, `[…]`, `**`) makes one item of each file. `i-…` or `ami-…` is an export.",
     )
-    key: str | None = Field(
-        None, pattern=KEY, description="Names the item in `after`, in tags and in S3. Default: from name or source."
+    without: Texts | None = Field(
+        None, alias="except", description="Files that a pattern in `source` is not to match; patterns too."
     )
-    name: str | None = Field(None, max_length=255, description="Name tag of the task and of its results.")
-    after: Texts | None = Field(None, description="Keys of items that must be completed first.")
-    register_as: str | None = Field(
-        None, alias="register", description="With `as: snapshot`: register an AMI of this name."
+    key: str | None = _field(
+        "Names the item in `after`, in tags and in S3. Default: from `name` or `source`.", pattern=KEY
     )
+    name: Text | None = _field("Name tag of the task and of its results.", min_length=1, max_length=256)
+    after: Texts | None = _field("Keys of items that must be completed first; `web-*` for all that begin so.")
+    register_as: Text | None = Field(
+        None,
+        alias="register",
+        description="Register an AMI of this name.",
+        json_schema_extra={"ways": ["snapshot"]},
+        min_length=3,
+        max_length=128,
+    )
+    private_ip: Address | None = _field("An address of the `subnet`.", "instance")
+    volume_size: int | None = _field("GiB of the (first) disk's volume, larger than the disk.", *_OLDER, ge=1, le=16384)
 
 
-class PlanModel(_Strict):
-    """The whole file."""
+class HeadModel(_Strict):
+    """The top of the file."""
 
     version: Literal[1] = Field(1, description="Of this format.")
-    name: str = Field("", max_length=100, description="Of the batch, for people.")
+    name: Text = Field("", max_length=100, description="Of the batch, for people.")
+
+
+class PlanModel(HeadModel):
+    """The whole file."""
+
     limits: LimitsModel = Field(default_factory=LimitsModel, description="How much at once.")  # type: ignore[arg-type]
-    defaults: DefaultsModel = Field(default_factory=DefaultsModel, description="For every item.")  # type: ignore[arg-type]
+    defaults: DefaultsModel = Field(
+        default_factory=DefaultsModel,  # type: ignore[arg-type]
+        description="For every item that takes it; an item's `null` takes a default back.",
+    )
     items: list[ItemModel] = Field(min_length=1, max_length=100_000, description="The VMs.")
+
+
+#: other names of fields that are read like them
+ALIASES = {"as": "route"}
+
+
+def spelled(model: type[BaseModel]) -> dict[str, str]:
+    """How the fields of a model are written in a plan → their names in Python."""
+    return {field.alias or name: name for name, field in model.model_fields.items()}
+
+
+def ways_of(model: type[BaseModel], name: str) -> tuple[str, ...]:
+    """The routes, and "export", that take a field; () for all of them."""
+    extra = model.model_fields[name].json_schema_extra
+    ways = extra.get("ways", []) if isinstance(extra, dict) else []
+    return tuple(str(way) for way in ways) if isinstance(ways, list) else ()

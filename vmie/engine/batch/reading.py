@@ -2,56 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from vmie.engine.batch import sheet
+from vmie.engine.batch.raw import Path_, Raw
 from vmie.errors import UsageError
 
 #: no plan of hand-written items is larger; 100,000 generated ones fit
 _MOST_BYTES = 64 << 20
-#: what may be in a cell of a CSV that stands for a list
-_LISTS = ("source", "after", "skip_check", "license_configurations")
-_TRUE, _FALSE = ("true", "yes", "1"), ("false", "no", "0")
-_BOOLEANS = ("encrypted", "keep_object", "imds_v2", "as_is", "strict")
 _VARIABLE = re.compile(r"\$\{([^}]*)\}|\$\$")
-
-Path_ = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Mistake:
-    """One thing that is wrong with a plan file: `line` 0 where none can be told."""
-
-    line: int
-    field: str
-    message: str
-
-    def as_json(self) -> dict[str, Any]:
-        """One element of ``mistakes[]``."""
-        return {"line": self.line, "field": self.field, "message": self.message}
-
-
-@dataclass(slots=True)
-class Raw:
-    """A file as read: `data`, and the line where each path in it (("items", 3, "source")) stands."""
-
-    data: Any
-    lines: dict[Path_, int] = field(default_factory=dict)
-    mistakes: list[Mistake] = field(default_factory=list)
-
-    def line(self, where: Path_) -> int:
-        """The line of a path, or of the nearest thing around it."""
-        while where and where not in self.lines:
-            where = where[:-1]
-        return self.lines.get(where, 0)
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+#: variables that may hold what opens something; an address with a password in it is told by its value
+_SECRET = re.compile(r"^AWS_|SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH", re.IGNORECASE)
+_WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
 
 def read(path: Path, *, variables: Mapping[str, str] | None = None) -> Raw:
@@ -59,16 +28,48 @@ def read(path: Path, *, variables: Mapping[str, str] | None = None) -> Raw:
 
     Raises UsageError for a file that is no YAML or CSV.
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise UsageError(f"{path} is larger than {_MOST_BYTES >> 20} MiB", cure="split the plan")
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the plan {path}: {error}", cure="check the path; plans are UTF-8") from error
-    raw = _csv(text) if path.suffix.lower() == ".csv" else _yaml(path, text)
+    text = _text(path)
+    raw = sheet.read(path, text) if path.suffix.lower() == ".csv" else _yaml(path, text)
     if variables is not None:
         raw.data = _filled(raw.data, (), raw, variables)
     return raw
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MOST_BYTES + 1)
+    except OSError as error:
+        folder = path.is_dir()
+        raise UsageError(
+            f"cannot read the plan {path}: {error.strerror}",
+            cure="name a YAML or CSV file" + (f" in it, such as {path / 'plan.yaml'}" if folder else ""),
+        ) from error
+    if len(data) > _MOST_BYTES:
+        raise UsageError(f"{path} is larger than {_MOST_BYTES >> 20} MiB", cure="split the plan")
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise _no_text(path, 1, "it is UTF-16")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise _no_text(path, line, f"byte 0x{data[error.start]:02x} there is not UTF-8") from error
+    if found := _UNPRINTABLE.search(text):
+        line = text.count("\n", 0, found.start()) + 1
+        raise _no_text(path, line, f"it holds the control character U+{ord(found[0]):04X}")
+    return text
+
+
+def _no_text(path: Path, line: int, why: str) -> UsageError:
+    return UsageError(
+        f"{path} line {line}: {why}",
+        cause="plans are text in UTF-8",
+        cure="save it as UTF-8 (in Excel: CSV UTF-8)",
+        code="PlanRefused",
+    )
+
+
+# --- YAML -------------------------------------------------------------------------------------------------
 
 
 def _yaml(path: Path, text: str) -> Raw:
@@ -79,14 +80,7 @@ def _yaml(path: Path, text: str) -> Raw:
         if node is not None:
             raw.data = _plain(node, (), raw, loader, set())
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise UsageError(
-            f"{path}{where}: {getattr(error, 'problem', None) or error}",
-            cause="the file is no YAML",
-            cure="mend that line",
-            code="PlanRefused",
-        ) from error
+        raise _no_yaml(path, text, error) from error
     except RecursionError as error:
         raise UsageError(
             f"{path} is nested too deeply", cure="a plan is four levels deep", code="PlanRefused"
@@ -96,73 +90,83 @@ def _yaml(path: Path, text: str) -> Raw:
     return raw
 
 
+def _no_yaml(path: Path, text: str, error: yaml.YAMLError) -> UsageError:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    line = mark.line + 1 if mark else 0
+    shown = text.splitlines()[line - 1 : line]
+    cure = "mend that line"
+    if shown and "\t" in shown[0][: len(shown[0]) - len(shown[0].lstrip())]:
+        cure = "YAML takes no tabs for indentation: use spaces"
+    elif "expected a single document" in str(error):
+        cure = "a plan is one document: take the --- away, or make two files"
+    where = f" line {line}, column {mark.column + 1}" if mark else ""
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+    return UsageError(
+        f"{path}{where}: {problem}",
+        cause="the plan is no YAML",
+        cure=cure,
+        code="PlanRefused",
+        result={"mistakes": [{"line": line, "field": "", "message": str(problem)}]},
+    )
+
+
 def _plain(node: Any, where: Path_, raw: Raw, loader: Any, seen: set[int]) -> Any:
     """What a node stands for, its lines noted on the way. A node met twice is an alias: refused, for it may explode."""
-    line = node.start_mark.line + 1
-    raw.lines[where] = line
     if id(node) in seen:
-        raw.mistakes.append(Mistake(line, dotted(where), "aliases (*name) are not read: write it out, or use defaults"))
+        # The node's own line is where the name was given.
+        raw.wrong(where, "aliases (*name) are not read: write it out, or use `defaults`")
+        raw.spoilt.add(where)
         return None
+    raw.lines[where] = node.start_mark.line + 1
     if not isinstance(node, yaml.ScalarNode):
         seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
-        out: dict[Any, Any] = {}
-        for key_node, value_node in node.value:
-            key = key_node.value if isinstance(key_node, yaml.ScalarNode) else "?"
-            if key in out:
-                raw.mistakes.append(Mistake(key_node.start_mark.line + 1, dotted((*where, key)), "is given twice"))
-            out[key] = _plain(value_node, (*where, key), raw, loader, seen)
-            raw.lines[*where, key] = key_node.start_mark.line + 1
-        return out
+        return _mapping(node, where, raw, loader, seen)
     if isinstance(node, yaml.SequenceNode):
         return [_plain(child, (*where, number), raw, loader, seen) for number, child in enumerate(node.value)]
     try:
-        return loader.construct_object(node)
-    except (yaml.YAMLError, ValueError, TypeError) as error:
-        problem = getattr(error, "problem", None) or str(error)
-        raw.mistakes.append(Mistake(line, dotted(where), str(problem)))
+        value = loader.construct_object(node)
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError):
+        known = node.tag in loader.yaml_constructors
+        why = (
+            f"cannot be read as {node.tag.rpartition(':')[2]}: put it in quotes"
+            if known
+            else "has a tag, and tags (!…) are not read"
+        )
+        raw.wrong(where, f"{_short(node.value)} {why}")
+        raw.spoilt.add(where)
         return None
+    if not isinstance(value, str):
+        raw.words[where] = _short(node.value)
+    return value
 
 
-def _csv(text: str) -> Raw:
-    """A header of field names, one item per line; ``tag:KEY`` columns are tags, ``;`` parts lists."""
-    raw = Raw({"items": []}, {(): 1, ("items",): 1})
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = next(reader, [])
-        for name in {name for name in header if header.count(name) > 1}:
-            raw.mistakes.append(Mistake(1, name, "two columns have this name"))
-        for cells in reader:
-            if not any(cells):
-                continue
-            _record(raw, header, cells, reader.line_num)
-    except csv.Error as error:
-        raise UsageError(
-            f"line {reader.line_num}: {error}", cause="the file is no CSV", cure="mend that line", code="PlanRefused"
-        ) from error
-    return raw
-
-
-def _record(raw: Raw, header: list[str], cells: list[str], line: int) -> None:
-    where: Path_ = ("items", len(raw.data["items"]))
-    item: dict[str, Any] = {}
-    raw.lines[where] = line
-    if len(cells) > len(header):
-        raw.mistakes.append(Mistake(line, dotted(where), f"{len(cells)} cells under {len(header)} columns"))
-    for name, cell in zip(map(str.strip, header), map(str.strip, cells), strict=False):
-        if not cell:
+def _mapping(node: Any, where: Path_, raw: Raw, loader: Any, seen: set[int]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raw.wrong(where, "a field's name is one word", line=line)
             continue
-        if name.startswith("tag:"):
-            item.setdefault("tags", {})[name[4:]] = cell
-        elif name in _LISTS:
-            item[name] = [part.strip() for part in cell.split(";") if part.strip()]
-        elif name == "wave" and cell.isdecimal():
-            item[name] = int(cell)
-        elif name in _BOOLEANS and cell.lower() in (*_TRUE, *_FALSE):
-            item[name] = cell.lower() in _TRUE
-        else:
-            item[name] = cell
-    raw.data["items"].append(item)
+        key = str(key_node.value)
+        at = (*where, key)
+        if key == "<<" and key_node.tag.endswith(":merge"):
+            raw.wrong(where, "merge keys (<<) are not read: write it out, or use `defaults`", line=line)
+            continue
+        if key in out:
+            raw.wrong(at, f"is given twice, first in line {raw.lines.get(at, 0)}", line=line)
+            continue
+        raw.lines[at] = line
+        out[key] = _plain(value_node, at, raw, loader, seen)
+        raw.lines[at] = line
+    return out
+
+
+def _short(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
+# --- environment ------------------------------------------------------------------------------------------
 
 
 def _filled(value: Any, where: Path_, raw: Raw, variables: Mapping[str, str]) -> Any:
@@ -170,29 +174,26 @@ def _filled(value: Any, where: Path_, raw: Raw, variables: Mapping[str, str]) ->
         return {key: _filled(one, (*where, key), raw, variables) for key, one in value.items()}
     if isinstance(value, list):
         return [_filled(one, (*where, number), raw, variables) for number, one in enumerate(value)]
-    if not isinstance(value, str):
+    if not isinstance(value, str) or "$" not in value:
         return value
 
     def put(match: re.Match[str]) -> str:
         if match[0] == "$$":
             return "$"
         if match[1] not in variables:
-            raw.mistakes.append(Mistake(raw.line(where), dotted(where), f"no environment variable {match[1]!r} is set"))
+            why = "may hold a secret: it is never put into a plan" if _SECRET.search(match[1]) else "is not set"
+            raw.wrong(where, f"the environment variable {_short(match[1])!r} {why}")
             return ""
         return variables[match[1]]
 
-    return _VARIABLE.sub(put, value)
-
-
-def dotted(where: Path_) -> str:
-    """``items[3].boot_mode``."""
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")
+    filled = _VARIABLE.sub(put, value)
+    return sheet.typed(str(where[-1]), filled) if where and filled != value else filled
 
 
 def environment() -> Mapping[str, str]:
-    """The variables that ``--env`` lets a plan name: never those that hold credentials."""
+    """The variables that ``--env`` lets a plan name: never those that may hold a secret."""
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("AWS_") and not re.search(r"SECRET|TOKEN|PASSWORD", name, re.IGNORECASE)
+        if not _SECRET.search(name) and not _WITH_PASSWORD.search(value)
     }
