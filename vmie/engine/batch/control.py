@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from vmie.engine.batch.model import Cancelled, Stopped
+from vmie.errors import VmieError
 from vmie.poll import Clock
 
 #: a wait of hours looks up this often, in seconds
@@ -21,6 +22,7 @@ class Control:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._stop = threading.Event()
+        self._fault: VmieError | None = None
         self._cancelling: frozenset[str] = frozenset()
         self._batch: ContextVar[str] = ContextVar("batch", default="")
         self._heedless: ContextVar[bool] = ContextVar("heedless", default=False)
@@ -29,10 +31,25 @@ class Control:
         """Let every thread leave what it is at."""
         self._stop.set()
 
+    def fail(self, error: VmieError) -> None:
+        """Let every thread leave because of what strikes all items alike; the first such error is kept."""
+        self._fault = self._fault or error
+        self.stop()
+
+    @property
+    def fault(self) -> VmieError | None:
+        """What `fail` was called with."""
+        return self._fault
+
     @property
     def stopping(self) -> bool:
         """Whether `stop` was called."""
         return self._stop.is_set()
+
+    def pause(self, seconds: float) -> None:
+        """Wait so long in this machine's time, whatever time the clock keeps; raises as `check` does."""
+        self._stop.wait(seconds)
+        self.check()
 
     def cancelling(self, batches: frozenset[str]) -> None:
         """Say which batches are to be given up."""

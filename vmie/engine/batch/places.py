@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vmie.engine.batch.seat import held
+from vmie.engine.batch.seat import alone, alone_with, held
 from vmie.engine.batch.store import Store
 from vmie.errors import UsageError, VmieError
 
@@ -109,6 +110,20 @@ class Places:
             return []
         found = (folder for folder in sorted(root.iterdir(), reverse=True) if _BATCH.fullmatch(folder.name))
         return [self._in(folder) for folder in found if (folder / "state.db").exists()]
+
+    @contextmanager
+    def alone(self, fingerprint: str) -> Iterator[None]:
+        """One process at a time in here for a plan; for moments."""
+        if not self.address:
+            with alone(self.state / "batches"):
+                yield
+            return
+        engine = self.shared().engine()
+        try:
+            with alone_with(engine, f"plan/{fingerprint}"):
+                yield
+        finally:
+            engine.dispose()
 
     def unfinished(self, fingerprint: str, *, now: Callable[[], datetime]) -> str | None:
         """The batch of the same plan that has not ended."""

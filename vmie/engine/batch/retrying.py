@@ -1,12 +1,14 @@
-"""What is tried again within a batch, by the catalogue's class of the failure."""
+"""What is tried again within a batch, by the catalogue's class of the failure; what is no item's failure at all."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
+import sqlalchemy as sa
+
 from vmie import catalogue, events, poll
-from vmie.errors import AwsRefused, TaskFailed, VmieError
+from vmie.errors import AwsRefused, TaskFailed, UsageError, VmieError
 from vmie.ops import waiting
 from vmie.poll import Clock, Patience
 
@@ -17,7 +19,12 @@ PATIENCE: Mapping[str, Patience] = {
     "retry": Patience(within=3600, first=2, most=120, note="in passing"),
     "propagation": poll.ROLE,
     "wait-for-quota": Patience(within=6 * 3600, first=30, most=600, note="a quota of AWS is full"),
+    # Signed before the machine slept and sent after; signed anew, it is taken.
+    "clock": Patience(within=60, first=1, most=15, note="signed at another time than AWS's"),
 }
+
+#: entries of the catalogue that are about who asks, not about what is asked for
+_WHO = ("credentials-expired", "credentials-missing", "credentials-wrong", "clock-skew")
 
 
 def persistently(call: Callable[[], T], *, clock: Clock, report: events.Reporter) -> T:
@@ -28,10 +35,51 @@ def persistently(call: Callable[[], T], *, clock: Clock, report: events.Reporter
 def classify(error: BaseException) -> str:
     """The catalogue's class of a failed call; "permanent" for everything that is not AWS's answer."""
     if isinstance(error, AwsRefused):
-        return waiting.classify(error)
-    return "retry" if type(error) is VmieError and waiting.passing(error) else "permanent"
+        return "clock" if _who(error) == "clock-skew" else waiting.classify(error)
+    return "retry" if type(error) is VmieError and error.code not in _OURS and waiting.passing(error) else "permanent"
 
 
 def another_task(error: TaskFailed) -> bool:
     """Whether a second task may succeed where this one failed: the fault was AWS's own, not the image's."""
     return catalogue.explain(error.cause.partition("\n")[0]).retry in ("retry", "wait-for-quota")
+
+
+#: codes of errors of ours that look like AWS being out of reach, and are not
+_OURS = ("NoState", "SeatLost")
+
+
+def strikes_all(error: BaseException) -> VmieError | None:
+    """What to stop the process with when `error` would meet every item alike; None when it is the item's own.
+
+    Credentials that ran out, are missing, wrong or another account's; a state that cannot be read or written.
+    """
+    if isinstance(error, sa.exc.SQLAlchemyError):
+        return no_state(error)
+    if isinstance(error, VmieError) and error.code in _OURS:
+        return error
+    if isinstance(error, UsageError) and error.code in ("OtherAccount", "ProfileNotFound"):
+        return error
+    return error if isinstance(error, AwsRefused) and _who(error) else None
+
+
+def no_state(error: BaseException) -> VmieError:
+    """The state cannot be read or written: which of its usual reasons it is, and what to do."""
+    why = str(getattr(error, "orig", None) or error).strip()
+    low = why.lower()
+    cure = "see that the database runs and can be reached"
+    if "full" in low or "no space" in low:
+        cure = "free space where the state is kept (VMIE_STATE names another folder)"
+    elif "readonly" in low or "read-only" in low or "permission" in low or "unable to open" in low:
+        cure = "see that the state folder can be written (VMIE_STATE names another one)"
+    return VmieError(
+        "what was done cannot be recorded, so nothing more is done",
+        cause=(why.splitlines() or [type(error).__name__])[0],
+        cure=cure,
+        code="NoState",
+    )
+
+
+def _who(error: AwsRefused) -> str:
+    """Which of `_WHO` it is, "" for none."""
+    found = catalogue.explain(error.message, error.code).id
+    return found if found in _WHO else ""

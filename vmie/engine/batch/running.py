@@ -6,24 +6,30 @@ import hashlib
 import json
 import secrets
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
 
 from vmie import events
 from vmie.engine.batch.control import Control
 from vmie.engine.batch.crew import Crew, Doors
 from vmie.engine.batch.feeding import Leader
 from vmie.engine.batch.flows import Flows, StagesOf
-from vmie.engine.batch.model import Item, Limits, Plan, State
+from vmie.engine.batch.model import Item, Plan, State
 from vmie.engine.batch.places import Place, Places
+from vmie.engine.batch.retrying import no_state, strikes_all
 from vmie.engine.batch.seat import FileSeat, Seat, SessionSeat, sit_down
 from vmie.engine.batch.stages import Stages
 from vmie.engine.batch.store import Store
-from vmie.errors import Interrupted
+from vmie.errors import Interrupted, UsageError, VmieError
 from vmie.poll import Clock, SystemClock
 from vmie.settings import Settings
+
+T = TypeVar("T")
 
 #: seconds between two looks of the leader, and of DBOS at its queues
 _PAUSE = 1.0
@@ -68,6 +74,10 @@ class Company:
     clock: Clock = field(default_factory=SystemClock)
     stages: StagesOf = Stages
     looks_every: float = _PAUSE
+    #: uploads at once on this machine, instead of as many as each batch says
+    uploads: int | None = None
+    #: for how many seconds a shared state that is lost is looked for
+    regain: float = 600.0
 
     @property
     def pause(self) -> float:
@@ -76,18 +86,23 @@ class Company:
 
 
 def begin(company: Company, plan: Plan) -> str:
-    """Record a batch, or find the unfinished one of the same plan in the same account; its id."""
+    """Record a batch, or find the unfinished one of the same plan in the same account; its id.
+
+    Raises VmieError when it cannot be recorded.
+    """
     aws = company.doors("")
     accounts = _accounts(company.doors, plan)
     meant = [asdict(plan), aws.account, aws.region, aws.endpoint_url, accounts]
     fingerprint = hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
-    known = company.places.unfinished(fingerprint, now=company.clock.now)
-    if known is not None:
-        company.reporter(events.Note(f"going on with {known}"))
-        return known
-    batch = f"batch-{company.clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-    with opened(company, company.places.create(batch, fingerprint)) as store:
-        store.begin(batch, plan, fingerprint=fingerprint, account=aws.account, region=aws.region, accounts=accounts)
+    # Two may begin the same plan at the same moment.
+    with _recorded(), company.places.alone(fingerprint):
+        known = company.places.unfinished(fingerprint, now=company.clock.now)
+        if known is not None:
+            company.reporter(events.Note(f"going on with {known}"))
+            return known
+        batch = f"batch-{company.clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        with opened(company, company.places.create(batch, fingerprint)) as store:
+            store.begin(batch, plan, fingerprint=fingerprint, account=aws.account, region=aws.region, accounts=accounts)
     return batch
 
 
@@ -100,53 +115,68 @@ def _accounts(doors: Doors, plan: Plan) -> dict[str, str]:
 def run(company: Company, batch: str, *, retry_failed: bool = False) -> Outcome:
     """Carry a batch out, from wherever it stands, to its end.
 
-    Raises UsageError when there is none of that name or another process is at it, Interrupted (130).
+    Raises UsageError when there is none of that name or another process is at it, Interrupted (130), AwsRefused when
+    the credentials are not taken any more, VmieError when the state is lost.
     """
     place = company.places.of(batch)
-    with opened(company, place, worker=(worker := _name())) as store:
-        limits = store.batch(batch).limits
-        with _seated(place, store, worker, ["default"]) as seat:
-            if retry_failed:
-                for item in store.items(batch, states=[State.FAILED]):
-                    store.begin_again(item)
-            queues = sorted({item.queue for item in store.items(batch)})
-            if place.shared:
-                queues = ["default"]
-            _Shift(company, store, seat, worker, queues, limits, batch=batch).work(place.url)
-        outcome = Outcome(batch, tuple(store.items(batch)))
-        store.tell(batch)
-        return outcome
+
+    def shift() -> Outcome:
+        nonlocal retry_failed
+        with opened(company, place, worker=(worker := _name())) as store:
+            store.batch(batch)
+            labels = ["default"] if place.shared else sorted({item.queue for item in store.items(batch)})
+            with _seated(company, place, store, worker, labels) as seat:
+                if retry_failed:
+                    for item in store.items(batch, states=[State.FAILED]):
+                        store.begin_again(item)
+                    retry_failed = False
+                _Shift(company, store, seat, worker, labels, batch=batch).work(place.url)
+            outcome = Outcome(batch, tuple(store.items(batch)))
+            store.tell(batch)
+            return outcome
+
+    return _again_and_again(company, place, shift, cure=f"vmie batch resume {batch}", batch=batch)
 
 
 def work(company: Company, *, queues: Sequence[str], until_idle: bool = False) -> None:
     """Work on whatever batches there are in a shared place, until interrupted (or, if asked, until none is left)."""
     place = company.places.shared()
-    with opened(company, place, worker=(worker := _name())) as store, _seated(place, store, worker, queues) as seat:
-        settings = company.settings
-        limits = Limits(
-            imports=settings.import_limit, exports=settings.export_limit, conversions=settings.conversion_limit
-        )
-        _Shift(company, store, seat, worker, queues, limits, stay=not until_idle).work(place.url)
+
+    def shift() -> None:
+        with (
+            opened(company, place, worker=(worker := _name())) as store,
+            _seated(company, place, store, worker, queues) as seat,
+        ):
+            _Shift(company, store, seat, worker, queues, stay=not until_idle).work(place.url)
+
+    _again_and_again(company, place, shift, cure="start the worker again")
 
 
 def cancel(company: Company, batch: str) -> Outcome:
     """Give a batch up: no new item begins, tasks are cancelled, uploads removed - also those of failed items.
 
-    Waits until all of it has ended.
+    Waits until all of it has ended; does it itself where nobody else does. Raises what `run` does.
     """
     place = company.places.of(batch)
-    with opened(company, place) as store:
-        store.batch(batch)
-        store.cancel(batch)
-        for item in store.items(batch, states=[State.FAILED]):
-            # It may have left an upload for the next try: there will be none.
-            store.begin_again(item, forgive=False)
-        while place.shared or place.held():
-            outcome = Outcome(batch, tuple(store.items(batch)))
-            if outcome.ended:
-                return outcome
-            company.clock.sleep(company.pause)
-    return run(company, batch)
+
+    def shift() -> Outcome:
+        with opened(company, place, worker=(worker := _name())) as store:
+            store.batch(batch)
+            store.cancel(batch)
+            for item in store.items(batch, states=[State.FAILED]):
+                # It may have left an upload for the next try: there will be none.
+                store.begin_again(item, forgive=False)
+            while batch in store.active():
+                try:
+                    with _seated(company, place, store, worker, ()) as seat:
+                        _Shift(company, store, seat, worker, (), batch=batch, only_undo=True).work(place.url)
+                except UsageError as error:
+                    if error.code != "BatchLocked":
+                        raise
+                    company.clock.sleep(company.pause)
+            return Outcome(batch, tuple(store.items(batch)))
+
+    return _again_and_again(company, place, shift, cure=f"vmie batch cancel {batch}", batch=batch)
 
 
 def look(company: Company, batch: str) -> Outcome:
@@ -158,26 +188,73 @@ def look(company: Company, batch: str) -> Outcome:
 
 @contextmanager
 def opened(company: Company, place: Place, *, worker: str = "") -> Iterator[Store]:
-    """The store of a place, closed afterwards."""
-    engine = place.engine()
-    try:
-        store = Store(engine, now=company.clock.now, worker=worker)
-        store.prepare()
-        yield store
-    finally:
-        engine.dispose()
+    """The store of a place, closed afterwards. Raises VmieError when it cannot be read or written."""
+    with _recorded():
+        engine = place.engine()
+        try:
+            store = Store(engine, now=company.clock.now, worker=worker)
+            store.prepare()
+            yield store
+        finally:
+            engine.dispose()
 
 
 @contextmanager
-def _seated(place: Place, store: Store, worker: str, queues: Sequence[str]) -> Iterator[Seat]:
+def _recorded() -> Iterator[None]:
+    try:
+        yield
+    except (sa.exc.SQLAlchemyError, OSError) as error:
+        raise no_state(error) from error
+
+
+@contextmanager
+def _seated(company: Company, place: Place, store: Store, worker: str, queues: Sequence[str]) -> Iterator[Seat]:
     with ExitStack() as stack:
         seat: Seat
         if place.folder is not None:
             seat = stack.enter_context(FileSeat(place.folder, store, worker))
         else:
-            seat = stack.enter_context(SessionSeat(store, worker))
-        sit_down(store, worker, host=socket.gethostname(), queues=list(queues))
+            seat = stack.enter_context(SessionSeat(store, worker, pause=company.pause))
+        sit_down(store, worker, host=socket.gethostname(), queues=list(queues), uploads=company.uploads)
         yield seat
+
+
+def _again_and_again(company: Company, place: Place, shift: Callable[[], T], *, cure: str, batch: str = "") -> T:
+    """Work shift after shift while a shared state is lost and found again; say how to go on when it is not to be.
+
+    Raises Interrupted for Ctrl-C, and what stopped the work with `cure` as the way on.
+    """
+    if place.shared:
+        # An address that nobody answers at from the start is a mistake, not a loss.
+        place.engine().dispose()
+    lost: float | None = None
+    while True:
+        began = time.monotonic()
+        try:
+            return shift()
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted",
+                cause="what AWS has goes on there; what was done is recorded",
+                cure=f"{cure} goes on{f', vmie batch cancel {batch} gives it up' if 'resume' in cure else ''}",
+                result={"batch": batch} if batch else {},
+            ) from None
+        except VmieError as error:
+            if batch and error.code != "BatchLocked":
+                error.result = {"batch": batch, **error.result}
+            if strikes_all(error) is None:
+                raise
+            now = time.monotonic()
+            lost = began if lost is None or now - began > company.regain else lost
+            if not (place.shared and error.code in ("SeatLost", "NoState") and now - lost < company.regain):
+                error.cure = f"{error.cure}\nthen: {cure}" if error.cure else cure
+                raise
+            company.reporter(events.Note(f"{error.message} ({error.cause}); trying again", "warning"))
+            _sleep(company)
+
+
+def _sleep(company: Company) -> None:
+    time.sleep(min(5.0, 5 * company.pause))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,57 +266,56 @@ class _Shift:
     seat: Seat
     worker: str
     queues: Sequence[str]
-    limits: Limits
     batch: str = ""
     stay: bool = False
+    only_undo: bool = False
 
     def work(self, url: str) -> None:
-        """Until nothing is left to do. Raises Interrupted."""
+        """Until nothing is left to do. Raises what strikes every item alike."""
         company = self.company
         control = Control(company.clock)
         crew = Crew(
             company.doors,
             store=self.store,
             settings=company.settings,
-            limits=self.limits,
             control=control,
             reporter=company.reporter,
+            pause=company.pause,
+            uploads=company.uploads,
         )
         control.cancelling(self.store.cancelling())
-        with Flows(
-            crew, url=url, worker=self.worker, queues=self.queues, pause=company.pause, stages=company.stages
-        ) as flows:
-            leader = Leader(crew, flows)
-            try:
+        flows = Flows(
+            crew,
+            url=url,
+            worker=self.worker,
+            queues=self.queues,
+            pause=company.pause,
+            stages=company.stages,
+            only_undo=self.only_undo,
+        )
+        try:
+            with flows:
+                leader = Leader(crew, flows)
                 while self._tick(flows, leader, control) or self.stay:
                     company.clock.sleep(company.pause)
-            except KeyboardInterrupt:
-                raise _interrupted(self.batch) from None
+        finally:
+            if flows.left:
+                with suppress(sa.exc.SQLAlchemyError):
+                    self.seat.rise()
 
     def _tick(self, flows: Flows, leader: Leader, control: Control) -> bool:
         """One look of the main thread; False when there is nothing left to do."""
+        if control.fault is not None:
+            raise control.fault
         cancelling = self.store.cancelling()
         control.cancelling(cancelling)
-        if self.seat.leads():
-            if dead := self.seat.dead():
-                flows.adopt(dead)
-                self.seat.bury(dead)
-            now = self.company.clock.now().timestamp()
-            for one in self.store.active():
-                leader.audit(one, now=now)
-                leader.feed(one, cancelling=one in cancelling)
+        flows.hand_back()
         active = self.store.active()
+        if self.seat.leads():
+            leader.adopt(self.seat.living)
+            leader.look(active, cancelling=cancelling, now=self.company.clock.now().timestamp())
+            active = self.store.active()
         return self.batch in active if self.batch else bool(active)
-
-
-def _interrupted(batch: str) -> Interrupted:
-    cure = f"vmie batch resume {batch} goes on, vmie batch cancel {batch} gives it up" if batch else "start it again"
-    return Interrupted(
-        "interrupted",
-        cause="what AWS has goes on there; what was done is recorded",
-        cure=cure,
-        result={"batch": batch} if batch else {},
-    )
 
 
 def _name() -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from vmie.engine.batch.tables import BATCHES, ITEMS, METADATA, SHAPE
+from vmie.engine.batch.tables import BATCHES, ITEMS, METADATA, SHAPE, WORKERS
 from vmie.errors import UsageError
 
-#: 1 had no accounts and profiles, and no number
-VERSION = 2
+#: 1 had no accounts and profiles, and no number; 2 no uploads of workers
+VERSION = 3
 
 
 def prepare(db: sa.Connection) -> None:
@@ -31,15 +31,20 @@ def prepare(db: sa.Connection) -> None:
     METADATA.create_all(db)
     if known == 1:
         _accounts(db)
+    if known in (1, 2):
+        _add(db, WORKERS, "uploads", "INTEGER")
     db.execute(SHAPE.delete())
     db.execute(SHAPE.insert().values(version=VERSION))
 
 
 def _accounts(db: sa.Connection) -> None:
     """From 1 to 2: all items of a batch were in the account it was begun in."""
-    had = {column["name"] for column in sa.inspect(db).get_columns(ITEMS.name)}
     for name in ("profile", "account"):
-        if name not in had:
-            db.execute(sa.text(f"ALTER TABLE {ITEMS.name} ADD COLUMN {name} TEXT NOT NULL DEFAULT ''"))
+        _add(db, ITEMS, name, "TEXT NOT NULL DEFAULT ''")
     of = sa.select(BATCHES.c.account).where(BATCHES.c.batch == ITEMS.c.batch).scalar_subquery()
     db.execute(ITEMS.update().where(ITEMS.c.account == "").values(account=of))
+
+
+def _add(db: sa.Connection, table: sa.Table, column: str, kind: str) -> None:
+    if column not in {one["name"] for one in sa.inspect(db).get_columns(table.name)}:
+        db.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column} {kind}"))

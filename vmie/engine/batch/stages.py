@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from vmie.aws import strays
 from vmie.engine.batch import codec
 from vmie.engine.batch.crew import Crew
 from vmie.engine.batch.model import Item, Kind
@@ -75,15 +74,11 @@ class Stages:
         if work.submitted() is not None or self._journal.get("finish") is not None:
             return
         for number, planned in enumerate(work.plan.disks):
-            begun = self._journal.get(f"upload {number}")
             persistently(
                 lambda number=number, planned=planned: upload_disk(work, number, planned),  # type: ignore[misc]
                 clock=self._crew.control,
                 report=self._report,
             )
-            if begun is not None and planned.ours:
-                # An earlier process may have died before it could note the upload that S3 had begun for it.
-                strays.sweep(work.aws, planned.object)
 
     # --- task: submit and wait ------------------------------------------------------------------------
 
@@ -114,7 +109,7 @@ class Stages:
     def worth_another(self, error: TaskFailed) -> bool:
         """Whether this failure is one that another task may not meet, and not too many were tried."""
         made = int((self._journal.get("attempt") or {}).get("number", 1)) - 1
-        return another_task(error) and made < self._crew.limits.tries
+        return another_task(error) and made < self._crew.limits_of(self._item.batch).tries
 
     # --- finish ---------------------------------------------------------------------------------------
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -12,8 +13,8 @@ import sqlalchemy as sa
 
 from vmie.engine.batch import schema
 from vmie.engine.batch.model import ENDED, Item, Kind, Limits, Plan, Pool, State
-from vmie.engine.batch.tables import BATCHES, ITEMS, MARKS, STEPS
-from vmie.errors import UsageError
+from vmie.engine.batch.tables import BATCHES, ITEMS, MARKS, STEPS, WORKERS
+from vmie.errors import UsageError, VmieError
 
 #: any number that no other program's advisory lock is likely to have
 _PREPARING = 0x766D6965
@@ -47,6 +48,17 @@ class Store:
             if self.engine.dialect.name == "postgresql":
                 db.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
             schema.prepare(db)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction of this worker's; raises SeatLost when the others hold it for dead and go on with its work."""
+        with self.engine.begin() as db:
+            if self._worker and self.engine.dialect.name == "postgresql":
+                # FOR SHARE: who buries this worker waits for the transaction, or the transaction sees the grave.
+                mine = sa.select(WORKERS.c.gone).where(WORKERS.c.worker == self._worker).with_for_update(read=True)
+                if db.execute(mine).scalar():
+                    raise seat_lost()
+            yield db
 
     # --- batches ------------------------------------------------------------------------------------
 
@@ -189,8 +201,12 @@ class Store:
         task_id: str | None = None,
         result: Mapping[str, Any] | None = None,
         error: Mapping[str, Any] | None = None,
+        only_if: Callable[[sa.Connection], bool] | None = None,
     ) -> bool:
-        """Take an item of this round to `state` and mark the time; False when it is not in one of `origins`."""
+        """Take an item of this round to `state` and mark the time; False when it is not in one of `origins`.
+
+        `only_if` is asked within the transaction: False leaves the item where it is.
+        """
         now = self.now()
         values: dict[str, Any] = {"state": state.value, "updated": now, "worker": self._worker}
         given = {"task_id": task_id, "result": result, "error": error}
@@ -200,7 +216,9 @@ class Store:
             where.append(ITEMS.c.state.in_([origin.value for origin in origins]))
         else:
             where += [ITEMS.c.state != state.value, ITEMS.c.state.not_in(ENDED)]
-        with self.engine.begin() as db:
+        with self._writing() as db:
+            if only_if is not None and not only_if(db):
+                return False
             moved = db.execute(ITEMS.update().where(*where).values(**values)).rowcount > 0
             if moved:
                 mark = {"batch": item.batch, "key": item.key, "state": state.value, "at": now, "worker": self._worker}
@@ -210,7 +228,7 @@ class Store:
     def begin_again(self, item: Item, *, forgive: bool = True) -> None:
         """Let a failed item run once more, as if new; what it has uploaded is kept. Its error goes with `forgive`."""
         state = State.BLOCKED if item.after else State.WAITING
-        with self.engine.begin() as db:
+        with self._writing() as db:
             again = db.execute(
                 ITEMS.update()
                 .where(
@@ -232,10 +250,10 @@ class Store:
                     MARKS.insert().values(batch=item.batch, key=item.key, state=state.value, at=self.now(), worker="")
                 )
 
-    def requeue(self, item: Item) -> None:
-        """Let an item that nobody works on begin its stages again, unless it has moved since it was read."""
-        with self.engine.begin() as db:
-            db.execute(
+    def requeue(self, item: Item, state: State) -> Item | None:
+        """Give an item that nobody works on a new round, from `state`; None when it has moved since it was read."""
+        with self._writing() as db:
+            again = db.execute(
                 ITEMS.update()
                 .where(
                     ITEMS.c.batch == item.batch,
@@ -244,8 +262,9 @@ class Store:
                     ITEMS.c.state == item.state.value,
                     ITEMS.c.updated == item.updated,
                 )
-                .values(state=State.WAITING.value, round=item.round + 1, updated=self.now())
+                .values(state=state.value, round=item.round + 1, updated=self.now())
             )
+        return replace(item, state=state, round=item.round + 1) if again.rowcount else None
 
     def marks(self, batch: str) -> list[dict[str, Any]]:
         """Every change of state, in order: key, state, at, worker."""
@@ -253,6 +272,19 @@ class Store:
         wanted = sa.select(*columns).where(MARKS.c.batch == batch).order_by(MARKS.c.number)
         with self.engine.connect() as db:
             return [dict(row) for row in db.execute(wanted).mappings()]
+
+    # --- workers ------------------------------------------------------------------------------------
+
+    def uploads(self) -> dict[str, int]:
+        """The most uploads at once that a living worker of a label was started with; without those that said none."""
+        wanted = sa.select(WORKERS.c.queues, WORKERS.c.uploads).where(
+            WORKERS.c.gone.is_(False), WORKERS.c.uploads.is_not(None)
+        )
+        most: dict[str, int] = {}
+        with self.engine.connect() as db:
+            for queues, uploads in db.execute(wanted):
+                most |= {label: max(uploads, most.get(label, 0)) for label in queues}
+        return most
 
     # --- steps --------------------------------------------------------------------------------------
 
@@ -264,14 +296,14 @@ class Store:
 
     def put_step(self, item: Item, step: str, value: Mapping[str, Any]) -> None:
         """Record one step of the item's journal; durable when this returns."""
-        with self.engine.begin() as db:
+        with self._writing() as db:
             done = db.execute(STEPS.update().where(*_of(item), STEPS.c.step == step).values(value=dict(value)))
             if not done.rowcount:
                 db.execute(STEPS.insert().values(batch=item.batch, key=item.key, step=step, value=dict(value)))
 
     def drop_step(self, item: Item, step: str) -> None:
         """Forget one step."""
-        with self.engine.begin() as db:
+        with self._writing() as db:
             db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == step))
 
     def now(self) -> str:
@@ -337,9 +369,24 @@ def _item(row: Any) -> Item:
     return Item(**values)
 
 
-def _batch(row: Any) -> Batch:
+def seat_lost() -> VmieError:
+    """What a process is told whose session with the state database has ended."""
+    return VmieError(
+        "the session with the state database is lost",
+        cause="another worker may have taken over what this one was at, so it stops",
+        cure="start it again",
+        code="SeatLost",
+    )
+
+
+def limits_of(recorded: Mapping[str, int]) -> Limits:
+    """The limits of a batch as recorded, by this vmie or another one."""
     known = {f.name for f in fields(Limits)}
-    limits = Limits(**{name: value for name, value in row["limits"].items() if name in known})
+    return Limits(**{name: value for name, value in recorded.items() if name in known})
+
+
+def _batch(row: Any) -> Batch:
+    limits = limits_of(row["limits"])
     return Batch(
         row["batch"],
         row["name"],

@@ -82,4 +82,6 @@ WORKERS = sa.Table(
     sa.Column("queues", sa.JSON, nullable=False),
     sa.Column("started", sa.Text, nullable=False),
     sa.Column("gone", sa.Boolean, nullable=False, default=False),
+    #: uploads at once that it was started with; NULL: as many as the batch says
+    sa.Column("uploads", sa.Integer),
 )
