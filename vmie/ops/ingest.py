@@ -1,22 +1,20 @@
-"""From any local disk to the bytes that are sent: as they are, or re-streamed on the way.
+"""From any local disk to the form that is sent: as it is, or re-streamed on the way (`payloads` makes the bytes).
 
-The choice is a pure function of what the file is; the payloads are what `aws.upload` sends.
+The choice is a pure function of what the file is; `settle` then sees that the disk fits.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vmie import disk
-from vmie.aws.parts import CHUNK, Buffer, Part
+from vmie.aws.parts import part_size_for
 from vmie.disk import stream
-from vmie.disk.base import FileSource
 from vmie.disk.ovf import Appliance
 from vmie.errors import ImageError, UsageError
 from vmie.model import Route
@@ -127,6 +125,28 @@ _REASONS = {
 }
 
 
+#: a stream-optimised VMDK counts its sectors in 32 bits
+VMDK_MOST = 2 << 40
+
+
+def settle(opened: disk.Disk, choice: Choice, *, asked: bool = False) -> tuple[Choice, int]:
+    """The form that is sure to hold `opened`, and the most bytes that sending it can come to; reads no data.
+
+    A form that nobody `asked` for gives way to raw where the disk might outgrow it on the way. Raises ImageError and
+    UsageError when no form takes the disk, or not the one asked for.
+    """
+    if choice.method == "vmdk" and not asked:
+        most = stream.upper_bound(opened, "vmdk")
+        if most > VMDK_MOST:
+            why = f"up to {most / 2**40:.2f} TiB as VMDK, which ends at 2 TiB: sent as raw (--format vmdk tries it)"
+            choice = Choice("raw", "RAW", (why, *choice.reasons))
+    form = stream.target(choice.method)
+    form.check(opened)
+    bound = form.upper_bound(opened)
+    part_size_for(bound)
+    return choice, bound
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What tells that a local file is still the same: bytes, nanoseconds, inode, a sampled SHA-256.
@@ -194,84 +214,3 @@ def _beside(path: Path, size: int) -> list[Path]:
 
 #: an .ovf may be this large; a VMDK's descriptor is far smaller
 _LARGEST_DESCRIPTOR = 10 << 20
-
-
-class FilePayload:
-    """A file sent as it is. A part is read when it is hashed and again when it is sent: no size of part costs memory.
-
-    Close it when all are sent.
-    """
-
-    def __init__(self, path: Path, size: int) -> None:
-        self._source = FileSource(path)
-        self.bound = self.source_size = size
-
-    def parts(self, part_size: int) -> Iterator[Part]:
-        """See `vmie.aws.parts.Payload`."""
-        for number, offset in enumerate(range(0, max(1, self.bound), part_size), start=1):
-            length = min(self.bound - offset, part_size)
-            yield Part(number, length, partial(self._chunks, offset, length), offset + length)
-
-    def _chunks(self, offset: int, length: int) -> Iterator[memoryview]:
-        """The range in pieces that stay in the processor's cache between reading and hashing or sending."""
-        buffer = memoryview(bytearray(min(CHUNK, length)))
-        while length > 0:
-            read = self._source.preadinto(buffer[: min(len(buffer), length)], offset)
-            if read == 0:
-                raise ImageError("the file became shorter while it was read", cure="let nothing write to it")
-            yield buffer[:read]
-            offset, length = offset + read, length - read
-
-    @property
-    def read(self) -> int:
-        """Bytes of the source that went into parts."""
-        return self.bound
-
-    def close(self) -> None:
-        """Close the file."""
-        self._source.close()
-
-
-class StreamPayload:
-    """A disk re-streamed as `method` (vmdk, vhd, raw) while it is sent; deterministic, so it resumes."""
-
-    def __init__(self, opened: disk.Disk, method: str) -> None:
-        self._disk = opened
-        self._method = method
-        #: bytes of the source that were read so far
-        self.read = 0
-        self.bound = stream.upper_bound(opened, method)
-        self.source_size = opened.allocated_size
-
-    def parts(self, part_size: int) -> Iterator[Part]:
-        """See `vmie.aws.parts.Payload`. Pieces of the stream go into parts as they are, without a copy."""
-        pieces: list[Buffer] = []
-        length = number = 0
-        for piece in stream.write(self._disk, self._method, progress=self._progress):
-            rest = memoryview(piece)
-            # The last part is held back: it may be short, and every other must be whole.
-            while length + len(rest) > part_size:
-                room = part_size - length
-                number += 1
-                yield _generated(number, [*pieces, rest[:room]], self.read)
-                pieces, length, rest = [], 0, rest[room:]
-            pieces.append(rest)
-            length += len(rest)
-        yield _generated(number + 1, pieces, max(self.read, self.source_size))
-
-    def close(self) -> None:
-        """Close the disk."""
-        self._disk.close()
-
-    def _progress(self, read: int) -> None:
-        self.read = read
-
-
-def _generated(number: int, pieces: list[Buffer], source_end: int) -> Part:
-    size = sum(map(len, pieces))
-    return Part(number, size, lambda: iter(pieces), source_end, held=size)
-
-
-def bound(opened: disk.Disk, method: str) -> int:
-    """The most bytes that sending `opened` as `method` can come to."""
-    return stream.upper_bound(opened, method)

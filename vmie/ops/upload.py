@@ -17,7 +17,7 @@ from vmie.aws.session import Aws
 from vmie.aws.upload import Uploaded, UploadOptions, upload
 from vmie.errors import AwsRefused, ImageError, Interrupted, UsageError, VmieError
 from vmie.model import S3Object
-from vmie.ops import ingest
+from vmie.ops import ingest, payloads
 from vmie.ops.journal import Journal
 from vmie.ops.sent import SOURCE, Sent
 from vmie.poll import Clock
@@ -111,15 +111,16 @@ def plan(
     notes: tuple[str, ...] = ()
     if bucket.region != aws.region:
         notes = (f"{bucket.name} is in {bucket.region}: EC2 can import the object there, not in {aws.region}",)
+    if choice.method == "as-is":
+        size = bound = identity.size
+        part_size_for(bound)
+    else:
+        with disk.open(path, index=index or 0) as opened:
+            size = opened.size
+            choice, bound = ingest.settle(opened, choice, asked=wanted is not None)
     if target.key.endswith("/"):
         name = path.name if choice.method == "as-is" else f"{path.stem}.{choice.method}"
         target = S3Object(target.bucket, target.key + name)
-    if choice.method == "as-is":
-        size = bound = identity.size
-    else:
-        with disk.open(path, index=index or 0) as opened:
-            size, bound = opened.size, ingest.bound(opened, choice.method)
-    part_size_for(bound)
     return UploadPlan(path, target, choice, identity, size, bound, index=index, region=bucket.region, notes=notes)
 
 
@@ -232,7 +233,7 @@ def _same_content(plan: UploadPlan, found: objects.Facts) -> bool:
     if not found.sha256 or found.size != plan.source_size:
         return False
     kept, _, count = found.sha256.partition("-")
-    payload = ingest.FilePayload(plan.path, plan.source_size)
+    payload = payloads.FilePayload(plan.path, plan.source_size)
     try:
         size = part_size_for(plan.bound) if count else max(1, plan.bound)
         if count and -(-plan.bound // size) != int(count):
@@ -248,7 +249,7 @@ def _same_content(plan: UploadPlan, found: objects.Facts) -> bool:
 class _Watched:
     """A payload whose file must stay as it was when the plan was made."""
 
-    def __init__(self, plan: UploadPlan, payload: ingest.FilePayload | ingest.StreamPayload) -> None:
+    def __init__(self, plan: UploadPlan, payload: payloads.FilePayload | payloads.StreamPayload) -> None:
         self._plan = plan
         self._payload = payload
         self.bound = payload.bound
@@ -276,10 +277,10 @@ class _Watched:
         return _changed(self._plan.path, "while it was uploaded", "")
 
 
-def _payload(plan: UploadPlan) -> ingest.FilePayload | ingest.StreamPayload:
+def _payload(plan: UploadPlan) -> payloads.FilePayload | payloads.StreamPayload:
     if plan.choice.method == "as-is":
-        return ingest.FilePayload(plan.path, plan.source_size)
-    return ingest.StreamPayload(disk.open(plan.path, index=plan.index or 0), plan.choice.method)
+        return payloads.FilePayload(plan.path, plan.source_size)
+    return payloads.StreamPayload(disk.open(plan.path, index=plan.index or 0), plan.choice.method)
 
 
 _SOURCE_CHANGED = "SourceChanged"

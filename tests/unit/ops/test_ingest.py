@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gzip
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.tools import need, run
+from vmie import disk
+from vmie.disk.base import FileSource
 from vmie.errors import ImageError, UsageError
-from vmie.model import Route
-from vmie.ops import ingest
-from vmie.ops.ingest import Identity, Look, choose
+from vmie.model import Extent, ExtentKind, Route
+from vmie.ops import ingest, payloads
+from vmie.ops.ingest import Choice, Identity, Look, choose
 from vmie.ops.sending import Sending
 
 MIB = 1 << 20
@@ -92,10 +95,8 @@ def test_an_identity_covers_the_extents_beside_a_descriptor(tmp_path: Path) -> N
 def test_both_payloads_cut_into_even_parts(tmp_path: Path, part_size: int) -> None:
     path = tmp_path / "disk.raw"
     path.write_bytes(os.urandom(20 * MIB + 512))
-    whole = ingest.FilePayload(path, path.stat().st_size)
-    from vmie import disk
-
-    stream = ingest.StreamPayload(disk.open(path), "vmdk")
+    whole = payloads.FilePayload(path, path.stat().st_size)
+    stream = payloads.StreamPayload(disk.open(path), "vmdk")
     for payload in (whole, stream):
         parts = list(payload.parts(part_size))
         assert [part.number for part in parts] == list(range(1, len(parts) + 1))
@@ -106,14 +107,15 @@ def test_both_payloads_cut_into_even_parts(tmp_path: Path, part_size: int) -> No
         assert payload.read > 0
         payload.close()
     assert (
-        b"".join(part.load() for part in ingest.FilePayload(path, 20 * MIB).parts(MIB)) == path.read_bytes()[: 20 * MIB]
+        b"".join(part.load() for part in payloads.FilePayload(path, 20 * MIB).parts(MIB))
+        == path.read_bytes()[: 20 * MIB]
     )
 
 
 def test_a_file_that_becomes_shorter_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"
     path.write_bytes(bytes(MIB))
-    (part,) = ingest.FilePayload(path, 2 * MIB).parts(5 * MIB)
+    (part,) = payloads.FilePayload(path, 2 * MIB).parts(5 * MIB)
     with pytest.raises(ImageError, match="shorter"):
         part.digest("sha256")
 
@@ -137,3 +139,46 @@ def test_packed_files_are_looked_through(tmp_path: Path) -> None:
 def test_impossible_ways_of_sending_are_refused(sending: Sending) -> None:
     with pytest.raises(UsageError):
         sending.validate()
+
+
+class Huge(disk.Disk):
+    """A disk that is full of data which nobody reads."""
+
+    format, variant = "qcow2", "v3"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(FileSource(Path(__file__)))
+        self.size = self.allocated_size = size
+
+    def read(self, offset: int, length: int) -> bytes:
+        raise AssertionError("no data is read")
+
+    def extents(self) -> Iterator[Extent]:
+        yield Extent(0, self.size, ExtentKind.ALLOCATED)
+
+
+TIB = 1 << 40
+BY_ITSELF = Choice("vmdk", "VMDK", ("AWS takes no qcow2: re-streamed",))
+
+
+@pytest.mark.parametrize(("size", "method"), [(2 * TIB - (20 << 30), "vmdk"), (2 * TIB, "raw"), (16 * TIB, "raw")])
+def test_a_disk_that_might_outgrow_vmdk_goes_as_raw(size: int, method: str) -> None:
+    with Huge(size) as huge:
+        choice, bound = ingest.settle(huge, BY_ITSELF)
+        assert choice.method == method
+        assert BY_ITSELF.reasons[0] in choice.reasons
+        if method == "raw":
+            assert (choice.aws_format, bound) == ("RAW", size)
+            assert "2 TiB" in choice.reasons[0]
+
+
+def test_who_asks_for_vmdk_gets_it() -> None:
+    with Huge(3 * TIB) as huge:
+        assert ingest.settle(huge, BY_ITSELF, asked=True)[0] is BY_ITSELF
+
+
+def test_what_no_form_takes_is_refused_before_anything_is_sent() -> None:
+    with Huge(60 * TIB) as huge, pytest.raises(UsageError, match="more than S3 takes"):
+        ingest.settle(huge, BY_ITSELF)
+    with Huge(3 * TIB) as huge, pytest.raises(ImageError, match="VHD"):
+        ingest.settle(huge, Choice("vhd", "VHD", ("--format vhd was given",)), asked=True)

@@ -193,12 +193,13 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
     for index in range(whole.disks) if whole.container else (None,):
         number = first + (index or 0)
         with disk.open(path, index=index or 0) as opened:
-            as_is = choice.method == "as-is"
-            bound = identity.size if as_is else ingest.bound(opened, choice.method)
+            form, bound = choice, identity.size
+            if choice.method != "as-is":
+                form, bound = ingest.settle(opened, choice, asked=request.wanted is not None)
             planned.append(
                 ConversionDisk(
-                    _manifest(folder, number, path.stem, choice.aws_format.lower()),
-                    choice,
+                    _manifest(folder, number, path.stem, form.aws_format.lower()),
+                    form,
                     path,
                     index,
                     identity,

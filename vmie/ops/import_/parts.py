@@ -12,7 +12,7 @@ from vmie.aws.manifest import Manifest, Part
 from vmie.aws.parts_upload import Parts
 from vmie.errors import ImageError
 from vmie.model import S3Object
-from vmie.ops import ingest
+from vmie.ops import ingest, payloads
 from vmie.ops.import_.conversion_plan import ConversionDisk
 from vmie.ops.import_.work import Work
 
@@ -132,11 +132,11 @@ def _part(signer: presign.Signer, item: S3Object, span: tuple[int, int], *, dele
     )
 
 
-def _payload(planned: ConversionDisk) -> ingest.FilePayload | ingest.StreamPayload:
+def _payload(planned: ConversionDisk) -> payloads.FilePayload | payloads.StreamPayload:
     assert planned.path is not None  # noqa: S101 - `send` has looked
     if planned.choice.method == "as-is":
-        return ingest.FilePayload(planned.path, planned.bound)
-    return ingest.StreamPayload(disk.open(planned.path, index=planned.index or 0), planned.choice.method)
+        return payloads.FilePayload(planned.path, planned.bound)
+    return payloads.StreamPayload(disk.open(planned.path, index=planned.index or 0), planned.choice.method)
 
 
 def _changed(planned: ConversionDisk, cure: str) -> ImageError:

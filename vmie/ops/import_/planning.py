@@ -239,10 +239,10 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
     planned = []
     for index in indexes:
         with disk.open(path, index=index or 0) as opened:
-            bound = ingest.bound(opened, choice.method)
+            settled, bound = ingest.settle(opened, choice, asked=request.wanted is not None)
             suffix = f"-disk{index + 1}" if index is not None and len(indexes) > 1 else ""
-            target = S3Object(folder.bucket, f"{folder.key}{plain(path.stem)}{suffix}.{choice.method}")
-            planned.append(PlannedDisk(target, choice, path, index, identity, opened.size, bound))
+            target = S3Object(folder.bucket, f"{folder.key}{plain(path.stem)}{suffix}.{settled.method}")
+            planned.append(PlannedDisk(target, settled, path, index, identity, opened.size, bound))
     return planned
 
 
