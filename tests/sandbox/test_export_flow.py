@@ -113,6 +113,7 @@ def test_an_instance_becomes_a_verified_file(runs: Runs, tmp_path: Path, form: s
     assert [item.url for item in result.objects] == [result.location]
     [file] = result.downloaded
     same_disk(Path(file), form=form)
+    assert "only the size" not in runs.notes()
     assert "from the policy of role vmimport" in runs.notes()
 
 

@@ -102,11 +102,11 @@ def fetch(where: Bucket, key: str) -> Object | None:
     return Object(key, found.etag, stored(found), (found.kms_key_id or "aws/s3") if kms else "")
 
 
-def put(where: Bucket, key: str, content: Stored) -> None:
-    """Write an object as the service does."""
+def put(where: Bucket, key: str, content: Stored, *, etag: str = "") -> None:
+    """Write an object as the service does; `etag` is its MD5, where that is known."""
     backend = s3_backends[where.account][get_partition(where.region)]
-    # Written in parts, as the service does: such an ETag is no digest of the whole, which would take long to read.
-    etag = f"{hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()}-{max(1, -(-content.size // _PART))}"
+    # Else as if written in parts: such an ETag is no digest of the whole, which would take long to read.
+    etag = etag or f"{hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()}-{max(1, -(-content.size // _PART))}"
     backend.put_object(where.name, key, content, etag=etag)  # type: ignore[arg-type]
 
 
