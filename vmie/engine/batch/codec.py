@@ -12,29 +12,30 @@ from vmie.model import Task, TaskKind, TaskState
 from vmie.ops.bucket import ChosenBucket
 from vmie.ops.export import ExportPlan, ExportRequest
 from vmie.ops.import_ import ImportPlan, ImportRequest, PlannedDisk
+from vmie.ops.import_.conversion_plan import ConversionDisk, ConversionPlan
 
 
 def import_plan(plan: ImportPlan) -> dict[str, Any]:
     """What `to_import_plan` reads; the check's report is not kept."""
-    return {
+    kept = {
         "request": plan.request.as_json(),
         "role_name": plan.role_name,
         "bucket": _bucket(plan.bucket),
-        "disks": _disks().dump_python(plan.disks, mode="json"),
         "notes": list(plan.notes),
     }
+    if isinstance(plan, ConversionPlan):
+        return {**kept, "disks": _conversions().dump_python(plan.conversions, mode="json"), "zone": plan.zone}
+    return {**kept, "disks": _disks().dump_python(plan.disks, mode="json")}
 
 
 def to_import_plan(data: Mapping[str, Any]) -> ImportPlan:
     """The plan that `import_plan` wrote."""
-    return ImportPlan(
-        request=ImportRequest.from_json(data["request"]),
-        role_name=data["role_name"],
-        bucket=_to_bucket(data["bucket"]),
-        disks=_disks().validate_python(data["disks"]),
-        report=None,
-        notes=tuple(data["notes"]),
-    )
+    request, bucket = ImportRequest.from_json(data["request"]), _to_bucket(data["bucket"])
+    role_name, notes = data["role_name"], tuple(data["notes"])
+    if "zone" in data:
+        conversions = _conversions().validate_python(data["disks"])
+        return ConversionPlan(request, role_name, bucket, conversions, None, notes, data["zone"])
+    return ImportPlan(request, role_name, bucket, _disks().validate_python(data["disks"]), None, notes)
 
 
 def export_request(data: Mapping[str, Any]) -> tuple[ExportRequest, tuple[str, ...]]:
@@ -71,6 +72,8 @@ def task(done: Task) -> dict[str, Any]:
         "state": done.state.value,
         "image_id": done.image_id,
         "snapshot_ids": list(done.snapshot_ids),
+        "instance_id": done.instance_id,
+        "volume_ids": list(done.volume_ids),
         "prefix_or_key": done.prefix_or_key,
     }
 
@@ -83,6 +86,8 @@ def to_task(data: Mapping[str, Any]) -> Task:
         state=TaskState(data["state"]),
         image_id=data["image_id"],
         snapshot_ids=tuple(data["snapshot_ids"]),
+        instance_id=data.get("instance_id"),
+        volume_ids=tuple(data.get("volume_ids", ())),
         prefix_or_key=data["prefix_or_key"],
     )
 
@@ -98,3 +103,8 @@ def _to_bucket(data: Mapping[str, str] | None) -> ChosenBucket | None:
 @cache
 def _disks() -> TypeAdapter[tuple[PlannedDisk, ...]]:
     return TypeAdapter(tuple[PlannedDisk, ...])
+
+
+@cache
+def _conversions() -> TypeAdapter[tuple[ConversionDisk, ...]]:
+    return TypeAdapter(tuple[ConversionDisk, ...])

@@ -119,6 +119,8 @@ def _drafts(raw: Raw, path: Path, defaults: Mapping[str, Any], number: int, give
         wrong("source", "an export has one source")
     values = _paths(asking.merged(defaults, own, export=export, wrong=wrong), folder)
     _tags(raw, values["tags"], where, others=1 + ("name" in values), own=own.get("tags") or {})
+    if values.get("route") == "volume" and not {"availability_zone"} & {*values, *given}:
+        wrong("availability_zone", "is missing; a volume lies in one zone, that of the instance it is for")
     _regions(values, own, wrong)
     # What was given and is wrong is not missing.
     stand_ins = {name: text for name, text in asking.STAND_INS.items() if name in given and name not in own}

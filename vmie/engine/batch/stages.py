@@ -12,6 +12,7 @@ from typing import Any
 from vmie.engine.batch import codec
 from vmie.engine.batch.crew import Crew
 from vmie.engine.batch.model import Item, Kind
+from vmie.engine.batch.older import Conversion
 from vmie.engine.batch.retrying import another_task, persistently
 from vmie.engine.batch.store import ItemJournal
 from vmie.errors import TaskFailed
@@ -20,6 +21,7 @@ from vmie.ops.export import applying as exporting
 from vmie.ops.export import submitting as export_submitting
 from vmie.ops.import_ import ImportRequest
 from vmie.ops.import_ import applying as importing
+from vmie.ops.import_.conversion_plan import ConversionPlan
 from vmie.ops.import_.uploading import upload_disk
 from vmie.ops.import_.work import Work
 
@@ -70,6 +72,9 @@ class Stages:
         """Send what AWS does not have yet."""
         if self._item.kind is Kind.EXPORT:
             return
+        if self._item.kind is Kind.CONVERSION:
+            self._conversion().upload(lambda call: persistently(call, clock=self._crew.control, report=self._report))
+            return
         work = self._import()
         if work.submitted() is not None or self._journal.get("finish") is not None:
             return
@@ -86,6 +91,8 @@ class Stages:
         """Start the task, once; its id."""
         if self._item.kind is Kind.EXPORT:
             begun = self._journal.get("submit") or export_submitting.submit(self._export())
+        elif self._item.kind is Kind.CONVERSION:
+            return self._conversion().submit()
         else:
             work = self._import()
             begun = work.submitted() or importing.submit(work)
@@ -94,6 +101,11 @@ class Stages:
     def wait(self, task_id: str) -> None:
         """Wait for the task's end. Raises TaskFailed; then the next attempt is prepared already."""
         if (self._journal.get("task") or {}).get("id") == task_id:
+            return
+        if self._item.kind is Kind.CONVERSION:
+            watcher = self._crew.watcher(self._item)
+            ended = self._conversion().wait(lambda one, started: watcher.wait(one, started=started))
+            self._journal.put("task", ended)
             return
         begun = dt.datetime.fromisoformat((self._journal.get("submit") or {})["at"])
         try:
@@ -108,7 +120,10 @@ class Stages:
 
     def worth_another(self, error: TaskFailed) -> bool:
         """Whether this failure is one that another task may not meet, and not too many were tried."""
-        made = int((self._journal.get("attempt") or {}).get("number", 1)) - 1
+        if self._item.kind is Kind.CONVERSION:
+            made = self._conversion().attempts() - 1
+        else:
+            made = int((self._journal.get("attempt") or {}).get("number", 1)) - 1
         return another_task(error) and made < self._crew.limits_of(self._item.batch).tries
 
     # --- finish ---------------------------------------------------------------------------------------
@@ -124,15 +139,19 @@ class Stages:
         if self._item.kind is Kind.EXPORT:
             exported = self._export()
             made = exporting.objects_of(exported, done)
+            files = exporting.fetch(exported, made)
             return export.ExportResult(
                 job=self._item.job,
                 status=done.state.value,
                 task_id=done.id,
                 location=exporting.location(exported, done.id, made),
                 objects=made,
+                downloaded=files,
                 seconds=seconds,
                 bucket_origin=exported.plan.bucket.origin if exported.plan.bucket else "",
             ).as_json()
+        if self._item.kind is Kind.CONVERSION:
+            return self._conversion().finish(self._journal.get("task") or {}, seconds=seconds)
         work = self._import()
         image_id = importing.finish(work, done)
         return import_.ImportResult(
@@ -178,6 +197,12 @@ class Stages:
             self._report,
             crew.gate(self._item),
         )
+
+    def _conversion(self) -> Conversion:
+        work = self._import()
+        if not isinstance(work.plan, ConversionPlan):
+            raise TypeError(f"{self._item.key} has a plan of another route")
+        return Conversion(work, work.plan)
 
     def _export(self) -> export_submitting.Work:
         crew = self._crew

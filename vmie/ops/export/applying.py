@@ -85,7 +85,7 @@ def _run(work: Work, started: dt.datetime, *, wait: bool) -> ExportResult:
         task = _wait(work, task_id, dt.datetime.fromisoformat(submitted["at"]))
         status = task.state.value
         objects = objects_of(work, task)
-        files = _download(work, objects)
+        files = fetch(work, objects)
     return ExportResult(
         job=work.journal.job,
         status=status,
@@ -152,7 +152,8 @@ def location(work: Work, task_id: str, objects: tuple[S3Object, ...]) -> str:
     return f"s3://{work.bucket}/{work.plan.prefix}{task_id}" + ("" if objects else _suffix(work))
 
 
-def _download(work: Work, objects: tuple[S3Object, ...]) -> tuple[str, ...]:
+def fetch(work: Work, objects: tuple[S3Object, ...]) -> tuple[str, ...]:
+    """Download what was asked to be; the files. What an earlier run fetched is there already."""
     folder = work.plan.request.download
     if not folder:
         return ()

@@ -56,10 +56,10 @@ def apply(
 
 
 def _run(work: Work, plan: ConversionPlan, started: dt.datetime, *, wait: bool) -> ImportResult:
-    tasks = _submit(work, plan)
+    tasks = submit(work, plan)
     done = _wait(work, plan, tasks) if wait else []
     if wait:
-        _finish(work, plan, done)
+        finish(work, plan, done)
     ids = [one for task in done for one in task.volume_ids]
     first = done[0] if done else None
     return ImportResult(
@@ -82,14 +82,15 @@ def _run(work: Work, plan: ConversionPlan, started: dt.datetime, *, wait: bool) 
 # --- submit ---------------------------------------------------------------------------------------
 
 
-def _submit(work: Work, plan: ConversionPlan) -> list[dict[str, Any]]:
-    """A task for every disk that has none; what the journal keeps of each."""
+def submit(work: Work, plan: ConversionPlan, *, sent: bool = False) -> list[dict[str, Any]]:
+    """A task for every disk that has none; what the journal keeps of each. `sent`: the parts are known to be there."""
     tasks: list[dict[str, Any]] = []
     zone = _zone(work, plan)
     for number, planned in enumerate(plan.conversions):
         known = once.submitted(work, number)
         if known is None:
-            parts.send(work, number, planned)
+            if not sent:
+                parts.send(work, number, planned)
             if number == 0 and plan.request.route is Route.INSTANCE:
                 known = instance.submit(work, planned, zone=zone)
             else:
@@ -139,7 +140,7 @@ def _wait(work: Work, plan: ConversionPlan, tasks: list[dict[str, Any]]) -> list
                 once.failed(work, number)
                 parts.drop_manifest(work, plan.conversions[number])
     if failures:
-        raise _failed(work, plan, failures)
+        raise failed(work, plan, failures)
     return [watch.result() for watch in watches]
 
 
@@ -153,7 +154,7 @@ def _deadline(wanted: float, tasks: list[dict[str, Any]]) -> float:
     return min(wanted, max(1.0, max(lives) + _EXPIRY_SECONDS)) if len(lives) == len(tasks) else wanted
 
 
-def _failed(work: Work, plan: ConversionPlan, failures: list[VmieError]) -> VmieError:
+def failed(work: Work, plan: ConversionPlan, failures: list[VmieError]) -> VmieError:
     """The first failure, with what stays for the next attempt."""
     error = failures[0]
     if isinstance(error, TaskFailed):
@@ -167,7 +168,8 @@ def _failed(work: Work, plan: ConversionPlan, failures: list[VmieError]) -> Vmie
     return error
 
 
-def _finish(work: Work, plan: ConversionPlan, done: list[Task]) -> None:
+def finish(work: Work, plan: ConversionPlan, done: list[Task]) -> None:
+    """Attach, tag and tidy up after completed tasks. Can be repeated."""
     work.reporter(events.Stage("finish", ""))
     instance_id = done[0].instance_id
     data = [one for task in done[1:] for one in task.volume_ids]

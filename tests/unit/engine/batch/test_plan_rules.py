@@ -52,7 +52,12 @@ from vmie.ops.sending import STORAGE_CLASSES
         ("route: instance, instance_type: m3.large, subnet: sub", "subnet", "no subnet"),
         ("route: instance, instance_type: m3.large, private_ip: 10.0.0.9", "private_ip", "needs subnet"),
         ("route: volume, availability_zone: eu-west-1a, region: us-east-1", "availability_zone", "not in the item's"),
-        ("route: volume, encrypted: true", "encrypted", "it is for route: image or snapshot"),
+        (
+            "route: volume, availability_zone: us-east-1a, encrypted: true",
+            "encrypted",
+            "it is for route: image or snapshot",
+        ),
+        ("route: volume", "availability_zone", "is missing"),
         ("except: b.raw", "except", "only a pattern"),
         ("key: has space", "key", "a key is made of"),
         ("queue: Rack 2", "queue", "a label is made of"),
