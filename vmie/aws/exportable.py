@@ -138,6 +138,10 @@ def image(aws: Aws, image_id: str) -> Image:
 
 def bucket(aws: Aws, name: str, *, grants: bool) -> ExportBucket:
     """The facts of a bucket; its policy and ACL only with `grants`, since an AMI's export does not need them."""
+    return aws.kept(("export bucket", name, grants), lambda: _bucket(aws, name, grants=grants))
+
+
+def _bucket(aws: Aws, name: str, *, grants: bool) -> ExportBucket:
     return ExportBucket(
         name=name,
         encryption=_or_none(lambda: s3.encryption(aws, name) or ""),

@@ -36,6 +36,10 @@ class Role:
 
 def find_role(aws: Aws, name: str) -> Role | None:
     """The role with everything in it; None when there is none. Raises AwsRefused."""
+    return aws.kept(("role with tags", name), lambda: _find_role(aws, name))
+
+
+def _find_role(aws: Aws, name: str) -> Role | None:
     iam = aws.client("iam")
     try:
         with refusals("GetRole", operand=name):
@@ -69,7 +73,7 @@ def find_role(aws: Aws, name: str) -> Role | None:
 
 def role_policy(aws: Aws, name: str) -> Document | None:
     """The role's inline policy that vmie writes; None when the role or the policy is absent. Raises AwsRefused."""
-    return _policy(aws, name)
+    return aws.kept(("inline policy", name), lambda: _policy(aws, name))
 
 
 def expect_role(aws: Aws, name: str, *, bucket: str = "") -> None:
@@ -81,8 +85,7 @@ def expect_role(aws: Aws, name: str, *, bucket: str = "") -> None:
     option = "" if name == POLICY_NAME else f" --role-name {name}"
     command = f"vmie setup-role --bucket {bucket or 'BUCKET'}{option}"
     try:
-        with refusals("GetRole", operand=name):
-            found: Any = aws.client("iam").get_role(RoleName=name)["Role"]
+        found = aws.kept(("role", name), lambda: _get_role(aws, name))
     except AwsRefused as error:
         if error.code == "AccessDenied":
             return  # who may import need not be allowed to read roles
@@ -104,6 +107,11 @@ def expect_role(aws: Aws, name: str, *, bucket: str = "") -> None:
             cure=command,
             code="RoleTrust",
         )
+
+
+def _get_role(aws: Aws, name: str) -> Any:
+    with refusals("GetRole", operand=name):
+        return aws.client("iam").get_role(RoleName=name)["Role"]
 
 
 def create_role(aws: Aws, name: str, *, trust: Document, tags: Mapping[str, str]) -> None:

@@ -22,8 +22,12 @@ def key_arn(aws: Aws, name: str) -> str:
 
 def describe(aws: Aws, name: str) -> dict[str, Any]:
     """The key's metadata. Raises AwsRefused, code NotFoundException when there is no such key."""
-    with refusals("DescribeKey", operand=name):
-        return dict(aws.client("kms").describe_key(KeyId=name)["KeyMetadata"])
+
+    def read() -> dict[str, Any]:
+        with refusals("DescribeKey", operand=name):
+            return dict(aws.client("kms").describe_key(KeyId=name)["KeyMetadata"])
+
+    return aws.kept(("key", name), read)
 
 
 def expect_key(aws: Aws, name: str) -> dict[str, Any] | None:
@@ -66,6 +70,10 @@ def expect_key(aws: Aws, name: str) -> dict[str, Any] | None:
 
 def key_policy(aws: Aws, key: str) -> str | None:
     """The key's policy as text; None when it may not be read."""
+    return aws.kept(("key policy", key), lambda: _key_policy(aws, key))
+
+
+def _key_policy(aws: Aws, key: str) -> str | None:
     try:
         with refusals("GetKeyPolicy", operand=key):
             return str(aws.client("kms").get_key_policy(KeyId=key, PolicyName="default")["Policy"])
@@ -84,6 +92,10 @@ def ebs_default(aws: Aws) -> str | None:
 
 def granted(aws: Aws, key: str, principal: str) -> frozenset[str] | None:
     """The operations ("Decrypt", …) that grants on the key give `principal`; None when they may not be listed."""
+    return aws.kept(("grants", key, principal), lambda: _granted(aws, key, principal))
+
+
+def _granted(aws: Aws, key: str, principal: str) -> frozenset[str] | None:
     try:
         with refusals("ListGrants", operand=key):
             pages = aws.client("kms").get_paginator("list_grants").paginate(KeyId=key)

@@ -43,6 +43,10 @@ def find(aws: Aws, name: str) -> Bucket | None:
     Raises AwsRefused: code BucketNotOwned when it is another account's, AccessDenied when S3 will not
     say (another's, or the caller may not look).
     """
+    return aws.kept(("bucket", name), lambda: _find(aws, name))
+
+
+def _find(aws: Aws, name: str) -> Bucket | None:
     try:
         with refusals("HeadBucket", operand=f"s3://{name}"):
             answer = aws.client("s3").head_bucket(Bucket=name, **aws.owned())
@@ -132,6 +136,10 @@ def encryption(aws: Aws, name: str) -> str | None:
 
 def encryption_key(aws: Aws, name: str) -> str:
     """The KMS key that the bucket encrypts with by default; "" for none, and for the one that S3 keeps itself."""
+    return aws.kept(("encryption key", name), lambda: _encryption_key(aws, name))
+
+
+def _encryption_key(aws: Aws, name: str) -> str:
     found = _read(aws, "encryption", "get_bucket_encryption", name)
     rules = found["ServerSideEncryptionConfiguration"]["Rules"] if found else []
     defaults = (rule.get("ApplyServerSideEncryptionByDefault") or {} for rule in rules)

@@ -42,6 +42,10 @@ class Lack:
 
 def look(aws: Aws, name: str) -> ServiceRole | None:
     """The role and every policy of it that may be read; None when there is none. Raises AwsRefused for GetRole."""
+    return aws.kept(("role with policies", name), lambda: _look(aws, name))
+
+
+def _look(aws: Aws, name: str) -> ServiceRole | None:
     client = aws.client("iam")
     try:
         with refusals("GetRole", operand=name):
@@ -126,8 +130,12 @@ def lacks(
 
 def bucket_policy(aws: Aws, name: str) -> Document | str | None:
     """The bucket's policy, "" where there is none, None where it may not be read."""
-    try:
+
+    def read() -> Document | str:
         return s3.bucket_policy(aws, name) or ""
+
+    try:
+        return aws.kept(("bucket policy", name), read)
     except AwsRefused:
         return None
 

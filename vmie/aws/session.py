@@ -5,11 +5,12 @@ Clients are made here and nowhere else, so every call has the same retries, time
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from urllib.parse import urlsplit
 
 import boto3
@@ -18,6 +19,7 @@ from botocore.exceptions import ProfileNotFound, UnknownRegionError
 
 from vmie import __version__, events
 from vmie.aws.errors import refusals
+from vmie.aws.kept import Kept
 from vmie.errors import AwsRefused, UsageError, VmieError
 from vmie.poll import Clock, SystemClock
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from mypy_boto3_kms import KMSClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sts import STSClient
+
+T = TypeVar("T")
 
 #: attempts of one call, the first included (aws-facts 6: 8 to 10 for EC2's token buckets)
 ATTEMPTS = 8
@@ -82,6 +86,7 @@ class Aws:
         self._clients: dict[tuple[str, str], Any] = {(name, region): client for name, client in (clients or {}).items()}
         self._account = account
         self._no_account = False
+        self._kept: Kept | None = None
 
     @classmethod
     def of(
@@ -95,6 +100,21 @@ class Aws:
     ) -> Aws:
         """An `Aws` over ready clients (service → client): no session, nothing is looked up."""
         return cls(None, region=region, partition=partition, clients=clients, account=account, clock=clock)
+
+    def keeping(self, kept: Kept) -> Aws:
+        """The same door, for work that may act on what `kept` remembers of the account."""
+        other = copy.copy(self)
+        other._kept = kept  # noqa: SLF001 - of this very class
+        return other
+
+    def kept(self, key: Hashable, read: Callable[[], T], *, seconds: float | None = None) -> T:
+        """What `read` answers: each time, or now and then where the door is one that keeps (`Kept.get`)."""
+        return read() if self._kept is None else self._kept.get(key, read, seconds=seconds)
+
+    def forget(self) -> None:
+        """Read anew what is kept."""
+        if self._kept is not None:
+            self._kept.forget()
 
     @property
     def account(self) -> str:

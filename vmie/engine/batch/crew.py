@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from vmie import events, poll
+from vmie.aws.kept import Kept
 from vmie.aws.session import Aws
 from vmie.engine.batch.control import Control
 from vmie.engine.batch.model import Item, Kind, Limits, State, Stopped
@@ -74,7 +75,8 @@ class Crew:
         return aws
 
     def _door(self, item: Item) -> Aws:
-        return self._doors(item.region, item.profile) if item.profile else self._doors(item.region)
+        opened = self._doors(item.region, item.profile) if item.profile else self._doors(item.region)
+        return opened.keeping(Kept(self.control.now))
 
     def watcher(self, item: Item) -> Watcher:
         """The one that looks at the tasks of the item's account and Region."""

@@ -15,7 +15,7 @@ from vmie.engine.batch.model import Item, Kind
 from vmie.engine.batch.older import Conversion
 from vmie.engine.batch.retrying import another_task, persistently
 from vmie.engine.batch.store import ItemJournal
-from vmie.errors import TaskFailed
+from vmie.errors import AwsRefused, TaskFailed
 from vmie.ops import export, import_
 from vmie.ops.export import applying as exporting
 from vmie.ops.export import submitting as export_submitting
@@ -44,6 +44,13 @@ class Stages:
             self._journal.put("plan", made)
 
     def _plan(self) -> dict[str, Any]:
+        try:
+            return self._thought()
+        except AwsRefused:
+            self._crew.aws(self._item).forget()
+            raise
+
+    def _thought(self) -> dict[str, Any]:
         crew, item = self._crew, self._item
         aws = crew.aws(item)
         if item.kind is Kind.EXPORT:

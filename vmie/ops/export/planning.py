@@ -21,6 +21,8 @@ from vmie.settings import Settings
 
 #: on every task that a job starts
 JOB_TAG = "vmie:job"
+#: seconds for which a batch believes a list of active exports
+_ACTIVE_FOR = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,9 @@ def _role(aws: Aws, name: str, chosen: ChosenBucket | None) -> dict[str, Any]:
 def _active(aws: Aws, image_id: str, job: str) -> tuple[Task, ...]:
     """Other active exports of the AMI; none when they may not be listed, AWS itself will say."""
     try:
-        tasks = ec2.describe(aws, TaskKind.EXPORT_IMAGE, active_only=True)
+        tasks = aws.kept(
+            "active exports", lambda: ec2.describe(aws, TaskKind.EXPORT_IMAGE, active_only=True), seconds=_ACTIVE_FOR
+        )
     except AwsRefused:
         return ()
     return tuple(task for task in tasks if task.image_id == image_id and task.tags.get(JOB_TAG) != job)
