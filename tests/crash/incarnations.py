@@ -8,13 +8,17 @@ import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import boto3
 
+# Imported here, once for all the processes that are forked from this one.
+import vmie.cli.batch
+import vmie.cli.worker
+import vmie.engine.batch.running
 from tests.e2e.conftest import Server
 from tests.sandbox.conftest import BUCKET, bootable
 
@@ -45,11 +49,12 @@ def reap(pid: int, *, within: float = 120.0) -> int:
     raise AssertionError(f"process {pid} did not end within {within:.0f} s")
 
 
-def vmie(argv: list[str], *, environ: Mapping[str, str], out: Path, die_at: int = 0) -> int:
-    """A forked vmie; with `die_at` it kills itself just before (odd) or after (even) that half-step of its records.
+#: what is done to a vmie before it begins: where it is to die
+Trap = Callable[[], None]
 
-    Half-steps are counted over everything that a batch records: states of items and steps of journals.
-    """
+
+def vmie(argv: list[str], *, environ: Mapping[str, str], out: Path, trap: Trap | None = None) -> int:
+    """A forked vmie, with a trap in it if one is given."""
 
     def call() -> int:
         os.environ.update(environ)
@@ -58,8 +63,9 @@ def vmie(argv: list[str], *, environ: Mapping[str, str], out: Path, die_at: int 
         os.dup2(os.open(out.with_suffix(".err"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         sys.stdout = os.fdopen(1, "w")
         sys.stderr = os.fdopen(2, "w")
-        if die_at:
-            _arm(die_at)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if trap is not None:
+            trap()
         from vmie import cli
 
         code = cli.run(argv)
@@ -69,38 +75,90 @@ def vmie(argv: list[str], *, environ: Mapping[str, str], out: Path, die_at: int 
     return fork(call)
 
 
-def _arm(die_at: int) -> None:
-    from vmie.engine.batch.store import Store
+def at_half_step(number: int) -> Trap:
+    """It kills itself just before (odd) or after (even) that half-step of its records.
 
-    count = 0
+    Half-steps are counted over everything that a batch records: states of items and steps of journals.
+    """
 
-    def lethal(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
+    def arm() -> None:
+        from vmie.engine.batch.store import Store
+
+        count = 0
+
+        def lethal(original: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*args: Any, **kwargs: Any) -> Any:
+                nonlocal count
+                count += 2
+                if count - 1 == number:
+                    _die()
+                result = original(*args, **kwargs)
+                if count == number:
+                    _die()
+                return result
+
+            return call
+
+        for name in ("move", "put_step", "drop_step", "begin_again", "cancel", "tell"):
+            setattr(Store, name, lethal(getattr(Store, name)))
+
+    return arm
+
+
+def after_answer(number: int) -> Trap:
+    """It kills itself when AWS has answered so many calls, before it can note the last answer."""
+
+    def arm() -> None:
+        from botocore.endpoint import Endpoint
+
+        count = 0
+        original = Endpoint.make_request
+
+        def lethal(*args: Any, **kwargs: Any) -> Any:
             nonlocal count
-            count += 2
-            if count - 1 == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            result = original(*args, **kwargs)
-            if count == die_at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return result
+            answer = original(*args, **kwargs)
+            count += 1
+            if count == number:
+                _die()
+            return answer
 
-        return call
+        Endpoint.make_request = lethal  # type: ignore[method-assign]
 
-    for name in ("move", "put_step"):
-        setattr(Store, name, lethal(getattr(Store, name)))
+    return arm
 
 
-def plan(folder: Path, *, items: int, big: bool = False, more: str = "") -> Path:
+def before_note_of(what: str) -> Trap:
+    """It kills itself just before it notes a step whose value holds `what`."""
+
+    def arm() -> None:
+        from vmie.engine.batch.store import Store
+
+        original = Store.put_step
+
+        def lethal(store: Store, item: Any, step: str, value: Mapping[str, Any]) -> None:
+            if what in value:
+                _die()
+            original(store, item, step, value)
+
+        Store.put_step = lethal  # type: ignore[method-assign]
+
+    return arm
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def plan(folder: Path, *, items: int, big: bool = False, more: str = "", limits: str = "uploads: 3") -> Path:
     """A plan of small disks that differ; with `big` one that goes up in several parts."""
     for number in range(items):
-        (folder / f"vm-{number}.raw").write_bytes(bootable(mark=b"vm %d" % number))
+        (folder / f"vm-{number}.raw").write_bytes(bootable(mark=b"vm %d of %s" % (number, bytes(folder))))
     if big:
-        noise = random.Random(7).randbytes(24 << 20)
-        (folder / "vm-0.raw").write_bytes(bootable(32 << 20, mark=noise))
+        noise = random.Random(7).randbytes(12 << 20)
+        (folder / "vm-0.raw").write_bytes(bootable(20 << 20, mark=noise))
     path = folder / "plan.yaml"
     path.write_text(
-        "limits: {uploads: 3}\n"
+        f"limits: {{{limits}}}\n"
         "defaults: {skip_check: all, keep_object: true, tags: {team: red}}\n"
         f"items:\n  - source: 'vm-*.raw'\n{more}",
         encoding="utf-8",
@@ -109,38 +167,53 @@ def plan(folder: Path, *, items: int, big: bool = False, more: str = "") -> Path
 
 
 class World:
-    """What is in the sandbox, asked for with boto3."""
+    """What is in the sandbox, asked for with boto3; of one batch or job where `of` names it."""
 
-    def __init__(self, server: Server) -> None:
-        self._server = server
+    def __init__(self, server: Server, of: str = "") -> None:
+        self._of = of
         session = boto3.Session(aws_access_key_id="made", aws_secret_access_key="up", region_name="us-east-1")
-        self._ec2 = session.client("ec2", endpoint_url=server.url)
+        self.ec2 = session.client("ec2", endpoint_url=server.url)
         self._s3 = session.client("s3", endpoint_url=server.url)
 
-    def jobs(self) -> list[str]:
+    def jobs(self, *, active: bool = False) -> list[str]:
         """The `vmie:job` of every import task."""
-        found = self._ec2.describe_import_image_tasks()["ImportImageTasks"]
-        tags = ({tag["Key"]: tag["Value"] for tag in task.get("Tags", ())} for task in found)
-        return sorted(held["vmie:job"] for held in tags if "vmie:job" in held)
+        found = self.ec2.describe_import_image_tasks()["ImportImageTasks"]
+        return self._ours(task for task in found if not active or task["Status"] == "active")
 
     def images(self) -> list[str]:
         """The `vmie:job` of every AMI that an import made."""
-        found = self._ec2.describe_images(Owners=["self"])["Images"]
-        tags = ({tag["Key"]: tag["Value"] for tag in image.get("Tags", ())} for image in found)
-        return sorted(held["vmie:job"] for held in tags if "vmie:job" in held)
+        return self._ours(self.ec2.describe_images(Owners=["self"])["Images"])
+
+    def snapshots(self) -> list[str]:
+        """The `vmie:job` of every snapshot."""
+        return self._ours(self.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"])
+
+    def instances(self) -> list[str]:
+        """The `vmie:job` of every instance."""
+        found = self.ec2.describe_instances()["Reservations"]
+        return self._ours(one for each in found for one in each["Instances"])
+
+    def volumes(self) -> list[str]:
+        """The `vmie:job` of every volume."""
+        return self._ours(self.ec2.describe_volumes()["Volumes"])
 
     def made_images(self) -> int:
-        """AMIs, tagged or not, beside the seeded one."""
-        return len(self._ec2.describe_images(Owners=["self"])["Images"])
+        """AMIs, tagged or not, of anybody."""
+        return len(self.ec2.describe_images(Owners=["self"])["Images"])
 
-    def objects(self) -> list[str]:
+    def objects(self, prefix: str = "vmie/") -> list[str]:
         """The keys that vmie made."""
         found = self._s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])
-        return sorted(entry["Key"] for entry in found if entry["Key"].startswith("vmie/"))
+        return sorted(entry["Key"] for entry in found if entry["Key"].startswith(prefix) and self._of in entry["Key"])
 
     def uploads(self) -> int:
         """Multipart uploads that nobody finished or dropped."""
-        return len(self._s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []))
+        found = self._s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", [])
+        return sum(self._of in one["Key"] for one in found)
+
+    def _ours(self, found: Iterable[Mapping[str, Any]]) -> list[str]:
+        tags = ({tag["Key"]: tag["Value"] for tag in one.get("Tags", ())} for one in found)
+        return sorted(held["vmie:job"] for held in tags if "vmie:job" in held and held["vmie:job"].startswith(self._of))
 
 
 def result(out: Path) -> dict[str, Any]:

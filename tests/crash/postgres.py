@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
 _PLACES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
@@ -27,9 +31,17 @@ def _program(name: str) -> str:
     pytest.skip(reason)
 
 
+@dataclass
+class Postgres:
+    """A server that runs. `control` is pg_ctl on it: ``control("restart", "-m", "immediate")``."""
+
+    address: str
+    control: Callable[..., None]
+
+
 @contextmanager
-def running() -> Iterator[str]:
-    """A fresh server; its address."""
+def running() -> Iterator[Postgres]:
+    """A fresh server."""
     initdb, pg_ctl = _program("initdb"), _program("pg_ctl")
     folder = Path(tempfile.mkdtemp(prefix="vmie-pg-"))
     as_user: list[str] = []
@@ -49,10 +61,23 @@ def running() -> Iterator[str]:
             capture_output=True,
             cwd=folder,
         )
-        subprocess.run([*run, "-o", options, "-l", str(folder / "log"), "start"], check=True, cwd=folder)
+
+        def control(*what: str) -> None:
+            start = ["-o", options, "-l", str(folder / "log")] if what[0] in ("start", "restart") else []
+            subprocess.run([*run, *start, *what], check=True, capture_output=True, cwd=folder)
+
+        control("start")
         try:
-            yield f"postgresql://vmie@127.0.0.1:{port}/postgres"
+            yield Postgres(f"postgresql://vmie@127.0.0.1:{port}/postgres", control)
         finally:
-            subprocess.run([*run, "-m", "immediate", "stop"], check=True, capture_output=True, cwd=folder)
+            control("stop", "-m", "immediate")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def emptied(address: str) -> str:
+    """A database of one's own on a running server; its address."""
+    name = f"vmie_{secrets.token_hex(4)}"
+    with psycopg.connect(address, autocommit=True) as session:
+        session.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    return f"{address.rpartition('/')[0]}/{name}"

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,27 +81,12 @@ class Server:
         return Done(process.returncode, out, err)
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A sandbox server whose imports take about four seconds, so that there is time to interrupt one."""
+@contextmanager
+def serving(*, speed: int = 400) -> Iterator[Server]:
+    """A sandbox server in another process; at 400 an import takes about four seconds."""
+    argv = ["--output", "json", "sandbox", "serve", "--port", "0", "--speed", str(speed), "--any-guest"]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "vmie",
-            "--output",
-            "json",
-            "sandbox",
-            "serve",
-            "--port",
-            "0",
-            "--speed",
-            "400",
-            "--any-guest",
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
+        [sys.executable, "-m", "vmie", *argv], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     assert process.stdout is not None
     shown = ""
@@ -117,6 +103,13 @@ def server() -> Iterator[Server]:
         process.terminate()
         process.wait(timeout=20)
         process.stdout.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A sandbox server whose imports take about four seconds, so that there is time to interrupt one."""
+    with serving() as running:
+        yield running
 
 
 @pytest.fixture

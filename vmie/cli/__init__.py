@@ -31,6 +31,8 @@ def run(argv: list[str]) -> int:
     state = Run(output="json" if _wants_json(argv) else "text")
     known_errors: tuple[type[BaseException], ...] = (*_usage_errors(), typer.Abort, KeyboardInterrupt, VmieError)
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which is what nohup is for
+        signal.signal(signal.SIGHUP, _terminate)
     try:
         try:
             code = command.main(args=argv, prog_name="vmie", standalone_mode=False, obj=state)
@@ -137,5 +139,5 @@ def _fault(error: Exception) -> VmieError:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM ends a run as Ctrl-C does: tidied up, resumable."""
+    """SIGTERM, and SIGHUP when a terminal closes, end a run as Ctrl-C does: tidied up, resumable."""
     raise KeyboardInterrupt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,12 +49,12 @@ def build() -> typer.Typer:
     return app
 
 
-def company(run: context.Run, state: str) -> Company:
+def company(run: context.Run, state: str, *, uploads: int | None = None) -> Company:
     """What the engine needs of this invocation; `vmie worker` shares it."""
     from vmie.engine.batch.places import Places
     from vmie.engine.batch.running import Company
 
-    return Company(Places(run.state, state), run.door, run.settings, reporter=_teller(run))
+    return Company(Places(run.state, state), run.door, run.settings, reporter=_teller(run), uploads=uploads)
 
 
 def _teller(run: context.Run) -> events.Reporter:
@@ -108,7 +109,7 @@ def run(
     outcome = running.run(crew, running.begin(crew, judged))
     if report_to is not None:
         _write(crew, outcome.batch, report_to, _form(report_to, None))
-    _show(this, "batch run", outcome)
+    _show(this, "batch run", crew, outcome)
 
 
 def resume(ctx: typer.Context, batch: Named, retry_failed: RetryFailed = False, state: Shared = "") -> None:
@@ -148,7 +149,8 @@ def go_on(this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool
         return
     from vmie.engine.batch import running
 
-    _show(this, verb, running.run(_at_home(this, known, state), known.job, retry_failed=retry_failed))
+    crew = _at_home(this, known, state)
+    _show(this, verb, crew, running.run(crew, known.job, retry_failed=retry_failed))
 
 
 def give_up(this: context.Run, verb: str, known: JobSummary, *, state: str) -> None:
@@ -159,8 +161,10 @@ def give_up(this: context.Run, verb: str, known: JobSummary, *, state: str) -> N
     from vmie.cli import batch_text
     from vmie.engine.batch import running
 
-    outcome = running.cancel(_at_home(this, known, state), known.job)
+    crew = _at_home(this, known, state)
+    outcome = running.cancel(crew, known.job)
     render.finish(this, verb, outcome.as_json(), text=batch_text.outcome(outcome))
+    _told(crew, outcome)
 
 
 def _at_home(this: context.Run, known: JobSummary, state: str) -> Company:
@@ -249,14 +253,21 @@ def _form(to: Path | None, form: Form | None) -> Form:
     return Form(suffix) if suffix in list(Form) else Form.HTML
 
 
-def _show(this: context.Run, verb: str, outcome: Outcome) -> None:
+def _show(this: context.Run, verb: str, crew: Company, outcome: Outcome) -> None:
     """Print what it came to; some failures are exit 3 with the result in full."""
     from vmie.cli import batch_text
 
     shown: dict[str, Any] = outcome.as_json()
     text = batch_text.outcome(outcome, kept=not this.sandbox)
-    if not shown["failed"]:
-        render.finish(this, verb, shown, text=text)
-        return
-    render.finish(this, verb, shown, text=text, status="partial")
-    raise typer.Exit(PartialFailure.exit_code)
+    render.finish(this, verb, shown, text=text, status="partial" if shown["failed"] else "success")
+    _told(crew, outcome)
+    if shown["failed"]:
+        raise typer.Exit(PartialFailure.exit_code)
+
+
+def _told(crew: Company, outcome: Outcome) -> None:
+    """Remember that the end was told, once it was: until then the same plan is this batch, and tells it."""
+    from vmie.engine.batch import running
+
+    sys.stdout.flush()
+    running.told(crew, outcome.batch)

@@ -10,13 +10,15 @@ from vmie.cli import render
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from vmie.engine.batch.estimating import Estimate
+    from vmie.engine.batch.rollcall import Present
     from vmie.engine.batch.running import Outcome
     from vmie.engine.batch.status import Status
     from vmie.poll import Clock
 
 #: causes of failure, and results, that are shown in full; the report has all
 _SHOWN = 10
+#: items of a worker that are named
+_IN_HAND = 3
 #: items named with a cause that struck several
 _NAMED = 3
 
@@ -99,12 +101,22 @@ def status(shown: Status) -> RenderableType:
         f"slots {slot.pool} {f'{slot.account} ' if several else ''}{slot.region}: {slot.used} of {slot.limit}"
         for slot in shown.slots
     ]
+    lines += [_at_work(one) for one in shown.workers]
+    lines += list(shown.notes)
     if shown.rate:
         lines.append(f"rate {shown.rate:.1f} an hour")
     if shown.ends:
         lines.append(f"ends about {shown.ends} (estimate)")
     failed = "\n".join(_failures(shown.failures))
     return Group(lines[0], table, "\n".join(lines[1:]), failed)
+
+
+def _at_work(one: Present) -> str:
+    """A worker and what it has in hand, in a line."""
+    labels = "" if one.queues == ("default",) else f" ({', '.join(one.queues) or 'cancels'})"
+    at = [f"{key} {state}" for key, state in one.at]
+    more = f" and {len(at) - _IN_HAND} more" if len(at) > _IN_HAND else ""
+    return f"worker {one.worker} on {one.host}{labels}: {', '.join(at[:_IN_HAND]) or 'nothing in hand'}{more}"
 
 
 def watch(look: Callable[[], Status], *, clock: Clock) -> None:

@@ -18,13 +18,17 @@ def worker(
         list[str] | None,
         typer.Option(metavar="LABEL", help="Send items with this `queue`, whose disks are near; repeatable."),
     ] = None,
+    uploads: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Items checked and uploaded at once here. Default: what each plan says."),
+    ] = None,
     until_idle: Annotated[bool, typer.Option("--until-idle", help="End when no batch has anything left.")] = False,
 ) -> None:
     """Work on the batches of a shared state, until Ctrl-C; start as many as there are machines.
 
     vmie worker --state postgresql://vmie@db/vmie
 
-    vmie worker --state postgresql://vmie@db/vmie --queue rack-2
+    vmie worker --state postgresql://vmie@db/vmie --queue rack-2 --uploads 4
 
     A worker that dies leaves nothing behind: the others go on with what it was at.
     """
@@ -32,5 +36,5 @@ def worker(
     from vmie.engine.batch import running
 
     this = context.of(ctx)
-    running.work(company(this, state), queues=queue or ["default"], until_idle=until_idle)
+    running.work(company(this, state, uploads=uploads), queues=queue or ["default"], until_idle=until_idle)
     render.finish(this, "worker", {"queues": queue or ["default"]}, text="nothing left to do")

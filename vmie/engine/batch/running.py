@@ -22,6 +22,7 @@ from vmie.engine.batch.flows import Flows, StagesOf
 from vmie.engine.batch.model import Item, Plan, State
 from vmie.engine.batch.places import Place, Places
 from vmie.engine.batch.retrying import no_state, strikes_all
+from vmie.engine.batch.rollcall import present, unserved
 from vmie.engine.batch.seat import FileSeat, Seat, SessionSeat, sit_down
 from vmie.engine.batch.stages import Stages
 from vmie.engine.batch.store import Store
@@ -131,9 +132,7 @@ def run(company: Company, batch: str, *, retry_failed: bool = False) -> Outcome:
                         store.begin_again(item)
                     retry_failed = False
                 _Shift(company, store, seat, worker, labels, batch=batch).work(place.url)
-            outcome = Outcome(batch, tuple(store.items(batch)))
-            store.tell(batch)
-            return outcome
+            return Outcome(batch, tuple(store.items(batch)))
 
     return _again_and_again(company, place, shift, cure=f"vmie batch resume {batch}", batch=batch)
 
@@ -177,6 +176,13 @@ def cancel(company: Company, batch: str) -> Outcome:
             return Outcome(batch, tuple(store.items(batch)))
 
     return _again_and_again(company, place, shift, cure=f"vmie batch cancel {batch}", batch=batch)
+
+
+def told(company: Company, batch: str) -> None:
+    """Remember that somebody was told how it ended: the same plan given again is then a new batch."""
+    with opened(company, company.places.of(batch)) as store:
+        if batch not in store.active():
+            store.tell(batch)
 
 
 def look(company: Company, batch: str) -> Outcome:
@@ -269,6 +275,8 @@ class _Shift:
     batch: str = ""
     stay: bool = False
     only_undo: bool = False
+    #: when which label was told of as served by nobody; "" for the next look
+    told: dict[str, float] = field(default_factory=dict)
 
     def work(self, url: str) -> None:
         """Until nothing is left to do. Raises what strikes every item alike."""
@@ -310,12 +318,26 @@ class _Shift:
         cancelling = self.store.cancelling()
         control.cancelling(cancelling)
         flows.hand_back()
+        self._tell_of_unserved(control)
         active = self.store.active()
         if self.seat.leads():
             leader.adopt(self.seat.living)
             leader.look(active, cancelling=cancelling, now=self.company.clock.now().timestamp())
             active = self.store.active()
         return self.batch in active if self.batch else bool(active)
+
+    def _tell_of_unserved(self, control: Control) -> None:
+        """Say, once for each label, that items wait for a worker that is not there."""
+        now = control.now().timestamp()
+        if not (self.batch and self.company.places.address) or now < self.told.get("", 0.0):
+            return
+        self.told[""] = now + 10 * self.company.pause
+        labels = {label for one in present(self.store, self.company.places.shared(), ()) for label in one.queues}
+        for line in unserved(self.store.items(self.batch, states=[State.WAITING, State.QUEUED]), labels):
+            label = line.partition(" for ")[2]
+            if label not in self.told:
+                self.told[label] = now
+                self.company.reporter(events.Note(line, "warning"))
 
 
 def _name() -> str:

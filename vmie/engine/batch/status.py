@@ -5,10 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from vmie.engine.batch.model import HOLDING, Item, State
+from vmie.engine.batch.rollcall import Present, present, unserved
 from vmie.engine.batch.running import Company, opened
 from vmie.engine.batch.store import Batch
 from vmie.engine.batch.summaries import word
@@ -53,6 +54,8 @@ class Status:
     items: tuple[Item, ...]
     rate: float
     ends: str
+    workers: tuple[Present, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def ended(self) -> bool:
@@ -93,6 +96,8 @@ class Status:
             ],
             "rate_per_hour": round(self.rate, 2),
             "ends": self.ends or None,
+            "workers": [one.as_json() for one in self.workers],
+            "notes": list(self.notes),
             "items": [item.as_json() for item in self.items],
         }
 
@@ -101,7 +106,12 @@ def status(company: Company, batch: str) -> Status:
     """A batch at this moment. Raises UsageError when there is none of that name."""
     place = company.places.of(batch)
     with opened(company, place) as store:
-        return of(store.batch(batch), store.items(batch), now=company.clock.now(), at_work=place.shared or place.held())
+        items = store.items(batch)
+        workers = present(store, place, items)
+        shown = of(store.batch(batch), items, now=company.clock.now(), at_work=bool(workers))
+        labels = {label for one in workers for label in one.queues}
+        notes = unserved(items, labels) if place.shared and not shown.ended else []
+        return replace(shown, workers=tuple(workers), notes=tuple(notes))
 
 
 def batches(company: Company) -> list[dict[str, Any]]:
