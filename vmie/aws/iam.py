@@ -76,14 +76,17 @@ def role_policy(aws: Aws, name: str) -> Document | None:
     return aws.kept(("inline policy", name), lambda: _policy(aws, name))
 
 
-def expect_role(aws: Aws, name: str, *, bucket: str = "") -> None:
-    """See that the role is there and trusts the service, before anything is sent.
+_READS, _WRITES = "reads the bucket and makes snapshots", "writes to the bucket"
+
+
+def expect_role(aws: Aws, name: str, *, bucket: str = "", export: bool = False) -> None:
+    """See that the role is there and trusts the service, before anything is sent; `bucket` is what it shall reach.
 
     A caller who may not look is let through. Raises AwsRefused (code NoSuchRole, RoleTrust) with the command that
     makes it, or puts it right.
     """
     option = "" if name == POLICY_NAME else f" --role-name {name}"
-    command = f"vmie setup-role --bucket {bucket or 'BUCKET'}{option}"
+    command = f"vmie setup-role {'--export-bucket' if export else '--bucket'} {bucket or 'BUCKET'}{option}"
     try:
         found = aws.kept(("role", name), lambda: _get_role(aws, name))
     except AwsRefused as error:
@@ -93,7 +96,7 @@ def expect_role(aws: Aws, name: str, *, bucket: str = "") -> None:
             raise
         raise AwsRefused(
             f"the service role {name} does not exist in account {aws.account}",
-            cause="VM Import/Export reads the bucket and makes snapshots as this role",
+            cause=f"VM Import/Export {_WRITES if export else _READS} as this role",
             cure=command,
             code="NoSuchRole",
             request_id=error.request_id,

@@ -59,28 +59,32 @@ def _find(aws: Aws, name: str) -> Bucket | None:
     return Bucket(name, answer.get("BucketRegion") or _location(aws, name))
 
 
-def expect_local(aws: Aws, name: str) -> Bucket:
+def expect_local(aws: Aws, name: str, *, export: bool = False) -> Bucket:
     """The account's bucket `name` in the session's Region, where the service wants it (seed).
 
     Raises AwsRefused, told apart by code: NoSuchBucket, BucketNotOwned, AccessDenied, BucketElsewhere.
     """
-    bucket = expect(aws, name)
+    bucket = expect(aws, name, export=export)
     if bucket.region != aws.region:
         raise elsewhere(bucket, aws.region)
     return bucket
 
 
-def expect(aws: Aws, name: str) -> Bucket:
+def expect(aws: Aws, name: str, *, export: bool = False) -> Bucket:
     """The account's bucket `name`, wherever it is. Raises AwsRefused: NoSuchBucket, BucketNotOwned, AccessDenied."""
     bucket = find(aws, name)
     if bucket is None:
+        use, option = ("export must take its objects", "--export-bucket") if export else _IMPORT
         raise AwsRefused(
             f"there is no bucket {name}",
-            cause="a bucket in the Region of the import must hold the images",
-            cure=f"vmie setup-role --bucket {name} --create-bucket --region {aws.region}",
+            cause=f"a bucket in the Region of the {use}",
+            cure=f"vmie setup-role {option} {name} --create-bucket --region {aws.region}",
             code="NoSuchBucket",
         )
     return bucket
+
+
+_IMPORT = ("import must hold the images", "--bucket")
 
 
 def region_of(aws: Aws, name: str) -> str:

@@ -11,15 +11,16 @@ import threading
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
-from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ProfileNotFound, UnknownRegionError
 
-from vmie import __version__, events
+from vmie import events
+from vmie.aws import tuning
 from vmie.aws.errors import refusals
 from vmie.aws.kept import Kept
+from vmie.aws.tuning import CONNECTIONS, STALL
 from vmie.errors import AwsRefused, UsageError, VmieError
 from vmie.poll import Clock, SystemClock
 
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 T = TypeVar("T")
-
-#: attempts of one call, the first included (aws-facts 6: 8 to 10 for EC2's token buckets)
-ATTEMPTS = 8
-#: the most connections of one client: EBS direct and S3 uploads run up to this many threads
-CONNECTIONS = 64
-#: seconds of silence after which a connection to S3 or STS is broken off and the call made again
-STALL = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +144,7 @@ class Aws:
 
     def _stands_in(self) -> bool:
         """Whether S3 is somebody else's: MinIO, SeaweedFS, a sandbox."""
-        return self._session is not None and not _is_aws(urlsplit(self.client("s3").meta.endpoint_url).hostname or "")
+        return self._session is not None and not tuning.is_aws(self.client("s3").meta.endpoint_url)
 
     @overload
     def client(self, service: Literal["ec2"], *, region: str | None = None) -> EC2Client: ...
@@ -247,15 +241,15 @@ class Aws:
     def _make(
         self, service: str, region: str, *, tuned: Config | None = None, s3: Mapping[str, Any] | None = None
     ) -> Any:
-        config = _config(service, endpoint_url=self.endpoint_url, stall=self._stall)
+        config = tuning.config_of(service, endpoint_url=self.endpoint_url, stall=self._stall)
         if tuned is not None:
             config = config.merge(tuned)
         if s3 is not None:
-            config = _with_s3(config, s3)
+            config = tuning.with_s3(config, s3)
         made = self._connected(service, region, config)
-        if service == "s3" and not self.endpoint_url and not _is_aws(urlsplit(made.meta.endpoint_url).hostname or ""):
-            # AWS_ENDPOINT_URL_S3 or the profile named a stand-in: see `_config` for the style.
-            made = self._connected(service, region, _with_s3(config, {"addressing_style": "path"}))
+        if service == "s3" and not self.endpoint_url and not tuning.is_aws(made.meta.endpoint_url):
+            # AWS_ENDPOINT_URL_S3 or the profile named a stand-in: see `config_of` for the style.
+            made = self._connected(service, region, tuning.with_s3(config, {"addressing_style": "path"}))
         made.meta.events.register("request-created", self._asked)
         made.meta.events.register("response-received", self._answered)
         return made
@@ -263,13 +257,15 @@ class Aws:
     def _connected(self, service: str, region: str, config: Config) -> Any:
         if self._session is None:
             raise KeyError(f"no {service} client was handed in for {region}")
-        with refusals(f"connecting to {service}"):
-            return self._session.client(
+        with refusals(f"connecting to {service}"), tuning.sound_endpoint(service):
+            made = self._session.client(
                 service,  # type: ignore[call-overload] # its overloads are one per service name
                 region_name=region,
                 endpoint_url=self.endpoint_url,
                 config=config,
             )
+            tuning.expect_web(made.meta.endpoint_url)
+            return made
 
     def _asked(self, request: Any, **_: Any) -> None:
         request.context["vmie_asked"] = self._clock.now()
@@ -364,34 +360,3 @@ def _partition(session: boto3.Session, region: str, *, endpoint_url: str | None)
             cure="`aws ec2 describe-regions --all-regions --query 'Regions[].RegionName'` lists them",
             code="NoRegion",
         ) from error
-
-
-def _config(service: str, *, endpoint_url: str | None, stall: float) -> Config:
-    config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
-        user_agent_extra=f"vmie/{__version__}",
-        connect_timeout=10,
-        read_timeout=stall if service in ("s3", "sts") else 60,
-        max_pool_connections=CONNECTIONS,
-        tcp_keepalive=True,
-    )
-    if service != "s3":
-        return config
-    host = urlsplit(endpoint_url or "").hostname or ""
-    # s3v4: else botocore presigns with SigV2 in the old Regions; virtual and regional: else for the global
-    # endpoint, whose redirect breaks the signature of young buckets (aws-facts 2.5). Path style for
-    # stand-ins: no name server knows bucket.localhost.
-    stands_in = host and not _is_aws(host)
-    style: Literal["path", "virtual"] = "path" if stands_in else "virtual"
-    return config.merge(
-        Config(signature_version="s3v4", s3={"addressing_style": style, "us_east_1_regional_endpoint": "regional"})
-    )
-
-
-def _with_s3(config: Config, changes: Mapping[str, Any]) -> Config:
-    merged: Any = {**(getattr(config, "s3", None) or {}), **changes}
-    return config.merge(Config(s3=merged))
-
-
-def _is_aws(host: str) -> bool:
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn"))

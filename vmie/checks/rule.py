@@ -65,7 +65,7 @@ class Rule:
         outcome = self.judge(subject)
         if outcome is None:
             return []
-        found = [self._finding(hit, path) for hit in outcome]
+        found = [self._finding(hit, _about(subject, hit, path)) for hit in outcome]
         return found or [Finding(self.id, Verdict.PASS, self.title, source=self.source, routes=self.routes, path=path)]
 
     def _finding(self, hit: Hit, path: str) -> Finding:
@@ -82,3 +82,14 @@ class Rule:
             predicts=catalogue.words(predicts, **hit.values) if predicts and verdict is Verdict.FAIL else "",
             path=path,
         )
+
+
+def _about(subject: Subject, hit: Hit, path: str) -> str:
+    """The file that a hit is about: the one of several disks that heads its message, the unreadable one, or `path`."""
+    if not path:
+        return ""
+    for disk in subject.disks:
+        # The disks of one appliance are in the one file.
+        if not disk.path.startswith(f"{path}#") and (disk.unreadable or hit.message.startswith(f"{disk.path}: ")):
+            return disk.path
+    return path

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from vmie.engine.jobs import CANCELLED, DONE, FAILED, RUNNING, SUBMITTED, Job, JobStore
 from vmie.errors import Interrupted, UsageError, VmieError
+from vmie.ops import vanished
 from vmie.poll import Clock
 
 Plan = TypeVar("Plan")
@@ -47,9 +48,21 @@ def carry_out(
         raise
     except VmieError as error:
         held.finish(FAILED)
-        then = f"then: vmie resume {held.job} (or give it up: vmie cancel {held.job})"
+        then = _way_on(held.job, error)
         if held.begun and held.job not in error.cure:
             error.cure = f"{error.cure}\n{then}" if error.cure else then
         raise
     held.finish(DONE if ends else SUBMITTED)
     return plan, result
+
+
+def _way_on(job: str, error: VmieError) -> str:
+    """What to do next with a job that failed; going on would meet some failures again."""
+    anew = f"`vmie cancel {job}` removes what it uploaded, then the same command begins anew"
+    match error.code:
+        case vanished.UNKNOWN:
+            return f"if this is the account and the Region that it was started in: {anew}"
+        case "IdempotentParameterMismatch":
+            return f"look for the first task in `vmie tasks list`; {anew}, with another --client-token if you gave one"
+        case _:
+            return f"then: vmie resume {job} (or give it up: vmie cancel {job})"

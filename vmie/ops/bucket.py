@@ -29,17 +29,24 @@ def resolve(
 ) -> ChosenBucket:
     """Choose the bucket for `purpose` (import or export) and see that it is in the session's Region.
 
-    Raises UsageError when nothing names one, AwsRefused when it is absent, another's or elsewhere.
+    Raises UsageError when nothing names one; AwsRefused when it is absent, another's or elsewhere, or when the role
+    that was named (`role_name`) is not there to name one.
     """
     chosen = named(aws, settings, option=option, purpose=purpose, role_name=role_name)
+    export = purpose == "export"
     if chosen is None:
+        own = role_name if role_name and role_name != iam.POLICY_NAME else ""
+        if own:
+            # A role of another name is meant to be there: then it is what is missing.
+            iam.expect_role(aws, own, export=export)
+        command = f"vmie setup-role {'--export-bucket' if export else '--bucket'} NAME --create-bucket"
         raise UsageError(
             f"no bucket is named for the {purpose}",
             cause="neither --bucket, the environment, the settings file nor the role's own policy names one",
-            cure="vmie setup-role --bucket NAME --create-bucket",
+            cure=f"name one with --bucket, or: {command}{f' --role-name {own}' if own else ''}",
             code="NoBucket",
         )
-    s3.expect_local(aws, chosen.name)
+    s3.expect_local(aws, chosen.name, export=export)
     return chosen
 
 

@@ -396,7 +396,7 @@ def _gone(watch: Watch, now: dt.datetime) -> VmieError:
     return VmieError(
         f"AWS does not know {watch.id}",
         cause=cause,
-        cure="check the id, --region and --profile; look for its result by tag or description",
+        cure="check the id, --region and --profile",
         code="TaskNotFound",
         result={"task_id": watch.id},
     )

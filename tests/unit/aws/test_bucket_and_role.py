@@ -168,6 +168,9 @@ def test_a_missing_role_is_refused_with_the_command(aws: Aws) -> None:
     with pytest.raises(AwsRefused, match="does not exist in account 123456789012") as caught:
         iam.expect_role(aws, "other-role", bucket="imports")
     assert caught.value.cure == "vmie setup-role --bucket imports --role-name other-role"
+    with pytest.raises(AwsRefused) as caught:
+        iam.expect_role(aws, "other-role", bucket="exports", export=True)
+    assert caught.value.cure == "vmie setup-role --export-bucket exports --role-name other-role"
     iam.create_role(aws, "other-role", trust=policy.trust(), tags={})
     iam.expect_role(aws, "other-role")
 

@@ -50,6 +50,19 @@ def test_a_region_that_cannot_be_is_refused_unless_another_endpoint_is_asked() -
     assert connect(region="moon", endpoint_url="http://127.0.0.1:1").partition == "aws"
 
 
+@pytest.mark.usefixtures("_credentials")
+@pytest.mark.parametrize(
+    "url", ["nonsense", "localhost:4566", "http:/x", "http://", "ftp://x/", "http://localhost:99999", "http://u:pw@a b"]
+)
+@pytest.mark.parametrize("name", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_EC2"])
+def test_an_endpoint_that_is_no_address_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, name: str, url: str) -> None:
+    monkeypatch.setenv(name, url)
+    with pytest.raises(UsageError, match="endpoint of ec2 is no address") as caught:
+        connect(region="us-east-1").client("ec2")
+    assert "AWS_ENDPOINT_URL_EC2" in caught.value.cure
+    assert "pw" not in caught.value.cause
+
+
 def test_a_profile_that_does_not_exist_is_named() -> None:
     with pytest.raises(UsageError, match="nobody"):
         connect(profile="nobody", region="us-east-1")
@@ -103,7 +116,7 @@ def test_the_account_is_asked_once_and_calls_are_reported_without_parameters() -
 
 @pytest.mark.usefixtures("_credentials")
 def test_a_call_that_reaches_nobody_is_reported_by_the_errors_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmie.aws.session.ATTEMPTS", 1)
+    monkeypatch.setattr("vmie.aws.tuning.ATTEMPTS", 1)
     seen: list[Any] = []
     aws = connect(region="us-east-1", endpoint_url="http://127.0.0.1:9", reporter=seen.append)
     with pytest.raises(VmieError) as caught:

@@ -308,6 +308,16 @@ def test_one_torn_disk_of_several_is_named_alone(linux: Path, tmp_path: Path) ->
     found = image(linux, torn, together=True)
     assert [f.rule for f in found.findings] == ["VMIE-DISK-007"]
     assert found.findings[0].message.startswith(str(torn))
+    assert found.findings[0].path == str(torn)
+
+
+def test_a_finding_about_the_second_disk_carries_its_path(linux: Path, tmp_path: Path) -> None:
+    second = tmp_path / "data.raw"
+    second.write_bytes(bytes(MIB + 100))
+    found = image(linux, second, together=True)
+    about = {finding.path for finding in found.findings if finding.message.startswith(f"{second}: ")}
+    assert about == {str(second)}
+    assert {finding.path for finding in found.findings} == {str(linux), str(second)}
 
 
 def test_a_container_that_turns_out_to_be_damaged_fails_every_route(linux: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from vmie.engine.batch.older import Conversion
 from vmie.engine.batch.retrying import another_task, persistently
 from vmie.engine.batch.store import ItemJournal
 from vmie.errors import AwsRefused, TaskFailed
-from vmie.ops import export, import_
+from vmie.ops import export, import_, vanished
 from vmie.ops.export import applying as exporting
 from vmie.ops.export import submitting as export_submitting
 from vmie.ops.import_ import ImportRequest
@@ -123,7 +123,27 @@ class Stages:
             else:
                 importing.explained(self._import(), error)
             raise
+        except VmieError as error:
+            done = self._vanished(task_id, error)
         self._journal.put("task", codec.task(done))
+
+    def _vanished(self, task_id: str, error: VmieError) -> Task:
+        """What a task that AWS shows no more has left. Else raises `error`; who then retries asks for another task."""
+        export = self._item.kind is Kind.EXPORT
+        try:
+            if export:
+                return exporting.vanished(self._export(), task_id, error)
+            return vanished.imported(self._crew.aws(self._item), task_id, error)
+        except VmieError:
+            if error.code == vanished.UNKNOWN:
+                if export:
+                    exporting.start_over(self._export())
+                else:
+                    self._journal.put("attempt", {"number": self._import().attempt() + 1})
+                error.cure += (
+                    f"\nif nothing came of it: vmie batch resume {self._item.batch} --retry-failed begins anew"
+                )
+            raise
 
     def worth_another(self, error: TaskFailed) -> bool:
         """Whether this failure is one that another task may not meet, and not too many were tried."""

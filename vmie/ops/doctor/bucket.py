@@ -23,7 +23,7 @@ def place(case: Case) -> list[Line]:
             )
         ]
     try:
-        found = s3.expect_local(case.aws, case.bucket)
+        found = s3.expect_local(case.aws, case.bucket, export=case.exports)
     except AwsRefused as error:
         return [refused("bucket", error)]
     return [passed("bucket", f"{found.name} is this account's, in {found.region}")]

@@ -21,7 +21,7 @@ ORGANISATION = "an organisation's policy (SCP) does not allow it"
 def exists(case: Case) -> list[Line]:
     """It is there and lets VM Import/Export in."""
     try:
-        iam.expect_role(case.aws, case.role_name, bucket=case.bucket)
+        iam.expect_role(case.aws, case.role_name, bucket=case.bucket, export=case.exports)
     except AwsRefused as error:
         return [refused("role", error, fix=case.mendable(case.wish))]
     role = case.role  # AccessDenied leaves as an error: the caller may not look

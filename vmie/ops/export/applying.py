@@ -12,11 +12,12 @@ from vmie.aws import download
 from vmie.aws.listing import listing
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, Interrupted, TaskFailed, UsageError, VmieError
-from vmie.model import S3Object, Task
+from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import tasks, waiting
 from vmie.ops.export.planning import ExportPlan
 from vmie.ops.export.submitting import Work, submit
 from vmie.ops.journal import Journal
+from vmie.ops.vanished import UNKNOWN
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -110,6 +111,15 @@ def _wait(work: Work, task_id: str, started: dt.datetime) -> Task:
     except TaskFailed:
         start_over(work)
         raise
+    except VmieError as error:
+        return vanished(work, task_id, error)
+
+
+def vanished(work: Work, task_id: str, error: VmieError) -> Task:
+    """The export as it must have ended: AWS forgets a task after seven days, its objects stay. Else raises `error`."""
+    if error.code != UNKNOWN or not _lying(work, task_id):
+        raise error
+    return Task(id=task_id, kind=TaskKind.of(task_id), state=TaskState.COMPLETED)
 
 
 def start_over(work: Work) -> None:
@@ -123,22 +133,26 @@ def objects_of(work: Work, task: Task) -> tuple[S3Object, ...]:
     """What lies in S3 under the task's name: one object per volume; the service's own probe is left out."""
     start = f"{work.plan.prefix}{task.id}"
     try:
-        found = listing(work.aws, work.bucket, start)
+        ours = _lying(work, task.id)
     except AwsRefused as error:
         known = S3Object(work.bucket, task.prefix_or_key or f"{start}{_suffix(work)}")
         work.reporter(events.Note(f"the objects cannot be listed ({error}); AWS names {known.url}", "warning"))
         return (known,)
-    # `export-i-1` also begins the names of `export-i-12`: an object's name goes on with a dot or a dash.
-    ours = tuple(
-        item
-        for item in found
-        if item.key[len(start) :][:1] in (".", "-", "_", "/") and item.key.rpartition("/")[2] not in _PROBES
-    )
     if not ours:
         work.reporter(
             events.Note(f"{task.id} is completed but nothing lies under s3://{work.bucket}/{start}", "warning")
         )
     return ours
+
+
+def _lying(work: Work, task_id: str) -> tuple[S3Object, ...]:
+    start = f"{work.plan.prefix}{task_id}"
+    # `export-i-1` also begins the names of `export-i-12`: an object's name goes on with a dot or a dash.
+    return tuple(
+        item
+        for item in listing(work.aws, work.bucket, start)
+        if item.key[len(start) :][:1] in (".", "-", "_", "/") and item.key.rpartition("/")[2] not in _PROBES
+    )
 
 
 def _suffix(work: Work) -> str:

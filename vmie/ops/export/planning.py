@@ -152,7 +152,7 @@ def _bucket(aws: Aws, request: ExportRequest, settings: Settings) -> tuple[Chose
 
 def _role(aws: Aws, name: str, chosen: ChosenBucket | None) -> dict[str, Any]:
     """What the role lacks to write to the bucket. Raises AwsRefused (NoSuchRole) when there is no such role."""
-    iam.expect_role(aws, name, bucket=chosen.name if chosen else "")
+    iam.expect_role(aws, name, bucket=chosen.name if chosen else "", export=True)
     if chosen is None:
         return {}
     try:

@@ -13,7 +13,7 @@ from vmie.aws.ec2_requests import DiskSource, Encryption, ImportImage, ImportSna
 from vmie.aws.session import Aws
 from vmie.errors import Interrupted, TaskFailed, VmieError
 from vmie.model import Route, Task, TaskKind
-from vmie.ops import waiting
+from vmie.ops import vanished, waiting
 from vmie.ops.import_ import uploading
 from vmie.ops.import_.planning import ImportPlan
 from vmie.ops.import_.work import Work
@@ -197,6 +197,8 @@ def _wait(work: Work, task_id: str, started: dt.datetime) -> Task:
         )
     except TaskFailed as error:
         raise explained(work, error) from error
+    except VmieError as error:
+        return vanished.imported(work.aws, task_id, error)
 
 
 def explained(work: Work, error: TaskFailed) -> TaskFailed:

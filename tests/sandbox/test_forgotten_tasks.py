@@ -1,0 +1,119 @@
+"""AWS forgets a task seven days after its end: a job that was left alone finds its result, or says how to go on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sandbox.conftest import BUCKET, bootable
+from tests.sandbox.pace import SandboxPace
+from vmie.aws.session import Aws, connect
+from vmie.engine import exports, imports
+from vmie.errors import VmieError
+from vmie.model import Route
+from vmie.ops.export import ExportRequest
+from vmie.ops.import_ import ImportRequest
+from vmie.sandbox import Sandbox
+from vmie.sandbox.seed import IMAGE
+from vmie.settings import Settings
+
+DAYS = 86400.0
+
+
+class Desk:
+    """Jobs of one machine, in the sandbox's time."""
+
+    def __init__(self, box: Sandbox, state: Path) -> None:
+        self.aws: Aws = connect(region="us-east-1")
+        self.given: dict[str, Any] = {"state": state, "settings": Settings(), "clock": SandboxPace(box)}
+
+    def begun(self, path: Path, route: Route) -> str:
+        """An import that nobody waits for; its job."""
+        path.write_bytes(bootable(mark=b"forgotten"))
+        self.request = ImportRequest(sources=(str(path),), route=route, name="web", skip=("all",))
+        outcome = imports.run(self.aws, self.request, wait=False, **self.given)
+        assert outcome.result is not None
+        return outcome.result.job
+
+    def resumed(self, job: str) -> Any:
+        return imports.resume(self.aws, job, **self.given).result
+
+
+@pytest.fixture
+def desk(box: Sandbox, tmp_path: Path) -> Desk:
+    return Desk(box, tmp_path / "state")
+
+
+def forgotten(box: Sandbox) -> None:
+    """Let the tasks end, and a week go by."""
+    for days in (0.5, 8):
+        box.advance(days * DAYS)
+        box.client("ec2").describe_import_image_tasks()  # the sandbox moves tasks on when it is asked
+
+
+def keys(box: Sandbox) -> list[str]:
+    listed = box.client("s3").list_objects_v2(Bucket=BUCKET, Prefix="vmie/").get("Contents", [])
+    return [entry["Key"] for entry in listed]
+
+
+@pytest.mark.parametrize("route", [Route.IMAGE, Route.SNAPSHOT])
+def test_the_result_of_an_import_is_found(box: Sandbox, desk: Desk, tmp_path: Path, route: Route) -> None:
+    job = desk.begun(tmp_path / "vm.raw", route)
+    forgotten(box)
+    result = desk.resumed(job)
+    assert result.status == "completed"
+    (snapshot,) = box.client("ec2").describe_snapshots(SnapshotIds=list(result.snapshot_ids))["Snapshots"]
+    assert {"Key": "Name", "Value": "web"} in snapshot["Tags"]
+    assert (result.image_id is not None) is (route is Route.IMAGE)
+    assert keys(box) == [], "finished like any other"
+
+
+def test_the_objects_of_an_export_are_found(box: Sandbox, desk: Desk) -> None:
+    begun = exports.run(desk.aws, ExportRequest(IMAGE, "vmdk"), wait=False, **desk.given).result
+    assert begun is not None
+    forgotten(box)
+    done = exports.resume(desk.aws, begun.job, **desk.given).result
+    assert done is not None
+    assert (done.status, len(done.objects)) == ("completed", 1)
+
+
+def test_without_a_result_nothing_is_doubled_and_the_way_on_works(box: Sandbox, desk: Desk, tmp_path: Path) -> None:
+    job = desk.begun(tmp_path / "vm.raw", Route.IMAGE)
+    forgotten(box)
+    ec2 = box.client("ec2")
+    for image in ec2.describe_images(Owners=["self"])["Images"]:
+        if image["Name"].startswith("import-ami-"):
+            ec2.deregister_image(ImageId=image["ImageId"])
+    for _ in range(2):
+        with pytest.raises(VmieError) as caught:
+            desk.resumed(job)
+        assert caught.value.code == "TaskNotFound"
+        assert "no AMI or snapshot" in caught.value.cause
+        assert f"vmie cancel {job}" in caught.value.cure
+        assert "vmie resume" not in caught.value.cure
+    imports.cancel(desk.aws, job, **desk.given)
+    assert keys(box) == []
+    again = imports.run(desk.aws, desk.request, **desk.given).result
+    assert again is not None
+    assert (again.status, again.job == job) == ("completed", False)
+
+
+def test_a_token_of_another_request_is_not_tried_again_in_vain(box: Sandbox, desk: Desk, tmp_path: Path) -> None:
+    first, second = tmp_path / "one.raw", tmp_path / "two.raw"
+    for path in (first, second):
+        path.write_bytes(bootable(mark=path.name.encode()))
+
+    def run(path: Path, token: str) -> Any:
+        request = ImportRequest(sources=(str(path),), client_token=token, skip=("all",))
+        return imports.run(desk.aws, request, **desk.given).result
+
+    run(first, "mine")
+    with pytest.raises(VmieError) as caught:
+        run(second, "mine")
+    assert caught.value.code == "IdempotentParameterMismatch"
+    assert "vmie cancel job-" in caught.value.cure
+    assert "--client-token" in caught.value.cure
+    assert "vmie resume" not in caught.value.cure
+    assert run(second, "another").status == "completed"
