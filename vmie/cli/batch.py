@@ -97,11 +97,11 @@ def run(
     this = context.of(ctx)
     judged = judging.load(plan, settings=this.settings, variables=environment() if env else None)
     if this.dry_run:
-        from vmie.cli import batch_text
+        from vmie.cli import batch_estimate
         from vmie.engine.batch import estimating
 
         shown = estimating.estimate(company(this, state), judged)
-        render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_text.estimate(shown))
+        render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_estimate.text(shown))
         return
     if report_to is not None and not report_to.absolute().parent.is_dir():
         raise UsageError(f"there is no folder for {report_to}", cure="choose another file with --report")

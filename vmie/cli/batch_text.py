@@ -127,22 +127,3 @@ def watch(look: Callable[[], Status], *, clock: Clock) -> None:
         while not (shown := look()).ended:
             live.update(status(shown), refresh=True)
             clock.sleep(1.0)
-
-
-def estimate(shown: Estimate) -> RenderableType:
-    """What `--dry-run` prints."""
-    from rich.console import Group
-
-    rows = [
-        [one.key, one.verdict, one.call, str(one.wave), render.size(one.bytes_at_most), one.says] for one in shown.items
-    ]
-    total = sum(line.amount for line in shown.costs)
-    cost = [f"  {line.what}: about {line.amount:.2f} USD ({line.how})" for line in shown.costs]
-    words = [
-        f"{len(shown.items)} items, {shown.blocked} of them blocked",
-        f"at most {render.size(shown.bytes_at_most)} to send, in {shown.calls} AWS calls that change something",
-        f"about {shown.hours:.1f} h under the quotas (estimate: {shown.basis})",
-        f"about {total:.2f} USD (estimate; {shown.prices_source}, {shown.prices_date}):",
-        *cost,
-    ]
-    return Group(render.table(["item", "verdict", "call", "wave", "at most", "says"], rows), "\n".join(words))

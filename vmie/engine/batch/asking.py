@@ -27,6 +27,8 @@ _FIELDS = {
     "tag": "tags",
 }
 _OPTION = re.compile(r"--([a-z0-9-]*[a-z0-9])")
+#: in backticks, or to the end of the line
+_COMMAND = re.compile(r"`[^`\n]*`|\b(?:vmie|aws) [a-z][a-z0-9-]*[^\n]*")
 _ROUTE = re.compile(r"--as (image|snapshot|instance|volume)\b")
 #: fields of which an item's own takes the place of a default's other one
 _RIVALS = ({"license_type", "usage_operation"}, {"as_is", "format"})
@@ -154,20 +156,30 @@ def _export(values: Mapping[str, Any], source: str) -> ExportRequest:
     )
 
 
-def _in_words(error: VmieError) -> tuple[str, str]:
-    """The field that an option of the single verb stands for, and what is wrong with it, in the words of a plan."""
+def in_plan_words(text: str) -> str:
+    """The options of the single verbs in a sentence, as fields of a plan; those of a command to type stay."""
+    return "".join(
+        part if _COMMAND.match(part) else _fields_in(part) for part in re.split(rf"({_COMMAND.pattern})", text)
+    )
+
+
+def _fields_in(text: str) -> str:
     known = set(spelled(ItemModel))
 
     def word(match: re.Match[str]) -> str:
         name = _FIELDS.get(match[1], match[1].replace("-", "_"))
         return name if name in known else match[0]
 
+    return _OPTION.sub(word, _ROUTE.sub(r"route: \1", text))
+
+
+def _in_words(error: VmieError) -> tuple[str, str]:
+    """The field that an option of the single verb stands for, and what is wrong with it, in the words of a plan."""
     named = _OPTION.search(error.message)
-    field = word(named) if named else ""
+    field = in_plan_words(named[0]) if named else ""
     parts: list[str] = []
-    for part in (error.message, error.cause, error.cure):
-        plain = _OPTION.sub(word, _ROUTE.sub(r"route: \1", part))
-        if plain:
-            alone = field and not parts and not plain.startswith(f"{field} and ")
-            parts.append(plain.removeprefix(field).lstrip(": ") if alone else plain)
-    return (field if field in known else ""), "; ".join(parts)
+    for part in filter(None, (error.message, error.cause, error.cure)):
+        plain = in_plan_words(part)
+        alone = field and not parts and not plain.startswith(f"{field} and ")
+        parts.append(plain.removeprefix(field).lstrip(": ") if alone else plain)
+    return (field if field in spelled(ItemModel) else ""), "; ".join(parts)

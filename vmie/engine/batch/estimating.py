@@ -1,194 +1,256 @@
-"""What a plan would do, without doing it: verdicts, bytes, calls, time under the quotas, cost. All of it estimates."""
+"""What a plan would do, without doing it: verdicts, bytes, calls, waves, time under the quotas, cost. All estimates."""
 
 from __future__ import annotations
 
-import heapq
+import datetime as dt
 import tomllib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
+from vmie import events
+from vmie.aws.kept import Kept
 from vmie.aws.session import Aws
-from vmie.engine.batch import codec
-from vmie.engine.batch.model import Kind, Plan, PlanItem
+from vmie.engine.batch import prices
+from vmie.engine.batch.forecast import Job, Span, forecast
+from vmie.engine.batch.looking import Look, look
+from vmie.engine.batch.model import Kind, Plan, PlanItem, Pool
+from vmie.engine.batch.prices import Bill, Use
 from vmie.engine.batch.running import Company
-from vmie.errors import AwsRefused, VmieError
 from vmie.model import Verdict
-from vmie.ops import export, import_
-from vmie.ops.import_ import ImportRequest
 
 _GIB = 1 << 30
-_GB = 1e9
-#: the size of an upload's parts, for counting calls (aws.upload grows them for the largest)
-_PART = 16 << 20
-#: items looked at together
-_AT_ONCE = 4
+#: items looked at together: each reads a few MiB of its image and asks AWS a few things
+_AT_ONCE = 8
+#: what S3 charges for as for a PUT
+_PUTS = ("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload", "CopyObject")
 
 
 @dataclass(frozen=True, slots=True)
 class ItemEstimate:
-    """One item. `verdict` is pass, warn or fail; `bytes_at_most` will be sent, `bytes_source` is the disk's size."""
+    """One item: how it looks, and when it would begin and end. `held_by` names what blocks it, "" for itself."""
 
-    key: str
-    verdict: str
-    says: str
-    call: str
-    region: str
-    wave: int
-    bytes_source: int
-    bytes_at_most: int
-    calls: int
-    hours: float
+    look: Look
+    span: Span | None
+    held_by: str = ""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it, or what it comes after, would be refused."""
+        return self.look.verdict == Verdict.FAIL or bool(self.held_by)
+
+    def as_json(self, now: dt.datetime) -> dict[str, Any]:
+        """One element of ``items[]``."""
+        seen, item = self.look, self.look.item
+        return {
+            "key": item.key,
+            "source": item.source,
+            "kind": item.kind.value,
+            "route": seen.route,
+            "account": seen.account,
+            "region": seen.region,
+            "queue": item.queue,
+            "wave": item.wave,
+            "after": list(item.after),
+            "verdict": seen.verdict,
+            "blocked": self.blocked,
+            "held_by": self.held_by or None,
+            "says": seen.says,
+            "cause": seen.cause,
+            "cure": seen.cure,
+            "rule": seen.rule or None,
+            "guest": seen.guest or None,
+            "call": seen.call,
+            "calls": dict(seen.calls),
+            "bytes_source": seen.bytes_source,
+            "bytes_at_most": seen.bytes_at_most,
+            "begins": _at(now, self.span.begin) if self.span else None,
+            "ends": _at(now, self.span.end) if self.span else None,
+            "hours": round(self.span.end - self.span.begin, 2) if self.span else None,
+        }
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """One line of the bill; `amount` in USD."""
+class WaveEstimate:
+    """One wave: hours from the batch's beginning, None when nothing of it can go."""
 
-    what: str
-    amount: float
-    how: str
+    number: int
+    items: tuple[ItemEstimate, ...]
+
+    @property
+    def blocked(self) -> int:
+        """Items that would not be carried out."""
+        return sum(item.blocked for item in self.items)
+
+    @property
+    def bytes_at_most(self) -> int:
+        """Bytes to send."""
+        return sum(item.look.bytes_at_most for item in self.items if not item.blocked)
+
+    @property
+    def begin(self) -> float | None:
+        """When its first item begins."""
+        return min((item.span.begin for item in self.items if item.span), default=None)
+
+    @property
+    def end(self) -> float | None:
+        """When its last item ends."""
+        return max((item.span.end for item in self.items if item.span), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The whole plan."""
+    """The whole plan. `basis`: what the times are made from, with where that was found."""
 
+    plan: Plan
+    now: dt.datetime
     items: tuple[ItemEstimate, ...]
-    hours: float
-    basis: str
-    costs: tuple[Cost, ...]
-    prices_date: str
-    prices_source: str
+    bill: Bill
+    basis: Mapping[str, Mapping[str, Any]]
 
     @property
-    def blocked(self) -> int:
-        """Items that would be refused."""
-        return sum(item.verdict == Verdict.FAIL for item in self.items)
+    def waves(self) -> tuple[WaveEstimate, ...]:
+        """In the order in which they go."""
+        numbers = sorted({item.look.item.wave for item in self.items})
+        return tuple(
+            WaveEstimate(number, tuple(item for item in self.items if item.look.item.wave == number))
+            for number in numbers
+        )
+
+    @property
+    def blocked(self) -> tuple[ItemEstimate, ...]:
+        """Items that would be refused, or come after one that would."""
+        return tuple(item for item in self.items if item.blocked)
 
     @property
     def bytes_at_most(self) -> int:
         """Bytes that would be sent."""
-        return sum(item.bytes_at_most for item in self.items)
+        return sum(item.look.bytes_at_most for item in self.items if not item.blocked)
 
     @property
-    def calls(self) -> int:
-        """Calls that change something in AWS; looks are not counted."""
-        return sum(item.calls for item in self.items)
+    def calls(self) -> Counter[str]:
+        """Calls that change something in AWS, by operation."""
+        return sum((Counter(item.look.calls) for item in self.items if not item.blocked), Counter())
+
+    @property
+    def hours(self) -> float:
+        """Until the last item's end."""
+        return max((item.span.end for item in self.items if item.span), default=0.0)
+
+    @property
+    def ends(self) -> dt.datetime:
+        """The wall-clock time of that, if the batch began now."""
+        return self.now + dt.timedelta(hours=self.hours)
 
     def as_json(self) -> dict[str, Any]:
         """For --dry-run."""
         return {
             "estimate": True,
+            "name": self.plan.name,
+            "source": self.plan.source,
             "total": len(self.items),
-            "blocked": self.blocked,
+            "blocked": len(self.blocked),
             "bytes_at_most": self.bytes_at_most,
-            "calls": self.calls,
+            "calls": sum(self.calls.values()),
+            "calls_by_operation": dict(sorted(self.calls.items())),
             "hours": round(self.hours, 2),
-            "basis": self.basis,
-            "costs": [asdict(cost) for cost in self.costs],
-            "prices": {"date": self.prices_date, "source": self.prices_source, "currency": "USD"},
-            "items": [asdict(item) for item in self.items],
+            "begins": _at(self.now, 0),
+            "ends": _at(self.now, self.hours),
+            "limits": {
+                "imports": self.plan.limits.imports,
+                "conversions": self.plan.limits.conversions,
+                "exports": self.plan.limits.exports,
+                "uploads": self.plan.limits.uploads,
+            },
+            "waves": [
+                {
+                    "wave": wave.number,
+                    "items": len(wave.items),
+                    "blocked": wave.blocked,
+                    "bytes_at_most": wave.bytes_at_most,
+                    "begins": None if wave.begin is None else _at(self.now, wave.begin),
+                    "ends": None if wave.end is None else _at(self.now, wave.end),
+                }
+                for wave in self.waves
+            ],
+            "cost": self.bill.as_json(),
+            "basis": {name: dict(one) for name, one in self.basis.items()},
+            "items": [item.as_json(self.now) for item in self.items],
         }
 
 
 def estimate(company: Company, plan: Plan) -> Estimate:
-    """Look at every item as its import or export would; nothing is sent. What is refused is a verdict, not an error."""
-    facts = tomllib.loads(resources.files(__package__).joinpath("prices.toml").read_text(encoding="utf-8"))
-    pace = facts["pace"]
-    places = {(item.region, item.profile) for item in plan.items}
-    doors = {where: company.doors(*where) for where in places}
+    """Look at every item as its import or export would; nothing is sent.
+
+    What is refused is a verdict. Raises only what concerns all of them: no credentials, no such profile.
+    """
+    pace = tomllib.loads(resources.files(__package__).joinpath("pace.toml").read_text(encoding="utf-8"))
+    doors = _doors(company, plan)
+    company.reporter(events.Stage("check", f"{len(plan.items)} items"))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        items = tuple(pool.map(lambda item: _item(company, doors[item.region, item.profile], item, pace), plan.items))
-    going = [item for item in items if item.verdict != Verdict.FAIL]
-    return Estimate(
-        items,
-        _hours(going, plan, pace),
-        f"{pace['fixed_minutes']:g} min and {pace['minutes_per_gib']:g} min per GiB for an import, "
-        f"{pace['upload_mib_per_second']:g} MiB/s of upload",
-        tuple(_costs(going, facts["usd"])),
-        facts["date"],
-        facts["source"],
-    )
+        seen = list(pool.map(lambda item: look(company, doors[item.region, item.profile], item), plan.items))
+    held = _held(seen)
+    lost = {one.item.key for one in seen if one.verdict == Verdict.FAIL} | held.keys()
+    spans = forecast([_job(one, pace, lost=one.item.key in lost) for one in seen], plan.limits)
+    items = tuple(ItemEstimate(one, spans.get(one.item.key), held.get(one.item.key, "")) for one in seen)
+    return Estimate(plan, company.clock.now(), items, _bill(items), pace)
 
 
-def _item(company: Company, aws: Aws, item: PlanItem, pace: dict[str, float]) -> ItemEstimate:
-    try:
-        if item.kind is Kind.EXPORT:
-            request, skip = codec.export_request(item.request)
-            exported = export.plan(aws, request, settings=company.settings, skip=skip)
-            exported.refuse()
-            call, source, bound, calls = exported.as_json()["call"], 0, 0, 1
-            verdict, says = "pass", "AWS does not tell the size beforehand"
-        else:
-            thought = import_.plan(
-                aws,
-                ImportRequest.from_json(item.request),
-                settings=company.settings,
-                job=item.key,
-                clock=company.clock,
-                reporter=company.reporter,
-            )
-            call = str(thought.as_json()["call"])
-            source = sum(disk.source_size for disk in thought.disks)
-            bound = sum(disk.bound for disk in thought.disks if disk.path is not None)
-            calls = 2 + sum(_puts(disk.bound) + 1 for disk in thought.disks if disk.path is not None)
-            warned = [one for one in thought.report.findings if one.verdict is Verdict.WARN] if thought.report else []
-            verdict, says = ("warn", warned[0].message) if warned else ("pass", "; ".join(thought.notes))
-    except VmieError as error:
-        if isinstance(error, AwsRefused) and error.code in ("NoCredentials", "ExpiredToken"):
-            raise
-        return ItemEstimate(item.key, "fail", error.message, "", aws.region, item.wave, item.size, 0, 0, 0.0)
-    each = pace["minutes_per_gib"] if item.kind is Kind.IMPORT else pace["export_minutes_per_gib"]
-    hours = (pace["fixed_minutes"] + each * (source or item.size) / _GIB) / 60
-    return ItemEstimate(item.key, verdict, says, call, aws.region, item.wave, source, bound, calls, hours)
+def _doors(company: Company, plan: Plan) -> dict[tuple[str, str], Aws]:
+    """One door for each Region and profile; what it reads of the account is read once."""
+    doors = {}
+    for region, profile in {(item.region, item.profile) for item in plan.items}:
+        door = company.doors(region, profile) if profile else company.doors(region)
+        doors[region, profile] = door.keeping(Kept(company.clock.now))
+    return doors
 
 
-def _puts(size: int) -> int:
-    """PutObject for what fits in a part, else the parts, the beginning and the end."""
-    parts = -(-size // _PART)
-    return 1 if parts <= 1 else parts + 2
+def _held(seen: Sequence[Look]) -> dict[str, str]:
+    """Items that would not begin, since something that they come after would fail: key → the first such."""
+    failed = {one.item.key for one in seen if one.verdict == Verdict.FAIL}
+    followers: dict[str, list[PlanItem]] = {}
+    for one in seen:
+        for key in one.item.after:
+            followers.setdefault(key, []).append(one.item)
+    held: dict[str, str] = {}
+    left = list(failed)
+    while left:
+        key = left.pop()
+        for item in followers.get(key, ()):
+            if item.key not in failed and item.key not in held:
+                held[item.key] = key
+                left.append(item.key)
+    return held
 
 
-def _hours(items: Sequence[ItemEstimate], plan: Plan, pace: dict[str, float]) -> float:
-    """The longest Region's time: wave by wave, the largest first into the slots that are free; or the uploads'."""
-    regions = {item.region for item in items}
-    pools = ((region, exported) for region in regions for exported in (False, True))
-    converting = max((_makespan(items, plan, region, exported=exported) for region, exported in pools), default=0.0)
-    uploading = sum(item.bytes_at_most for item in items) / (pace["upload_mib_per_second"] * (1 << 20)) / 3600
-    return max(converting, uploading)
+def _job(one: Look, pace: Mapping[str, Any], *, lost: bool) -> Job:
+    item = one.item
+    size = one.bytes_source or item.size
+    task = (pace[one.route]["fixed"] + pace[one.route]["each_gib"] * size / _GIB) / 60
+    upload = one.bytes_at_most / (pace["upload"]["mib_per_second"] * (1 << 20)) / 3600
+    pool = Pool(one.account, one.region, item.queue, item.kind)
+    return Job(item.key, pool, item.wave, item.after, item.size, upload, task, lost)
 
 
-def _makespan(items: Sequence[ItemEstimate], plan: Plan, region: str, *, exported: bool) -> float:
-    limit = plan.limits.exports if exported else plan.limits.imports
-    begin = 0.0
-    wanted = [item for item in items if item.region == region and item.call.startswith("Import") is not exported]
-    for wave in sorted({item.wave for item in wanted}):
-        slots = [begin] * limit
-        for hours in sorted((item.hours for item in wanted if item.wave == wave), reverse=True):
-            heapq.heapreplace(slots, slots[0] + hours)
-        begin = max(slots)
-    return begin
-
-
-def _costs(items: Sequence[ItemEstimate], usd: dict[str, float]) -> list[Cost]:
-    sent = sum(item.bytes_at_most for item in items) / _GB
-    stored = sum(item.bytes_source for item in items) / _GB
-    hours = max((item.hours for item in items), default=0.0)
-    puts = sum(item.calls for item in items)
-    return [
-        Cost("S3 requests", puts / 1000 * usd["s3_1000_puts"], f"{puts} at {usd['s3_1000_puts']} per 1000"),
-        Cost(
-            "S3 storage while AWS converts",
-            sent * usd["s3_gb_month"] * hours / 730,
-            f"{sent:.1f} GB for {hours:.1f} h at {usd['s3_gb_month']} per GB and month",
-        ),
-        Cost(
-            "snapshots, a month",
-            stored * usd["snapshot_gb_month"],
-            f"at most {stored:.1f} GB at {usd['snapshot_gb_month']} per GB and month; empty blocks cost nothing",
-        ),
-        Cost("transfer to AWS", sent * usd["transfer_in_gb"], f"{sent:.1f} GB, free"),
+def _bill(items: Sequence[ItemEstimate]) -> Bill:
+    """What every Region is used for, by the items that would be carried out."""
+    uses = [
+        Use(
+            item.look.region,
+            puts=sum(count for name, count in item.look.calls.items() if name in _PUTS),
+            stored=item.look.bytes_at_most,
+            hours=item.span.end - item.span.begin,
+            snapshots=item.look.snapshots,
+            volumes_gib=item.look.volumes_gib,
+        )
+        for item in items
+        if item.span is not None and item.look.item.kind is not Kind.EXPORT
     ]
+    return prices.bill(uses)
+
+
+def _at(now: dt.datetime, hours: float) -> str:
+    return (now + dt.timedelta(hours=hours)).isoformat(timespec="minutes")
