@@ -15,7 +15,8 @@ from vmie.engine.batch.model import Item, Kind
 from vmie.engine.batch.older import Conversion
 from vmie.engine.batch.retrying import another_task, persistently
 from vmie.engine.batch.store import ItemJournal
-from vmie.errors import AwsRefused, TaskFailed
+from vmie.errors import AwsRefused, TaskFailed, VmieError
+from vmie.model import Task
 from vmie.ops import export, import_, vanished
 from vmie.ops.export import applying as exporting
 from vmie.ops.export import submitting as export_submitting
