@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -226,11 +228,13 @@ class PlanModel(HeadModel):
 ALIASES = {"as": "route"}
 
 
-def spelled(model: type[BaseModel]) -> dict[str, str]:
+@cache
+def spelled(model: type[BaseModel]) -> Mapping[str, str]:
     """How the fields of a model are written in a plan → their names in Python."""
     return {field.alias or name: name for name, field in model.model_fields.items()}
 
 
+@cache
 def ways_of(model: type[BaseModel], name: str) -> tuple[str, ...]:
     """The routes, and "export", that take a field; () for all of them."""
     extra = model.model_fields[name].json_schema_extra

@@ -46,6 +46,7 @@ class _Judge:
     drafts: Sequence[Draft]
     region: str
     told: set[tuple[Path_, str]] = field(default_factory=set)
+    patterns: dict[str, list[str]] = field(default_factory=dict)
 
     def wrong(self, draft: Draft, name: str, message: str) -> None:
         """Tell a mistake once for the items of a pattern."""
@@ -53,6 +54,12 @@ class _Judge:
         if (at, message) not in self.told:
             self.told.add((at, message))
             self.raw.wrong(at, message)
+
+    def matching(self, pattern: str, known: Iterable[str]) -> list[str]:
+        """The keys that a pattern means; thousands of items may name the same one."""
+        if pattern not in self.patterns:
+            self.patterns[pattern] = [key for key in known if fnmatchcase(key, pattern)] if "*" in pattern else []
+        return self.patterns[pattern]
 
     def line(self, draft: Draft) -> int:
         return self.raw.line(draft.where)
@@ -118,7 +125,7 @@ def _named(judge: _Judge, draft: Draft, known: Mapping[str, Draft]) -> Iterable[
         if text in known:
             found[text] = None
             continue
-        matched = [key for key in known if key != draft.key and fnmatchcase(key, text)] if "*" in text else []
+        matched = [key for key in judge.matching(text, known) if key != draft.key]
         if not matched:
             judge.wrong(draft, "after", f"there is no item {text!r}{nearest.name(text, known)}")
         found |= dict.fromkeys(matched)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +132,8 @@ def _record(raw: Raw, columns: list[str], cells: list[str], line: int) -> None:
     raw.data["items"].append(item)
 
 
-def _kinds() -> dict[str, str]:
+@cache
+def _kinds() -> Mapping[str, str]:
     """What stands in each field: list, bool, int or text."""
     found: dict[str, str] = {}
     for model in (LimitsModel, ItemModel):

@@ -62,7 +62,9 @@ class ImportRequest:
 
     def as_json(self) -> dict[str, Any]:
         """For the journal: everything, no secret among it."""
-        return asdict(self)
+        # Not asdict of the whole: it copies each value deeply, and plans have thousands of requests.
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {**plain, "tags": dict(self.tags), "launch": asdict(self.launch), "sending": asdict(self.sending)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ImportRequest:
