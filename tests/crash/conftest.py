@@ -18,7 +18,7 @@ def quick() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def database() -> Iterator[str]:
+def database() -> Iterator[postgres.Postgres]:
     """A PostgreSQL that tests share; each makes databases of its own in it."""
     with postgres.running() as running:
-        yield running.address
+        yield running

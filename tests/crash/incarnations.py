@@ -216,6 +216,7 @@ class World:
         return sorted(held["vmie:job"] for held in tags if "vmie:job" in held and held["vmie:job"].startswith(self._of))
 
 
-def result(out: Path) -> dict[str, Any]:
-    """The JSON that a vmie printed."""
-    return json.loads(out.read_text())["result"]  # type: ignore[no-any-return]
+def result(out: Path, *, whole: bool = False) -> dict[str, Any]:
+    """The result in the JSON that a vmie printed, or all of it."""
+    shown: dict[str, Any] = json.loads(out.read_text())
+    return shown if whole else shown["result"]  # type: ignore[no-any-return]

@@ -1,0 +1,75 @@
+"""Hundreds of tasks waited for at once: sends and finishes of other items go on all the same."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from vmie.aws.session import Aws
+from vmie.engine.batch import running
+from vmie.engine.batch.crew import Crew
+from vmie.engine.batch.model import Item, Kind, Limits, Plan, PlanItem, State
+from vmie.engine.batch.places import Places
+from vmie.engine.batch.stages import Stages
+from vmie.settings import Settings
+
+REGIONS = [f"eu-west-{number}" for number in range(1, 8)]
+SLOTS = 20
+
+
+class Slow(Stages):
+    """Tasks of six Regions last until `go`, those of the seventh no time at all."""
+
+    def __init__(self, crew: Crew, item: Item, *, go: threading.Event) -> None:
+        super().__init__(crew, item)
+        self._go = go
+
+    def check(self) -> None:
+        return
+
+    def upload(self) -> None:
+        return
+
+    def submit(self) -> str:
+        return "import-ami-00000000000000000"
+
+    def wait(self, task_id: str) -> None:
+        if self._item.region != REGIONS[-1]:
+            self._crew.control.wait(self._go)
+
+    def finish(self) -> dict[str, Any]:
+        return {}
+
+
+def door(region: str, profile: str = "", /) -> Aws:
+    return Aws.of({}, region=region or REGIONS[0], account="123456789012")
+
+
+def test_waiting_starves_nobody(tmp_path: Path) -> None:
+    go = threading.Event()
+    items = tuple(
+        PlanItem(f"{region}-{number}", Kind.IMPORT, "s3://b/k.raw", {}, region=region)
+        for region in REGIONS
+        for number in range(SLOTS + 4)
+    )
+    company = running.Company(Places(tmp_path), door, Settings(), stages=partial(Slow, go=go), looks_every=0.1)
+    batch = running.begin(company, Plan("many", items, Limits(imports=SLOTS, uploads=8, ahead=40)))
+    outcome: list[running.Outcome] = []
+    worker = threading.Thread(target=lambda: outcome.append(running.run(company, batch)))
+    worker.start()
+    try:
+        expected = {(region, State.CONVERTING): SLOTS for region in REGIONS[:-1]}
+        expected |= {(region, State.SENT): 4 for region in REGIONS[:-1]}
+        expected[REGIONS[-1], State.COMPLETED] = SLOTS + 4
+        end = time.monotonic() + 60
+        while (counts := Counter((one.region, one.state) for one in running.look(company, batch).items)) != expected:
+            assert time.monotonic() < end, counts
+            time.sleep(0.2)
+    finally:
+        go.set()
+        worker.join(60)
+    assert outcome[0].count(State.COMPLETED) == len(items)
