@@ -79,93 +79,91 @@ def _joined(parts: Iterable[object]) -> str:
     return "; ".join(dict.fromkeys(str(part) for part in parts if part))
 
 
-def _import_image(raw: Mapping[str, Any]) -> Task:
-    word = raw.get("Status") or ""
-    state = state_of(word)
-    details = [detail for detail in raw.get("SnapshotDetails") or () if detail]
-    said = raw.get("StatusMessage") or ""
-    if state.failed and not said:
-        said = _joined(detail.get("StatusMessage") for detail in details)
-    source: Mapping[str, str] = next((detail["UserBucket"] for detail in details if detail.get("UserBucket")), {})
-    stage, message = _words(state, said, word)
+def _task(
+    kind: TaskKind,
+    task_id: str,
+    raw: Mapping[str, Any],
+    *,
+    word: str | None,
+    said: str | None,
+    place: Mapping[str, str] | None = None,
+    **more: Any,
+) -> Task:
+    """What all kinds have in common: `word` is AWS's status, `said` its message, `place` names bucket and key."""
+    state = state_of(word or "")
+    stage, message = _words(state, said or "", word or "")
+    where = place or {}
+    shown: dict[str, Any] = {"description": raw.get("Description") or "", **more}
     return Task(
-        id=raw["ImportTaskId"],
-        kind=TaskKind.IMPORT_IMAGE,
+        id=task_id,
+        kind=kind,
         state=state,
         stage=stage,
         message=message,
+        bucket=where.get("S3Bucket"),
+        prefix_or_key=where.get("S3Key") or where.get("S3Prefix"),
+        tags=_tags(raw),
+        raw=scrub(raw),
+        **shown,
+    )
+
+
+def _import_image(raw: Mapping[str, Any]) -> Task:
+    details = [detail for detail in raw.get("SnapshotDetails") or () if detail]
+    said = raw.get("StatusMessage")
+    if state_of(raw.get("Status") or "").failed and not said:
+        said = _joined(detail.get("StatusMessage") for detail in details)
+    return _task(
+        TaskKind.IMPORT_IMAGE,
+        raw["ImportTaskId"],
+        raw,
+        word=raw.get("Status"),
+        said=said,
+        place=next((detail["UserBucket"] for detail in details if detail.get("UserBucket")), None),
         progress=_percent(raw.get("Progress")),
-        description=raw.get("Description") or "",
         image_id=raw.get("ImageId") or None,
         # An empty SnapshotId while it runs means none (aws-facts 1.2).
         snapshot_ids=tuple(detail["SnapshotId"] for detail in details if detail.get("SnapshotId")),
-        bucket=source.get("S3Bucket"),
-        prefix_or_key=source.get("S3Key"),
-        tags=_tags(raw),
-        raw=scrub(raw),
     )
 
 
 def _import_snapshot(raw: Mapping[str, Any]) -> Task:
     detail = raw.get("SnapshotTaskDetail") or {}
-    word = detail.get("Status") or ""
-    state = state_of(word)
-    source = detail.get("UserBucket") or {}
-    stage, message = _words(state, detail.get("StatusMessage") or "", word)
-    return Task(
-        id=raw["ImportTaskId"],
-        kind=TaskKind.IMPORT_SNAPSHOT,
-        state=state,
-        stage=stage,
-        message=message,
+    return _task(
+        TaskKind.IMPORT_SNAPSHOT,
+        raw["ImportTaskId"],
+        raw,
+        word=detail.get("Status"),
+        said=detail.get("StatusMessage"),
+        place=detail.get("UserBucket"),
         progress=_percent(detail.get("Progress")),
         description=raw.get("Description") or detail.get("Description") or "",
         snapshot_ids=(detail["SnapshotId"],) if detail.get("SnapshotId") else (),
-        bucket=source.get("S3Bucket"),
-        prefix_or_key=source.get("S3Key"),
-        tags=_tags(raw),
-        raw=scrub(raw),
     )
 
 
 def _export_image(raw: Mapping[str, Any]) -> Task:
-    word = raw.get("Status") or ""
-    state = state_of(word)
-    place = raw.get("S3ExportLocation") or {}
-    stage, message = _words(state, raw.get("StatusMessage") or "", word)
-    return Task(
-        id=raw["ExportImageTaskId"],
-        kind=TaskKind.EXPORT_IMAGE,
-        state=state,
-        stage=stage,
-        message=message,
+    return _task(
+        TaskKind.EXPORT_IMAGE,
+        raw["ExportImageTaskId"],
+        raw,
+        word=raw.get("Status"),
+        said=raw.get("StatusMessage"),
+        place=raw.get("S3ExportLocation"),
         progress=_percent(raw.get("Progress")),
-        description=raw.get("Description") or "",
         image_id=raw.get("ImageId") or None,
-        bucket=place.get("S3Bucket"),
-        prefix_or_key=place.get("S3Prefix"),
-        tags=_tags(raw),
-        raw=scrub(raw),
     )
 
 
 def _export_instance(raw: Mapping[str, Any]) -> Task:
-    word = raw.get("State") or ""
-    state = state_of(word)
-    place = raw.get("ExportToS3Task") or {}
-    stage, message = _words(state, raw.get("StatusMessage") or "", word)
-    return Task(
-        id=raw["ExportTaskId"],
-        kind=TaskKind.EXPORT_INSTANCE,
-        state=state,
-        stage=stage,
-        message=message,
-        description=raw.get("Description") or "",
+    return _task(
+        TaskKind.EXPORT_INSTANCE,
+        raw["ExportTaskId"],
+        raw,
+        word=raw.get("State"),
+        said=raw.get("StatusMessage"),
+        place=raw.get("ExportToS3Task"),
         instance_id=(raw.get("InstanceExportDetails") or {}).get("InstanceId") or None,
-        bucket=place.get("S3Bucket"),
-        prefix_or_key=place.get("S3Key"),
-        tags=_tags(raw),
-        raw=scrub(raw),
     )
 
 
@@ -181,31 +179,25 @@ def _moment(text: object) -> dt.datetime | None:
 
 
 def _conversion(raw: Mapping[str, Any]) -> Task:
-    word = raw.get("State") or ""
-    state = state_of(word)
     instance = raw.get("ImportInstance") or {}
     volumes = list(instance.get("Volumes") or ()) or ([raw["ImportVolume"]] if raw.get("ImportVolume") else [])
     total = sum((volume.get("Image") or {}).get("Size") or 0 for volume in volumes)
     done = sum(volume.get("BytesConverted") or 0 for volume in volumes)
-    said = raw.get("StatusMessage") or ""
-    if state.failed:
+    said = raw.get("StatusMessage")
+    if state_of(raw.get("State") or "").failed:
         said = _joined([said, *(volume.get("StatusMessage") for volume in volumes)])
-    stage, message = _words(state, said, word)
-    return Task(
-        id=raw["ConversionTaskId"],
-        kind=TaskKind.CONVERSION,
-        state=state,
-        stage=stage,
-        message=message,
+    made = [(volume.get("Volume") or {}).get("Id") for volume in volumes]
+    return _task(
+        TaskKind.CONVERSION,
+        raw["ConversionTaskId"],
+        raw,
+        word=raw.get("State"),
+        said=said,
         progress=min(100, 100 * done // total) if total else None,
         description=_joined([instance.get("Description"), *(volume.get("Description") for volume in volumes)]),
         instance_id=instance.get("InstanceId") or None,
-        volume_ids=tuple(
-            volume["Volume"]["Id"] for volume in volumes if volume.get("Volume") and volume["Volume"].get("Id")
-        ),
+        volume_ids=tuple(filter(None, made)),
         expires=_moment(raw.get("ExpirationTime")),
-        tags=_tags(raw),
-        raw=scrub(raw),
     )
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from vmie.poll.clock import Clock, SystemClock
 from vmie.poll.gate import FULL_CODES, Gate, GateSettings, Pool
 from vmie.poll.retry import ROLE, TRANSIENT, VISIBILITY, Patience, retrying
-from vmie.poll.wait import Poller, WaitSettings, Watch, run, wait_for
+from vmie.poll.wait import Poller, run, wait_for
+from vmie.poll.watch import WaitSettings, Watch
 
 __all__ = [
     "FULL_CODES",

@@ -9,79 +9,20 @@ from __future__ import annotations
 import datetime as dt
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 
 import tenacity
 
-from vmie.errors import DeadlineExceeded, TaskFailed, VmieError
+from vmie.errors import DeadlineExceeded, VmieError
 from vmie.events import Note, Reporter, TaskSeen, silent
 from vmie.model import Task, TaskKind, TaskState
+from vmie.poll import endings
 from vmie.poll.clock import Clock
+from vmie.poll.watch import SHOWN_FOR, WaitSettings, Watch
 
 #: All tasks of a kind that have one of the ids and that AWS shows; those it does not show are left out.
 Describe = Callable[[TaskKind, Sequence[str]], Iterable[Task]]
 Transient = Callable[[BaseException], bool]
 Cancel = Callable[[str, str], None]
-
-#: Describe shows a task for seven days after it ended (aws-facts 1.3).
-SHOWN_FOR = dt.timedelta(days=7)
-
-
-@dataclass(frozen=True, slots=True)
-class WaitSettings:
-    """The numbers of waiting, in seconds.
-
-    A look every `low` to `high`; `slow` times that in the stages that last (pending, converting, booting), and
-    `stale` times that once nothing has changed for `stale_after`. `deadline` is the seed's: a task has seven
-    days from its start. `visible_within`: a new id may be unknown that long. `settle_within`: a completed task
-    may lack its ids that long. `terminal_within`: a failed task may take that long to end.
-    """
-
-    low: float = 15.0
-    high: float = 30.0
-    slow: float = 2.0
-    stale: float = 4.0
-    stale_after: float = 3600.0
-    slow_stages: tuple[str, ...] = ("pending", "downloading", "converting", "booting")
-    outage_high: float = 300.0
-    visible_within: float = 120.0
-    settle_within: float = 90.0
-    terminal_within: float = 3600.0
-    deadline: float = 7 * 86400.0
-
-    def faster(self, speed: float) -> WaitSettings:
-        """The same patience for a world whose time runs `speed` times as fast: the sandbox."""
-        return replace(self, low=self.low / speed, high=self.high / speed, outage_high=self.outage_high / speed)
-
-
-@dataclass(slots=True)
-class Watch:
-    """One task being waited for. `done` turns true once; then `result()` gives the task or raises."""
-
-    id: str
-    kind: TaskKind
-    started: dt.datetime
-    since: dt.datetime
-    settle: bool = False
-    task: Task | None = None
-    error: VmieError | None = None
-    done: bool = False
-    #: why we asked AWS to cancel it; None when we did not
-    cancelled: str | None = None
-    message: str = ""
-    seen: dt.datetime | None = None
-    changed: dt.datetime | None = None
-    told: int = 0
-    ended: dt.datetime | None = None
-    on_done: Callable[[Watch], None] | None = field(default=None, repr=False)
-
-    def result(self) -> Task:
-        """The completed task; raises TaskFailed, DeadlineExceeded or another VmieError."""
-        if self.error is not None:
-            raise self.error
-        if self.task is None or not self.done:
-            raise VmieError(f"{self.id} is still being waited for", code="StillActive")
-        return self.task
 
 
 class Poller:
@@ -235,7 +176,7 @@ class Poller:
         # `deleting` may carry the reason and `deleted` may not (aws-facts 1.12).
         watch.message = task.message or watch.message
         if task.state is TaskState.UNKNOWN:
-            self._finish(watch, _unknown(task))
+            self._finish(watch, endings.unknown(task))
         elif task.state is TaskState.COMPLETED:
             self._completed(watch, task, now)
         elif task.state.failed:
@@ -245,7 +186,7 @@ class Poller:
 
     def _completed(self, watch: Watch, task: Task, now: dt.datetime) -> None:
         watch.ended = watch.ended or now
-        if not _lacks_ids(task):
+        if not endings.lacks_ids(task):
             self._finish(watch, None)
         elif (now - watch.ended).total_seconds() >= self._settings.settle_within:
             self._report(Note(f"{task.id} is completed but AWS names no result", "warning"))
@@ -254,7 +195,7 @@ class Poller:
     def _failed(self, watch: Watch, task: Task, now: dt.datetime) -> None:
         watch.ended = watch.ended or now
         if not isinstance(watch.error, DeadlineExceeded):
-            watch.error = _failure(watch, task)
+            watch.error = endings.failure(watch, task)
         late = (now - watch.ended).total_seconds() >= self._settings.terminal_within
         if not watch.settle or task.state.terminal or late:
             self._finish(watch, watch.error)
@@ -273,7 +214,7 @@ class Poller:
             # We know already that it failed; gone is as terminal as deleted.
             self._finish(watch, watch.error)
         elif now - watch.started >= SHOWN_FOR or (now - last).total_seconds() >= self._settings.visible_within:
-            self._finish(watch, _gone(watch, now))
+            self._finish(watch, endings.gone(watch, now))
 
     def _check_deadline(self, watch: Watch, now: dt.datetime) -> None:
         over = (now - watch.started).total_seconds() - self._settings.deadline
@@ -294,7 +235,7 @@ class Poller:
                 asked = True
             except VmieError as error:
                 self._report(Note(f"{watch.id} could not be cancelled: {error}", "warning"))
-        watch.error = _overdue(watch, self._settings.deadline, cancelled=asked)
+        watch.error = endings.overdue(watch, self._settings.deadline, cancelled=asked)
         if asked:
             watch.cancelled = "its time is up"
         if not watch.settle or not asked:
@@ -349,65 +290,3 @@ def run(poller: Poller, *, clock: Clock) -> None:
         sleep=clock.sleep,
     )
     loop(poller.tick)
-
-
-def _lacks_ids(task: Task) -> bool:
-    if task.kind is TaskKind.IMPORT_IMAGE:
-        return task.image_id is None
-    if task.kind is TaskKind.IMPORT_SNAPSHOT:
-        return not task.snapshot_ids
-    if task.kind is TaskKind.CONVERSION:
-        return task.instance_id is None and not task.volume_ids
-    return False
-
-
-def _failure(watch: Watch, task: Task) -> TaskFailed:
-    result = {"task_id": task.id, "status": task.state.value}
-    if watch.cancelled is not None:
-        return TaskFailed(
-            f"{task.id} was cancelled", cause=watch.cancelled or "as asked", code="Cancelled", result=result
-        )
-    said = watch.message or (f"the last stage was {task.stage!r}" if task.stage else "AWS gave no reason")
-    return TaskFailed(
-        f"{task.id} failed: AWS is {task.state.value} it" if not task.state.terminal else f"{task.id} failed",
-        cause=said,
-        cure=f"see `vmie explain {task.id}`; the same words come from a task that somebody else cancelled",
-        result=result,
-    )
-
-
-def _unknown(task: Task) -> VmieError:
-    return VmieError(
-        f"{task.id} has a status that vmie does not know: {task.stage!r}",
-        cause=task.message,
-        cure="look at the task in AWS; a newer vmie may know it",
-        code="UnknownTaskStatus",
-        result={"task_id": task.id},
-    )
-
-
-def _gone(watch: Watch, now: dt.datetime) -> VmieError:
-    if now - watch.started >= SHOWN_FOR:
-        cause = "AWS shows a task for seven days after it ended, and this one is older"
-    elif watch.seen is not None:
-        cause = "it was there and AWS shows it no longer"
-    else:
-        cause = "no task with this id was seen in this account and Region"
-    return VmieError(
-        f"AWS does not know {watch.id}",
-        cause=cause,
-        cure="check the id, --region and --profile",
-        code="TaskNotFound",
-        result={"task_id": watch.id},
-    )
-
-
-def _overdue(watch: Watch, deadline: float, *, cancelled: bool) -> DeadlineExceeded:
-    stage = watch.task.stage or watch.task.state.value if watch.task else "never seen"
-    return DeadlineExceeded(
-        f"{watch.id} did not finish within {deadline / 86400:.3g} days of its start",
-        cause=f"it was last seen {stage}; AWS gives a task seven days",
-        cure=("it was cancelled" if cancelled else f"`vmie tasks cancel {watch.id}`")
-        + "; start it again, with a smaller or repaired image if it stalled in one stage",
-        result={"task_id": watch.id},
-    )
