@@ -28,6 +28,7 @@ from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 from vmie.engine.batch.crew import Crew
 from vmie.engine.batch.diagnosing import Diagnoses
 from vmie.engine.batch.model import HOLDING, Cancelled, Item, Kind, Limits, State, Stopped
+from vmie.engine.batch.places import Hasty
 from vmie.engine.batch.stages import Stages
 from vmie.errors import TaskFailed, VmieError
 
@@ -46,7 +47,10 @@ _LOST_SECONDS = 300.0
 
 
 class Flows:
-    """DBOS, launched for one process; a context manager. There can be one at a time."""
+    """DBOS, launched for one process; a context manager. There can be one at a time.
+
+    It looks into each queue at every pause, so of the `kinds` only those that there may be something of are named.
+    """
 
     def __init__(
         self,
@@ -58,8 +62,10 @@ class Flows:
         pause: float,
         stages: StagesOf = Stages,
         only_undo: bool = False,
+        kinds: Collection[Kind] = tuple(Kind),
     ) -> None:
         self._crew = crew
+        self._kinds = tuple(kinds)
         self._only_undo = only_undo
         self._diagnoses = Diagnoses(settings=crew.settings, clock=crew.control)
         self._stages = stages
@@ -76,6 +82,9 @@ class Flows:
             "use_listen_notify": False,
             "scheduler_polling_interval_sec": 3600.0,
         }
+        if url.startswith("sqlite"):
+            # A file does not go away: it need not be asked whether it is there before each transaction.
+            self._config["db_engine_kwargs"] = {"connect_args": {"factory": Hasty}, "pool_pre_ping": False}
         self._start: dict[str, Callable[..., Any]] = {}
         self._lock = threading.Lock()
         self._busy = 0
@@ -99,7 +108,7 @@ class Flows:
         for name in ("send", "task", "finish"):
             body = getattr(self, f"_{name}")
             self._start[name] = DBOS.workflow(name=name, max_recovery_attempts=None)(_plain(body))
-        kinds = [kind.value for kind in Kind]
+        kinds = [kind.value for kind in self._kinds]
         sends = [f"send-{label}" for label in self._queues]
         DBOS.listen_queues([_FINISH, _UNDO] if self._only_undo else [*sends, *kinds, _HELD, _FINISH, _UNDO])
         DBOS.launch()

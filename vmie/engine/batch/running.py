@@ -19,7 +19,7 @@ from vmie.engine.batch.control import Control
 from vmie.engine.batch.crew import Crew, Doors
 from vmie.engine.batch.feeding import Leader
 from vmie.engine.batch.flows import Flows, StagesOf
-from vmie.engine.batch.model import Item, Plan, State
+from vmie.engine.batch.model import Item, Kind, Plan, State
 from vmie.engine.batch.places import Place, Places
 from vmie.engine.batch.retrying import no_state, strikes_all
 from vmie.engine.batch.rollcall import present, unserved
@@ -131,7 +131,9 @@ def run(company: Company, batch: str, *, retry_failed: bool = False) -> Outcome:
                     for item in store.items(batch, states=[State.FAILED]):
                         store.begin_again(item)
                     retry_failed = False
-                _Shift(company, store, seat, worker, labels, batch=batch).work(place.url)
+                # A place of its own has no other batches; into a shared one anything may come.
+                kinds = tuple(Kind) if place.shared else tuple({item.kind for item in store.items(batch)})
+                _Shift(company, store, seat, worker, labels, batch=batch, kinds=kinds).work(place.url)
             return Outcome(batch, tuple(store.items(batch)))
 
     return _again_and_again(company, place, shift, cure=f"vmie batch resume {batch}", batch=batch)
@@ -275,6 +277,7 @@ class _Shift:
     batch: str = ""
     stay: bool = False
     only_undo: bool = False
+    kinds: tuple[Kind, ...] = tuple(Kind)
     #: when which label was told of as served by nobody; "" for the next look
     told: dict[str, float] = field(default_factory=dict)
 
@@ -300,6 +303,7 @@ class _Shift:
             pause=company.pause,
             stages=company.stages,
             only_undo=self.only_undo,
+            kinds=self.kinds,
         )
         try:
             with flows:

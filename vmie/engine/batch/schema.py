@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from vmie.engine.batch.tables import BATCHES, ITEMS, METADATA, SHAPE, WORKERS
 from vmie.errors import UsageError
 
-#: 1 had no accounts and profiles, and no number; 2 no uploads of workers
-VERSION = 3
+#: 1 had no accounts and profiles, and no number; 2 no uploads of workers; 3 an index that says less
+VERSION = 4
 
 
 def prepare(db: sa.Connection) -> None:
@@ -33,6 +33,10 @@ def prepare(db: sa.Connection) -> None:
         _accounts(db)
     if known in (1, 2):
         _add(db, WORKERS, "uploads", "INTEGER")
+    if known in (1, 2, 3):
+        db.execute(sa.text("DROP INDEX IF EXISTS vmie_items_state"))
+        for index in ITEMS.indexes:
+            index.create(db, checkfirst=True)
     db.execute(SHAPE.delete())
     db.execute(SHAPE.insert().values(version=VERSION))
 

@@ -50,7 +50,13 @@ ITEMS = sa.Table(
     #: the AWS profile asked for, "" for the session's; and the account that it was when the batch began
     sa.Column("profile", sa.Text, nullable=False, server_default=""),
     sa.Column("account", sa.Text, nullable=False, server_default=""),
-    sa.Index("vmie_items_state", "batch", "state", "wave"),
+    # All that the leader asks for again and again: how many there are of each, and which come next, largest first.
+    sa.Index(
+        "vmie_items_next",
+        *("batch", "state", "wave", "account", "region", "queue", "kind"),
+        sa.text("size DESC"),
+        "position",
+    ),
 )
 
 STEPS = sa.Table(

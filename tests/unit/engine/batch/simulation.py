@@ -1,217 +1,311 @@
-"""A batch of thousands in virtual time: the real engine (DBOS, SQLite, queues, gate, poller) before a toy EC2.
+"""A migration of thousands of VMs in virtual time: the real engine with its real stages, before the real sandbox.
 
-Conversions take hours of virtual time and none of the real one. Time moves on in steps of the poller's pace, and only
-when every slot that can be filled is filled, so that the engine's own speed on this machine does not count.
+Conversions take hours of the sandbox's clock and none of this machine's. Time moves on in steps of the poller's pace,
+and only when the engine has nothing to do at the moment: every place that can be taken is taken, and what has ended
+is finished. So the engine's own speed here does not count in what is measured of its scheduling.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import math
+import json
 import random
+import resource
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
+from vmie import events, policy, sandbox
+from vmie.aws import session
 from vmie.aws.session import Aws
-from vmie.engine.batch.crew import Crew
-from vmie.engine.batch.model import Item
-from vmie.engine.batch.stages import Stages
-from vmie.errors import AwsRefused
-from vmie.model import Task, TaskKind, TaskState
+from vmie.engine.batch import running
+from vmie.engine.batch.model import Kind, Limits, Plan, PlanItem, State
+from vmie.engine.batch.places import Places
+from vmie.model import Route, S3Object
+from vmie.ops.import_ import ImportRequest
+from vmie.sandbox import Sandbox
+from vmie.settings import Settings
 
+REGIONS = ("us-east-1", "eu-west-1")
+#: seconds of virtual time between two looks, as on AWS
 STEP = 15.0
+#: what fails in the sandbox: an image's own fault for good, AWS's own fault once more
+FAULTS = {
+    "ClientError: Unknown OS / Missing OS files.": 0.04,
+    "ServerError: an internal error has occurred during conversion.": 0.01,
+}
+GIB = 1 << 30
 
 
 class VirtualTime:
-    """A `vmie.poll.Clock`: long waits are over when the time was moved on, short ones at once."""
+    """The sandbox's time as a `vmie.poll.Clock`: who sleeps wakes when time was moved on.
 
-    def __init__(self) -> None:
-        self.start = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
-        self.elapsed = 0.0
+    After a short real while too, so that the engine's own loops go round while time stands still.
+    """
+
+    def __init__(self, box: Sandbox, *, nap: float = 0.05) -> None:
+        self._box = box
+        self._nap = nap
         self._random = random.Random(5)
+        self._moved = threading.Condition()
 
     def now(self) -> dt.datetime:
-        return self.start + dt.timedelta(seconds=self.elapsed)
+        return self._box.clock.now()
 
     def sleep(self, seconds: float) -> None:
-        time.sleep(0.005)
+        end = self._box.clock.elapsed() + seconds
+        with self._moved:
+            self._moved.wait_for(lambda: self._box.clock.elapsed() >= end, timeout=self._nap)
 
     def uniform(self, low: float, high: float) -> float:
         return self._random.uniform(low, high)
 
+    def advance(self, seconds: float) -> None:
+        with self._moved:
+            self._box.advance(seconds)
+            self._moved.notify_all()
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What was used when so many VMs had ended: bytes, seconds on the wall, of processor, of it the sandbox's."""
+
+    ended: int
+    memory: int
+    wall: float
+    cpu: float
+    sandbox: float
+
 
 @dataclass
-class _Conversion:
-    job: str
-    region: str
-    ends: float
-    fails: str = ""
-    seen: bool = False
+class Watch:
+    """What the engine tells of itself, as a `vmie.events.Reporter`: who holds a place, who still needs one."""
 
-
-@dataclass
-class ToyCloud:
-    """Import tasks of several Regions that last log-normal times; refuses more than `limit` at once, and counts."""
-
-    clock: VirtualTime
+    regions: dict[str, str]
     limit: int
-    seed: int = 11
-    tasks: dict[str, _Conversion] = field(default_factory=dict)
-    by_job: Counter[str] = field(default_factory=Counter)
-    peak: Counter[str] = field(default_factory=Counter)
-    describes: Counter[str] = field(default_factory=Counter)
-    work: Counter[str] = field(default_factory=Counter)
-    refused: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-    held: Counter[str] = field(default_factory=Counter)
-    ended: Counter[str] = field(default_factory=Counter)
+    needing: Counter[str] = field(default_factory=Counter)
+    holding: Counter[str] = field(default_factory=Counter)
+    finishing: int = 0
+    ended: int = 0
+    notes: list[str] = field(default_factory=list)
+    calls: Counter[str] = field(default_factory=Counter)
+    marks: list[Mark] = field(default_factory=list)
+    cost: Callable[[], float] = lambda: 0.0
+    _tasks: dict[str, str] = field(default_factory=dict)
+    _at: dict[str, State] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._random = random.Random(self.seed)
-        self._tokens: dict[str, str] = {}
+        self.needing.update(self.regions.values())
 
-    def active(self, region: str) -> int:
-        return sum(
-            one.region == region and one.ends > self.clock.elapsed for one in self.tasks.values() if not one.seen
-        )
+    def __call__(self, event: events.Event, /) -> None:
+        with self._lock:
+            match event:
+                case events.TaskSeen(task) if task.state.terminal and task.id in self._tasks:
+                    self.holding[self._tasks.pop(task.id)] -= 1
+                case events.ItemSeen():
+                    self._moved(event)
+                case events.AwsCall():
+                    self.calls[event.operation] += 1
+                case events.Note(text, "warning"):
+                    self.notes.append(text)
 
-    def start(self, region: str, job: str, token: str) -> str:
-        with self.lock:
-            if token in self._tokens:
-                return self._tokens[token]
-            if self.active(region) >= self.limit:
-                self.refused += 1
-                raise AwsRefused("no room", code="ResourceCountLimitExceeded")
-            task_id = f"import-snap-{len(self.tasks):017x}"
-            lasts = 3000.0 * self._random.lognormvariate(0, 0.5)
-            # 5 in 100 fail: most for the image's sake, some for AWS's own.
-            dice = self._random.random()
-            fails = "ClientError: Unknown OS / Missing OS files." if dice < 0.04 else ""
-            fails = "ServerError: an internal error has occurred during conversion." if 0.04 <= dice < 0.05 else fails
-            self.tasks[task_id] = _Conversion(job, region, self.clock.elapsed + lasts, fails)
-            self.work[region] += math.ceil(lasts)
-            self.by_job[job] += 1
-            self.held[region] += 1
-            self.peak[region] = max(self.peak[region], self.active(region))
-            self._tokens[token] = task_id
-            return task_id
+    def _moved(self, event: events.ItemSeen) -> None:
+        region, state = self.regions[event.item], State(event.state)
+        if state is State.CONVERTING:
+            self._tasks[event.detail] = region
+            self.holding[region] += 1
+        elif state is State.FINISHING or (state.ended and self._at.get(event.item) is not State.FINISHING):
+            self.needing[region] -= 1
+        self.finishing += (state is State.FINISHING) - (self._at.get(event.item) is State.FINISHING)
+        if state.ended:
+            self.ended += 1
+            self._at.pop(event.item, None)
+            if self.ended % max(1, len(self.regions) // 20) == 0:
+                self.marks.append(Mark(self.ended, resident(), time.monotonic(), time.process_time(), self.cost()))
+        else:
+            self._at[event.item] = state
 
-    def door(self, region: str, profile: str = "", /) -> Aws:
-        return Aws.of({"ec2": _Ec2(self, region or "us-east-1")}, region=region or "us-east-1", account="123456789012")
+    @property
+    def left(self) -> int:
+        """How many VMs have not ended."""
+        return len(self.regions) - self.ended
 
-
-class _Ec2:
-    def __init__(self, cloud: ToyCloud, region: str) -> None:
-        self._cloud = cloud
-        self._region = region
-
-    def describe_import_image_tasks(self, **_: Any) -> dict[str, Any]:
-        self._cloud.describes[f"{self._region} image"] += 1
-        return {"ImportImageTasks": []}
-
-    def describe_import_snapshot_tasks(self, **asked: Any) -> dict[str, Any]:
-        cloud = self._cloud
-        with cloud.lock:
-            cloud.describes[f"{self._region} snapshot"] += 1
-            now = cloud.clock.elapsed
-            ids = asked.get("ImportTaskIds") or [
-                id_ for id_, one in cloud.tasks.items() if one.region == self._region and one.ends > now
-            ]
-            return {"ImportSnapshotTasks": [self._shown(id_, now) for id_ in ids]}
-
-    def _shown(self, task_id: str, now: float) -> dict[str, Any]:
-        one = self._cloud.tasks[task_id]
-        detail: dict[str, Any] = {"Status": "active", "StatusMessage": "downloading/converting", "Progress": "30"}
-        if one.ends <= now:
-            if not one.seen:
-                one.seen = True
-                self._cloud.held[one.region] -= 1
-                self._cloud.ended[one.region] += 1
-            snapshot = f"snap-{task_id.rpartition('-')[2]}"
-            detail = {"Status": "completed", "SnapshotId": snapshot}
-            if one.fails:
-                detail = {"Status": "deleted", "StatusMessage": one.fails}
-        return {"ImportTaskId": task_id, "SnapshotTaskDetail": detail}
-
-
-class ToyStages(Stages):
-    """The stages of an item whose image is nowhere: only what goes through AWS's slots is done."""
-
-    def __init__(self, crew: Crew, item: Item, *, cloud: ToyCloud) -> None:
-        super().__init__(crew, item)
-        self._cloud = cloud
-
-    def check(self) -> None:
-        return
-
-    def upload(self) -> None:
-        return
-
-    def submit(self) -> str:
-        known = self._journal.get("submit")
-        attempt = int((self._journal.get("attempt") or {}).get("number", 1))
-        if known and known["attempt"] == attempt:
-            return str(known["task_id"])
-        region, job = self._item.region, self._item.job
-
-        def call() -> Task:
-            task_id = self._cloud.start(region, job, f"{job}/{attempt}")
-            return Task(task_id, TaskKind.IMPORT_SNAPSHOT, TaskState.ACTIVE)
-
-        task = self._crew.gate(self._item).submit(TaskKind.IMPORT_SNAPSHOT, call)
-        begun = {"task_id": task.id, "at": self._crew.control.now().isoformat(), "attempt": attempt}
-        self._journal.put("submit", begun)
-        return task.id
-
-    def _import(self) -> Any:
-        return _NoPlan(self._journal)
-
-    def finish(self) -> dict[str, Any]:
-        return {"snapshot_ids": (self._journal.get("task") or {})["snapshot_ids"]}
-
-
-class _NoPlan:
-    """As much of an import under way as its failure needs."""
-
-    class plan:  # noqa: N801 - stands for an attribute
-        disks = ()
-
-    def __init__(self, journal: Any) -> None:
-        self.journal = journal
-
-    def attempt(self) -> int:
-        return int((self.journal.get("attempt") or {}).get("number", 1))
+    def settled(self) -> bool:
+        """Every place that can be taken is taken, and nothing is left to be finished."""
+        with self._lock:
+            full = all(self.holding[region] >= min(self.limit, left) for region, left in self.needing.items())
+            return full and not self.finishing
 
 
 @dataclass
 class Driver:
     """Moves the time on whenever the engine has nothing left to do at this moment."""
 
-    cloud: ToyCloud
-    items: Counter[str]
-    done: threading.Event = field(default_factory=threading.Event)
+    clock: VirtualTime
+    watch: Watch
+    over: threading.Event = field(default_factory=threading.Event)
     steps: int = 0
+    #: how often time had to move on because the engine waited for it where nobody expected that
+    unexpected: int = 0
 
     def run(self) -> None:
-        while not self.done.is_set():
-            if self._settled():
-                self.cloud.clock.elapsed += STEP
-                self.steps += 1
-                time.sleep(0.012)  # the watcher's turn
-            else:
-                time.sleep(0.002)
+        since = time.monotonic()
+        while self.watch.left and not self.over.wait(0.001):
+            if not (settled := self.watch.settled()) and time.monotonic() - since < 10:
+                continue
+            self.unexpected += not settled
+            since = time.monotonic()
+            self.clock.advance(STEP)
+            self.steps += 1
+            time.sleep(0.002)  # the watchers' turn
 
-    def _settled(self) -> bool:
-        """Every slot is held that somebody is left for; a second task of an item is somebody too."""
-        with self.cloud.lock:
-            jobs: Counter[str] = Counter()
-            for one in self.cloud.tasks.values():
-                if one.seen and not one.fails.startswith("ServerError"):
-                    jobs[one.region] += 1
-            return all(
-                self.cloud.held[region] >= min(self.cloud.limit, count - jobs[region])
-                for region, count in self.items.items()
-            )
+
+@dataclass(frozen=True)
+class Story:
+    """How it went."""
+
+    box: Sandbox
+    outcome: running.Outcome
+    watch: Watch
+    driver: Driver
+    seconds: float
+    cpu: float
+    makespan: float
+
+    @property
+    def count(self) -> int:
+        return len(self.outcome.items)
+
+    @property
+    def bound(self) -> float:
+        """The least seconds that any schedule needs: the work of a Region over its places."""
+        regions = self.box.stats.regions
+        return max(float(regions[region].busy["imports"]) / self.watch.limit for region in REGIONS)
+
+    @property
+    def stretch(self) -> float:
+        """How many times as long it took as any schedule must."""
+        return self.makespan / self.bound
+
+    @property
+    def steady(self) -> tuple[float, float, float]:
+        """Seconds per VM once all is running: wall, processor of the engine, processor of the sandbox."""
+        first, last = self.watch.marks[1], self.watch.marks[-2]
+        ended, sandbox = last.ended - first.ended, last.sandbox - first.sandbox
+        return (last.wall - first.wall) / ended, (last.cpu - first.cpu - sandbox) / ended, sandbox / ended
+
+    def grown(self) -> float:
+        """Bytes per VM by which memory grew from a tenth of the batch to its end."""
+        marks = self.watch.marks
+        early = next(mark for mark in marks if mark.ended * 10 >= self.count)
+        return (marks[-1].memory - early.memory) / (marks[-1].ended - early.ended)
+
+    def describes(self, region: str) -> dict[str, int]:
+        """Looks at tasks by kind."""
+        calls = self.box.stats.region(region).calls
+        return {name: count for name, count in calls.items() if name.startswith("ec2:Describe") and "Tasks" in name}
+
+    def told(self) -> str:
+        """For a person."""
+        counts = ", ".join(f"{self.outcome.count(state)} {state}" for state in (State.COMPLETED, State.FAILED))
+        memory = ", ".join(f"{mark.ended}: {mark.memory >> 20}" for mark in self.watch.marks)
+        wall, engine, others = (1000 * seconds for seconds in self.steady)
+        each = {name: round(count / self.count, 2) for name, count in self.box.stats.calls.most_common(14)}
+        return "\n".join(
+            [
+                f"{self.count} VMs ({counts}) in {self.seconds:.0f} s",
+                f"once running, per VM: {wall:.0f} ms, processor: engine {engine:.1f} ms, sandbox {others:.1f} ms",
+                f"virtual time {self.makespan / 86400:.2f} days, {self.stretch:.4f} of the least possible",
+                f"{self.driver.steps} steps of {STEP:.0f} s, {self.driver.unexpected} of them unexpected",
+                *(f"{region}: {self.describes(region)}, {self.box.stats.region(region).peak}" for region in REGIONS),
+                f"failed in AWS: {dict(self.box.stats.failed)}; refused: {dict(self.box.stats.errors)}",
+                f"calls per VM: {each}",
+                f"resident MiB by VMs ended: {memory} ({self.grown() / 1024:.1f} KiB per VM)",
+            ]
+        )
+
+
+@contextmanager
+def simulate(folder: Path, count: int, *, limit: int = 20, pause: float = 0.1, seed: int = 7) -> Iterator[Story]:
+    """Import `count` VMs, half of them as images and half as snapshots, through two Regions of `limit` places."""
+    with sandbox.start(seeded=True, speed=0, seed=seed) as box:
+        plan = planned(box, count, limit=limit, seed=seed)
+        clock = VirtualTime(box)
+        watch = Watch({item.key: item.region for item in plan.items}, limit, cost=lambda: box.stats.cpu)
+        driver = Driver(clock, watch)
+        company = running.Company(
+            Places(folder), doors(clock), Settings(), reporter=watch, clock=clock, looks_every=pause
+        )
+        began, cpu, start = time.monotonic(), time.process_time(), box.clock.elapsed()
+        batch = running.begin(company, plan)
+        thread = threading.Thread(target=driver.run, name="time", daemon=True)
+        thread.start()
+        try:
+            outcome = running.run(company, batch)
+        finally:
+            driver.over.set()
+            thread.join()
+        seconds, cpu = time.monotonic() - began, time.process_time() - cpu
+        yield Story(box, outcome, watch, driver, seconds, cpu, box.clock.elapsed() - start)
+
+
+def planned(box: Sandbox, count: int, *, limit: int, seed: int) -> Plan:
+    """Disks of all sizes in a bucket of each Region, times and failures as in the field, and the plan to import them.
+
+    What a conversion takes is a few minutes, a time per GiB, and a factor that nobody foresees.
+    """
+    box.durations.median, box.durations.per_gib, box.durations.spread = 300.0, 35.0, 0.2
+    for message, share in FAULTS.items():
+        box.faults.fail_task(message, at="", times=None, probability=share)
+    buckets = prepared(box)
+    chance = random.Random(seed)
+    items = []
+    for number in range(count):
+        region = REGIONS[number % 2]
+        source = S3Object(buckets[region], f"vm-{number}.raw")
+        # moto makes no volume of a fraction of a GiB
+        size = max(1, round(40 * chance.lognormvariate(0, 0.5))) * GIB
+        box.put_disk(source.bucket, source.key, size=size)
+        route = Route.IMAGE if number % 4 < 2 else Route.SNAPSHOT
+        request = ImportRequest(sources=(source.url,), route=route, name=f"vm-{number}").as_json()
+        items.append(PlanItem(f"vm-{number}", Kind.IMPORT, source.url, request, region=region, size=size))
+    return Plan("simulated", tuple(items), Limits(imports=limit, uploads=8, ahead=2 * limit))
+
+
+def prepared(box: Sandbox) -> dict[str, str]:
+    """A bucket in each Region, which the service's role may read."""
+    buckets = {region: f"images-{region}" for region in REGIONS}
+    for region, name in buckets.items():
+        elsewhere = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        box.client("s3", region=region).create_bucket(Bucket=name, **elsewhere)
+    grants = policy.Grants(buckets=tuple(buckets.values()))
+    box.client("iam").put_role_policy(
+        RoleName="vmimport", PolicyName="images", PolicyDocument=json.dumps(policy.role(grants))
+    )
+    return buckets
+
+
+def doors(clock: VirtualTime) -> running.Doors:
+    """Each Region by its own door."""
+
+    def door(region: str, profile: str = "", /) -> Aws:
+        return session.connect(region=region or REGIONS[0], profile=profile or None, clock=clock)
+
+    return door
+
+
+def resident() -> int:
+    """Bytes of this process in memory now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def failed_by_choice(story: Story) -> Sequence[str]:
+    """The messages with which failed items say they failed."""
+    failed = (item for item in story.outcome.items if item.state is State.FAILED)
+    return [str(item.error.get("cause", "")).partition("\n")[0] for item in failed]

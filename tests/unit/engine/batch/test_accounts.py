@@ -100,6 +100,8 @@ def test_a_state_of_the_first_vmie_is_brought_up_to_date(tmp_path: Path) -> None
     plan = Plan("b", (PlanItem("a", Kind.IMPORT, "x", {}),), Limits())
     first.begin("b", plan, fingerprint="f", account="111111111111", region="eu-west-1")
     with first.engine.begin() as db:
+        db.execute(sa.text("DROP INDEX vmie_items_next"))
+        db.execute(sa.text("CREATE INDEX vmie_items_state ON vmie_items (batch, state, wave)"))
         for column in ("profile", "account"):
             db.execute(sa.text(f"ALTER TABLE vmie_items DROP COLUMN {column}"))
         db.execute(sa.text("DROP TABLE vmie_shape"))
@@ -108,6 +110,7 @@ def test_a_state_of_the_first_vmie_is_brought_up_to_date(tmp_path: Path) -> None
     again.prepare()
     assert [(one.key, one.profile, one.account) for one in again.items("b")] == [("a", "", "111111111111")]
     again.prepare()
+    assert [index["name"] for index in sa.inspect(again.engine).get_indexes("vmie_items")] == ["vmie_items_next"]
 
 
 def test_a_state_of_a_newer_vmie_is_refused(tmp_path: Path) -> None:
