@@ -270,4 +270,6 @@ def _told(crew: Company, outcome: Outcome) -> None:
     from vmie.engine.batch import running
 
     sys.stdout.flush()
-    running.told(crew, outcome.batch)
+    if crew.places.address or crew.places.state.is_dir():
+        # The sandbox's world ends with what was printed, and its state with it.
+        running.told(crew, outcome.batch)
