@@ -98,15 +98,13 @@ def _left_out(left: dict[str, Any], error: VmieError, field: str) -> bool:
     """Take what the mistake is about out of `left`; False when that would change nothing."""
     options = [_FIELDS.get(name, name.replace("-", "_")) for name in _OPTION.findall(error.message)]
     names = {spelled(ItemModel).get(name, "") for name in (field, *options)} - {"", "source", "route"}
-    there = [name for name in names if name in left]
-    for name in there:
-        del left[name]
-    if there:
-        return True
-    wanted = [name for name in names if name in STAND_INS]
-    for name in wanted:
-        left[name] = STAND_INS[name]
-    return bool(wanted)
+    before = dict(left)
+    for name in names:
+        if name in STAND_INS:
+            left[name] = STAND_INS[name]
+        else:
+            left.pop(name, None)
+    return left != before
 
 
 def _import(values: Mapping[str, Any], sources: list[str]) -> ImportRequest:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from tests.unit.engine.batch.plans import load, mistakes
+from vmie.cli import export, import_
 from vmie.engine.batch.model import Kind
-from vmie.engine.batch.models import StorageClass
+from vmie.engine.batch.models import ItemModel, StorageClass, spelled
 from vmie.ops.sending import STORAGE_CLASSES
 
 
@@ -124,6 +126,36 @@ def test_common_guesses_are_led_to_our_names(folder: Path, guess: str, meant: st
 )
 def test_what_aws_takes_is_taken(folder: Path, fields: str) -> None:
     assert load(folder, f"items:\n  - {{source: a.raw, {fields}}}\n").items
+
+
+def test_a_wrong_format_of_an_export_is_not_missing_too(folder: Path) -> None:
+    found = mistakes(folder, "items:\n  - {source: i-0123456789abcdef0, format: vhdx}\n")
+    assert [(field, message) for _, field, message in found] == [
+        ("items[0].format", "'vhdx': choose vmdk, vhd, raw, ova")
+    ]
+
+
+#: options of the single verbs under another name in a plan, and those that a plan has not (docs/plan_page.py says why)
+RENAMED = {
+    "arch": "architecture",
+    "form": "format",
+    "tag": "tags",
+    "license_configuration": "license_configurations",
+    "security_group": "security_groups",
+}
+NOT_IN_PLANS = {"client_token", "no_wait"}
+
+
+def test_every_option_of_the_single_verbs_can_be_said() -> None:
+    options = {*signature(import_.import_).parameters, *signature(export.export).parameters} - {"ctx"}
+    fields = set(spelled(ItemModel))
+    missing = {name for name in options if RENAMED.get(name, name) not in fields}
+    assert missing == NOT_IN_PLANS
+    assert all(f"`--{name.replace('_', '-')}`" in plan_page() for name in NOT_IN_PLANS)
+
+
+def plan_page() -> str:
+    return (Path(__file__).parents[4] / "docs" / "reference" / "plan-file.md").read_text(encoding="utf-8")
 
 
 def test_storage_classes_are_those_of_the_single_import() -> None:
