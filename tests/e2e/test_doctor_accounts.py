@@ -20,6 +20,7 @@ from tests.sandbox.conftest import BUCKET, bootable
 from vmie import sandbox
 from vmie.aws.session import Aws
 from vmie.engine import imports
+from vmie.engine.running import Desk
 from vmie.errors import AwsRefused, VmieError
 from vmie.model import Verdict
 from vmie.ops import doctor
@@ -416,7 +417,7 @@ def import_(broken: Broken, disk: Path, tmp_path: Path, key: str) -> VmieError:
     request = ImportRequest(sources=(str(disk),), bucket=broken.bucket, kms_key=key, skip=("all",))
     settings = replace(Settings(poll_seconds=0.02), **broken.settings)
     with pytest.raises(VmieError) as caught:
-        imports.run(Shared(broken.region), request, state=tmp_path / "state", settings=settings)
+        imports.run(Desk(Shared(broken.region), tmp_path / "state", settings), request)
     return caught.value
 
 

@@ -9,41 +9,35 @@ import pytest
 
 from tests.sandbox.conftest import BUCKET, bootable
 from tests.sandbox.pace import SandboxPace
-from vmie.aws.session import Aws, connect
+from vmie.aws.session import connect
 from vmie.engine import exports, imports
+from vmie.engine.running import Desk
 from vmie.errors import VmieError
 from vmie.model import Route
 from vmie.ops.export import ExportRequest
 from vmie.ops.import_ import ImportRequest
 from vmie.sandbox import Sandbox
 from vmie.sandbox.seed import IMAGE
-from vmie.settings import Settings
 
 DAYS = 86400.0
 
 
-class Desk:
-    """Jobs of one machine, in the sandbox's time."""
-
-    def __init__(self, box: Sandbox, state: Path) -> None:
-        self.aws: Aws = connect(region="us-east-1")
-        self.given: dict[str, Any] = {"state": state, "settings": Settings(), "clock": SandboxPace(box)}
-
-    def begun(self, path: Path, route: Route) -> str:
-        """An import that nobody waits for; its job."""
-        path.write_bytes(bootable(mark=b"forgotten"))
-        self.request = ImportRequest(sources=(str(path),), route=route, name="web", skip=("all",))
-        outcome = imports.run(self.aws, self.request, wait=False, **self.given)
-        assert outcome.result is not None
-        return outcome.result.job
-
-    def resumed(self, job: str) -> Any:
-        return imports.resume(self.aws, job, **self.given).result
-
-
 @pytest.fixture
 def desk(box: Sandbox, tmp_path: Path) -> Desk:
-    return Desk(box, tmp_path / "state")
+    """Jobs of one machine, in the sandbox's time."""
+    return Desk(connect(region="us-east-1"), tmp_path / "state", clock=SandboxPace(box))
+
+
+def wish(path: Path, route: Route = Route.IMAGE) -> ImportRequest:
+    path.write_bytes(bootable(mark=b"forgotten"))
+    return ImportRequest(sources=(str(path),), route=route, name="web", skip=("all",))
+
+
+def begun(desk: Desk, request: ImportRequest) -> str:
+    """An import that nobody waits for; its job."""
+    result = imports.run(desk, request, wait=False).result
+    assert result is not None
+    return result.job
 
 
 def forgotten(box: Sandbox) -> None:
@@ -60,9 +54,10 @@ def keys(box: Sandbox) -> list[str]:
 
 @pytest.mark.parametrize("route", [Route.IMAGE, Route.SNAPSHOT])
 def test_the_result_of_an_import_is_found(box: Sandbox, desk: Desk, tmp_path: Path, route: Route) -> None:
-    job = desk.begun(tmp_path / "vm.raw", route)
+    job = begun(desk, wish(tmp_path / "vm.raw", route))
     forgotten(box)
-    result = desk.resumed(job)
+    result = imports.resume(desk, job).result
+    assert result is not None
     assert result.status == "completed"
     (snapshot,) = box.client("ec2").describe_snapshots(SnapshotIds=list(result.snapshot_ids))["Snapshots"]
     assert {"Key": "Name", "Value": "web"} in snapshot["Tags"]
@@ -71,16 +66,17 @@ def test_the_result_of_an_import_is_found(box: Sandbox, desk: Desk, tmp_path: Pa
 
 
 def test_the_objects_of_an_export_are_found(box: Sandbox, desk: Desk) -> None:
-    begun = exports.run(desk.aws, ExportRequest(IMAGE, "vmdk"), wait=False, **desk.given).result
-    assert begun is not None
+    started = exports.run(desk, ExportRequest(IMAGE, "vmdk"), wait=False).result
+    assert started is not None
     forgotten(box)
-    done = exports.resume(desk.aws, begun.job, **desk.given).result
+    done = exports.resume(desk, started.job).result
     assert done is not None
     assert (done.status, len(done.objects)) == ("completed", 1)
 
 
 def test_without_a_result_nothing_is_doubled_and_the_way_on_works(box: Sandbox, desk: Desk, tmp_path: Path) -> None:
-    job = desk.begun(tmp_path / "vm.raw", Route.IMAGE)
+    request = wish(tmp_path / "vm.raw")
+    job = begun(desk, request)
     forgotten(box)
     ec2 = box.client("ec2")
     for image in ec2.describe_images(Owners=["self"])["Images"]:
@@ -88,14 +84,14 @@ def test_without_a_result_nothing_is_doubled_and_the_way_on_works(box: Sandbox, 
             ec2.deregister_image(ImageId=image["ImageId"])
     for _ in range(2):
         with pytest.raises(VmieError) as caught:
-            desk.resumed(job)
+            imports.resume(desk, job)
         assert caught.value.code == "TaskNotFound"
         assert "no AMI or snapshot" in caught.value.cause
         assert f"vmie cancel {job}" in caught.value.cure
         assert "vmie resume" not in caught.value.cure
-    imports.cancel(desk.aws, job, **desk.given)
+    imports.cancel(desk, job)
     assert keys(box) == []
-    again = imports.run(desk.aws, desk.request, **desk.given).result
+    again = imports.run(desk, request).result
     assert again is not None
     assert (again.status, again.job == job) == ("completed", False)
 
@@ -107,7 +103,7 @@ def test_a_token_of_another_request_is_not_tried_again_in_vain(box: Sandbox, des
 
     def run(path: Path, token: str) -> Any:
         request = ImportRequest(sources=(str(path),), client_token=token, skip=("all",))
-        return imports.run(desk.aws, request, **desk.given).result
+        return imports.run(desk, request).result
 
     run(first, "mine")
     with pytest.raises(VmieError) as caught:

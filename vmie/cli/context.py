@@ -16,6 +16,7 @@ from vmie import events
 
 if TYPE_CHECKING:
     from vmie.aws.session import Aws
+    from vmie.engine.running import Desk
     from vmie.settings import Settings
 
 
@@ -75,6 +76,12 @@ class Run:
             world = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.judged)
             self.stack.enter_context(world)
         return self._connect(self._sandbox_region if self.sandbox else settings.region)
+
+    def desk(self) -> Desk:
+        """Where jobs are worked on."""
+        from vmie.engine.running import Desk
+
+        return Desk(self.aws(), self.state, self.settings, self.reporter)
 
     def door(self, region: str, profile: str = "", /) -> Aws:
         """The door to another Region, or to the account of another profile; "" for the run's own."""

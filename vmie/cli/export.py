@@ -12,7 +12,7 @@ from vmie.cli import context, render
 from vmie.cli.import_ import tags
 
 if TYPE_CHECKING:
-    from vmie.engine.exports import Outcome
+    from vmie.engine.exports import ExportOutcome
     from vmie.ops.export import ExportPlan, ExportResult
 
 
@@ -88,20 +88,11 @@ def export(
         download=str(download.absolute()) if download else "",
     )
     request.validate()
-    outcome = exports.run(
-        run.aws(),
-        request,
-        state=run.state,
-        settings=run.settings,
-        skip=tuple(skip_check or ()),
-        wait=not no_wait,
-        dry_run=run.dry_run,
-        reporter=run.reporter,
-    )
-    show(run, outcome)
+    skip = tuple(skip_check or ())
+    show(run, exports.run(run.desk(), request, skip=skip, wait=not no_wait, dry_run=run.dry_run))
 
 
-def show(run: context.Run, outcome: Outcome, *, command: str = "export") -> None:
+def show(run: context.Run, outcome: ExportOutcome, *, command: str = "export") -> None:
     """Print what an export came to; `vmie resume` shares it."""
     findings = outcome.plan.findings
     if outcome.result is None:

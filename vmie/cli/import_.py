@@ -191,18 +191,7 @@ def import_(
     )
     request.validate()
     run = context.of(ctx)
-    show(
-        run,
-        imports.run(
-            run.aws(),
-            request,
-            state=run.state,
-            settings=run.settings,
-            wait=not no_wait,
-            dry_run=run.dry_run,
-            reporter=run.reporter,
-        ),
-    )
+    show(run, imports.run(run.desk(), request, wait=not no_wait, dry_run=run.dry_run))
 
 
 def show(run: context.Run, outcome: Any, *, command: str = "import") -> None:

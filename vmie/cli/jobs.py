@@ -59,17 +59,12 @@ def resume(
         return
     from vmie.engine import exports, imports, uploads
 
-    aws, folder, reporter, wait = run.aws(), run.state, run.reporter, not no_wait
-    settings, command = run.settings, "resume"
     if known.kind == "upload":
-        sent = uploads.resume(aws, job, state=folder, settings=settings, reporter=reporter)
-        upload.show(run, sent, command=command)
+        upload.show(run, uploads.resume(run.desk(), job), command="resume")
     elif known.kind == "export":
-        gone = exports.resume(aws, job, state=folder, settings=settings, wait=wait, reporter=reporter)
-        export.show(run, gone, command=command)
+        export.show(run, exports.resume(run.desk(), job, wait=not no_wait), command="resume")
     else:
-        come = imports.resume(aws, job, state=folder, settings=settings, wait=wait, reporter=reporter)
-        import_.show(run, come, command=command)
+        import_.show(run, imports.resume(run.desk(), job, wait=not no_wait), command="resume")
 
 
 def _find(run: context.Run, name: str, state: str) -> JobSummary:
@@ -118,10 +113,8 @@ def _cancel(run: context.Run, name: str, *, reason: str, state: str) -> None:
     from vmie.engine import exports, imports, uploads
 
     if known.kind == "upload":
-        done = uploads.cancel(run.aws(), name, state=run.state, reporter=run.reporter)
+        done = uploads.cancel(run.desk(), name)
     else:
         engine = exports if known.kind == "export" else imports
-        done = engine.cancel(
-            run.aws(), name, state=run.state, settings=run.settings, reason=reason, reporter=run.reporter
-        )
+        done = engine.cancel(run.desk(), name, reason=reason)
     render.finish(run, "cancel", done, text=f"{name} cancelled")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from vmie.cli import context, render
 from vmie.cli.import_ import Form
 from vmie.cli.sending import Accelerate, MaxRate, Sse, StorageClass, rate
 from vmie.errors import UsageError
+
+if TYPE_CHECKING:
+    from vmie.engine.uploads import UploadOutcome
 
 
 def upload(
@@ -58,9 +61,12 @@ def upload(
         ),
     )
     request.sending.validate()
-    plan, result = uploads.run(
-        run.aws(), request, state=run.state, settings=run.settings, dry_run=run.dry_run, reporter=run.reporter
-    )
+    show(run, uploads.run(run.desk(), request, dry_run=run.dry_run))
+
+
+def show(run: context.Run, outcome: UploadOutcome, *, command: str = "upload") -> None:
+    """Print what an upload came to; `vmie resume` shares it."""
+    plan, result = outcome.plan, outcome.result
     if result is None:
         lines = [
             f"{plan.path} → {plan.target.url} as {plan.choice.aws_format}",
@@ -68,13 +74,8 @@ def upload(
             *(f"  because: {reason}" for reason in plan.choice.reasons),
             *(f"  note: {note}" for note in plan.notes),
         ]
-        render.finish(run, "upload", {"plan": plan.as_json()}, text="\n".join(lines))
+        render.finish(run, command, {"plan": plan.as_json()}, text="\n".join(lines))
         return
-    show(run, result)
-
-
-def show(run: context.Run, result: Any, *, command: str = "upload") -> None:
-    """Print what an upload came to; `vmie resume` shares it."""
     text = (
         f"{result.object}: {render.size(result.bytes_total)} as {result.format}, made from "
         f"{render.size(result.bytes_source)}, {render.size(result.bytes_sent)} sent in {result.seconds:.1f} s"

@@ -2,122 +2,89 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from vmie import events
-from vmie.aws.session import Aws
-from vmie.engine.jobs import CANCELLED, DONE, Job
-from vmie.engine.running import carry_out, reopened, store
-from vmie.errors import UsageError
-from vmie.model import S3Object
-from vmie.ops import doctor, import_, ingest
+from vmie.engine import cases, running
+from vmie.engine.jobs import Job
+from vmie.engine.running import Desk, Outcome
+from vmie.ops import import_, ingest
 from vmie.ops.doctor import diagnosis
 from vmie.ops.import_ import ImportPlan, ImportRequest, ImportResult
-from vmie.poll import Clock, SystemClock
-from vmie.settings import Settings
+
+ImportOutcome = Outcome[ImportPlan, ImportResult]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """The plan, and what came of it (None after a dry run)."""
-
-    plan: ImportPlan
-    result: ImportResult | None
-
-
-def run(
-    aws: Aws,
-    request: ImportRequest,
-    *,
-    state: Path,
-    settings: Settings,
-    wait: bool = True,
-    dry_run: bool = False,
-    reporter: events.Reporter = events.silent,
-    clock: Clock | None = None,
-) -> Outcome:
+def run(desk: Desk, request: ImportRequest, *, wait: bool = True, dry_run: bool = False) -> ImportOutcome:
     """Carry an import out as a job; the same command after an interruption or a failure goes on with its job.
 
     Raises what `ops.import_` raises.
     """
-    clock = clock or SystemClock()
-    with diagnosis.explained(lambda: _case(aws, request, settings, clock)):
-        return _begin(
-            aws, request, state=state, settings=settings, wait=wait, dry_run=dry_run, reporter=reporter, clock=clock
+    with _explained(desk, request):
+        if dry_run:
+            return Outcome(_plan(desk, request, job="JOB"), None)
+        request.validate()
+        with running.begun(
+            desk,
+            "import",
+            source=request.sources[0],
+            request=request.as_json(),
+            meant=_meant(request),
+            ended_too=bool(request.client_token),  # the same token is the same task, also when that is over
+        ) as held:
+            return _run(desk, held, request, wait=wait)
+
+
+def resume(desk: Desk, job: str, *, wait: bool = True) -> ImportOutcome:
+    """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
+    with running.reopened(desk, job) as held:
+        request = ImportRequest.from_json(held.request)
+        with _explained(desk, request):
+            return _run(desk, held, request, wait=wait)
+
+
+def cancel(desk: Desk, job: str, *, reason: str = "") -> dict[str, Any]:
+    """Give `job` up: its task is cancelled and waited out, then its uploads and objects go.
+
+    Raises UsageError when the job is done, VmieError when AWS does not let go of the task.
+    """
+
+    def undo(held: Job) -> dict[str, Any]:
+        return import_.undo(
+            desk.aws, held, settings=desk.settings, reason=reason, clock=desk.clock, reporter=desk.reporter
         )
 
-
-def _begin(
-    aws: Aws,
-    request: ImportRequest,
-    *,
-    state: Path,
-    settings: Settings,
-    wait: bool,
-    dry_run: bool,
-    reporter: events.Reporter,
-    clock: Clock,
-) -> Outcome:
-    if dry_run:
-        shown = import_.plan(aws, request, settings=settings, job="JOB", clock=clock, reporter=reporter)
-        return Outcome(shown, None)
-    request.validate()
-    held, again = store(state, clock).begin(
-        "import",
-        source=request.sources[0],
-        fingerprint=_fingerprint(aws, request),
-        request=request.as_json(),
-        ended_too=bool(request.client_token),  # the same token is the same task, also when that is over
-    )
-    with held:
-        if again:
-            reporter(events.Note(f"going on with {held.job}"))
-        return _run(aws, held, request, settings=settings, wait=wait, reporter=reporter, clock=clock)
+    return running.give_up(desk, job, undo, made="what it made exists", cure="deregister or delete that")
 
 
-def resume(
-    aws: Aws,
-    job: str,
-    *,
-    state: Path,
-    settings: Settings,
-    wait: bool = True,
-    reporter: events.Reporter = events.silent,
-    clock: Clock | None = None,
-) -> Outcome:
-    """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
-    clock = clock or SystemClock()
-    with store(state, clock).open(job) as held:
-        request = ImportRequest.from_json(held.request)
-        with diagnosis.explained(lambda: _case(aws, request, settings, clock)):
-            return _run(aws, reopened(held), request, settings=settings, wait=wait, reporter=reporter, clock=clock)
-
-
-def _run(
-    aws: Aws,
-    held: Job,
-    request: ImportRequest,
-    *,
-    settings: Settings,
-    wait: bool,
-    reporter: events.Reporter,
-    clock: Clock,
-) -> Outcome:
-    plan, result = carry_out(
+def _run(desk: Desk, held: Job, request: ImportRequest, *, wait: bool) -> ImportOutcome:
+    return running.carry_out(
         held,
-        lambda: import_.plan(
-            aws, request, settings=settings, job=held.job, clock=clock, begun=_begun(held), reporter=reporter
-        ),
+        lambda: _plan(desk, request, job=held.job, begun=_begun(held)),
         lambda plan: import_.apply(
-            aws, plan, journal=held, settings=settings, clock=clock, wait=wait, reporter=reporter
+            desk.aws,
+            plan,
+            journal=held,
+            settings=desk.settings,
+            clock=desk.clock,
+            wait=wait,
+            reporter=desk.reporter,
         ),
         ends=wait,
     )
-    return Outcome(plan, result)
+
+
+def _plan(desk: Desk, request: ImportRequest, *, job: str, begun: bool = False) -> ImportPlan:
+    return import_.plan(
+        desk.aws,
+        request,
+        settings=desk.settings,
+        job=job,
+        clock=desk.clock,
+        begun=begun,
+        reporter=desk.reporter,
+    )
 
 
 def _begun(held: Job) -> bool:
@@ -127,49 +94,13 @@ def _begun(held: Job) -> bool:
     return submitted is not None and submitted.get("attempt") == attempt
 
 
-def _case(aws: Aws, request: ImportRequest, settings: Settings, clock: Clock) -> doctor.Case:
-    """The account as this import meets it: looked at when AWS refuses, to tell which of its reasons it is."""
-    stored = [S3Object.parse(source) for source in request.sources if source.startswith("s3://")]
-    return doctor.case_of(
-        aws,
-        settings=settings,
-        clock=clock,
-        bucket=request.bucket or (stored[0].bucket if stored else ""),
-        key=request.kms_key,
-        role_name=request.role_name or "",
-        keys=[one.key for one in stored],
-    )
+def _explained(desk: Desk, request: ImportRequest) -> AbstractContextManager[None]:
+    return diagnosis.explained(lambda: cases.of_import(desk.aws, request, settings=desk.settings, clock=desk.clock))
 
 
-def _fingerprint(aws: Aws, request: ImportRequest) -> str:
-    """The same for the same command on the same content in the same account and Region."""
+def _meant(request: ImportRequest) -> list[Any]:
     content = [
         source if source.startswith("s3://") else ingest.Identity.of(Path(source)).as_json()
         for source in request.sources
     ]
-    asked = {**request.as_json(), "sending": request.sending.lasting()}
-    meant = [aws.account, aws.region, aws.endpoint_url, asked, content]
-    return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
-
-
-def cancel(
-    aws: Aws,
-    job: str,
-    *,
-    state: Path,
-    settings: Settings,
-    reason: str = "",
-    reporter: events.Reporter = events.silent,
-    clock: Clock | None = None,
-) -> dict[str, Any]:
-    """Give `job` (import or upload) up: its task is cancelled and waited out, then its uploads and objects go.
-
-    Raises UsageError when the job is done, VmieError when AWS does not let go of the task.
-    """
-    clock = clock or SystemClock()
-    with store(state, clock).open(job) as held:
-        if held.status == DONE:
-            raise UsageError(f"{job} is done", cause="what it made exists", cure="deregister or delete that")
-        removed = import_.undo(aws, held, settings=settings, reason=reason, clock=clock, reporter=reporter)
-        held.finish(CANCELLED)
-    return {"job": job, "status": CANCELLED, **removed}
+    return [{**request.as_json(), "sending": request.sending.lasting()}, content]
