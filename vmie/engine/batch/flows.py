@@ -25,6 +25,7 @@ from typing import Any, Literal, Self
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 
+from vmie.engine.batch.asking import in_plan_words
 from vmie.engine.batch.crew import Crew
 from vmie.engine.batch.diagnosing import Diagnoses
 from vmie.engine.batch.model import HOLDING, Cancelled, Item, Kind, Limits, State, Stopped
@@ -342,8 +343,9 @@ def _waited(stages: Stages, task_id: str) -> bool:
 
 
 def _told(item: Item, error: VmieError) -> dict[str, Any]:
-    """The failure, with the commands of a single job in its cure replaced by the batch's."""
+    """The failure in a plan's words, with the commands of a single job in its cure replaced by the batch's."""
     shown = error.as_json()
+    shown |= {name: in_plan_words(str(shown[name])) for name in ("message", "cause", "cure")}
     cure = str(shown["cure"]).replace(f"vmie cancel {item.job}", f"vmie batch cancel {item.batch}")
     return {**shown, "cure": cure.replace(f"vmie resume {item.job}", f"vmie batch resume {item.batch} --retry-failed")}
 
