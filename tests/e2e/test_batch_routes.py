@@ -75,6 +75,15 @@ def test_only_the_disk_that_failed_has_another_task(box: Sandbox, vmie: Vmie, fo
     assert sorted(states) == ["cancelled", "completed", "completed"]
 
 
+@pytest.mark.parametrize("call", ["ImportInstance", "ImportVolume"])
+def test_a_lost_answer_makes_no_second_task(box: Sandbox, vmie: Vmie, folder: Path, call: str) -> None:
+    box.faults.lose(call)
+    done = vmie("batch", "run", plan(folder, INSTANCE % ""))
+    assert done.code == 0, done.out + done.err
+    assert box.stats.as_json()["tasks"] == {"conversion": 2}
+    assert "was made by an earlier call" in done.err
+
+
 def test_what_fails_for_the_image_is_mended_and_goes_on(box: Sandbox, vmie: Vmie, folder: Path) -> None:
     box.faults.fail_task("ClientError: Unknown OS / Missing OS files.", at="Progress")
     done = vmie("batch", "run", plan(folder, INSTANCE % ""))
