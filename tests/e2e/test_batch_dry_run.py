@@ -132,3 +132,22 @@ def test_an_unknown_profile_is_told_at_once(box: Sandbox, vmie: Vmie, tmp_path: 
     path.write_text("items: [{source: x.raw, profile: nobodys}]\n")
     done = vmie("--dry-run", "batch", "run", path)
     assert (done.code, done.json["error"]["code"]) == (2, "ProfileNotFound")
+
+
+def test_places_are_told_apart(
+    box: Sandbox, plan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    plan.write_text(
+        "items:\n  - {source: vm-1.raw, region: eu-west-1}\n  - {source: vm-2.raw}\n"
+        "  - {source: vm-3.raw, region: eu-west-1}\n"
+    )
+    assert cli.run(["--dry-run", "batch", "run", str(plan)]) == 0
+    lines = [line.split()[:3] for line in capsys.readouterr().out.splitlines() if line.startswith(("  - ", "  vm-"))]
+    assert [words[2] if words[0] == "-" else words[0] for words in lines[:5]] == [
+        "eu-west-1",
+        "vm-1",
+        "vm-3",
+        "us-east-1",
+        "vm-2",
+    ]

@@ -39,26 +39,31 @@ def _wave(shown: Estimate, wave: WaveEstimate, *, several: bool) -> Iterator[str
         told += _clock(shown, wave.end)
     yield told
     yield _HEAD
-    quiet = 0
-    for item in wave.items:
+    quiet, place = 0, ""
+    for item in sorted(wave.items, key=_place) if several else wave.items:
         passed = not item.blocked and item.look.verdict == "pass"
         quiet += passed
         if passed and quiet > _PASSED:
             continue
-        yield _row(item, several=several)
+        if several and place != (place := _place(item)):
+            yield f"  - {place}"
+        yield _row(item)
     if quiet > _PASSED:
         yield f"  … and {quiet - _PASSED} more that pass; --output json has every item"
 
 
-def _row(item: ItemEstimate, *, several: bool) -> str:
+def _place(item: ItemEstimate) -> str:
+    return f"{item.look.account} {item.look.region}"
+
+
+def _row(item: ItemEstimate) -> str:
     seen = item.look
     key = seen.item.key if len(seen.item.key) <= _KEY else f"{seen.item.key[: _KEY - 1]}…"
     verdict = "held" if item.held_by else "blocked" if item.blocked else seen.verdict
     disk = render.size(seen.bytes_source) if seen.bytes_source else "-"
     send = "-" if item.blocked or not seen.bytes_source else render.size(seen.bytes_at_most)
     begins, ends = (_hours(item.span.begin), _hours(item.span.end)) if item.span else ("-", "-")
-    where = f"  {seen.account} {seen.region}" if several else ""
-    return f"  {key:{_KEY}} {verdict:8}{seen.route:9}{disk:>10}{send:>10}{begins:>7}{ends:>7}{where}"
+    return f"  {key:{_KEY}} {verdict:8}{seen.route:9}{disk:>10}{send:>10}{begins:>7}{ends:>7}"
 
 
 def _blocked(shown: Estimate) -> Iterator[str]:
