@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -84,16 +85,15 @@ def at_half_step(number: int) -> Trap:
     def arm() -> None:
         from vmie.engine.batch.store import Store
 
-        count = 0
+        counted = itertools.count(1)
 
         def lethal(original: Callable[..., Any]) -> Callable[..., Any]:
             def call(*args: Any, **kwargs: Any) -> Any:
-                nonlocal count
-                count += 2
-                if count - 1 == number:
+                mine = next(counted)
+                if 2 * mine - 1 == number:
                     _die()
                 result = original(*args, **kwargs)
-                if count == number:
+                if 2 * mine == number:
                     _die()
                 return result
 
@@ -111,14 +111,12 @@ def after_answer(number: int) -> Trap:
     def arm() -> None:
         from botocore.endpoint import Endpoint
 
-        count = 0
+        counted = itertools.count(1)
         original = Endpoint.make_request
 
         def lethal(*args: Any, **kwargs: Any) -> Any:
-            nonlocal count
             answer = original(*args, **kwargs)
-            count += 1
-            if count == number:
+            if next(counted) == number:
                 _die()
             return answer
 

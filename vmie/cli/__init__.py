@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from types import FrameType
@@ -12,10 +13,18 @@ from typing import Any
 
 from vmie.errors import Interrupted, UsageError, VmieError
 
+_LINGER_SECONDS = 10.0
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
-    sys.exit(run(list(sys.argv[1:] if argv is None else argv)))
+    code = run(list(sys.argv[1:] if argv is None else argv))
+    if threading.active_count() > 1:
+        # All is said. A thread that waits for a database or a connection that does not come back is not waited for.
+        last = threading.Timer(_LINGER_SECONDS, os._exit, (code,))
+        last.daemon = True
+        last.start()
+    sys.exit(code)
 
 
 def run(argv: list[str]) -> int:

@@ -30,6 +30,7 @@ from vmie.engine.batch.crew import Crew
 from vmie.engine.batch.diagnosing import Diagnoses
 from vmie.engine.batch.model import HOLDING, Cancelled, Item, Kind, Limits, State, Stopped
 from vmie.engine.batch.places import Hasty
+from vmie.engine.batch.retrying import strikes_all
 from vmie.engine.batch.stages import Stages
 from vmie.errors import TaskFailed, VmieError
 
@@ -44,7 +45,6 @@ _UNDOERS = 16
 _HELD, _FINISH, _UNDO = "held", "finish", "undo"
 #: an upload looks up after each part, a wait several times a second
 _LEAVE_SECONDS = 10.0
-_LOST_SECONDS = 300.0
 
 
 class Flows:
@@ -64,8 +64,10 @@ class Flows:
         stages: StagesOf = Stages,
         only_undo: bool = False,
         kinds: Collection[Kind] = tuple(Kind),
+        regain: float = 0.0,
     ) -> None:
         self._crew = crew
+        self._regain = regain
         self._kinds = tuple(kinds)
         self._only_undo = only_undo
         self._diagnoses = Diagnoses(settings=crew.settings, clock=crew.control)
@@ -123,10 +125,11 @@ class Flows:
         for send in sends:
             self._queue(send, worker_concurrency=usual.uploads, known="never_update")
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # Whose work others may be at is not begun again here while a stage is still in the middle of something.
-        lost = self._crew.control.fault is not None and self._crew.control.fault.code in ("SeatLost", "NoState")
-        self.left = self.leave(within=_LOST_SECONDS if lost else _LEAVE_SECONDS)
+        why = self._crew.control.fault or (strikes_all(error) if error else None)
+        lost = why is not None and why.code in ("SeatLost", "NoState")
+        self.left = self.leave(within=max(self._regain, _LEAVE_SECONDS) if lost else _LEAVE_SECONDS)
         DBOS.destroy(destroy_registry=True)
         # DBOS leaves a handler that holds on to this run's stderr.
         logger = logging.getLogger("dbos")

@@ -45,7 +45,7 @@ def another_task(error: TaskFailed) -> bool:
 
 
 #: codes of errors of ours that look like AWS being out of reach, and are not
-_OURS = ("NoState", "SeatLost")
+_OURS = ("NoState", "SeatLost", "Unsettled")
 
 
 def strikes_all(error: BaseException) -> VmieError | None:

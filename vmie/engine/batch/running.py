@@ -253,7 +253,7 @@ def _again_and_again(company: Company, place: Place, shift: Callable[[], T], *, 
             if strikes_all(error) is None:
                 raise
             now = time.monotonic()
-            lost = began if lost is None or now - began > company.regain else lost
+            lost = now if lost is None or now - began > company.regain else lost
             if not (place.shared and error.code in ("SeatLost", "NoState") and now - lost < company.regain):
                 error.cure = f"{error.cure}\nthen: {cure}" if error.cure else cure
                 raise
@@ -303,6 +303,7 @@ class _Shift:
             pause=company.pause,
             stages=company.stages,
             only_undo=self.only_undo,
+            regain=company.regain if company.places.address else 0.0,
             kinds=self.kinds,
         )
         try:
@@ -310,6 +311,11 @@ class _Shift:
                 leader = Leader(crew, flows)
                 while self._tick(flows, leader, control) or self.stay:
                     company.clock.sleep(company.pause)
+        except Exception as error:
+            if flows.left or not (why := strikes_all(error)):
+                raise
+            # Something is still in the middle of a call: this process is not to begin anything anew.
+            raise VmieError(why.message, cause=why.cause, cure=why.cure, code="Unsettled") from error
         finally:
             if flows.left:
                 with suppress(sa.exc.SQLAlchemyError):
