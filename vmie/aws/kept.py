@@ -15,8 +15,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
-#: seconds for which a reading is good
-KEPT_FOR = 300.0
+#: seconds for which a reading is good: a place of AWS falls free every few minutes, and each item that takes one asks
+KEPT_FOR = 900.0
 #: readings kept at once: far above what one batch asks of an account
 _MOST = 1000
 

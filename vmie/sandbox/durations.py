@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 
-from vmie.sandbox.compute import GIB
+from vmie.limits import GIB
 
 
 @dataclass

@@ -16,6 +16,8 @@ from vmie.model import Task, TaskKind
 from vmie.ops import waiting
 from vmie.settings import Settings
 
+#: seconds after which a thread that waits for a task looks whether it is to stop
+_LOOK_UP = 1.0
 #: for how long others' tasks are counted once there was a sign of them, in seconds
 _SHARED_FOR = 3600.0
 
@@ -48,7 +50,7 @@ class Watcher:
             self._control.check()
             if self._fault is not None:
                 raise self._fault
-            ended.wait(0.25)
+            ended.wait(_LOOK_UP)
         try:
             return watch.result()
         except TaskFailed as error:

@@ -28,6 +28,7 @@ from vmie.engine.batch.places import Places
 from vmie.model import Route, S3Object
 from vmie.ops.import_ import ImportRequest
 from vmie.sandbox import Sandbox
+from vmie.sandbox.durations import Durations
 from vmie.settings import Settings
 
 REGIONS = ("us-east-1", "eu-west-1")
@@ -38,6 +39,8 @@ FAULTS = {
     "ClientError: Unknown OS / Missing OS files.": 0.04,
     "ServerError: an internal error has occurred during conversion.": 0.01,
 }
+#: five minutes, a time per GiB, and a factor that nobody foresees
+SPREAD = Durations(median=300.0, per_gib=35.0, spread=0.2)
 GIB = 1 << 30
 
 
@@ -57,6 +60,10 @@ class VirtualTime:
         return self._box.clock.now()
 
     def sleep(self, seconds: float) -> None:
+        if threading.current_thread() is threading.main_thread():
+            # The leader, whose pause is one of the machine's and not of AWS's.
+            time.sleep(seconds)
+            return
         end = self._box.clock.elapsed() + seconds
         with self._moved:
             self._moved.wait_for(lambda: self._box.clock.elapsed() >= end, timeout=self._nap)
@@ -255,11 +262,8 @@ def simulate(folder: Path, count: int, *, limit: int = 20, pause: float = 0.1, s
 
 
 def planned(box: Sandbox, count: int, *, limit: int, seed: int) -> Plan:
-    """Disks of all sizes in a bucket of each Region, times and failures as in the field, and the plan to import them.
-
-    What a conversion takes is a few minutes, a time per GiB, and a factor that nobody foresees.
-    """
-    box.durations.median, box.durations.per_gib, box.durations.spread = 300.0, 35.0, 0.2
+    """Disks of all sizes in a bucket of each Region, times and failures as in the field; the plan to import them."""
+    box.durations.median, box.durations.per_gib, box.durations.spread = SPREAD.median, SPREAD.per_gib, SPREAD.spread
     for message, share in FAULTS.items():
         box.faults.fail_task(message, at="", times=None, probability=share)
     buckets = prepared(box)

@@ -38,12 +38,13 @@ def expect_good(story: Story, *, within: float) -> None:
     assert story.stretch <= within
 
 
-def test_a_thousand_vms_less_a_few(tmp_path: Path) -> None:
-    with simulate(tmp_path, 240, limit=8) as story:
+def test_two_hundred_vms(tmp_path: Path) -> None:
+    # As many as half a minute allows. The fewer there are for a place, the more its first and last ones weigh.
+    with simulate(tmp_path, 200, limit=8) as story:
         print(story.told())
-        expect_good(story, within=1.06)
-        reads = sum(box_calls for name, box_calls in story.box.stats.calls.items() if name.startswith(("iam:", "s3:")))
-        assert reads < 2 * story.count, "what they have in common is not asked for each"
+        expect_good(story, within=1.05)
+        reads = sum(count for name, count in story.box.stats.calls.items() if name.startswith(("iam:", "s3:")))
+        assert reads < 3 * story.count, "what they have in common is not asked for each: it was eleven"
 
 
 @pytest.mark.soak
