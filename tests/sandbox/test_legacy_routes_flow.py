@@ -17,7 +17,8 @@ from tests.sandbox.older import conversion, keys, lasting_door, stored
 from tests.sandbox.pace import SandboxPace
 from vmie import sandbox
 from vmie.aws import conversions
-from vmie.aws.session import Aws, CredentialFacts
+from vmie.aws.credentials import CredentialFacts
+from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, DeadlineExceeded, ImageError, Interrupted, PreflightError, TaskFailed, UsageError
 from vmie.events import AwsCall, Event, Note, Progress
 from vmie.model import Profile, Route

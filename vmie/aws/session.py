@@ -6,10 +6,8 @@ Clients are made here and nowhere else, so every call has the same retries, time
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import threading
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import boto3
@@ -18,6 +16,8 @@ from botocore.exceptions import ProfileNotFound, UnknownRegionError
 
 from vmie import events
 from vmie.aws import tuning
+from vmie.aws.clients import Maker, Told
+from vmie.aws.credentials import CredentialFacts, facts_of
 from vmie.aws.errors import refusals
 from vmie.aws.kept import Kept
 from vmie.aws.tuning import CONNECTIONS, STALL
@@ -33,19 +33,6 @@ if TYPE_CHECKING:
     from mypy_boto3_sts import STSClient
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class CredentialFacts:
-    """What can be told of the caller's credentials without showing them.
-
-    `temporary`: a presigned URL dies with them (aws-facts 2.5). `expires` is None when they do not
-    expire, renew themselves, or do not say. `source` is botocore's word: "env", "assume-role", "iam-role" …
-    """
-
-    source: str
-    temporary: bool
-    expires: dt.datetime | None = None
 
 
 class Aws:
@@ -68,13 +55,12 @@ class Aws:
         account: str = "",
         stall: float = STALL,
     ) -> None:
-        self._stall = stall
         self.region = region
         self.partition = partition
         self.endpoint_url = endpoint_url
         self._session = session
-        self._reporter = reporter
-        self._clock = clock or SystemClock()
+        told = Told(reporter, clock or SystemClock())
+        self._maker = Maker(session, endpoint_url=endpoint_url, stall=stall, told=told) if session else None
         # botocore makes clients from shared loaders: making two at once is not safe, using them is.
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str], Any] = {(name, region): client for name, client in (clients or {}).items()}
@@ -165,7 +151,7 @@ class Aws:
         key = (service, region or self.region)
         with self._lock:
             if key not in self._clients:
-                self._clients[key] = self._make(service, key[1])
+                self._clients[key] = self._made(service, key[1])
             return self._clients[key]
 
     def once(self, service: str) -> Any:
@@ -179,7 +165,7 @@ class Aws:
         with self._lock:
             if key not in self._clients:
                 once = Config(retries={"mode": "standard", "total_max_attempts": 1})
-                self._clients[key] = self._make(service, self.region, tuned=once)
+                self._clients[key] = self._made(service, self.region, tuned=once)
             return self._clients[key]
 
     def transfer(
@@ -218,81 +204,20 @@ class Aws:
                 s3: dict[str, Any] = {"payload_signing_enabled": False}
                 if accelerate:
                     s3 |= {"use_accelerate_endpoint": True, "addressing_style": "virtual"}
-                self._clients[key] = self._make("s3", where, tuned=tuned, s3=s3)
+                self._clients[key] = self._made("s3", where, tuned=tuned, s3=s3)
             return self._clients[key]
 
     def credentials(self) -> CredentialFacts | None:
         """What is known of the credentials; None when there is no session behind this door."""
         if self._session is None:
             return None
-        with self._lock, refusals("reading credentials"):
-            found = self._session.get_credentials()
-            if found is None:
-                return None
-            frozen = found.get_frozen_credentials()
-        # botocore keeps the time private, and has no other way to tell it.
-        expires = getattr(found, "_expiry_time", None)
-        return CredentialFacts(
-            source=str(found.method or ""),
-            temporary=bool(frozen.token),
-            expires=expires if isinstance(expires, dt.datetime) else None,
-        )
+        with self._lock:
+            return facts_of(self._session)
 
-    def _make(
-        self, service: str, region: str, *, tuned: Config | None = None, s3: Mapping[str, Any] | None = None
-    ) -> Any:
-        config = tuning.config_of(service, endpoint_url=self.endpoint_url, stall=self._stall)
-        if tuned is not None:
-            config = config.merge(tuned)
-        if s3 is not None:
-            config = tuning.with_s3(config, s3)
-        made = self._connected(service, region, config)
-        if service == "s3" and not self.endpoint_url and not tuning.is_aws(made.meta.endpoint_url):
-            # AWS_ENDPOINT_URL_S3 or the profile named a stand-in: see `config_of` for the style.
-            made = self._connected(service, region, tuning.with_s3(config, {"addressing_style": "path"}))
-        made.meta.events.register("request-created", self._asked)
-        made.meta.events.register("response-received", self._answered)
-        return made
-
-    def _connected(self, service: str, region: str, config: Config) -> Any:
-        if self._session is None:
+    def _made(self, service: str, region: str, **tuning: Any) -> Any:
+        if self._maker is None:
             raise KeyError(f"no {service} client was handed in for {region}")
-        with refusals(f"connecting to {service}"), tuning.sound_endpoint(service):
-            made = self._session.client(
-                service,  # type: ignore[call-overload] # its overloads are one per service name
-                region_name=region,
-                endpoint_url=self.endpoint_url,
-                config=config,
-            )
-            tuning.expect_web(made.meta.endpoint_url)
-            return made
-
-    def _asked(self, request: Any, **_: Any) -> None:
-        request.context["vmie_asked"] = self._clock.now()
-
-    def _answered(
-        self,
-        event_name: str,
-        context: dict[str, Any],
-        parsed_response: dict[str, Any] | None = None,
-        exception: BaseException | None = None,
-        **_kwargs: Any,
-    ) -> None:
-        service, operation = event_name.split(".", 2)[1:]
-        now = self._clock.now()
-        answer = parsed_response or {}
-        metadata = answer.get("ResponseMetadata", {})
-        self._reporter(
-            events.AwsCall(
-                service=service,
-                operation=operation,
-                status=int(metadata.get("HTTPStatusCode", 0)),
-                request_id=str(metadata.get("RequestId", "")),
-                seconds=max(0.0, (now - context.get("vmie_asked", now)).total_seconds()),
-                # The exception's text would hold the URL, and with it perhaps a signature.
-                error=type(exception).__name__ if exception else str(answer.get("Error", {}).get("Code", "")),
-            )
-        )
+        return self._maker.make(service, region, **tuning)
 
 
 def connect(

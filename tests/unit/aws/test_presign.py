@@ -10,8 +10,9 @@ import boto3
 import pytest
 
 from vmie.aws import presign
+from vmie.aws.credentials import CredentialFacts
 from vmie.aws.presign import Signer
-from vmie.aws.session import Aws, CredentialFacts, connect
+from vmie.aws.session import Aws, connect
 from vmie.errors import AwsRefused, VmieError
 from vmie.model import S3Object
 
