@@ -13,15 +13,15 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import PurePath
-from typing import Any, Protocol
+from typing import Any
 
 from vmie.disk import vmdk_descriptor as text
 from vmie.disk import vmdk_layout as layout
 from vmie.disk.base import SECTOR, Disk, FileSource, Source
-from vmie.disk.extents import coalesced, zeros
-from vmie.disk.holes import file_allocated, file_runs
-from vmie.disk.reading import damaged, read_exact, truncated, within
+from vmie.disk.extents import coalesced
+from vmie.disk.reading import damaged, read_exact, within
 from vmie.disk.vmdk_descriptor import Descriptor, ExtentLine
+from vmie.disk.vmdk_flat import FlatExtent, VmdkPart, ZeroExtent
 from vmie.disk.vmdk_sparse import SparseExtent
 from vmie.errors import ImageError
 from vmie.model import Extent, ExtentKind
@@ -58,61 +58,6 @@ def open_source(source: Source) -> Disk:
     return _open_sparse(source, header, data)
 
 
-class _Part(Protocol):
-    size: int
-
-    def allocated(self, *, counted: bool) -> int: ...
-
-    def read(self, offset: int, length: int) -> bytes: ...
-
-    def runs(self) -> Iterator[tuple[int, ExtentKind]]: ...
-
-
-class FlatExtent:
-    """A range of a file, as it stands."""
-
-    def __init__(self, source: Source, *, offset: int, size: int) -> None:
-        if offset + size > source.size:
-            raise truncated(source, offset + size, what="flat extent")
-        self._source = source
-        self._offset = offset
-        self.size = size
-
-    def allocated(self, *, counted: bool) -> int:
-        """At most what the file system stores of the file."""
-        del counted
-        return min(self.size, file_allocated(self._source))
-
-    def read(self, offset: int, length: int) -> bytes:
-        """See `SparseExtent.read`."""
-        return read_exact(self._source, self._offset + offset, length, what="flat extent")
-
-    def runs(self) -> Iterator[tuple[int, ExtentKind]]:
-        """The file's own holes."""
-        return file_runs(self._source, self._offset, self.size)
-
-
-class ZeroExtent:
-    """A range that no file backs."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-
-    def allocated(self, *, counted: bool) -> int:
-        """Nothing."""
-        del counted
-        return 0
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Zeros."""
-        del offset
-        return zeros(length)
-
-    def runs(self) -> Iterator[tuple[int, ExtentKind]]:
-        """One hole."""
-        yield self.size, ExtentKind.HOLE
-
-
 class VmdkDisk(Disk):
     """One or more extents end to end.
 
@@ -124,7 +69,7 @@ class VmdkDisk(Disk):
     format = "vmdk"
 
     def __init__(
-        self, source: Source, parts: list[_Part], *, variant: str, facts: dict[str, Any], files: dict[str, Source]
+        self, source: Source, parts: list[VmdkPart], *, variant: str, facts: dict[str, Any], files: dict[str, Source]
     ) -> None:
         super().__init__(source)
         self.variant = variant
@@ -236,7 +181,7 @@ def _open_descriptor(source: Source, data: bytes, *, embedded: bool) -> Disk:
     return VmdkDisk(source, parts, variant=descriptor.create_type or "custom", facts=facts, files=files)
 
 
-def _part(line: ExtentLine, source: Source, files: dict[str, Source]) -> _Part:
+def _part(line: ExtentLine, source: Source, files: dict[str, Source]) -> VmdkPart:
     size = line.sectors * SECTOR
     if line.kind == "ZERO":
         return ZeroExtent(size)
