@@ -79,6 +79,16 @@ def no_state(error: BaseException) -> VmieError:
     )
 
 
+def seat_lost() -> VmieError:
+    """What a process is told whose session with the state database has ended."""
+    return VmieError(
+        "the session with the state database is lost",
+        cause="another worker may have taken over what this one was at, so it stops",
+        cure="start it again",
+        code="SeatLost",
+    )
+
+
 def _who(error: AwsRefused) -> str:
     """Which of `_WHO` it is, "" for none."""
     found = catalogue.explain(error.message, error.code).id

@@ -13,7 +13,8 @@ from typing import IO, Protocol, Self
 
 import sqlalchemy as sa
 
-from vmie.engine.batch.store import Store, seat_lost
+from vmie.engine.batch.retrying import seat_lost
+from vmie.engine.batch.store import Store
 from vmie.engine.batch.tables import WORKERS
 from vmie.errors import UsageError
 

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 import sqlalchemy as sa
 
 from vmie.engine.batch.model import ENDED, HOLDING, Item, Kind, Limits, State
-from vmie.engine.batch.store import Store, limits_of
+from vmie.engine.batch.rows import limits_of
+from vmie.engine.batch.store import Store
 from vmie.engine.batch.tables import BATCHES, ITEMS
 
 #: named, not "all but the ended", so that the index on states can be used

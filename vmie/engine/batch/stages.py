@@ -11,10 +11,10 @@ from typing import Any
 
 from vmie.engine.batch import codec
 from vmie.engine.batch.crew import Crew
+from vmie.engine.batch.journal import ItemJournal
 from vmie.engine.batch.model import Item, Kind
 from vmie.engine.batch.older import Conversion
 from vmie.engine.batch.retrying import another_task, persistently
-from vmie.engine.batch.store import ItemJournal
 from vmie.errors import AwsRefused, TaskFailed, VmieError
 from vmie.model import Task
 from vmie.ops import export, import_, vanished

@@ -10,8 +10,8 @@ from typing import Any
 
 from vmie.engine.batch.model import HOLDING, Item, State
 from vmie.engine.batch.rollcall import Present, present, unserved
+from vmie.engine.batch.rows import Batch
 from vmie.engine.batch.running import Company, opened
-from vmie.engine.batch.store import Batch
 from vmie.engine.batch.summaries import word
 
 #: the rate is what was completed within this time, in seconds

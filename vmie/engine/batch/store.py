@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -13,27 +13,15 @@ import sqlalchemy as sa
 
 from vmie.engine.batch import schema
 from vmie.engine.batch.model import ENDED, Item, Kind, Limits, Plan, Pool, State
+from vmie.engine.batch.retrying import seat_lost
+from vmie.engine.batch.rows import Batch, batch_of, item_of, row_of
 from vmie.engine.batch.tables import BATCHES, ITEMS, MARKS, STEPS, WORKERS
-from vmie.errors import UsageError, VmieError
+from vmie.errors import UsageError
 
 #: any number that no other program's advisory lock is likely to have
 _PREPARING = 0x766D6965
 #: named, not "all but the ended", so that the index on states can be used
 _OPEN = [state.value for state in State if state not in ENDED]
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """A batch as begun. `region` is the one of items that name none."""
-
-    batch: str
-    name: str
-    source: str
-    limits: Limits
-    account: str
-    region: str
-    cancelling: bool
-    created: str
 
 
 class Store:
@@ -77,7 +65,7 @@ class Store:
         """Record a new batch with all its items, or nothing of it. `accounts`: of the profiles that items name."""
         now = self.now()
         rows = [
-            {**_row(batch, number, item, region, now), "account": accounts.get(item.profile, account)}
+            {**row_of(batch, number, item, region, now), "account": accounts.get(item.profile, account)}
             for number, item in enumerate(plan.items)
         ]
         with self.engine.begin() as db:
@@ -101,7 +89,7 @@ class Store:
         """Every batch in this store, newest first."""
         with self.engine.connect() as db:
             rows = db.execute(sa.select(BATCHES).order_by(BATCHES.c.created.desc())).mappings()
-            return [_batch(row) for row in rows]
+            return [batch_of(row) for row in rows]
 
     def batch(self, batch: str) -> Batch:
         """One batch; raises UsageError when there is none of that name."""
@@ -109,7 +97,7 @@ class Store:
             row = db.execute(sa.select(BATCHES).where(BATCHES.c.batch == batch)).mappings().first()
         if row is None:
             raise UsageError(f"there is no batch {batch!r}", cure="`vmie batch status` lists them")
-        return _batch(row)
+        return batch_of(row)
 
     def unfinished(self, fingerprint: str) -> str | None:
         """The batch of the same plan that has not ended, or whose end nobody was told; None when there is none."""
@@ -154,7 +142,7 @@ class Store:
         if wave is not None:
             wanted = wanted.where(ITEMS.c.wave == wave)
         with self.engine.connect() as db:
-            return [_item(row) for row in db.execute(wanted).mappings()]
+            return [item_of(row) for row in db.execute(wanted).mappings()]
 
     def item(self, batch: str, key: str) -> Item:
         """One item; KeyError when there is none."""
@@ -162,7 +150,7 @@ class Store:
             found = db.execute(sa.select(ITEMS).where(ITEMS.c.batch == batch, ITEMS.c.key == key)).mappings().first()
         if found is None:
             raise KeyError(f"{batch} has no item {key}")
-        return _item(found)
+        return item_of(found)
 
     def counts(self, batch: str) -> dict[tuple[int, Pool, State], int]:
         """How many items per wave, pool and state."""
@@ -193,7 +181,7 @@ class Store:
             .limit(most)
         )
         with self.engine.connect() as db:
-            return [_item(row) for row in db.execute(wanted).mappings()]
+            return [item_of(row) for row in db.execute(wanted).mappings()]
 
     def move(
         self,
@@ -314,89 +302,5 @@ class Store:
         return self._now().isoformat(timespec="milliseconds")
 
 
-class ItemJournal:
-    """A `vmie.ops.journal.Journal` of one item; reads are answered from memory, writes go to the store first."""
-
-    def __init__(self, store: Store, item: Item) -> None:
-        self._store = store
-        self._item = item
-        self._steps = store.steps(item)
-        self.job = item.job
-
-    def get(self, step: str) -> dict[str, Any] | None:
-        """See `Journal.get`."""
-        found = self._steps.get(step)
-        return dict(found) if found is not None else None
-
-    def put(self, step: str, value: dict[str, Any]) -> None:
-        """See `Journal.put`."""
-        self._store.put_step(self._item, step, value)
-        self._steps[step] = dict(value)
-
-    def drop(self, step: str) -> None:
-        """Forget a step."""
-        self._store.drop_step(self._item, step)
-        self._steps.pop(step, None)
-
-
 def _of(item: Item) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     return STEPS.c.batch == item.batch, STEPS.c.key == item.key
-
-
-def _row(batch: str, number: int, item: Any, region: str, now: str) -> dict[str, Any]:
-    return {
-        "batch": batch,
-        "key": item.key,
-        "position": number,
-        "kind": item.kind.value,
-        "source": item.source,
-        "profile": item.profile,
-        "request": dict(item.request),
-        "region": item.region or region,
-        "queue": item.queue,
-        "wave": item.wave,
-        "after": list(item.after),
-        "size": item.size,
-        "state": (State.BLOCKED if item.after else State.WAITING).value,
-        "round": 1,
-        "updated": now,
-        "worker": "",
-        "result": {},
-        "error": {},
-    }
-
-
-def _item(row: Any) -> Item:
-    values = dict(row)
-    values |= {"kind": Kind(values["kind"]), "state": State(values["state"]), "after": tuple(values["after"])}
-    return Item(**values)
-
-
-def seat_lost() -> VmieError:
-    """What a process is told whose session with the state database has ended."""
-    return VmieError(
-        "the session with the state database is lost",
-        cause="another worker may have taken over what this one was at, so it stops",
-        cure="start it again",
-        code="SeatLost",
-    )
-
-
-def limits_of(recorded: Mapping[str, int]) -> Limits:
-    """The limits of a batch as recorded, by this vmie or another one."""
-    known = {f.name for f in fields(Limits)}
-    return Limits(**{name: value for name, value in recorded.items() if name in known})
-
-
-def _batch(row: Any) -> Batch:
-    limits = limits_of(row["limits"])
-    return Batch(
-        row["batch"],
-        row["name"],
-        row["source"],
-        limits,
-        row["account"],
-        row["region"],
-        bool(row["cancelling"]),
-        row["created"],
-    )
