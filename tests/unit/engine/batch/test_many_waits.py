@@ -1,4 +1,4 @@
-"""Hundreds of tasks waited for at once: sends and finishes of other items go on all the same."""
+"""Many items in one process: waiting starves nobody, and a machine's own number of uploads is kept."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from vmie.aws.session import Aws
 from vmie.engine.batch import running
@@ -73,3 +75,36 @@ def test_waiting_starves_nobody(tmp_path: Path) -> None:
         go.set()
         worker.join(60)
     assert outcome[0].count(State.COMPLETED) == len(items)
+
+
+class Uploading(Slow):
+    """Counts how many are being uploaded at once."""
+
+    def __init__(self, crew: Crew, item: Item, *, go: threading.Event, seen: Counter[str]) -> None:
+        super().__init__(crew, item, go=go)
+        self._seen = seen
+
+    def upload(self) -> None:
+        self._seen["now"] += 1
+        self._seen["most"] = max(self._seen["most"], self._seen["now"])
+        time.sleep(0.05)
+        self._seen["now"] -= 1
+
+
+@pytest.mark.parametrize(("own", "most"), [(1, 1), (None, 3)])
+def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int | None, most: int) -> None:
+    """The queue lets three through, as the batch says; who is to send one at a time gives the others back."""
+    go, seen = threading.Event(), Counter[str]()
+    go.set()
+    items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(8))
+    company = running.Company(
+        Places(tmp_path),
+        door,
+        Settings(),
+        stages=partial(Uploading, go=go, seen=seen),
+        looks_every=0.05,
+        uploads=own,
+    )
+    outcome = running.run(company, running.begin(company, Plan("few", items, Limits(uploads=3))))
+    assert outcome.count(State.COMPLETED) == 8
+    assert seen["most"] == most
