@@ -43,7 +43,9 @@ def test_interrupted_then_resumed(server: Server, plan: Path, tmp_path: Path) ->
     assert f"vmie batch resume {batch}" in done.json["error"]["cure"]
     shown = server.run("batch", "status", batch, state=state).json["result"]
     assert shown["status"] == "interrupted"
-    resumed = server.run("batch", "resume", batch, state=state)
+    (listed,) = server.run("jobs", state=state).json["result"]["jobs"]
+    assert (listed["job"], listed["kind"], listed["status"]) == (batch, "batch", "interrupted")
+    resumed = server.run("resume", batch, state=state)
     assert resumed.code == 0, resumed.out
     assert resumed.json["result"]["completed"] == 5
     stats = server.control("stats")
@@ -60,7 +62,7 @@ def test_cancelled_while_it_runs(server: Server, plan: Path, tmp_path: Path) -> 
     assert second.code == 2
     assert second.json["error"]["code"] == "BatchLocked"
     assert f"process {process.pid}" in second.json["error"]["message"]
-    done = server.run("batch", "cancel", batch, state=state)
+    done = server.run("cancel", batch, state=state)
     out, _ = process.communicate(timeout=60)
     assert done.code == 0, done.out
     result = done.json["result"]
