@@ -1,9 +1,10 @@
-"""A single import or upload, killed where S3 has begun an upload that the job does not know yet."""
+"""A single import or upload, killed before and after each of its records, goes on and leaves nothing behind."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,24 +33,36 @@ class Machine:
     def run(self, *argv: str | Path) -> int:
         return reap(vmie(["--output", "json", *map(str, argv)], environ=self._environ, out=self.out))
 
-    def killed_before_the_note(self, *argv: str | Path) -> None:
-        """Run it, and kill it just before it would write the upload's id down."""
+    def killed(self, *argv: str | Path, when: Callable[[int, dict[str, Any]], bool]) -> int:
+        """Run it with a trap: it dies at the half-step of its records (odd: just before one) of which `when` says so.
+
+        How it ended.
+        """
 
         def call() -> int:
             from vmie.engine.jobs import Job
 
-            original = Job.put
+            original, count = Job.put, 0
 
             def lethal(job: Job, step: str, value: dict[str, Any]) -> None:
-                if "upload_id" in value:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                original(job, step, value)
+                nonlocal count
+                for half in (1, 2):
+                    count += 1
+                    if when(count, value):
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    if half == 1:
+                        original(job, step, value)
 
             Job.put = lethal  # type: ignore[method-assign]
             return reap(vmie(["--output", "json", *map(str, argv)], environ=self._environ, out=self.out))
 
-        # The inner vmie inherits the trap and dies in it; its parent ends as reap tells.
-        assert reap(fork(lambda: 0 if call() == KILLED else 1)) == 0
+        # The inner vmie inherits the trap; its parent tells how it ended.
+        ended = reap(fork(lambda: {0: 0, KILLED: 9}.get(call(), 1)))
+        return KILLED if ended == 9 else ended
+
+    def killed_before_the_note(self, *argv: str | Path) -> None:
+        """Run it, and kill it just before it would write the upload's id down."""
+        assert self.killed(*argv, when=lambda half, value: half % 2 == 1 and "upload_id" in value) == KILLED
 
 
 @pytest.fixture
@@ -89,3 +102,29 @@ def test_a_lost_answer_leaves_nothing(server: Server, machine: Machine, big: Pat
     assert machine.run("upload", big, f"s3://{BUCKET}/vmie/big.vmdk") == 0, machine.out.read_text()
     world = World(server)
     assert (world.uploads(), world.objects()) == (0, ["vmie/big.vmdk"])
+
+
+def dies_at(server: Server, machine: Machine, disk: Path, half_step: int) -> int:
+    """An import killed there and begun again leaves one task, one AMI and nothing else; how the first run ended."""
+    argv = ("import", disk, "--skip-check", "all", "--name", "web")
+    world = World(server)
+    images = world.made_images()
+    ended = machine.killed(*argv, when=lambda half, _: half == half_step)
+    assert ended in (0, KILLED)
+    if ended == KILLED:
+        assert machine.run(*argv) == 0, machine.out.read_text()
+    assert server.control("stats")["tasks"]["import-image"] == 1
+    assert world.made_images() == images + 1
+    assert len(world.images()) == 1, "tagged"
+    assert (world.uploads(), world.objects()) == (0, [])
+    return ended
+
+
+def test_killed_at_step_boundaries(server: Server, machine: Machine, disk: Path) -> None:
+    assert dies_at(server, machine, disk, 6) == KILLED
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("half_step", range(1, 21))
+def test_killed_at_every_step_boundary(server: Server, machine: Machine, big: Path, half_step: int) -> None:
+    dies_at(server, machine, big, half_step)
