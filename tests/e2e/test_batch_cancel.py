@@ -57,7 +57,7 @@ def test_cancelled_while_it_runs(server: Server, plan: Path, tmp_path: Path) -> 
     state = tmp_path / "state"
     process = server.start("batch", "run", plan, state=state)
     wait_for_tasks(server, 1)
-    batch = next((state / "batches").iterdir()).name
+    batch = next((state / "batches").glob("batch-*")).name
     second = server.run("batch", "resume", batch, state=state)
     assert second.code == 2
     assert second.json["error"]["code"] == "BatchLocked"
@@ -82,7 +82,7 @@ def test_cancelled_after_a_crash(server: Server, plan: Path, tmp_path: Path) -> 
     wait_for_tasks(server, 2)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
-    batch = next((state / "batches").iterdir()).name
+    batch = next((state / "batches").glob("batch-*")).name
     done = server.run("batch", "cancel", batch, state=state)
     assert done.code == 0, done.out
     assert done.json["result"]["cancelled"] + done.json["result"]["completed"] == 5

@@ -50,7 +50,7 @@ def home(name: str, state: Path, *, shared: str = "") -> str:
 
 def _batches(state: Path) -> frozenset[str]:
     root = state / "batches"
-    return frozenset(path.name for path in root.iterdir()) if root.is_dir() else frozenset()
+    return frozenset(path.name for path in root.glob("batch-*"))
 
 
 def _summaries(state: Path, shared: str = "") -> list[JobSummary]:
