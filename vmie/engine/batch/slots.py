@@ -41,25 +41,34 @@ class Slots:
 
     def limit(self, item: Item) -> int:
         """The most active tasks in the item's pool now."""
+        return self.standing(item)[1]
+
+    def standing(self, item: Item) -> tuple[int, int]:
+        """How many slots of the item's pool are held now, by items of any batch, and how many may be."""
         with self._store.engine.connect() as db:
-            return smallest(_limits(db, item).values(), item.kind)
+            return _standing(db, item)
 
     def _room(self, db: sa.Connection, item: Item) -> bool:
         if db.dialect.name == "postgresql":
             # One at a time for a pool, over all processes; on SQLite there is one process, and our lock.
             db.execute(sa.select(sa.func.pg_advisory_xact_lock(_number(item))))
-        named = _limits(db, item)
-        used = (
-            sa.select(sa.func.count())
-            .select_from(ITEMS)
-            .where(ITEMS.c.batch.in_(named), ITEMS.c.state.in_(_HELD), *_pool(item))
-        )
-        return int(db.execute(used).scalar() or 0) < smallest(named.values(), item.kind)
+        used, limit = _standing(db, item)
+        return used < limit
 
 
 def smallest(limits: Iterable[Limits], kind: Kind) -> int:
     """What batches that share a pool may use of it together."""
     return min((one.of(kind) for one in limits), default=Limits().of(kind))
+
+
+def _standing(db: sa.Connection, item: Item) -> tuple[int, int]:
+    named = _limits(db, item)
+    used = (
+        sa.select(sa.func.count())
+        .select_from(ITEMS)
+        .where(ITEMS.c.batch.in_(named), ITEMS.c.state.in_(_HELD), *_pool(item))
+    )
+    return int(db.execute(used).scalar() or 0), smallest(named.values(), item.kind)
 
 
 def _limits(db: sa.Connection, item: Item) -> Mapping[str, Limits]:

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from vmie.engine.batch import slots
 from vmie.engine.batch.model import HOLDING, Item, State
 from vmie.engine.batch.rollcall import Present, present, unserved
 from vmie.engine.batch.rows import Batch
 from vmie.engine.batch.running import Company, opened
+from vmie.engine.batch.store import Store
 from vmie.engine.batch.summaries import word
 
 #: the rate is what was completed within this time, in seconds
@@ -111,7 +113,9 @@ def status(company: Company, batch: str) -> Status:
         shown = of(store.batch(batch), items, now=company.clock.now(), at_work=bool(workers))
         labels = {label for one in workers for label in one.queues}
         notes = unserved(items, labels) if place.shared and not shown.ended else []
-        return replace(shown, workers=tuple(workers), notes=tuple(notes))
+        everyone = _shared(store, items) if place.shared else {}
+        mine = tuple(everyone.get((one.pool, one.account, one.region), one) for one in shown.slots)
+        return replace(shown, workers=tuple(workers), notes=tuple(notes), slots=mine)
 
 
 def batches(company: Company) -> list[dict[str, Any]]:
@@ -165,3 +169,10 @@ def _slots(batch: Batch, items: Sequence[Item]) -> list[Slots]:
         Slots(kind.value, account, region, used[kind, account, region], batch.limits.of(kind))
         for kind, account, region in pools
     ]
+
+
+def _shared(store: Store, items: Sequence[Item]) -> dict[tuple[str, str, str], Slots]:
+    """The slots of pools that other batches of the place may be in, too: what all hold, and the smallest limit."""
+    left = {(item.kind.value, item.account, item.region): item for item in items if not item.state.ended}
+    pools = slots.Slots(store)
+    return {pool: Slots(*pool, *pools.standing(item)) for pool, item in left.items()}
