@@ -55,6 +55,8 @@ class VirtualTime:
         self._nap = nap
         self._random = random.Random(5)
         self._moved = threading.Condition()
+        #: when the threads that look at tasks want to be woken; now, while they are awake
+        self._wake: dict[str, float] = {}
 
     def now(self) -> dt.datetime:
         return self._box.clock.now()
@@ -65,8 +67,17 @@ class VirtualTime:
             time.sleep(seconds)
             return
         end = self._box.clock.elapsed() + seconds
+        me = threading.current_thread()
         with self._moved:
+            if me.name == "vmie-watch":
+                self._wake[f"{me.name} {me.ident}"] = end
             self._moved.wait_for(lambda: self._box.clock.elapsed() >= end, timeout=self._nap)
+
+    def looked(self) -> bool:
+        """Whether all who look at tasks have done so since time was moved on, and sleep again."""
+        now = self._box.clock.elapsed()
+        with self._moved:
+            return all(end > now for end in self._wake.values())
 
     def uniform(self, low: float, high: float) -> float:
         return self._random.uniform(low, high)
@@ -163,13 +174,12 @@ class Driver:
     def run(self) -> None:
         since = time.monotonic()
         while self.watch.left and not self.over.wait(0.001):
-            if not (settled := self.watch.settled()) and time.monotonic() - since < 10:
+            if not (settled := self.clock.looked() and self.watch.settled()) and time.monotonic() - since < 10:
                 continue
             self.unexpected += not settled
             since = time.monotonic()
             self.clock.advance(STEP)
             self.steps += 1
-            time.sleep(0.002)  # the watchers' turn
 
 
 @dataclass(frozen=True)
