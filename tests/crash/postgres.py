@@ -53,7 +53,7 @@ def running() -> Iterator[Postgres]:
         port = free.getsockname()[1]
     data = folder / "data"
     run = [*as_user, pg_ctl, "-D", str(data), "-w", "-t", "30"]
-    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off -c max_connections=200"
+    options = f"-p {port} -c listen_addresses=127.0.0.1 -k {folder} -c fsync=off"
     try:
         subprocess.run(
             [*as_user, initdb, "-D", str(data), "-U", "vmie", "-A", "trust", "-E", "UTF8", "--no-sync"],

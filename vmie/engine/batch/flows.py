@@ -85,7 +85,9 @@ class Flows:
             "use_listen_notify": False,
             "scheduler_polling_interval_sec": 3600.0,
         }
-        if url.startswith("sqlite"):
+        if not url.startswith("sqlite"):
+            self._config["sys_db_pool_size"] = 6
+        else:
             # A file does not go away: it need not be asked whether it is there before each transaction.
             self._config["db_engine_kwargs"] = {"connect_args": {"factory": Hasty}, "pool_pre_ping": False}
         self._start: dict[str, Callable[..., Any]] = {}

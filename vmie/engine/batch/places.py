@@ -42,8 +42,12 @@ class Place:
             engine = sa.create_engine(self.url, connect_args={"timeout": 30}, poolclass=sa.pool.QueuePool, pool_size=20)
             sa.event.listen(engine, "connect", _set_up)
             return engine
+        # A PostgreSQL takes a hundred connections if nobody says otherwise: with DBOS's, for half a dozen workers.
         engine = sa.create_engine(
-            re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", self.url), pool_pre_ping=True, pool_size=20
+            re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", self.url),
+            pool_pre_ping=True,
+            pool_size=4,
+            max_overflow=4,
         )
         try:
             engine.connect().close()
