@@ -130,7 +130,7 @@ def test_a_refused_plan_begins_nothing(box: Sandbox, vmie: Vmie, folder: Path) -
 def test_dry_run_tells_and_does_nothing(box: Sandbox, vmie: Vmie, folder: Path) -> None:
     path = plan(folder, "  - {source: 'vm-*.raw'}\n  - {source: broken.raw}\n")
     done = vmie("--dry-run", "batch", "run", path)
-    assert done.code == 0
+    assert (done.code, done.json["status"]) == (4, "partial"), "one would be refused"
     shown = done.json["result"]["plan"]
     assert (shown["total"], shown["blocked"], shown["estimate"]) == (5, 1, True)
     assert shown["bytes_at_most"] > 0

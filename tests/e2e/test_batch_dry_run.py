@@ -56,7 +56,7 @@ def plan(tmp_path: Path) -> Path:
 
 def shown(vmie: Vmie, plan: Path) -> dict[str, Any]:
     done = vmie("--dry-run", "batch", "run", plan)
-    assert done.code == 0, done.out + done.err
+    assert done.code == 4, done.out + done.err
     return done.json["result"]["plan"]  # type: ignore[no-any-return]
 
 
@@ -115,7 +115,7 @@ def test_a_person_reads_it_in_80_columns(
 ) -> None:
     monkeypatch.setenv("VMIE_STATE", str(tmp_path / "state"))
     monkeypatch.setenv("COLUMNS", "80")
-    assert cli.run(["--dry-run", "batch", "run", str(plan)]) == 0
+    assert cli.run(["--dry-run", "batch", "run", str(plan)]) == 4
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
     assert "9 of 13 items ready, 4 blocked" in out
@@ -142,7 +142,7 @@ def test_places_are_told_apart(
         "items:\n  - {source: vm-1.raw, region: eu-west-1}\n  - {source: vm-2.raw}\n"
         "  - {source: vm-3.raw, region: eu-west-1}\n"
     )
-    assert cli.run(["--dry-run", "batch", "run", str(plan)]) == 0
+    assert cli.run(["--dry-run", "batch", "run", str(plan)]) == 4
     lines = [line.split()[:3] for line in capsys.readouterr().out.splitlines() if line.startswith(("  - ", "  vm-"))]
     assert [words[2] if words[0] == "-" else words[0] for words in lines[:5]] == [
         "eu-west-1",

@@ -165,3 +165,16 @@ def test_a_role_without_licence_rights_is_cured_by_the_option_that_grants_them(v
     done = vmie("--sandbox", *IMPORT, disk, "--license-configuration", arn)
     assert done.code == 5
     assert "--license-manager" in done.json["error"]["cure"]
+
+
+def test_a_reader_that_left_is_no_fault(tmp_path: Path) -> None:
+    """`vmie … | head`: no traceback, also when it is an error that nobody reads."""
+    (tmp_path / "empty.raw").write_bytes(b"")
+    script = "import sys; from vmie import cli; cli.main(sys.argv[1:])"
+    for argv in (["--output", "json", "check", str(tmp_path / "empty.raw")], ["--output", "json", "limits"]):
+        reader, writer = os.pipe()
+        os.close(reader)
+        done = subprocess.run([sys.executable, "-c", script, *argv], stdout=writer, stderr=subprocess.PIPE, check=False)
+        os.close(writer)
+        assert b"Broken" not in done.stderr
+        assert b"Traceback" not in done.stderr

@@ -9,9 +9,12 @@ import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vmie.errors import Interrupted, UsageError, VmieError
+
+if TYPE_CHECKING:
+    from vmie.cli.context import Run
 
 _LINGER_SECONDS = 10.0
 
@@ -31,7 +34,6 @@ def run(argv: list[str]) -> int:
     """Carry out `argv` and return the exit code."""
     import typer.main
 
-    from vmie.cli import render
     from vmie.cli.app import build
     from vmie.cli.context import Run
 
@@ -53,21 +55,35 @@ def run(argv: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except known_errors as error:
-        known = _forgotten(_as_vmie(error)) if state.sandbox else _as_vmie(error)
-        render.fail(state, verb, known)
-        return known.exit_code
+        return _fail(state, verb, _forgotten(_as_vmie(error)) if state.sandbox else _as_vmie(error))
     except (BrokenPipeError, SystemExit) as stop:
         # The reader of our output left (`vmie … | head`): not a failure of ours. Click makes it exit(1).
         if isinstance(stop, SystemExit) and not isinstance(stop.__context__, BrokenPipeError):
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _nobody_listens()
         return 0
     except Exception as error:
         if state.verbose:
             raise
-        render.fail(state, verb, _fault(error))
-        return 1
+        return _fail(state, verb, _fault(error))
     return int(code) if isinstance(code, int) else 0
+
+
+def _fail(state: Run, verb: str, error: VmieError) -> int:
+    """Print an error, unless its reader has left; its exit code."""
+    from vmie.cli import render
+
+    try:
+        render.fail(state, verb, error)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _nobody_listens()
+    return error.exit_code
+
+
+def _nobody_listens() -> None:
+    """Let what is still buffered go nowhere: Python would complain of it when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def hoist(command: Any, argv: list[str]) -> tuple[list[str], str]:

@@ -11,7 +11,7 @@ import typer
 
 from vmie import events
 from vmie.cli import context, render
-from vmie.errors import PartialFailure, UsageError
+from vmie.errors import PartialFailure, PreflightError, UsageError
 
 if TYPE_CHECKING:
     from vmie.engine.batch.running import Company, Outcome
@@ -89,7 +89,8 @@ def run(
 
     vmie batch run plan.csv --state postgresql://vmie@db/vmie
 
-    Exit 3 when some items failed; `vmie batch resume BATCH --retry-failed` tries those again.
+    Exit 3 when some items failed; `vmie batch resume BATCH --retry-failed` tries those again. Exit 4 when --dry-run
+    finds items that would be refused.
     """
     from vmie.engine.batch import judging, running
     from vmie.engine.batch.reading import environment
@@ -101,7 +102,11 @@ def run(
         from vmie.engine.batch import estimating
 
         shown = estimating.estimate(company(this, state), judged)
-        render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_estimate.text(shown))
+        blocked = bool(shown.blocked)
+        status = "partial" if blocked else "success"
+        render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_estimate.text(shown), status=status)
+        if blocked:
+            raise typer.Exit(PreflightError.exit_code)
         return
     if report_to is not None and not report_to.absolute().parent.is_dir():
         raise UsageError(f"there is no folder for {report_to}", cure="choose another file with --report")

@@ -119,16 +119,18 @@ def _html(batch: Batch, shown: Status, found: Sequence[history.Span], *, total: 
 
 
 def _rows(items: Sequence[Item], found: Sequence[history.Span]) -> tuple[list[str], int]:
-    """The keys that the timeline shows, in the plan's order, and how many it leaves out."""
+    """The keys that the timeline shows, and how many it leaves out: all in the plan's order, or some as they began."""
     keys = [item.key for item in items]
     if len(keys) <= charts.MOST_ROWS:
         return keys, 0
     took: Counter[str] = Counter()
+    began: dict[str, float] = {}
     for span in found:
         if span.stage != history.NAMES[0]:
             took[span.key] += round(span.end - span.begin)
-    longest = {key for key, _ in took.most_common(charts.MOST_ROWS)}
-    return [key for key in keys if key in longest], len(keys) - len(longest)
+            began.setdefault(span.key, span.begin)
+    longest = sorted((key for key, _ in took.most_common(charts.MOST_ROWS)), key=began.__getitem__)
+    return longest, len(keys) - len(longest)
 
 
 def _ends(batch: Batch, items: Sequence[Item]) -> Iterator[tuple[float, bool]]:

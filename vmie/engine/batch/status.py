@@ -155,7 +155,7 @@ def of(batch: Batch, items: Sequence[Item], *, now: dt.datetime, at_work: bool) 
 def _rate(items: Sequence[Item], now: dt.datetime) -> float:
     """Items completed an hour: over the last hour, or over less when the batch is younger."""
     ended = [dt.datetime.fromisoformat(item.updated) for item in items if item.state is State.COMPLETED]
-    recent = [at for at in ended if (now - at).total_seconds() <= _RATE_OVER]
+    recent = [at for at in ended if 0 <= (now - at).total_seconds() <= _RATE_OVER]
     if len(recent) < 2:
         return 0.0
     span = max((now - min(recent)).total_seconds(), 1.0)
