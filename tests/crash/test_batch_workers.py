@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ class Site:
 
     def stop(self) -> None:
         for pid in list(self._running):
-            self.kill(pid)
+            with suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                reap(pid)
 
     def until(self, ready: Callable[[], Any], *, within: float = 60.0) -> Any:
         end = time.monotonic() + within
@@ -125,9 +128,12 @@ def share(site: Site, *, workers: int, items: int) -> None:
     site.aws.control("settings", {"imports": LIMIT})
     try:
         begun = site.start("batch", "run", plan(site.folder, items=items))
-        crew = [site.start("worker", "--until-idle") for _ in range(workers)]
+        site.batch()
+        # That one stays until it is killed, the others until there is nothing left.
+        victim = site.start("worker")
+        crew = [site.start("worker", "--until-idle") for _ in range(workers - 1)]
         site.until(lambda: site.in_state("completed") >= items // 3)
-        site.kill(crew.pop(0))
+        site.kill(victim)
         done = site.ended(begun)
         for pid in crew:
             site.ended(pid)
