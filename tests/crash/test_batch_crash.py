@@ -194,7 +194,7 @@ def to_the_end(server: Server, folder: Path, first: int, trap: Callable[[int], T
         killed = machine.killed(*argv, trap=trap(number))
         expect_once(machine, machine.done(*argv), 2)
         if not killed:
-            assert number > 30, "there are more places than this"
+            assert number > 20, "there are more places than this"
             return
 
 
