@@ -12,6 +12,7 @@ import pytest
 import typer.main
 
 from tests.e2e.conftest import Done
+from tests.sandbox.conftest import bootable
 from tests.tools import ROOT
 from vmie import sandbox
 from vmie.cli.app import build
@@ -95,3 +96,20 @@ def test_the_tutorial_runs_as_printed(
     with sandbox.start(seeded=True, speed=20_000):
         for argv in served:
             assert vmie(*argv).code == 0, argv
+
+
+def test_the_script_of_the_batch_page_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vmie: Callable[..., Done]
+) -> None:
+    page = (ROOT / "docs/how-to/run-a-batch.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (tmp_path / "vm.raw").write_bytes(bootable())
+    (tmp_path / "plan.yaml").write_text("defaults: {skip_check: all}\nitems: [{source: vm.raw}]\n")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    with sandbox.start(seeded=True, speed=10_000):
+        exec(script, names)  # the page is ours
+    assert set(names["made"]) == {"vm"}
+    assert names["made"]["vm"].startswith("ami-")
+    (listed,) = vmie("batch", "status").json["result"]["batches"]
+    assert listed["batch"] == names["outcome"].batch
