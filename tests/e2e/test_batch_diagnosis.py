@@ -17,10 +17,10 @@ from tests.sandbox.conftest import BUCKET, bootable
 from vmie import events, sandbox
 from vmie.aws.session import Aws, connect
 from vmie.engine.batch import running
+from vmie.engine.batch.company import Company
 from vmie.engine.batch.diagnosing import Diagnoses
 from vmie.engine.batch.model import Item, Kind, Plan, PlanItem, State
 from vmie.engine.batch.places import Places
-from vmie.engine.batch.running import Company
 from vmie.engine.batch.stages import Stages
 from vmie.errors import AwsRefused, TaskFailed
 from vmie.ops.import_ import ImportRequest

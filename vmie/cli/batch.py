@@ -14,7 +14,8 @@ from vmie.cli import context, render
 from vmie.errors import PartialFailure, PreflightError, UsageError
 
 if TYPE_CHECKING:
-    from vmie.engine.batch.running import Company, Outcome
+    from vmie.engine.batch.company import Company
+    from vmie.engine.batch.running import Outcome
     from vmie.engine.summary import JobSummary
 
 Shared = Annotated[
@@ -51,8 +52,8 @@ def build() -> typer.Typer:
 
 def company(run: context.Run, state: str, *, uploads: int | None = None) -> Company:
     """What the engine needs of this invocation; `vmie worker` shares it."""
+    from vmie.engine.batch.company import Company
     from vmie.engine.batch.places import Places
-    from vmie.engine.batch.running import Company
 
     return Company(Places(run.state, state), run.door, run.settings, reporter=_teller(run), uploads=uploads)
 

@@ -15,11 +15,11 @@ from vmie import events
 from vmie.aws.kept import Kept
 from vmie.aws.session import Aws
 from vmie.engine.batch import prices
+from vmie.engine.batch.company import Company
 from vmie.engine.batch.forecast import Job, Span, forecast
 from vmie.engine.batch.looking import Look, look
 from vmie.engine.batch.model import Kind, Plan, PlanItem, Pool
 from vmie.engine.batch.prices import Bill, Use
-from vmie.engine.batch.running import Company
 from vmie.model import Verdict
 
 _GIB = 1 << 30

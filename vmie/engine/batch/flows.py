@@ -1,4 +1,4 @@
-"""The stages as DBOS workflows, each on its own queue: the only place that knows DBOS.
+"""The stages as DBOS workflows, each on its own queue; nothing but this and `steps` knows DBOS.
 
     send    queue send-LABEL    so many at once per machine (uploads), by workers that listen to LABEL
     task    queue import|conversion|export partitioned by account and Region, so many at once over all machines
@@ -25,13 +25,14 @@ from typing import Any, Literal, Self
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
 
-from vmie.engine.batch.asking import in_plan_words
 from vmie.engine.batch.crew import Crew
 from vmie.engine.batch.diagnosing import Diagnoses
 from vmie.engine.batch.model import HOLDING, Cancelled, Item, Kind, Limits, State, Stopped
 from vmie.engine.batch.places import Hasty
 from vmie.engine.batch.retrying import strikes_all
 from vmie.engine.batch.stages import Stages
+from vmie.engine.batch.steps import plain, step
+from vmie.engine.batch.telling import fault, told
 from vmie.errors import TaskFailed, VmieError
 
 #: bumped when a stage's steps change, so that DBOS replays no workflow of the other shape
@@ -112,7 +113,7 @@ class Flows:
         DBOS(config=self._config)
         for name in ("send", "task", "finish"):
             body = getattr(self, f"_{name}")
-            self._start[name] = DBOS.workflow(name=name, max_recovery_attempts=None)(_plain(body))
+            self._start[name] = DBOS.workflow(name=name, max_recovery_attempts=None)(plain(body))
         kinds = [kind.value for kind in self._kinds]
         sends = [f"send-{label}" for label in self._queues]
         DBOS.listen_queues([_FINISH, _UNDO] if self._only_undo else [*sends, *kinds, _HELD, _FINISH, _UNDO])
@@ -238,8 +239,8 @@ class Flows:
                     raise Stopped
                 if item.state in (State.WAITING, State.QUEUED):
                     self._crew.move(item, State.SENDING)
-                self._step("check", stages.check)
-                self._step("upload", stages.upload)
+                step("check", stages.check)
+                step("upload", stages.upload)
             self._crew.move(item, State.SENT, origins=(State.SENDING,))
             self._enqueue(item.kind.value, "task", item, partition=self._crew.partition(item))
 
@@ -249,9 +250,9 @@ class Flows:
         def body(item: Item, stages: Stages) -> None:
             self._crew.take_slot(item)
             while True:
-                task_id = self._step("submit", stages.submit)
+                task_id = step("submit", stages.submit)
                 self._crew.move(item, State.CONVERTING, origins=(State.SUBMITTING,), task_id=task_id)
-                again = self._step("wait", lambda task_id=task_id: _waited(stages, task_id))  # type: ignore[misc]
+                again = step("wait", lambda task_id=task_id: _waited(stages, task_id))  # type: ignore[misc]
                 if not again:
                     break
                 self._crew.move(item, State.SUBMITTING, origins=(State.CONVERTING,))
@@ -262,7 +263,7 @@ class Flows:
 
     def _finish(self, batch: str, key: str, number: int) -> None:
         def body(item: Item, stages: Stages) -> None:
-            result = self._step("finish", stages.finish)
+            result = step("finish", stages.finish)
             self._crew.move(item, State.COMPLETED, result=result)
 
         # What AWS has completed is finished, also while the batch is being cancelled: there is nothing to undo.
@@ -285,55 +286,23 @@ class Flows:
             except Cancelled:
                 self._undo(item)
             except VmieError as error:
-                crew.move(item, State.FAILED, error=_told(item, self._diagnoses.explain(error, item, crew.aws)))
+                crew.move(item, State.FAILED, error=told(item, self._diagnoses.explain(error, item, crew.aws)))
             except Exception as error:
-                crew.move(item, State.FAILED, error=_fault(error).as_json())
+                crew.move(item, State.FAILED, error=fault(error).as_json())
 
     def _undo(self, item: Item) -> None:
         try:
             with self._crew.heeding():
                 self._stages(self._crew, item).undo()
         except VmieError as error:
-            self._crew.move(item, State.FAILED, error=_told(item, error))
+            self._crew.move(item, State.FAILED, error=told(item, error))
         else:
             self._crew.move(item, State.CANCELLED)
-
-    def _step(self, name: str, call: Callable[[], Any]) -> Any:
-        """A step of DBOS whose failure DBOS does not see: it would record it, and raise it again after a restart."""
-
-        def step() -> Any:
-            try:
-                return call()
-            except Exception as error:
-                raise _Failed(error) from error
-
-        try:
-            return DBOS.run_step({"name": name}, step)
-        except _Failed as failed:
-            raise failed.error from failed.error.__cause__
-
-
-class _Failed(BaseException):
-    """A step's failure on its way past DBOS, which records what is an Exception."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
-        self.error = error
 
 
 def _name(item: Item, stage: str) -> str:
     """A workflow's id."""
     return f"{item.batch}/{item.key}/{item.round}/{stage}"
-
-
-def _plain(body: Callable[[str, str, int], None]) -> Callable[[str, str, int], None]:
-    """A function of its own: DBOS marks what it registers, and a bound method cannot be marked."""
-
-    def workflow(batch: str, key: str, number: int) -> None:
-        body(batch, key, number)
-
-    workflow.__qualname__ = workflow.__name__ = body.__name__
-    return workflow
 
 
 def _waited(stages: Stages, task_id: str) -> bool:
@@ -345,17 +314,3 @@ def _waited(stages: Stages, task_id: str) -> bool:
             return True
         raise
     return False
-
-
-def _told(item: Item, error: VmieError) -> dict[str, Any]:
-    """The failure in a plan's words, with the commands of a single job in its cure replaced by the batch's."""
-    shown = error.as_json()
-    shown |= {name: in_plan_words(str(shown[name])) for name in ("message", "cause", "cure")}
-    cure = str(shown["cure"]).replace(f"vmie cancel {item.job}", f"vmie batch cancel {item.batch}")
-    return {**shown, "cure": cure.replace(f"vmie resume {item.job}", f"vmie batch resume {item.batch} --retry-failed")}
-
-
-def _fault(error: Exception) -> VmieError:
-    return VmieError(
-        f"unexpected {type(error).__name__}: {error}", cause="this is a fault of vmie", cure="report it", code="Fault"
-    )

@@ -11,8 +11,8 @@ from typing import Any
 from vmie import events
 from vmie.aws.session import Aws
 from vmie.engine.batch import asking, codec
+from vmie.engine.batch.company import Company
 from vmie.engine.batch.model import Kind, PlanItem
-from vmie.engine.batch.running import Company
 from vmie.errors import AwsRefused, PreflightError, VmieError
 from vmie.model import Route, Verdict
 from vmie.ops import export, import_

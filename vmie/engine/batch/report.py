@@ -15,10 +15,10 @@ from typing import Any
 
 from vmie import __version__
 from vmie.engine.batch import charts, history
+from vmie.engine.batch.company import Company, opened
 from vmie.engine.batch.failures import Failure, grouped
 from vmie.engine.batch.model import Item, Kind, State
 from vmie.engine.batch.rows import Batch
-from vmie.engine.batch.running import Company, opened
 from vmie.engine.batch.status import Status, of
 
 _COLUMNS = (

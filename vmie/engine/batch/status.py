@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from vmie.engine.batch import slots
+from vmie.engine.batch.company import Company, opened
 from vmie.engine.batch.model import HOLDING, Item, State
 from vmie.engine.batch.rollcall import Present, present, unserved
 from vmie.engine.batch.rows import Batch
-from vmie.engine.batch.running import Company, opened
 from vmie.engine.batch.store import Store
 from vmie.engine.batch.summaries import word
 

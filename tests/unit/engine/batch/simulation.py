@@ -23,6 +23,7 @@ from vmie import events, policy, sandbox
 from vmie.aws import session
 from vmie.aws.session import Aws
 from vmie.engine.batch import running
+from vmie.engine.batch.company import Company
 from vmie.engine.batch.model import Kind, Limits, Plan, PlanItem, State
 from vmie.engine.batch.places import Places
 from vmie.model import Route, S3Object
@@ -255,9 +256,7 @@ def simulate(folder: Path, count: int, *, limit: int = 20, pause: float = 0.1, s
         clock = VirtualTime(box)
         watch = Watch({item.key: item.region for item in plan.items}, limit, cost=lambda: box.stats.cpu)
         driver = Driver(clock, watch)
-        company = running.Company(
-            Places(folder), doors(clock), Settings(), reporter=watch, clock=clock, looks_every=pause
-        )
+        company = Company(Places(folder), doors(clock), Settings(), reporter=watch, clock=clock, looks_every=pause)
         began, cpu, start = time.monotonic(), time.process_time(), box.clock.elapsed()
         batch = running.begin(company, plan)
         thread = threading.Thread(target=driver.run, name="time", daemon=True)

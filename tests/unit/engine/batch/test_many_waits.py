@@ -13,6 +13,7 @@ import pytest
 
 from vmie.aws.session import Aws
 from vmie.engine.batch import running
+from vmie.engine.batch.company import Company
 from vmie.engine.batch.crew import Crew
 from vmie.engine.batch.model import Item, Kind, Limits, Plan, PlanItem, State
 from vmie.engine.batch.places import Places
@@ -58,7 +59,7 @@ def test_waiting_starves_nobody(tmp_path: Path) -> None:
         for region in REGIONS
         for number in range(SLOTS + 4)
     )
-    company = running.Company(Places(tmp_path), door, Settings(), stages=partial(Slow, go=go), looks_every=0.1)
+    company = Company(Places(tmp_path), door, Settings(), stages=partial(Slow, go=go), looks_every=0.1)
     batch = running.begin(company, Plan("many", items, Limits(imports=SLOTS, uploads=8, ahead=40)))
     outcome: list[running.Outcome] = []
     worker = threading.Thread(target=lambda: outcome.append(running.run(company, batch)))
@@ -97,7 +98,7 @@ def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int |
     go, seen = threading.Event(), Counter[str]()
     go.set()
     items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(8))
-    company = running.Company(
+    company = Company(
         Places(tmp_path),
         door,
         Settings(),
