@@ -12,7 +12,7 @@ demo: $(VENV)/.demo ## create the environment and run the main job on examples/d
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.dev $(TOOLS)/.done system-tools lint ## lint, then every test (what CI runs)
-	$(PYTEST) -n 2 --dist loadgroup
+	$(PYTEST) -n 2 --dist loadgroup --durations=15 --durations-min=5
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
