@@ -178,3 +178,16 @@ def test_a_reader_that_left_is_no_fault(tmp_path: Path) -> None:
         os.close(writer)
         assert b"Broken" not in done.stderr
         assert b"Traceback" not in done.stderr
+
+
+def test_a_taken_name_is_told_before_a_byte_is_sent(box: Sandbox, vmie: Vmie, disk: Path) -> None:
+    first = vmie("import", disk, "--as", "snapshot", "--register", "web-1")
+    assert first.code == 0, first.out
+    (made,) = box.client("ec2").describe_images(Filters=[{"Name": "name", "Values": ["web-1"]}])["Images"]
+    again = vmie("import", disk, "--as", "snapshot", "--register", "web-1", "--tag", "another=job")
+    assert again.code == 5
+    assert made["ImageId"] in again.json["error"]["message"]
+    assert tasks(box, "import-snapshot") == 1
+    odd = vmie("import", disk, "--as", "snapshot", "--register", "no")
+    assert odd.code == 2
+    assert tasks(box, "import-snapshot") == 1

@@ -19,6 +19,8 @@ from vmie.model import Task, TaskKind, TaskState
 from vmie.poll import VISIBILITY, Clock, retrying
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef, ImageTypeDef
+
     from vmie.aws.session import Aws
 
 #: Ids in one Describe. AWS states no bound for these calls; far above any quota of active tasks.
@@ -142,12 +144,7 @@ def register_image(aws: Aws, request: RegisterImage) -> str:
 
     Raises UsageError for a name that EC2 does not take, AwsRefused when the name belongs to another snapshot.
     """
-    if not _NAME.fullmatch(request.name):
-        raise UsageError(
-            f"{request.name!r} is no name for an AMI",
-            cause="a name has 3 to 128 letters, digits, spaces and ()[]./-'@_",
-            cure="give another name",
-        )
+    _expect_name(request.name)
     if (found := _registered(aws, request)) is not None:
         return found
     try:
@@ -161,21 +158,46 @@ def register_image(aws: Aws, request: RegisterImage) -> str:
     return str(answer["ImageId"])
 
 
-def _registered(aws: Aws, request: RegisterImage) -> str | None:
-    with refusals("DescribeImages", operand=request.name):
-        answer = aws.client("ec2").describe_images(
-            Owners=["self"], Filters=[{"Name": "name", "Values": [request.name]}]
+def expect_free_name(aws: Aws, name: str) -> None:
+    """Tell before hours of conversion what RegisterImage would tell after them.
+
+    Raises UsageError for a name that EC2 does not take, AwsRefused when an AMI of this account and Region has it.
+    """
+    _expect_name(name)
+    for image in _named(aws, name):
+        raise _taken(name, image, cause="an account has one AMI of a name in a Region")
+
+
+def _expect_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{name!r} is no name for an AMI",
+            cause="a name has 3 to 128 letters, digits, spaces and ()[]./-'@_",
+            cure="give another name",
         )
-    for image in answer.get("Images") or ():
+
+
+def _named(aws: Aws, name: str) -> Sequence[ImageTypeDef]:
+    ours: Sequence[FilterTypeDef] = [{"Name": "name", "Values": [name]}]
+    with refusals("DescribeImages", operand=name):
+        return aws.client("ec2").describe_images(Owners=["self"], Filters=ours).get("Images") or ()
+
+
+def _taken(name: str, image: ImageTypeDef, *, cause: str) -> AwsRefused:
+    return AwsRefused(
+        f"the AMI name {name!r} is taken by {image['ImageId']}",
+        cause=cause,
+        cure="give another --name or --register name, or deregister that AMI",
+        code="InvalidAMIName.Duplicate",
+    )
+
+
+def _registered(aws: Aws, request: RegisterImage) -> str | None:
+    for image in _named(aws, request.name):
         snapshots = {mapping.get("Ebs", {}).get("SnapshotId") for mapping in image.get("BlockDeviceMappings") or ()}
         if request.snapshot_id in snapshots:
             return str(image["ImageId"])
-        raise AwsRefused(
-            f"the AMI name {request.name!r} is taken by {image['ImageId']}",
-            cause=f"it was not registered from {request.snapshot_id}",
-            cure="give another --name or --register name, or deregister that AMI",
-            code="InvalidAMIName.Duplicate",
-        )
+        raise _taken(request.name, image, cause=f"it was not registered from {request.snapshot_id}")
     return None
 
 

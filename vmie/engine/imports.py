@@ -61,7 +61,7 @@ def cancel(desk: Desk, job: str, *, reason: str = "") -> dict[str, Any]:
 def _run(desk: Desk, held: Job, request: ImportRequest, *, wait: bool) -> ImportOutcome:
     return running.carry_out(
         held,
-        lambda: _plan(desk, request, job=held.job, begun=_begun(held)),
+        lambda: _plan(desk, request, job=held.job, begun=import_.submitted(held) is not None),
         lambda plan: import_.apply(
             desk.aws,
             plan,
@@ -85,13 +85,6 @@ def _plan(desk: Desk, request: ImportRequest, *, job: str, begun: bool = False) 
         begun=begun,
         reporter=desk.reporter,
     )
-
-
-def _begun(held: Job) -> bool:
-    """Whether AWS has this attempt's task already: then nothing of the account may stop the wait for it."""
-    submitted = held.get("submit")
-    attempt = int((held.get("attempt") or {}).get("number", 1))
-    return submitted is not None and submitted.get("attempt") == attempt
 
 
 def _explained(desk: Desk, request: ImportRequest) -> AbstractContextManager[None]:

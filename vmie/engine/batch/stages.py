@@ -72,6 +72,7 @@ class Stages:
             settings=crew.settings,
             job=item.job,
             clock=crew.control,
+            begun=import_.submitted(self._journal) is not None,
             reporter=self._report,
         )
         return codec.import_plan(thought)

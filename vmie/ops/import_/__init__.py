@@ -16,11 +16,12 @@ from vmie.ops.import_.launch import Launch
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk
 from vmie.ops.import_.request import ImportRequest
 from vmie.ops.import_.undoing import undo
+from vmie.ops.import_.work import submitted
 from vmie.ops.journal import Journal
 from vmie.poll import Clock
 from vmie.settings import Settings
 
-__all__ = ["ImportPlan", "ImportRequest", "ImportResult", "Launch", "PlannedDisk", "apply", "plan", "undo"]
+__all__ = ["ImportPlan", "ImportRequest", "ImportResult", "Launch", "PlannedDisk", "apply", "plan", "submitted", "undo"]
 
 _OLDER = (Route.INSTANCE, Route.VOLUME)
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vmie import disk, events
-from vmie.aws import kms, objects, s3, service_role
+from vmie.aws import ec2, kms, objects, s3, service_role
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, ImageError, PreflightError, UsageError
 from vmie.model import Route, S3Object
@@ -100,7 +100,7 @@ def plan(
 ) -> ImportPlan:
     """Think an import through: the cheap local checks first, then what AWS can be asked, nothing is sent.
 
-    With `begun` AWS has the task already: the role and the key are not looked at any more.
+    With `begun` AWS has the task already: then nothing of the account may stop the wait for it.
     Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
     """
     request.validate()
@@ -129,7 +129,9 @@ def plan(
 
 
 def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Object]) -> None:
-    """See that the key and the role will do; raises AwsRefused with the one thing that is missing."""
+    """See that the key, the role and the AMI's name will do; raises AwsRefused with the one thing that is amiss."""
+    if request.register:
+        ec2.expect_free_name(aws, request.register)
     key = kms.expect_key(aws, request.kms_key) if request.kms_key else None
     service_role.expect_reader(
         aws,

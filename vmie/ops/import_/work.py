@@ -28,14 +28,23 @@ class Work:
 
     def attempt(self) -> int:
         """1 for the first task of the job; a failed task is followed by another, with another token."""
-        return int((self.journal.get("attempt") or {}).get("number", 1))
+        return _attempt(self.journal)
 
     def submitted(self) -> dict[str, Any] | None:
         """The task of this attempt, None before AWS has it."""
-        found = self.journal.get("submit")
-        return found if found is not None and found.get("attempt") == self.attempt() else None
+        return submitted(self.journal)
 
     def sent(self) -> int:
         """Bytes that crossed the wire, over all runs of the job."""
         steps = (self.journal.get(f"upload {number}") for number in range(len(self.plan.disks)))
         return sum(int((step or {}).get("sent", 0)) for step in steps)
+
+
+def submitted(journal: Journal) -> dict[str, Any] | None:
+    """The task of an import's present attempt, None before AWS has it."""
+    found = journal.get("submit")
+    return found if found is not None and found.get("attempt") == _attempt(journal) else None
+
+
+def _attempt(journal: Journal) -> int:
+    return int((journal.get("attempt") or {}).get("number", 1))
