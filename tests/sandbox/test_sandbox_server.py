@@ -101,7 +101,7 @@ def test_settings_change_quotas_and_delays(server: Sandbox) -> None:
 
 
 def test_time_quotas_and_disks_are_set_over_http(server: Sandbox) -> None:
-    given = {"median": 900, "spread": 0.5, "per_gib": 60, "regions": {"eu-west-1": {"imports": 3}}}
+    given = {"median": 900, "spread": 0.5, "per_gib": 60, "imports": 7, "regions": {"eu-west-1": {"imports": 3}}}
     assert ask(server, "POST", "/_vmie/settings", given)[0] == 200
     assert (server.durations.median, server.durations.spread, server.durations.per_gib) == (900.0, 0.5, 60.0)
     assert (server.limits.of("imports", "eu-west-1"), server.limits.of("imports", "us-east-1")) == (3, 7)
