@@ -5,8 +5,10 @@ TOOLS ?= .tools
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST := $(BIN)/python -m pytest
+COMPILE := .cache/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-annotate --no-header
 
-.PHONY: demo test lint bench docs soak clean system-tools
+.PHONY: demo test test-newest lint lock bench docs soak clean system-tools
 
 demo: $(VENV)/.demo ## create the environment and run the main job on examples/demo.ova, offline
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -32,22 +34,36 @@ soak: $(VENV)/.dev $(TOOLS)/.done system-tools ## the full-size runs of which `m
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { test "$$(id -u)" = 0 && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
 
-$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -e '.[sandbox]'
+# What is installed is locked, with hashes: the same on any day (docs/adr/0001-locked-requirements.md).
+$(VENV)/.demo: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements/demo.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	$(PIP) install -e '.[dev]'
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	$(PIP) install --require-hashes -r requirements/dev.txt
+	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@ $(VENV)/.demo
 
 # Oracles and rivals in an environment of their own: awscli pins its botocore.
-$(TOOLS)/.done: tests/tools.txt
+$(TOOLS)/.done: requirements/tools.txt
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip --disable-pip-version-check -q install -r tests/tools.txt
+	$(TOOLS)/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r requirements/tools.txt
 	@touch $@
+
+lock: ## resolve requirements/*.txt anew, for every Python and platform that is supported
+	$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip --disable-pip-version-check -q install uv
+	for part in demo dev; do extra=$$part; test $$part = dev || extra=sandbox; \
+	  $(COMPILE) pyproject.toml requirements/build.in --extra $$extra -o requirements/$$part.txt || exit 1; done
+	$(COMPILE) requirements/tools.in -o requirements/tools.txt
+
+test-newest: $(TOOLS)/.done system-tools ## every test on the newest release of everything that pyproject.toml allows
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip --disable-pip-version-check -q install --upgrade -e '.[dev]'
+	.venv-newest/bin/python -m pytest -n 2 --dist loadgroup
 
 system-tools: ## what the tests need from Debian: installed where that can be done, else named
 	@sh tests/install-tools.sh
 
 clean:
-	rm -rf $(VENV) $(TOOLS) dist build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-newest $(TOOLS) dist build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -31,6 +31,11 @@ def pytest_configure() -> None:
             signal.signal(number, usual)
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """No id made of bytes: they may hold the time (gzip does), and two workers must collect the same tests."""
+    return f"{argname}-{len(val)}-bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave the soak runs to `make soak`."""
     if os.environ.get("VMIE_SOAK"):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import count
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import BinaryIO
 
 from vmie.errors import UsageError, VmieError
@@ -54,32 +54,24 @@ def written(target: Path, *, source: Path, replace: bool, needed: int) -> Iterat
     """
     check(target, source=source, force=replace)
     place = target.resolve()  # a link goes on pointing to what it points to
-    temporary: Path | None = None
+    # In the target's folder: only within one file system is a rename atomic. A name that nobody else has, known before
+    # the file is made: an interruption between the two then finds what to remove.
+    temporary = place.with_name(f".vmie-convert-{token_hex(8)}.partial")
+    begun = False
     try:
-        temporary, descriptor = _create_beside(place)
-        with os.fdopen(descriptor, "wb", buffering=1 << 20) as file:
+        with temporary.open("xb", buffering=1 << 20) as file:
+            begun = True
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(place)
         _sync_folder(place.parent)
     except BaseException as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         if isinstance(error, OSError):
-            raise _unwritable(target, error, begun=temporary is not None, needed=needed) from error
+            raise _unwritable(target, error, begun=begun, needed=needed) from error
         raise
-
-
-def _create_beside(target: Path) -> tuple[Path, int]:
-    """A new file in the target's folder: only within one file system is a rename atomic."""
-    for number in count():
-        path = target.with_name(f".vmie-convert-{number}.partial")
-        try:
-            return path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o666)
-        except FileExistsError:
-            continue
-    raise AssertionError  # count() does not end
 
 
 def _sync_folder(folder: Path) -> None:

@@ -16,6 +16,10 @@ from vmie.errors import UsageError
 
 #: no plan of hand-written items is larger; 100,000 generated ones fit
 _MOST_BYTES = 64 << 20
+#: a plan has four
+_MOST_LEVELS = 100
+#: characters in which levels are counted
+_MOST_COUNTED = 1 << 20
 _VARIABLE = re.compile(r"\$\{([^}]*)\}|\$\$")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 #: variables that may hold what opens something; an address with a password in it is told by its value
@@ -79,15 +83,31 @@ def _yaml(path: Path, text: str) -> Raw:
         node = loader.get_single_node()
         if node is not None:
             raw.data = _plain(node, (), raw, loader, set())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
+        # PyYAML meets its own bound in one way or the other, by version; what it says of it is not relied on.
+        if _too_deep(text):
+            raise UsageError(
+                f"{path} is nested too deeply", cure="a plan is four levels deep", code="PlanRefused"
+            ) from error
+        if isinstance(error, RecursionError):
+            raise
         raise _no_yaml(path, text, error) from error
-    except RecursionError as error:
-        raise UsageError(
-            f"{path} is nested too deeply", cure="a plan is four levels deep", code="PlanRefused"
-        ) from error
     finally:
         loader.dispose()
     return raw
+
+
+def _too_deep(text: str) -> bool:
+    # libyaml stops before it says how deep it is: the slower parser, for no more than the beginning.
+    depth = 0
+    try:
+        for event in yaml.parse(text[:_MOST_COUNTED], yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MOST_LEVELS:
+                return True
+    except yaml.YAMLError:
+        pass
+    return False
 
 
 def _no_yaml(path: Path, text: str, error: yaml.YAMLError) -> UsageError:

@@ -175,7 +175,7 @@ class Driver:
     def run(self) -> None:
         since = time.monotonic()
         while self.watch.left and not self.over.wait(0.001):
-            if not (settled := self.clock.looked() and self.watch.settled()) and time.monotonic() - since < 10:
+            if not (settled := self.clock.looked() and self.watch.settled()) and time.monotonic() - since < 60:
                 continue
             self.unexpected += not settled
             since = time.monotonic()
