@@ -10,7 +10,7 @@ import errors_page
 import pages
 import plan_page
 
-from vmie.checks.page import rules
+from vmie.checks.docs_page import rules
 
 REFERENCE = Path(__file__).parent / "reference"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pages import HEAD
 
-from vmie.engine.batch.models import Common, ItemModel, LimitsModel, PlanModel, ways_of
+from vmie.batch.plan.schema import Common, ItemModel, LimitsModel, PlanModel, ways_of
 
 _BEGIN = """# Plan files
 

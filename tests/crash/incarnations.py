@@ -16,10 +16,11 @@ from typing import Any
 
 import boto3
 
+import vmie.batch.run.api
+
 # Imported here, once for all the processes that are forked from this one.
 import vmie.cli.batch
 import vmie.cli.worker
-import vmie.engine.batch.running
 from tests.e2e.conftest import Server
 from tests.sandbox.conftest import BUCKET, bootable
 
@@ -83,7 +84,7 @@ def at_half_step(number: int) -> Trap:
     """
 
     def arm() -> None:
-        from vmie.engine.batch.store import Store
+        from vmie.batch.store.store import Store
 
         counted = itertools.count(1)
 
@@ -129,7 +130,7 @@ def before_note_of(what: str) -> Trap:
     """It kills itself just before it notes a step whose value holds `what`."""
 
     def arm() -> None:
-        from vmie.engine.batch.store import Store
+        from vmie.batch.store.store import Store
 
         original = Store.put_step
 

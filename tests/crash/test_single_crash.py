@@ -40,7 +40,7 @@ class Machine:
         """
 
         def call() -> int:
-            from vmie.engine.jobs import Job
+            from vmie.jobs.store import Job
 
             original, count = Job.put, 0
 

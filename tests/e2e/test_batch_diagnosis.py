@@ -16,12 +16,12 @@ from tests.clocks import ManualClock
 from tests.sandbox.conftest import BUCKET, bootable
 from vmie import events, sandbox
 from vmie.aws.session import Aws, connect
-from vmie.engine.batch import running
-from vmie.engine.batch.company import Company
-from vmie.engine.batch.diagnosing import Diagnoses
-from vmie.engine.batch.model import Item, Kind, Plan, PlanItem, State
-from vmie.engine.batch.places import Places
-from vmie.engine.batch.stages import Stages
+from vmie.batch.model import Item, Kind, Plan, PlanItem, State
+from vmie.batch.run import api
+from vmie.batch.run.context import Company
+from vmie.batch.run.diagnosis_cache import Diagnoses
+from vmie.batch.run.stages import Stages
+from vmie.batch.store.locations import Places
 from vmie.errors import AwsRefused, TaskFailed
 from vmie.ops.import_ import ImportRequest
 from vmie.poll import SystemClock
@@ -141,8 +141,8 @@ def test_items_of_a_batch_name_the_reason(box: Sandbox, tmp_path: Path) -> None:
     company = Company(
         Places(tmp_path), Counting().door, replace(Settings(), poll_seconds=0.02), clock=Hurried(), stages=Breaking
     )
-    batch = running.begin(company, Plan("two", tuple(items)))
-    outcome = running.run(company, batch)
+    batch = api.begin(company, Plan("two", tuple(items)))
+    outcome = api.run(company, batch)
     assert [item.state for item in outcome.items] == [State.FAILED, State.FAILED]
     for item in outcome.items:
         assert "s3:GetObject" in item.error["cause"], item.error

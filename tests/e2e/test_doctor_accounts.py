@@ -19,12 +19,12 @@ from botocore.config import Config
 from tests.sandbox.conftest import BUCKET, bootable
 from vmie import sandbox
 from vmie.aws.session import Aws
-from vmie.engine import imports
-from vmie.engine.running import Desk
 from vmie.errors import AwsRefused, VmieError
+from vmie.jobs import imports
+from vmie.jobs.runner import Desk
 from vmie.model import Verdict
 from vmie.ops import doctor
-from vmie.ops.doctor import Report, mending
+from vmie.ops.doctor import Report, fixes
 from vmie.ops.import_ import ImportRequest
 from vmie.poll import SystemClock
 from vmie.sandbox import Sandbox
@@ -407,7 +407,7 @@ def test_the_one_thing_that_is_wrong_is_named(box: Sandbox, name: str, disk: Pat
     if not broken.mended:
         assert line.fix is None
         return
-    changes = mending.apply(report.case, mending.plan(report.case, [line]))
+    changes = fixes.apply(report.case, fixes.plan(report.case, [line]))
     assert changes
     assert examine(box, broken, key).failed == ()
 

@@ -10,9 +10,9 @@ import pytest
 from tests.sandbox.conftest import BUCKET, bootable
 from tests.sandbox.pace import SandboxPace
 from vmie.aws.session import connect
-from vmie.engine import exports, imports
-from vmie.engine.running import Desk
 from vmie.errors import VmieError
+from vmie.jobs import exports, imports
+from vmie.jobs.runner import Desk
 from vmie.model import Route
 from vmie.ops.export import ExportRequest
 from vmie.ops.import_ import ImportRequest

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vmie.sandbox.service.lifecycle.appliance import write_ova
 
 from tests.sandbox.conftest import BUCKET, HOUR, bootable, image_task, snapshot_task
 from tests.tools import need, run
@@ -16,7 +17,6 @@ from vmie import sandbox
 from vmie.disk.base import ObjectSource
 from vmie.disk.stream import TARGETS
 from vmie.sandbox import Sandbox
-from vmie.sandbox.appliance import write_ova
 
 VMDK_REFUSED = "ClientError: Disk validation failed [Unsupported VMDK File Format]"
 FORMAT_REFUSED = "ClientError: Disk validation failed [Unsupported specified file format]"
@@ -226,12 +226,12 @@ def test_a_windows_disk_is_told_by_its_partitions(imported: Any) -> None:
 
 def test_sources_are_read_where_they_are(s3: Any) -> None:
     """The bytes behind a key are a source for the readers, without a copy."""
-    from vmie.sandbox import estate
+    from vmie.sandbox.service import account_state
 
     s3.put_object(Bucket=BUCKET, Key="k", Body=bootable(mark=b"here"))
-    bucket = estate.bucket(BUCKET, partition="aws")
+    bucket = account_state.bucket(BUCKET, partition="aws")
     assert bucket is not None
-    found = estate.fetch(bucket, "k")
+    found = account_state.fetch(bucket, "k")
     assert found is not None
     assert found.content.pread(2048 * 512, 4) == b"here"
     assert ObjectSource(io.BytesIO(whole(found.content))).size == found.content.size

@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from tests.sandbox.conftest import BUCKET, HOUR, code_of, image_task
 from vmie.sandbox import Sandbox
-from vmie.sandbox.gate import Fault, Faults
-from vmie.sandbox.identify import identify
+from vmie.sandbox.front.fault_injection import Fault, Faults
+from vmie.sandbox.front.identify import identify
 
 
 def test_the_next_calls_are_throttled_with_http_503(box: Sandbox, ec2: Any) -> None:

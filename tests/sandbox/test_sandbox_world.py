@@ -21,7 +21,7 @@ from tests.sandbox.conftest import BUCKET, MIB, bootable, code_of
 from vmie import sandbox
 from vmie.sandbox import Sandbox
 from vmie.sandbox.seed import IMAGE, INSTANCE, SNAPSHOT
-from vmie.sandbox.spool import Lazy, Spool, Stored
+from vmie.sandbox.storage import Lazy, Spool, Stored
 
 
 class TestStart:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from vmie.sandbox.service.lifecycle.content import unjudged
 
 from tests.sandbox.conftest import BUCKET, HOUR
 from tests.sandbox.pace import SandboxPace
@@ -23,7 +24,6 @@ from vmie.events import Event, TaskSeen
 from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import tasks, waiting
 from vmie.sandbox import Sandbox
-from vmie.sandbox.content import unjudged
 from vmie.sandbox.seed import IMAGE, INSTANCE
 from vmie.settings import Settings
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from vmie import events
-from vmie.aws import tuning
+from vmie.aws import client_config
 from vmie.aws.errors import refusals
 from vmie.poll import Clock
 
@@ -68,25 +68,25 @@ class Maker:
         self, service: str, region: str, *, tuned: Config | None = None, s3: Mapping[str, Any] | None = None
     ) -> Any:
         """A new client of `service`; `tuned` and `s3` go over the usual settings. Raises UsageError, AwsRefused."""
-        config = tuning.config_of(service, endpoint_url=self._endpoint_url, stall=self._stall)
+        config = client_config.config_of(service, endpoint_url=self._endpoint_url, stall=self._stall)
         if tuned is not None:
             config = config.merge(tuned)
         if s3 is not None:
-            config = tuning.with_s3(config, s3)
+            config = client_config.with_s3(config, s3)
         made = self._connected(service, region, config)
-        if service == "s3" and not self._endpoint_url and not tuning.is_aws(made.meta.endpoint_url):
+        if service == "s3" and not self._endpoint_url and not client_config.is_aws(made.meta.endpoint_url):
             # AWS_ENDPOINT_URL_S3 or the profile named a stand-in: see `config_of` for the style.
-            made = self._connected(service, region, tuning.with_s3(config, {"addressing_style": "path"}))
+            made = self._connected(service, region, client_config.with_s3(config, {"addressing_style": "path"}))
         self._told.listen(made)
         return made
 
     def _connected(self, service: str, region: str, config: Config) -> Any:
-        with refusals(f"connecting to {service}"), tuning.sound_endpoint(service):
+        with refusals(f"connecting to {service}"), client_config.sound_endpoint(service):
             made = self._session.client(
                 service,  # type: ignore[call-overload] # its overloads are one per service name
                 region_name=region,
                 endpoint_url=self._endpoint_url,
                 config=config,
             )
-            tuning.expect_web(made.meta.endpoint_url)
+            client_config.expect_web(made.meta.endpoint_url)
             return made

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
-from vmie.aws import objects, strays
+from vmie.aws import abandoned_uploads, objects
 from vmie.aws.attempts import Wire
 from vmie.aws.parts import b64
 from vmie.errors import AwsRefused, VmieError
@@ -56,7 +56,7 @@ def begin(wire: Wire, state: UploadState) -> tuple[str, dict[int, Mapping[str, A
     upload_id = str(answer["UploadId"])
     if state.unsure or wire.failures > failures:
         # An earlier call may have been carried out too. Before `put`: whoever dies here is unsure again.
-        strays.sweep(wire.aws, wire.target, keep=upload_id, region=wire.options.region)
+        abandoned_uploads.sweep(wire.aws, wire.target, keep=upload_id, region=wire.options.region)
     state.put(upload_id)
     return upload_id, {}
 

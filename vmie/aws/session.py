@@ -15,12 +15,12 @@ from botocore.config import Config
 from botocore.exceptions import ProfileNotFound, UnknownRegionError
 
 from vmie import events
-from vmie.aws import tuning
+from vmie.aws import client_config
+from vmie.aws.cache import Kept
+from vmie.aws.client_config import CONNECTIONS, STALL
 from vmie.aws.clients import Maker, Told
 from vmie.aws.credentials import CredentialFacts, facts_of
 from vmie.aws.errors import refusals
-from vmie.aws.kept import Kept
-from vmie.aws.tuning import CONNECTIONS, STALL
 from vmie.errors import AwsRefused, UsageError, VmieError
 from vmie.poll import Clock, SystemClock
 
@@ -130,7 +130,7 @@ class Aws:
 
     def _stands_in(self) -> bool:
         """Whether S3 is somebody else's: MinIO, SeaweedFS, a sandbox."""
-        return self._session is not None and not tuning.is_aws(self.client("s3").meta.endpoint_url)
+        return self._session is not None and not client_config.is_aws(self.client("s3").meta.endpoint_url)
 
     @overload
     def client(self, service: Literal["ec2"], *, region: str | None = None) -> EC2Client: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import canonical
 from vmie.checks.partitions import boot_layout
 from vmie.checks.rule import NOW, Y2016, Hit, Outcome, Rule
@@ -187,7 +187,7 @@ RULES: tuple[Rule, ...] = (
         title="The disk boots by BIOS (2016)",
         judge=_uefi_2016,
         profiles=Y2016,
-        predicts=words.EFI,
+        predicts=predicted_messages.EFI,
         cure="use today's service (`--profile current`), which takes UEFI",
         source=sources.seed(149, 153),
     ),
@@ -197,7 +197,7 @@ RULES: tuple[Rule, ...] = (
         judge=_uefi_instance,
         routes=(Route.INSTANCE,),
         profiles=NOW,
-        predicts=words.EFI,
+        predicts=predicted_messages.EFI,
         cure="use the image route, with --boot-mode uefi",
         source=sources.API_INSTANCE,
     ),
@@ -207,7 +207,7 @@ RULES: tuple[Rule, ...] = (
         judge=_fallback,
         routes=_IMAGE_SNAPSHOT,
         profiles=NOW,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="in the guest: `grub-install --target=x86_64-efi --removable`, or copy grubx64.efi there by hand",
         source=sources.BOOT_MODES,
     ),
@@ -215,7 +215,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-BOOT-004",
         title="One GRUB configuration",
         judge=_grub_files,
-        predicts=words.GRUB_FILES,
+        predicts=predicted_messages.GRUB_FILES,
         cure="keep the one that boots, remove or rename the other grub.cfg, grub.conf and menu.lst",
         source=sources.TROUBLE,
     ),
@@ -223,7 +223,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-BOOT-005",
         title="Boot Loader Specification entries have a default",
         judge=_bls,
-        predicts=words.BLS_DEFAULT,
+        predicts=predicted_messages.BLS_DEFAULT,
         cure="in the guest: `grubby --set-default /boot/vmlinuz-VERSION`, with GRUB_DEFAULT=saved, so that "
         "`grub2-editenv list` shows saved_entry",
         source=sources.TROUBLE,
@@ -232,7 +232,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-BOOT-006",
         title="The initramfs can be read",
         judge=_initramfs,
-        predicts=words.INITRAMFS,
+        predicts=predicted_messages.INITRAMFS,
         cure="rebuild it in the guest (`update-initramfs -u`, `dracut -f`) and look with lsinitramfs or lsinitrd",
         source=sources.TROUBLE,
     ),
@@ -240,7 +240,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-BOOT-007",
         title="The default kernel can be told",
         judge=_kernel,
-        predicts=words.NO_KERNEL_VERSION,
+        predicts=predicted_messages.NO_KERNEL_VERSION,
         cure="install the distribution's kernel package and run update-grub or grub2-mkconfig",
         source=sources.TROUBLE,
     ),
@@ -277,7 +277,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-BOOT-011",
         title="The boot loader is GRUB",
         judge=_loader,
-        predicts=words.NO_KERNEL_VERSION,
+        predicts=predicted_messages.NO_KERNEL_VERSION,
         cure="install GRUB 2 in the guest; or `--as snapshot`, which does not look",
         source=sources.PREPARE,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import DiskImage, Subject
 from vmie.guest.facts import Table
@@ -51,7 +51,7 @@ def _not_stream(subject: Subject, vmdks: list[tuple[int, DiskImage]]) -> Iterato
         if not _is_stream(disk):
             message = f"{disk_name(subject, index)}the VMDK is {disk.variant or 'of another kind'}, not {_STREAM}"
             yield Hit(message, verdict=graded(subject), routes=(Route.IMAGE, Route.SNAPSHOT))
-            yield Hit(message, verdict=graded(subject), routes=LEGACY, predicts=words.COMPRESSION)
+            yield Hit(message, verdict=graded(subject), routes=LEGACY, predicts=predicted_messages.COMPRESSION)
 
 
 def _vhdx_2016(subject: Subject) -> Outcome:
@@ -158,7 +158,7 @@ RULES: tuple[Rule, ...] = (
         title="The image is in a format that VM Import takes",
         judge=_format,
         routes=ALL,
-        predicts=words.FILE_FORMAT,
+        predicts=predicted_messages.FILE_FORMAT,
         cure=_CONVERT,
         source=f"{sources.FORMATS}; {sources.seed(103, 105, 111, 117)}",
     ),
@@ -167,7 +167,7 @@ RULES: tuple[Rule, ...] = (
         title="A VMDK is stream-optimised",
         judge=_stream_optimised,
         routes=ALL,
-        predicts=words.VMDK_FORMAT,
+        predicts=predicted_messages.VMDK_FORMAT,
         cure=_CONVERT,
         source=f"{sources.FORMATS}; {sources.seed(111, 115)}",
     ),
@@ -177,7 +177,7 @@ RULES: tuple[Rule, ...] = (
         judge=_vhdx_2016,
         routes=ALL,
         profiles=Y2016,
-        predicts=words.FILE_FORMAT,
+        predicts=predicted_messages.FILE_FORMAT,
         cure="convert it: `vmie convert FILE OUT.vmdk`",
         source=sources.seed(105),
     ),
@@ -187,7 +187,7 @@ RULES: tuple[Rule, ...] = (
         judge=_vhdx_legacy,
         routes=LEGACY,
         profiles=NOW,
-        predicts=words.FILE_FORMAT,
+        predicts=predicted_messages.FILE_FORMAT,
         cure=_CONVERT,
         source=sources.API_INSTANCE,
     ),
@@ -196,7 +196,7 @@ RULES: tuple[Rule, ...] = (
         title="A VHD for ImportInstance is dynamic",
         judge=_fixed_vhd,
         routes=(Route.INSTANCE,),
-        predicts=words.DISK_INVALID,
+        predicts=predicted_messages.DISK_INVALID,
         cure=_CONVERT,
         source=sources.seed(359),
     ),
@@ -205,7 +205,7 @@ RULES: tuple[Rule, ...] = (
         title="The image is whole, not a differencing one",
         judge=_differencing,
         routes=ALL,
-        predicts=words.FOOTERS,
+        predicts=predicted_messages.FOOTERS,
         cure="merge the chain in the hypervisor (delete or consolidate snapshots) and export again",
         source=sources.TROUBLE,
     ),
@@ -214,7 +214,7 @@ RULES: tuple[Rule, ...] = (
         title="The container can be read to its end",
         judge=_damaged,
         routes=ALL,
-        predicts=words.DISK_INVALID,
+        predicts=predicted_messages.DISK_INVALID,
         cure="export the disk again, or copy it again and compare checksums",
         source=sources.TROUBLE,
     ),
@@ -233,7 +233,7 @@ RULES: tuple[Rule, ...] = (
         judge=_vmdk_kind,
         routes=ALL,
         profiles=NOW,
-        predicts=words.VMDK_FORMAT,
+        predicts=predicted_messages.VMDK_FORMAT,
         cure="turn it into a plain virtual disk first (vSphere: migrate or clone to a thick or thin VMDK)",
         source=sources.LIMITATIONS,
     ),
@@ -242,7 +242,7 @@ RULES: tuple[Rule, ...] = (
         title="The content is a disk's, and what the name says",
         judge=_content,
         routes=ALL,
-        predicts=words.NO_PARTITIONS,
+        predicts=predicted_messages.NO_PARTITIONS,
         cure="name the disk image itself; when it was cut or overwritten at its head, export it again",
         source=sources.TROUBLE,
     ),
@@ -251,7 +251,7 @@ RULES: tuple[Rule, ...] = (
         title="The image is not packed",
         judge=_wrapped,
         routes=ALL,
-        predicts=words.FILE_FORMAT,
+        predicts=predicted_messages.FILE_FORMAT,
         cure="vmie import unpacks it on the way; unpack it first to have the guest checked too",
         source=sources.FORMATS,
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmie import limits
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, MIB, Subject
 from vmie.guest.facts import LinuxFacts
@@ -171,7 +171,7 @@ RULES: tuple[Rule, ...] = (
         title="6 GiB are free on the Windows volume",
         judge=_free_windows,
         profiles=NOW,
-        predicts=words.FIRST_BOOT,
+        predicts=predicted_messages.FIRST_BOOT,
         cure="delete files or grow the volume",
         source=sources.LIMITATIONS,
     ),
@@ -179,7 +179,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-FS-004",
         title="The root file system is one that VM Import takes",
         judge=_root_filesystem,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="move the system to ext4 or XFS; or `--as snapshot` and register the image yourself",
         source=f"{sources.VOLUMES}; {sources.seed(153)}",
     ),
@@ -188,7 +188,7 @@ RULES: tuple[Rule, ...] = (
         title="Every volume can be read",
         judge=_opaque,
         verdict=Verdict.UNKNOWN,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="check by hand what lies there; Btrfs must have no subvolumes",
         source=f"{sources.VOLUMES}; {sources.seed(153)}",
     ),
@@ -196,7 +196,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-FS-006",
         title="No encrypted volumes",
         judge=_encrypted,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="decrypt the volume in the guest, and let EBS encrypt (`--encrypt`); or `--as snapshot`",
         source=sources.LIMITATIONS,
     ),
@@ -204,7 +204,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-FS-007",
         title="Every volume group is complete",
         judge=_lvm,
-        predicts=words.LVM,
+        predicts=predicted_messages.LVM,
         cure="give all disks of the machine together (`--together`, or as an OVA), or remove the missing volumes",
         source=sources.TROUBLE,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import Hit, Outcome, Rule
 from vmie.checks.subject import Subject
 from vmie.guest.facts import Mount
@@ -126,7 +126,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-LNX-003",
         title="fstab can be read",
         judge=_fstab_read,
-        predicts=words.FSTAB,
+        predicts=predicted_messages.FSTAB,
         cure="restore /etc/fstab in the guest",
         source=sources.TROUBLE,
     ),

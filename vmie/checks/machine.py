@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.disks import graded
 from vmie.checks.rule import ALL, LEGACY, NOW, Hit, Outcome, Rule
 from vmie.checks.subject import Machine, Subject
@@ -55,7 +55,7 @@ RULES: tuple[Rule, ...] = (
         title="The OVA's disks are whole files",
         judge=_chunked,
         routes=ALL,
-        predicts=words.CHUNKED,
+        predicts=predicted_messages.CHUNKED,
         cure="vmie import joins the chunks on the way; or export the OVA again without a chunk size",
         source=sources.TROUBLE,
     ),
@@ -72,7 +72,7 @@ RULES: tuple[Rule, ...] = (
         title="Only the image route takes an OVA",
         judge=_ova_elsewhere,
         routes=(Route.SNAPSHOT, *LEGACY),
-        predicts=words.FILE_FORMAT,
+        predicts=predicted_messages.FILE_FORMAT,
         cure="vmie import takes the disk out of the OVA; or use the image route",
         source=sources.API_INSTANCE,
     ),

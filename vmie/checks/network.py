@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
 from vmie.guest.facts import Interface
@@ -172,7 +172,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-NET-008",
         title="Windows' DHCP client runs",
         judge=_windows_dhcp,
-        predicts=words.FIRST_BOOT,
+        predicts=predicted_messages.FIRST_BOOT,
         cure="`sc config dhcp start= auto` in the guest",
         source=sources.TROUBLE,
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import TIB, Subject
 from vmie.guest.facts import DiskLayout, Firmware, Partition, Table
@@ -155,7 +155,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-PART-001",
         title="The disk has a partition table",
         judge=_table,
-        predicts=words.NO_PARTITIONS,
+        predicts=predicted_messages.NO_PARTITIONS,
         cure="a data disk: `--as snapshot`; a system: copy it into a partition of a partitioned disk",
         source=sources.TROUBLE,
     ),
@@ -164,7 +164,7 @@ RULES: tuple[Rule, ...] = (
         title="The volumes are partitioned by MBR (2016)",
         judge=_gpt,
         profiles=Y2016,
-        predicts=words.EFI,
+        predicts=predicted_messages.EFI,
         cure="convert the disk to MBR, or use today's service (`--profile current`)",
         source=sources.seed(149, 153),
     ),
@@ -174,7 +174,7 @@ RULES: tuple[Rule, ...] = (
         judge=_gpt,
         routes=(Route.INSTANCE,),
         profiles=NOW,
-        predicts=words.EFI,
+        predicts=predicted_messages.EFI,
         cure="use the image route",
         source=f"{sources.seed(149, 153)}; {sources.API_INSTANCE}",
     ),
@@ -191,7 +191,7 @@ RULES: tuple[Rule, ...] = (
         title="Both copies of the GPT are whole",
         judge=_gpt_whole,
         verdict=Verdict.WARN,
-        predicts=words.NO_PARTITIONS,
+        predicts=predicted_messages.NO_PARTITIONS,
         cure="`sgdisk --verify`, then `sgdisk --move-second-header` or gdisk's recovery menu",
         source=sources.TROUBLE,
     ),
@@ -208,7 +208,7 @@ RULES: tuple[Rule, ...] = (
         title="Root and boot code share a disk",
         judge=_root_disk,
         verdict=Verdict.WARN,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="move /boot, / and the boot loader to one disk",
         source=f"{sources.LIMITATIONS}; {sources.seed(355)}",
     ),
@@ -227,7 +227,7 @@ RULES: tuple[Rule, ...] = (
         title="Every partition lies on the disk, apart from the others",
         judge=_within,
         routes=ALL,
-        predicts=words.DISK_INVALID,
+        predicts=predicted_messages.DISK_INVALID,
         cure="compare the image's size with the source disk and copy or export it again; overlaps: repair the table",
         source=sources.TROUBLE,
     ),

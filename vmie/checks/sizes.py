@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmie import limits
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.disks import disk_name
 from vmie.checks.rule import ALL, BOTH, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, TIB, Subject
@@ -32,7 +32,7 @@ def _size(subject: Subject) -> Iterator[Hit]:
 
 def _too_large(message: str) -> Iterator[Hit]:
     yield Hit(message, routes=(Route.IMAGE, Route.SNAPSHOT))
-    yield Hit(message, routes=LEGACY, predicts=words.TOO_LARGE)
+    yield Hit(message, routes=LEGACY, predicts=predicted_messages.TOO_LARGE)
 
 
 def _tib(size: int) -> str:
@@ -73,7 +73,7 @@ RULES: tuple[Rule, ...] = (
         judge=_size_2016,
         routes=ALL,
         profiles=Y2016,
-        predicts=words.DISK_INVALID,
+        predicts=predicted_messages.DISK_INVALID,
         cure="shrink the file systems and the disk, or move data to disks of their own",
         source=sources.seed(315, 353),
     ),
@@ -83,7 +83,7 @@ RULES: tuple[Rule, ...] = (
         judge=_size,
         routes=ALL,
         profiles=NOW,
-        predicts=words.DISK_INVALID,
+        predicts=predicted_messages.DISK_INVALID,
         cure="import it with `--as snapshot`, or shrink it",
         source=sources.FORMATS,
     ),
@@ -93,7 +93,7 @@ RULES: tuple[Rule, ...] = (
         judge=_disks,
         routes=(Route.IMAGE,),
         profiles=NOW,
-        predicts=words.DISK_INVALID,
+        predicts=predicted_messages.DISK_INVALID,
         cure="import the system's disks as an image, the others with `--as snapshot`",
         source=sources.LIMITATIONS,
     ),
@@ -103,7 +103,7 @@ RULES: tuple[Rule, ...] = (
         judge=_one_disk,
         routes=(Route.INSTANCE,),
         profiles=BOTH,
-        predicts=words.DISK_INVALID,
+        predicts=predicted_messages.DISK_INVALID,
         cure="import the boot disk, then the others with `--as volume`, and attach them; or use `--as image`",
         source=f"{sources.API_INSTANCE}; {sources.seed(355, 357)}",
     ),

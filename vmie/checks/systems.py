@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.filesystems import encrypted_volumes, opaque_volumes
 from vmie.checks.oslist import NAMES, canonical, is_point, matching, neighbours, parse, releases, spans
 from vmie.checks.rule import DATA, Hit, Outcome, Rule
@@ -162,7 +162,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-OS-001",
         title="An operating system is there",
         judge=_found,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="a data disk: `--as snapshot` or `--as volume`; a system: give the disk that holds it, with the others",
         source=sources.TROUBLE,
     ),
@@ -170,7 +170,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-OS-002",
         title="Only one operating system is there",
         judge=_single,
-        predicts=words.DIRECTORIES,
+        predicts=predicted_messages.DIRECTORIES,
         cure="remove the systems that are not to be imported: dual boot is not supported",
         source=sources.LIMITATIONS,
     ),
@@ -178,7 +178,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-OS-003",
         title="The Linux distribution is on AWS's list",
         judge=_distribution,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure=_SNAPSHOT_PATH,
         source=f"{sources.SYSTEMS}; {sources.seed(59, 67, 81, 83, 89, 91, 93)}",
     ),
@@ -186,7 +186,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-OS-004",
         title="The release is on AWS's list",
         judge=_version,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure=_SNAPSHOT_PATH,
         source=f"{sources.SYSTEMS}; {sources.seed(59, 63, 67, 81, 83, 87, 89, 91, 93)}",
     ),
@@ -194,7 +194,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-OS-005",
         title="The kernel is on AWS's list",
         judge=_kernel,
-        predicts=words.KERNEL_VERSION,
+        predicts=predicted_messages.KERNEL_VERSION,
         cure=f"make the release's stock kernel the default and reboot into it; or {_SNAPSHOT_PATH}",
         source=f"{sources.SYSTEMS}; {sources.seed(69, 71, 73, 75, 77, 79)}",
     ),
@@ -210,7 +210,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-OS-007",
         title="The system is made for x86",
         judge=_processor,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure=_SNAPSHOT_PATH,
         source=sources.SYSTEMS,
     ),
@@ -218,7 +218,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-OS-008",
         title="Linux is 64-bit",
         judge=_linux_bits,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="install the 64-bit release: 32-bit Linux is not supported",
         source=f"{sources.LIMITATIONS}; {sources.seed(53, 311, 349)}",
     ),

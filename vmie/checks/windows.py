@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import edition_name, windows_release
 from vmie.checks.rule import NOW, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
@@ -141,7 +141,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-WIN-001",
         title="The Windows release is on AWS's list",
         judge=_release,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="upgrade in place to a listed release; or `--as snapshot`, which does not look",
         source=f"{sources.SYSTEMS}; {sources.seed(17, 19, 21, 23, 25, 27, 29, 35, 41, 47)}",
     ),
@@ -149,7 +149,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-WIN-002",
         title="The Windows edition is on AWS's list",
         judge=_edition,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="change the edition in the guest (`DISM /Set-Edition`)",
         source=f"{sources.SYSTEMS}; {sources.seed(17, 19, 21, 23, 25, 27, 29, 35, 41, 47)}",
     ),
@@ -157,7 +157,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-WIN-003",
         title="The service pack is recent enough",
         judge=_service_pack,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="install the service pack in the guest",
         source=f"{sources.SYSTEMS}; {sources.seed(17)}",
     ),
@@ -165,7 +165,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-WIN-004",
         title="The release is taken in this width",
         judge=_bits,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="move to a 64-bit Windows; or `--as snapshot`",
         source=f"{sources.SYSTEMS}; {sources.seed(15, 23, 25, 27, 41, 47)}",
     ),
@@ -173,7 +173,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-WIN-005",
         title="A client Windows speaks US English",
         judge=_language,
-        predicts=words.FIRST_BOOT,
+        predicts=predicted_messages.FIRST_BOOT,
         cure="add the en-US language and make it the default for the import; change it back afterwards",
         source=f"{sources.SYSTEMS}; {sources.seed(33, 39, 45, 51)}",
     ),
@@ -182,7 +182,7 @@ RULES: tuple[Rule, ...] = (
         title="Windows 11 boots by UEFI",
         judge=_eleven,
         profiles=NOW,
-        predicts=words.FIRST_BOOT,
+        predicts=predicted_messages.FIRST_BOOT,
         cure="convert the disk (`mbr2gpt /convert`) and set the machine to UEFI before the export",
         source=sources.BOOT_MODES,
     ),
@@ -190,7 +190,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-WIN-007",
         title="The Hyper-V role is not installed",
         judge=_hyperv,
-        predicts=words.FIRST_BOOT,
+        predicts=predicted_messages.FIRST_BOOT,
         cure="remove the role (`Uninstall-WindowsFeature Hyper-V`) and restart",
         source=sources.LIMITATIONS,
     ),
@@ -198,7 +198,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-WIN-008",
         title="Windows is shut down, not hibernated",
         judge=_hibernated,
-        predicts=words.FIRST_BOOT,
+        predicts=predicted_messages.FIRST_BOOT,
         cure="start it, `powercfg /h off`, `shutdown /s /t 0`, export again",
         source=sources.PREPARE,
     ),
@@ -223,7 +223,7 @@ RULES: tuple[Rule, ...] = (
         title="A domain controller keeps its database on C:",
         judge=_directory,
         verdict=Verdict.WARN,
-        predicts=words.FIRST_BOOT,
+        predicts=predicted_messages.FIRST_BOOT,
         cure="demote it, or move the database to C: (ntdsutil); better: install a new one in EC2 and replicate",
         source=sources.TROUBLE,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmie.checks import sources, words
+from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import NAMES, canonical, windows_release
 from vmie.checks.rule import BOTH, NOW, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, Subject
@@ -155,7 +155,7 @@ RULES: tuple[Rule, ...] = (
         title="Setup and Sysprep are finished",
         judge=_sysprep,
         verdict=Verdict.WARN,
-        predicts=words.FIRST_BOOT,
+        predicts=predicted_messages.FIRST_BOOT,
         cure="finish Setup, or run `sysprep /oobe /generalize /shutdown` to its end",
         source=sources.PREPARE,
     ),
@@ -242,7 +242,7 @@ RULES: tuple[Rule, ...] = (
         judge=_client_licence,
         verdict=Verdict.WARN,
         profiles=BOTH,
-        predicts=words.UNKNOWN_OS,
+        predicts=predicted_messages.UNKNOWN_OS,
         cure="import with `--license-type BYOL` over the image route, launch on Dedicated Hosts or Instances",
         source=f"{sources.LICENCES}; {sources.seed(131, 329, 331, 373)}",
     ),

@@ -14,9 +14,9 @@ from vmie.cli import context, render
 from vmie.errors import PartialFailure, PreflightError, UsageError
 
 if TYPE_CHECKING:
-    from vmie.engine.batch.company import Company
-    from vmie.engine.batch.running import Outcome
-    from vmie.engine.summary import JobSummary
+    from vmie.batch.run.api import Outcome
+    from vmie.batch.run.context import Company
+    from vmie.model import JobSummary
 
 Shared = Annotated[
     str,
@@ -52,8 +52,8 @@ def build() -> typer.Typer:
 
 def company(run: context.Run, state: str, *, uploads: int | None = None) -> Company:
     """What the engine needs of this invocation; `vmie worker` shares it."""
-    from vmie.engine.batch.company import Company
-    from vmie.engine.batch.places import Places
+    from vmie.batch.run.context import Company
+    from vmie.batch.store.locations import Places
 
     return Company(Places(run.state, state), run.door, run.settings, reporter=_teller(run), uploads=uploads)
 
@@ -93,16 +93,17 @@ def run(
     Exit 3 when some items failed; `vmie batch resume BATCH --retry-failed` tries those again. Exit 4 when --dry-run
     finds items that would be refused.
     """
-    from vmie.engine.batch import judging, running
-    from vmie.engine.batch.reading import environment
+    from vmie.batch.plan import validate
+    from vmie.batch.plan.yaml_loader import environment
+    from vmie.batch.run import api
 
     this = context.of(ctx)
-    judged = judging.load(plan, settings=this.settings, variables=environment() if env else None)
+    judged = validate.load(plan, settings=this.settings, variables=environment() if env else None)
     if this.dry_run:
+        from vmie.batch.estimate import estimate
         from vmie.cli import batch_estimate
-        from vmie.engine.batch import estimating
 
-        shown = estimating.estimate(company(this, state), judged)
+        shown = estimate.estimate(company(this, state), judged)
         blocked = bool(shown.blocked)
         status = "partial" if blocked else "success"
         render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_estimate.text(shown), status=status)
@@ -112,7 +113,7 @@ def run(
     if report_to is not None and not report_to.absolute().parent.is_dir():
         raise UsageError(f"there is no folder for {report_to}", cure="choose another file with --report")
     crew = company(this, state)
-    outcome = running.run(crew, running.begin(crew, judged))
+    outcome = api.run(crew, api.begin(crew, judged))
     if report_to is not None:
         _write(crew, outcome.batch, report_to, _form(report_to, None))
     _show(this, "batch run", crew, outcome)
@@ -137,10 +138,10 @@ def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
 
 
 def _find(this: context.Run, name: str, state: str) -> JobSummary:
-    from vmie.engine import listing
+    from vmie.cli import job_index
     from vmie.poll import SystemClock
 
-    known = listing.find(name, this.state, clock=SystemClock(), shared=state)
+    known = job_index.find(name, this.state, clock=SystemClock(), shared=state)
     if known.kind != "batch":
         raise UsageError(
             f"{name} is no batch", cure=f"`vmie resume` and `vmie cancel` take any job: vmie resume {name}"
@@ -153,10 +154,10 @@ def go_on(this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool
     if this.dry_run:
         planned(this, verb, known)
         return
-    from vmie.engine.batch import running
+    from vmie.batch.run import api
 
     crew = _at_home(this, known, state)
-    _show(this, verb, crew, running.run(crew, known.job, retry_failed=retry_failed))
+    _show(this, verb, crew, api.run(crew, known.job, retry_failed=retry_failed))
 
 
 def give_up(this: context.Run, verb: str, known: JobSummary, *, state: str) -> None:
@@ -164,19 +165,19 @@ def give_up(this: context.Run, verb: str, known: JobSummary, *, state: str) -> N
     if this.dry_run:
         planned(this, verb, known)
         return
+    from vmie.batch.run import api
     from vmie.cli import batch_text
-    from vmie.engine.batch import running
 
     crew = _at_home(this, known, state)
-    outcome = running.cancel(crew, known.job)
+    outcome = api.cancel(crew, known.job)
     render.finish(this, verb, outcome.as_json(), text=batch_text.outcome(outcome))
     _told(crew, outcome)
 
 
 def _at_home(this: context.Run, known: JobSummary, state: str) -> Company:
-    from vmie.engine import listing
+    from vmie.cli import job_index
 
-    return company(this, listing.home(known.job, this.state, shared=state))
+    return company(this, job_index.home(known.job, this.state, shared=state))
 
 
 def planned(this: context.Run, verb: str, known: JobSummary, *, over: tuple[str, ...] = ()) -> None:
@@ -202,8 +203,8 @@ def status(
 
     vmie batch status batch-20260102-030405-a1b2c3 --watch
     """
+    from vmie.batch.report import status as standing
     from vmie.cli import batch_text
-    from vmie.engine.batch import status as standing
 
     this = context.of(ctx)
     crew = company(this, state)
@@ -242,7 +243,7 @@ def report(
 
 def _write(crew: Company, batch: str, target: Path, form: Form) -> int:
     """Write a report; its size in bytes. Raises UsageError when the file cannot be written."""
-    from vmie.engine.batch import report as reporting
+    from vmie.batch.report import html as reporting
 
     written = reporting.render(crew, batch, form.value).encode()
     try:
@@ -273,9 +274,9 @@ def _show(this: context.Run, verb: str, crew: Company, outcome: Outcome) -> None
 
 def _told(crew: Company, outcome: Outcome) -> None:
     """Remember that the end was told, once it was: until then the same plan is this batch, and tells it."""
-    from vmie.engine.batch import running
+    from vmie.batch.run import api
 
     sys.stdout.flush()
     if crew.places.address or crew.places.state.is_dir():
         # The sandbox's world ends with what was printed, and its state with it.
-        running.told(crew, outcome.batch)
+        api.told(crew, outcome.batch)

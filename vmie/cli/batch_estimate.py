@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from vmie.cli import render
 
 if TYPE_CHECKING:
-    from vmie.engine.batch.estimating import Estimate, ItemEstimate, WaveEstimate
+    from vmie.batch.estimate.estimate import Estimate, ItemEstimate, WaveEstimate
 
 #: of a wave's items without anything to say; the JSON has all
 _PASSED = 40

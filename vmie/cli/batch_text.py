@@ -10,9 +10,9 @@ from vmie.cli import render
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from vmie.engine.batch.rollcall import Present
-    from vmie.engine.batch.running import Outcome
-    from vmie.engine.batch.status import Status
+    from vmie.batch.report.status import Status
+    from vmie.batch.report.workers import Present
+    from vmie.batch.run.api import Outcome
     from vmie.poll import Clock
 
 #: causes of failure, and results, that are shown in full; the report has all
@@ -53,7 +53,7 @@ def _made(item: dict[str, Any]) -> str:
 
 def _failures(items: Sequence[dict[str, Any]]) -> list[str]:
     """One entry per cause, what struck most items first."""
-    from vmie.engine.batch.failures import grouped
+    from vmie.batch.report.failures import grouped
 
     lines = []
     found = grouped(items)

@@ -16,7 +16,7 @@ from vmie import events
 
 if TYPE_CHECKING:
     from vmie.aws.session import Aws
-    from vmie.engine.running import Desk
+    from vmie.jobs.runner import Desk
     from vmie.settings import Settings
 
 
@@ -79,7 +79,7 @@ class Run:
 
     def desk(self) -> Desk:
         """Where jobs are worked on."""
-        from vmie.engine.running import Desk
+        from vmie.jobs.runner import Desk
 
         return Desk(self.aws(), self.state, self.settings, self.reporter)
 

@@ -12,7 +12,7 @@ from vmie.cli import context, render
 if TYPE_CHECKING:
     from vmie.model import Change
     from vmie.ops.doctor import Line, Report
-    from vmie.ops.doctor.mending import Mending
+    from vmie.ops.doctor.fixes import Mending
 
 
 class Job(StrEnum):
@@ -45,7 +45,7 @@ def doctor(
     `vmie import` would end with.
     """
     from vmie.ops import doctor as op
-    from vmie.ops.doctor import mending
+    from vmie.ops.doctor import fixes
     from vmie.poll import SystemClock
 
     run = context.of(ctx)
@@ -65,11 +65,11 @@ def doctor(
     report = examined()
     changes: tuple[Change, ...] = ()
     if fix and report.fixable:
-        planned = mending.plan(report.case, report.lines)
+        planned = fixes.plan(report.case, report.lines)
         if run.dry_run:
             render.finish(run, "doctor", {**report.as_json(), "plan": _json(planned.changes)}, text=_planned(planned))
             return
-        changes = mending.apply(report.case, planned, reporter=run.reporter)
+        changes = fixes.apply(report.case, planned, reporter=run.reporter)
         report = examined()
     result = {**report.as_json(), "fixed": _json(changes)}
     error = report.refusal()

@@ -12,7 +12,7 @@ from vmie.cli import context, render
 from vmie.cli.import_ import tags
 
 if TYPE_CHECKING:
-    from vmie.engine.exports import ExportOutcome
+    from vmie.jobs.exports import ExportOutcome
     from vmie.ops.export import ExportPlan, ExportResult
 
 
@@ -71,7 +71,7 @@ def export(
 
     What AWS would refuse is checked first and stops the export before it is asked for (exit 4).
     """
-    from vmie.engine import exports
+    from vmie.jobs import exports
     from vmie.ops.export import ExportRequest
 
     run = context.of(ctx)

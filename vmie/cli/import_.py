@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from vmie.cli import context, render
-from vmie.cli.sending import Accelerate, MaxRate, Sse, StorageClass, rate
+from vmie.cli.transfer_options import Accelerate, MaxRate, Sse, StorageClass, rate
 from vmie.errors import UsageError
 
 
@@ -131,10 +131,10 @@ def import_(
 
     The image is checked first; what AWS would refuse stops the import before a byte is sent (exit 4).
     """
-    from vmie.engine import imports
+    from vmie.jobs import imports
     from vmie.model import Profile, Route
     from vmie.ops.import_ import ImportRequest, Launch
-    from vmie.ops.sending import Sending
+    from vmie.ops.transfer_options import Sending
 
     try:
         profile = Profile(rules)

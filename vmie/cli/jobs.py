@@ -10,7 +10,7 @@ from vmie.cli import batch, context, export, import_, render, upload
 from vmie.errors import UsageError
 
 if TYPE_CHECKING:
-    from vmie.engine.summary import JobSummary
+    from vmie.model import JobSummary
 
 
 def jobs(ctx: typer.Context, state: batch.Shared = "") -> None:
@@ -18,11 +18,11 @@ def jobs(ctx: typer.Context, state: batch.Shared = "") -> None:
 
     vmie jobs
     """
-    from vmie.engine import listing
+    from vmie.cli import job_index
     from vmie.poll import SystemClock
 
     run = context.of(ctx)
-    found = listing.everything(run.state, clock=SystemClock(), shared=state)
+    found = job_index.everything(run.state, clock=SystemClock(), shared=state)
     columns = ["job", "status", "kind", "task", "held in S3", "updated", "source"]
     text = render.table(columns, [_row(job) for job in found]) if found else "no jobs"
     render.finish(run, "jobs", {"jobs": [job.as_json() for job in found]}, text=text)
@@ -57,7 +57,7 @@ def resume(
     if run.dry_run:
         batch.planned(run, "resume", known, over=("done", "cancelled"))
         return
-    from vmie.engine import exports, imports, uploads
+    from vmie.jobs import exports, imports, uploads
 
     if known.kind == "upload":
         upload.show(run, uploads.resume(run.desk(), job), command="resume")
@@ -68,10 +68,10 @@ def resume(
 
 
 def _find(run: context.Run, name: str, state: str) -> JobSummary:
-    from vmie.engine import listing
+    from vmie.cli import job_index
     from vmie.poll import SystemClock
 
-    return listing.find(name, run.state, clock=SystemClock(), shared=state)
+    return job_index.find(name, run.state, clock=SystemClock(), shared=state)
 
 
 def cancel(
@@ -110,7 +110,7 @@ def _cancel(run: context.Run, name: str, *, reason: str, state: str) -> None:
     if run.dry_run:
         batch.planned(run, "cancel", known, over=("done",))
         return
-    from vmie.engine import exports, imports, uploads
+    from vmie.jobs import exports, imports, uploads
 
     if known.kind == "upload":
         done = uploads.cancel(run.desk(), name)

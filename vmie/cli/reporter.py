@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmie import events
 from vmie.cli import render
-from vmie.cli.gauge import Gauge
+from vmie.cli.progress import Gauge
 
 if TYPE_CHECKING:
     from vmie.cli.context import Run

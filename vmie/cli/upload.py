@@ -10,11 +10,11 @@ import typer
 
 from vmie.cli import context, render
 from vmie.cli.import_ import Form
-from vmie.cli.sending import Accelerate, MaxRate, Sse, StorageClass, rate
+from vmie.cli.transfer_options import Accelerate, MaxRate, Sse, StorageClass, rate
 from vmie.errors import UsageError
 
 if TYPE_CHECKING:
-    from vmie.engine.uploads import UploadOutcome
+    from vmie.jobs.uploads import UploadOutcome
 
 
 def upload(
@@ -44,8 +44,8 @@ def upload(
 
     Interrupted, the same command goes on: what S3 holds is not sent again.
     """
-    from vmie.engine import uploads
-    from vmie.ops.sending import Sending
+    from vmie.jobs import uploads
+    from vmie.ops.transfer_options import Sending
 
     if not re.fullmatch(r"s3://[^/]+/.+|s3://[^/]+/", target):
         raise UsageError(f"{target!r} is no s3://BUCKET/KEY")

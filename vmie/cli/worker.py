@@ -32,9 +32,9 @@ def worker(
 
     A worker that dies leaves nothing behind: the others go on with what it was at.
     """
+    from vmie.batch.run import api
     from vmie.cli.batch import company
-    from vmie.engine.batch import running
 
     this = context.of(ctx)
-    running.work(company(this, state, uploads=uploads), queues=queue or ["default"], until_idle=until_idle)
+    api.work(company(this, state, uploads=uploads), queues=queue or ["default"], until_idle=until_idle)
     render.finish(this, "worker", {"queues": queue or ["default"]}, text="nothing left to do")

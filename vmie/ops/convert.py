@@ -18,7 +18,7 @@ from vmie import disk, events
 from vmie.disk import stream
 from vmie.disk.wrapper import WrappedDisk
 from vmie.errors import ImageError, UsageError
-from vmie.ops import new_file
+from vmie.ops import atomic_file
 
 #: Suffixes of the target and the formats they name.
 SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw"}
@@ -110,7 +110,7 @@ def plan(
     or does not fit the format.
     """
     format_ = format_of(target)
-    new_file.check(target, source=source, force=force)
+    atomic_file.check(target, source=source, force=force)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers can do no work", cure="give --workers a number from 1 on, or leave it out")
     with disk.open(source, index=index or 0) as opened:
@@ -165,7 +165,7 @@ def apply(
 
 
 def _target(plan: Plan) -> AbstractContextManager[BinaryIO]:
-    return new_file.written(plan.target, source=plan.source, replace=plan.overwrite, needed=plan.upper_bound)
+    return atomic_file.written(plan.target, source=plan.source, replace=plan.overwrite, needed=plan.upper_bound)
 
 
 def format_of(target: Path) -> str:

@@ -13,7 +13,7 @@ from vmie.aws.upload import Uploaded, UploadOptions
 from vmie.errors import VmieError
 from vmie.model import S3Object
 from vmie.ops.journal import Journal
-from vmie.ops.sent import SOURCE, Sent
+from vmie.ops.upload_state import SOURCE, Sent
 
 
 @dataclass(frozen=True, slots=True)

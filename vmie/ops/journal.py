@@ -1,6 +1,6 @@
 """What a piece of work remembers, so that it can go on after a crash.
 
-The library needs only this protocol; `vmie.engine` keeps journals in files.
+The library needs only this protocol; `vmie.jobs` and `vmie.batch` keep journals in files.
 """
 
 from __future__ import annotations

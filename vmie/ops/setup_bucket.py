@@ -11,7 +11,7 @@ from vmie.aws import bucket_acl, s3
 from vmie.aws.session import Aws
 from vmie.errors import UsageError
 from vmie.model import Change
-from vmie.ops.steps import Step
+from vmie.ops.change_step import Step
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _NEW_NAME = re.compile(r"(?!xn--|sthree-)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")

@@ -17,8 +17,8 @@ from vmie.aws import iam, kms
 from vmie.aws.session import Aws
 from vmie.errors import PreflightError, UsageError
 from vmie.model import Change
+from vmie.ops.change_step import Step
 from vmie.ops.setup_bucket import BucketWish, bucket_steps
-from vmie.ops.steps import Step
 from vmie.policy import Document, Grants
 from vmie.poll import Clock, SystemClock
 

@@ -19,7 +19,7 @@ from vmie.errors import AwsRefused, ImageError, Interrupted, UsageError, VmieErr
 from vmie.model import S3Object
 from vmie.ops import ingest, payloads
 from vmie.ops.journal import Journal
-from vmie.ops.sent import SOURCE, Sent
+from vmie.ops.upload_state import SOURCE, Sent
 from vmie.poll import Clock
 
 #: the step of the journal

@@ -28,10 +28,10 @@ from typing import TYPE_CHECKING, Any
 from vmie.errors import UsageError
 
 if TYPE_CHECKING:
-    from vmie.sandbox.content import Verdict
-    from vmie.sandbox.guests import judged
-    from vmie.sandbox.handle import Sandbox
-    from vmie.sandbox.service import Limits
+    from vmie.sandbox.sandbox import Sandbox
+    from vmie.sandbox.service.content import Verdict
+    from vmie.sandbox.service.guests import judged
+    from vmie.sandbox.service.lifecycle import Limits
 
 __all__ = ["DEFAULT_SPEED", "Limits", "Sandbox", "environment", "judged", "serve", "start"]
 
@@ -61,7 +61,7 @@ def start(
     taken; `judged` fails those that vmie's own rules foresee to fail. The environment's AWS settings are
     replaced by made-up ones until the block ends. Raises RuntimeError when a sandbox runs already.
     """
-    handle = _imported("vmie.sandbox.handle")
+    handle = _imported("vmie.sandbox.sandbox")
     with handle.in_process(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed=seed) as box:
         yield box
 
@@ -82,8 +82,8 @@ def serve(
 
     Raises UsageError for another address or a port in use, RuntimeError when a sandbox runs already.
     """
-    _imported("vmie.sandbox.server")
-    handle = _imported("vmie.sandbox.handle")
+    _imported("vmie.sandbox.front.server")
+    handle = _imported("vmie.sandbox.sandbox")
     with handle.over_http(
         host=host, port=port, seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed=seed
     ) as box:

@@ -15,8 +15,8 @@ from vmie.disk.base import SECTOR, Disk
 from vmie.limits import export_canonical_id
 from vmie.model import Extent, ExtentKind
 from vmie.sandbox import ACCESS_KEY, BUCKET, ROLE
-from vmie.sandbox.compute import GIB, Contents, Device, MadeImage, make_snapshot
-from vmie.sandbox.spool import Stored
+from vmie.sandbox.service.compute import GIB, Contents, Device, MadeImage, make_snapshot
+from vmie.sandbox.storage import Stored
 
 ACCOUNT = "123456789012"
 USER = "sandbox"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vmie.model import TaskKind
 
 if TYPE_CHECKING:
-    from vmie.sandbox.gate import Call
+    from vmie.sandbox.front.fault_injection import Call
 
 
 @dataclass

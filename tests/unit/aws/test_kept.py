@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from vmie.aws.kept import Kept
+from vmie.aws.cache import Kept
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused
 

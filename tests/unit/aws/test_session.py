@@ -116,7 +116,7 @@ def test_the_account_is_asked_once_and_calls_are_reported_without_parameters() -
 
 @pytest.mark.usefixtures("_credentials")
 def test_a_call_that_reaches_nobody_is_reported_by_the_errors_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vmie.aws.tuning.ATTEMPTS", 1)
+    monkeypatch.setattr("vmie.aws.client_config.ATTEMPTS", 1)
     seen: list[Any] = []
     aws = connect(region="us-east-1", endpoint_url="http://127.0.0.1:9", reporter=seen.append)
     with pytest.raises(VmieError) as caught:

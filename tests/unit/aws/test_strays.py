@@ -9,8 +9,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from vmie.aws.abandoned_uploads import sweep
 from vmie.aws.session import Aws
-from vmie.aws.strays import sweep
 from vmie.model import S3Object
 
 TARGET = S3Object("bucket", "web/disk.vmdk")

@@ -10,9 +10,9 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from vmie.aws.abandoned_uploads import abort
 from vmie.aws.parts import MAX_PARTS, MIB, Part, part_size_for
 from vmie.aws.session import Aws
-from vmie.aws.strays import abort
 from vmie.aws.upload import UploadOptions, upload
 from vmie.errors import UsageError
 from vmie.model import S3Object

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmie.checks import RULES
 from vmie.checks.coverage import REQUIREMENTS, TODAY
-from vmie.checks.page import rules
+from vmie.checks.docs_page import rules
 from vmie.model import Profile
 
 #: bullets of 要件と制限 on the page itself: 13 and 4 below the last; 15 and 1 below one; 7

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from vmie.batch.model import Kind, Plan, PlanItem, State
+from vmie.batch.store.locations import Places
+from vmie.batch.store.store import Store
 from vmie.cli import run
-from vmie.engine.batch.model import Kind, Plan, PlanItem, State
-from vmie.engine.batch.places import Places
-from vmie.engine.batch.store import Store
-from vmie.engine.jobs import JobStore
+from vmie.jobs.store import JobStore
 
 AT = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 BATCH = "batch-20260102-030405-0000ff"

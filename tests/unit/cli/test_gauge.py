@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vmie.cli.gauge import Gauge
+from vmie.cli.progress import Gauge
 from vmie.events import Progress
 
 MIB = 1 << 20

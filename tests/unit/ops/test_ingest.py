@@ -16,7 +16,7 @@ from vmie.errors import ImageError, UsageError
 from vmie.model import Extent, ExtentKind, Route
 from vmie.ops import ingest, payloads
 from vmie.ops.ingest import Choice, Identity, Look, choose
-from vmie.ops.sending import Sending
+from vmie.ops.transfer_options import Sending
 
 MIB = 1 << 20
 

@@ -19,7 +19,7 @@ from vmie.errors import AwsRefused, UsageError, VmieError
 from vmie.model import Verdict
 from vmie.ops import bucket as buckets
 from vmie.ops.doctor import account, bucket, credentials, rights, role
-from vmie.ops.doctor.case import JOBS, Case, Fix, Line, unknown
+from vmie.ops.doctor.report import JOBS, Case, Fix, Line, unknown
 from vmie.poll import Clock
 from vmie.settings import Settings
 

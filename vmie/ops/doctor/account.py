@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmie.aws import account, ec2
 from vmie.errors import VmieError
 from vmie.model import TaskKind, Verdict
-from vmie.ops.doctor.case import Case, Line, passed
+from vmie.ops.doctor.report import Case, Line, passed
 
 #: warn when so much of a quota is used
 _NEARLY = 0.8

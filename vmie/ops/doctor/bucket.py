@@ -6,7 +6,7 @@ from vmie import limits, policy
 from vmie.aws import exportable, objects, s3, service_role
 from vmie.errors import AwsRefused
 from vmie.model import S3Object, Verdict
-from vmie.ops.doctor.case import Case, Fix, Line, passed, refused
+from vmie.ops.doctor.report import Case, Fix, Line, passed, refused
 from vmie.policy.evaluate import Ask, Decision, Principal, decide
 
 

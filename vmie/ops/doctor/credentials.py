@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from vmie import catalogue, limits
-from vmie.aws import caller
+from vmie.aws import identity as caller
 from vmie.errors import VmieError
 from vmie.model import Verdict
-from vmie.ops.doctor.case import Case, Line, passed, refused
+from vmie.ops.doctor.report import Case, Line, passed, refused
 
 #: AWS refuses requests that are signed further off than this (aws-facts 5.1, RequestExpired)
 SKEW_SECONDS = 300.0

@@ -12,7 +12,7 @@ from vmie import catalogue
 from vmie.errors import AwsRefused, TaskFailed, VmieError
 from vmie.model import Verdict
 from vmie.ops.doctor import Check, account, bucket, credentials, looked, rights, role
-from vmie.ops.doctor.case import Case, Line
+from vmie.ops.doctor.report import Case, Line
 
 _OBJECT: tuple[Check, ...] = (bucket.place, bucket.objects_there)
 _ROLE: tuple[Check, ...] = (bucket.place, role.exists, bucket.objects_there, role.rights, role.keys, role.ebs_key)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from vmie import policy
-from vmie.aws import caller
+from vmie.aws import identity
 from vmie.aws.simulate import Simulated, simulate
 from vmie.model import Verdict
 from vmie.ops.doctor import bucket
-from vmie.ops.doctor.case import Case, Line, allowing, passed
+from vmie.ops.doctor.report import Case, Line, allowing, passed
 from vmie.policy.evaluate import Ask, Decision, decide
 
 #: not needed for the job: without them vmie sees less beforehand
@@ -30,7 +30,7 @@ def own(case: Case) -> list[Line]:
     who = case.identity
     if who.root:
         return []
-    arn = caller.principal(case.aws, who)
+    arn = identity.principal(case.aws, who)
     if arn is None:
         return [
             Line(
@@ -82,7 +82,7 @@ def _concrete(ask: Ask, case: Case) -> Ask:
 
 
 def _by_documents(case: Case, arn: str, asks: Iterable[Ask]) -> list[Simulated] | None:
-    documents = caller.documents(case.aws, arn)
+    documents = identity.documents(case.aws, arn)
     if documents is None:
         return None
     words = {Decision.DENY: "a policy denies it", Decision.SILENT: "no policy allows it", Decision.ALLOW: ""}

@@ -10,7 +10,7 @@ from vmie.aws.service_role import Lack, ServiceRole
 from vmie.aws.simulate import simulate
 from vmie.errors import AwsRefused
 from vmie.model import Verdict
-from vmie.ops.doctor.case import Case, Fix, Line, allowing, passed, refused
+from vmie.ops.doctor.report import Case, Fix, Line, allowing, passed, refused
 from vmie.policy.evaluate import Ask
 from vmie.policy.service import KEY_ACTIONS, Judgement, export_asks, import_asks, why_not_trusted
 

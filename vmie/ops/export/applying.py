@@ -14,10 +14,10 @@ from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, Interrupted, TaskFailed, UsageError, VmieError
 from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import tasks, waiting
+from vmie.ops.expired_tasks import UNKNOWN
 from vmie.ops.export.planning import ExportPlan
 from vmie.ops.export.submitting import Work, submit
 from vmie.ops.journal import Journal
-from vmie.ops.vanished import UNKNOWN
 from vmie.poll import Clock
 from vmie.settings import Settings
 

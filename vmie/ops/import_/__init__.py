@@ -11,12 +11,12 @@ from vmie.aws.session import Aws
 from vmie.model import Route
 from vmie.ops.import_ import applying, conversion_plan, converting, planning
 from vmie.ops.import_.applying import ImportResult
+from vmie.ops.import_.context import submitted
 from vmie.ops.import_.conversion_plan import ConversionPlan
 from vmie.ops.import_.launch import Launch
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk
 from vmie.ops.import_.request import ImportRequest
-from vmie.ops.import_.undoing import undo
-from vmie.ops.import_.work import submitted
+from vmie.ops.import_.undo import undo
 from vmie.ops.journal import Journal
 from vmie.poll import Clock
 from vmie.settings import Settings

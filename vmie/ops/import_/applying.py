@@ -13,10 +13,10 @@ from vmie.aws.ec2_requests import DiskSource, Encryption, ImportImage, ImportSna
 from vmie.aws.session import Aws
 from vmie.errors import Interrupted, TaskFailed, VmieError
 from vmie.model import Route, Task, TaskKind
-from vmie.ops import vanished, waiting
+from vmie.ops import expired_tasks, waiting
 from vmie.ops.import_ import uploading
+from vmie.ops.import_.context import Work
 from vmie.ops.import_.planning import ImportPlan
-from vmie.ops.import_.work import Work
 from vmie.ops.journal import Journal
 from vmie.poll import Clock
 from vmie.settings import Settings
@@ -198,7 +198,7 @@ def _wait(work: Work, task_id: str, started: dt.datetime) -> Task:
     except TaskFailed as error:
         raise explained(work, error) from error
     except VmieError as error:
-        return vanished.imported(work.aws, task_id, error)
+        return expired_tasks.imported(work.aws, task_id, error)
 
 
 def explained(work: Work, error: TaskFailed) -> TaskFailed:

@@ -15,7 +15,7 @@ from vmie.limits import GIB
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import ingest
-from vmie.ops.import_ import placing
+from vmie.ops.import_ import placement
 from vmie.ops.import_.launch import Launch, expect_type
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, plain, told_by
 from vmie.ops.import_.request import ImportRequest
@@ -95,7 +95,7 @@ def plan(
     Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
     """
     request.validate()
-    placing.expect_region(aws.region, request.route)
+    placement.expect_region(aws.region, request.route)
     warnings = [presign.expect_lasting(aws, seconds=settings.deadline_seconds, now=clock.now())]
     local = [Path(source) for source in request.sources if not source.startswith("s3://")]
     judged = replace(request, skip=(*request.skip, _ONE_DISK)) if request.route is Route.INSTANCE else request
@@ -105,7 +105,7 @@ def plan(
     if told.route is Route.INSTANCE:
         warnings.append(expect_type(told.launch, platform=told.platform, profile=told.profile))
         user_data(told.launch)
-    zone = placing.zone_of(aws, told.launch, route=told.route, reporter=reporter)
+    zone = placement.zone_of(aws, told.launch, route=told.route, reporter=reporter)
     chosen = buckets.resolve(aws, settings, option=told.bucket, role_name=settings.role_name)
     prefix = settings.prefix if told.prefix is None else told.prefix
     disks = _disks(aws, told, folder=S3Object(chosen.name, f"{prefix}{job}/"))

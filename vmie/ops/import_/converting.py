@@ -17,10 +17,10 @@ from vmie.aws.session import Aws
 from vmie.errors import Interrupted, TaskFailed, VmieError
 from vmie.model import Route, Task
 from vmie.ops import waiting
-from vmie.ops.import_ import instance, once, parts, volume
+from vmie.ops.import_ import idempotency, instance, parts, volume
 from vmie.ops.import_.applying import ImportResult
+from vmie.ops.import_.context import Work
 from vmie.ops.import_.conversion_plan import ConversionPlan
-from vmie.ops.import_.work import Work
 from vmie.ops.journal import Journal
 from vmie.poll import Clock
 from vmie.settings import Settings
@@ -87,7 +87,7 @@ def submit(work: Work, plan: ConversionPlan, *, sent: bool = False) -> list[dict
     tasks: list[dict[str, Any]] = []
     zone = _zone(work, plan)
     for number, planned in enumerate(plan.conversions):
-        known = once.submitted(work, number)
+        known = idempotency.submitted(work, number)
         if known is None:
             if not sent:
                 parts.send(work, number, planned)
@@ -103,7 +103,7 @@ def submit(work: Work, plan: ConversionPlan, *, sent: bool = False) -> list[dict
 
 def _zone(work: Work, plan: ConversionPlan) -> str:
     """The zone chosen, or that of an earlier attempt whose volumes may be there already."""
-    earlier = [work.journal.get(once.step("submit", number)) or {} for number in range(len(plan.disks))]
+    earlier = [work.journal.get(idempotency.step("submit", number)) or {} for number in range(len(plan.disks))]
     return plan.zone or next((str(one["zone"]) for one in earlier if one.get("zone")), "")
 
 
@@ -137,7 +137,7 @@ def _wait(work: Work, plan: ConversionPlan, tasks: list[dict[str, Any]]) -> list
         if watch.error is not None:
             failures.append(watch.error)
             if isinstance(watch.error, TaskFailed):
-                once.failed(work, number)
+                idempotency.failed(work, number)
                 parts.drop_manifest(work, plan.conversions[number])
     if failures:
         raise failed(work, plan, failures)
@@ -202,7 +202,7 @@ def _reached(work: Work, plan: ConversionPlan) -> dict[str, Any]:
 
 
 def _interrupted(work: Work, plan: ConversionPlan) -> Interrupted:
-    known = [once.submitted(work, number) for number in range(len(plan.disks))]
+    known = [idempotency.submitted(work, number) for number in range(len(plan.disks))]
     ids = [str(task["task_id"]) for task in known if task is not None]
     job = work.journal.job
     cause = f"{', '.join(ids)} goes on in AWS" if ids else "the parts that were uploaded are kept and not sent again"

@@ -8,9 +8,9 @@ from vmie import events
 from vmie.aws import conversions
 from vmie.aws.conversions import ImportInstance
 from vmie.model import Task
-from vmie.ops.import_ import once, parts
+from vmie.ops.import_ import idempotency, parts
+from vmie.ops.import_.context import Work
 from vmie.ops.import_.conversion_plan import ConversionDisk, user_data
-from vmie.ops.import_.work import Work
 
 
 def submit(work: Work, planned: ConversionDisk, *, zone: str) -> dict[str, Any]:
@@ -40,4 +40,4 @@ def submit(work: Work, planned: ConversionDisk, *, zone: str) -> dict[str, Any]:
             ),
         )
 
-    return once.submit(work, 0, call)
+    return idempotency.submit(work, 0, call)

@@ -13,8 +13,8 @@ from vmie.aws.parts_upload import Parts
 from vmie.errors import ImageError
 from vmie.model import S3Object
 from vmie.ops import ingest, payloads
+from vmie.ops.import_.context import Work
 from vmie.ops.import_.conversion_plan import ConversionDisk
-from vmie.ops.import_.work import Work
 
 
 def send(work: Work, number: int, planned: ConversionDisk) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from vmie.errors import UsageError
 from vmie.model import Profile, Route, S3Object
 from vmie.ops.import_.launch import Launch
-from vmie.ops.sending import Sending
+from vmie.ops.transfer_options import Sending
 
 _AMI_NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _CONFIG_ARN = re.compile(r"arn:[\w-]+:license-manager:[\w-]+:\d{12}:license-configuration[:/][\w-]+")

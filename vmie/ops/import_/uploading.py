@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from vmie.ops import copying, upload
+from vmie.ops.import_.context import Work
 from vmie.ops.import_.planning import PlannedDisk
-from vmie.ops.import_.work import Work
 
 
 def upload_disk(work: Work, number: int, planned: PlannedDisk) -> None:

@@ -9,9 +9,9 @@ from vmie import events
 from vmie.aws import conversions
 from vmie.aws.conversions import ImportVolume
 from vmie.model import Task
-from vmie.ops.import_ import once, parts
+from vmie.ops.import_ import idempotency, parts
+from vmie.ops.import_.context import Work
 from vmie.ops.import_.conversion_plan import DEVICES, ConversionDisk
-from vmie.ops.import_.work import Work
 
 
 def submit(work: Work, number: int, planned: ConversionDisk, *, zone: str) -> dict[str, Any]:
@@ -22,7 +22,7 @@ def submit(work: Work, number: int, planned: ConversionDisk, *, zone: str) -> di
         disk = parts.image(work, number, planned)
         return conversions.import_volume(work.aws, ImportVolume(disk, zone, description))
 
-    return once.submit(work, number, call)
+    return idempotency.submit(work, number, call)
 
 
 def attach(work: Work, instance_id: str, volume_ids: Sequence[str]) -> None:

@@ -1,0 +1,111 @@
+"""Many items in one process: waiting starves nobody, and a machine's own number of uploads is kept."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vmie.aws.session import Aws
+from vmie.batch.model import Item, Kind, Limits, Plan, PlanItem, State
+from vmie.batch.run import api
+from vmie.batch.run.context import Company
+from vmie.batch.run.resources import Crew
+from vmie.batch.run.stages import Stages
+from vmie.batch.store.locations import Places
+from vmie.settings import Settings
+
+REGIONS = [f"eu-west-{number}" for number in range(1, 8)]
+SLOTS = 20
+
+
+class Slow(Stages):
+    """Tasks of six Regions last until `go`, those of the seventh no time at all."""
+
+    def __init__(self, crew: Crew, item: Item, *, go: threading.Event) -> None:
+        super().__init__(crew, item)
+        self._go = go
+
+    def check(self) -> None:
+        return
+
+    def upload(self) -> None:
+        return
+
+    def submit(self) -> str:
+        return "import-ami-00000000000000000"
+
+    def wait(self, task_id: str) -> None:
+        if self._item.region != REGIONS[-1]:
+            self._crew.control.wait(self._go)
+
+    def finish(self) -> dict[str, Any]:
+        return {}
+
+
+def door(region: str, profile: str = "", /) -> Aws:
+    return Aws.of({}, region=region or REGIONS[0], account="123456789012")
+
+
+def test_waiting_starves_nobody(tmp_path: Path) -> None:
+    go = threading.Event()
+    items = tuple(
+        PlanItem(f"{region}-{number}", Kind.IMPORT, "s3://b/k.raw", {}, region=region)
+        for region in REGIONS
+        for number in range(SLOTS + 4)
+    )
+    company = Company(Places(tmp_path), door, Settings(), stages=partial(Slow, go=go), looks_every=0.1)
+    batch = api.begin(company, Plan("many", items, Limits(imports=SLOTS, uploads=8, ahead=40)))
+    outcome: list[api.Outcome] = []
+    worker = threading.Thread(target=lambda: outcome.append(api.run(company, batch)))
+    worker.start()
+    try:
+        expected = {(region, State.CONVERTING): SLOTS for region in REGIONS[:-1]}
+        expected |= {(region, State.SENT): 4 for region in REGIONS[:-1]}
+        expected[REGIONS[-1], State.COMPLETED] = SLOTS + 4
+        end = time.monotonic() + 60
+        while (counts := Counter((one.region, one.state) for one in api.look(company, batch).items)) != expected:
+            assert time.monotonic() < end, counts
+            time.sleep(0.2)
+    finally:
+        go.set()
+        worker.join(60)
+    assert outcome[0].count(State.COMPLETED) == len(items)
+
+
+class Uploading(Slow):
+    """Counts how many are being uploaded at once."""
+
+    def __init__(self, crew: Crew, item: Item, *, go: threading.Event, seen: Counter[str]) -> None:
+        super().__init__(crew, item, go=go)
+        self._seen = seen
+
+    def upload(self) -> None:
+        self._seen["now"] += 1
+        self._seen["most"] = max(self._seen["most"], self._seen["now"])
+        time.sleep(0.05)
+        self._seen["now"] -= 1
+
+
+@pytest.mark.parametrize(("own", "most"), [(1, 1), (None, 3)])
+def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int | None, most: int) -> None:
+    """The queue lets three through, as the batch says; who is to send one at a time gives the others back."""
+    go, seen = threading.Event(), Counter[str]()
+    go.set()
+    items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(8))
+    company = Company(
+        Places(tmp_path),
+        door,
+        Settings(),
+        stages=partial(Uploading, go=go, seen=seen),
+        looks_every=0.05,
+        uploads=own,
+    )
+    outcome = api.run(company, api.begin(company, Plan("few", items, Limits(uploads=3))))
+    assert outcome.count(State.COMPLETED) == 8
+    assert seen["most"] == most

@@ -1,0 +1,95 @@
+"""Jobs on disk: durable, locked, continued by the same command."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import subprocess
+import sys
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from vmie.errors import UsageError
+from vmie.jobs.store import CANCELLED, DONE, FAILED, SUBMITTED, JobStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> JobStore:
+    ids = count(1)
+    return JobStore(
+        tmp_path, now=lambda: dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC), token_hex=lambda n: f"{next(ids):06x}"
+    )
+
+
+def begin(store: JobStore, fingerprint: str = "same"):
+    return store.begin("import", source="disk.ova", fingerprint=fingerprint, request={"a": 1})
+
+
+def test_a_step_is_durable_once_put_returns(store: JobStore) -> None:
+    job, again = begin(store)
+    assert not again
+    job.put("submit", {"task_id": "import-ami-1"})
+    name = job.job
+    job.close()
+    with store.open(name) as found:
+        assert found.get("submit") == {"task_id": "import-ami-1"}
+        assert found.get("finish") is None
+        assert found.request == {"a": 1}
+    assert [(line.job, line.task_id, line.status) for line in store.list()] == [(name, "import-ami-1", "interrupted")]
+
+
+@pytest.mark.parametrize(
+    ("status", "continued"), [(FAILED, True), (SUBMITTED, True), (DONE, False), (CANCELLED, False)]
+)
+def test_the_same_command_goes_on_with_what_is_not_over(store: JobStore, status: str, continued: bool) -> None:
+    job, _ = begin(store)
+    job.finish(status)
+    job.close()
+    second, again = begin(store)
+    assert again is continued
+    assert (second.job == job.job) is continued
+    second.close()
+
+
+def test_another_command_is_another_job(store: JobStore) -> None:
+    first, _ = begin(store)
+    second, again = begin(store, "other")
+    assert not again
+    assert first.job != second.job
+    assert {line.status for line in store.list()} == {"running"}
+    first.close()
+    second.close()
+
+
+def test_a_second_process_is_told_who_holds_the_job(store: JobStore, tmp_path: Path) -> None:
+    job, _ = begin(store)
+    code = (
+        "import sys, datetime as dt; from pathlib import Path; from vmie.jobs.store import JobStore\n"
+        f"s = JobStore(Path({str(tmp_path)!r}), now=lambda: dt.datetime.now(dt.UTC), token_hex=lambda n: 'ffffff')\n"
+        "try: s.begin('import', source='disk.ova', fingerprint='same', request={})\n"
+        "except Exception as e: print(e); sys.exit(7)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 7, done.stderr
+    assert "is being worked on by process" in done.stdout
+    job.close()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "running"}', "null"])
+def test_a_damaged_job_file_is_named_and_hides_no_other(store: JobStore, tmp_path: Path, text: str) -> None:
+    job, _ = begin(store)
+    job.close()
+    path = tmp_path / "jobs" / f"{job.job}.json"
+    assert json.loads(path.read_text())["id"] == job.job
+    path.write_text(text)
+    assert [(one.status, one.source) for one in store.list()] == [("damaged", str(path))]
+    with pytest.raises(UsageError, match=str(path.name)):
+        store.open(job.job).close()
+
+
+@pytest.mark.parametrize("name", ["job-x", "../../etc/passwd", "", "job-20260102-030405-zzzzzz"])
+def test_a_job_that_is_not_there(store: JobStore, name: str) -> None:
+    with pytest.raises(UsageError, match="there is no job"):
+        store.open(name)

@@ -1,0 +1,1 @@
+"""A dry run: what a batch would send, call, cost, and when it would end."""

@@ -1,0 +1,256 @@
+"""What a plan would do, without doing it: verdicts, bytes, calls, waves, time under the quotas, cost. All estimates."""
+
+from __future__ import annotations
+
+import datetime as dt
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from vmie import events
+from vmie.aws.cache import Kept
+from vmie.aws.session import Aws
+from vmie.batch.estimate import prices
+from vmie.batch.estimate.preview import Look, look
+from vmie.batch.estimate.prices import Bill, Use
+from vmie.batch.estimate.simulate import Job, Span, forecast
+from vmie.batch.model import Kind, Plan, PlanItem, Pool
+from vmie.batch.run.context import Company
+from vmie.model import Verdict
+
+_GIB = 1 << 30
+#: items looked at together: each reads a few MiB of its image and asks AWS a few things
+_AT_ONCE = 8
+#: what S3 charges for as for a PUT
+_PUTS = ("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload", "CopyObject")
+
+
+@dataclass(frozen=True, slots=True)
+class ItemEstimate:
+    """One item: how it looks, and when it would begin and end. `held_by` names what blocks it, "" for itself."""
+
+    look: Look
+    span: Span | None
+    held_by: str = ""
+
+    @property
+    def blocked(self) -> bool:
+        """Whether it, or what it comes after, would be refused."""
+        return self.look.verdict == Verdict.FAIL or bool(self.held_by)
+
+    def as_json(self, now: dt.datetime) -> dict[str, Any]:
+        """One element of ``items[]``."""
+        seen, item = self.look, self.look.item
+        return {
+            "key": item.key,
+            "source": item.source,
+            "kind": item.kind.value,
+            "route": seen.route,
+            "account": seen.account,
+            "region": seen.region,
+            "queue": item.queue,
+            "wave": item.wave,
+            "after": list(item.after),
+            "verdict": seen.verdict,
+            "blocked": self.blocked,
+            "held_by": self.held_by or None,
+            "says": seen.says,
+            "cause": seen.cause,
+            "cure": seen.cure,
+            "rule": seen.rule or None,
+            "guest": seen.guest or None,
+            "call": seen.call,
+            "calls": dict(seen.calls),
+            "bytes_source": seen.bytes_source,
+            "bytes_at_most": seen.bytes_at_most,
+            "begins": _at(now, self.span.begin) if self.span else None,
+            "ends": _at(now, self.span.end) if self.span else None,
+            "hours": round(self.span.end - self.span.begin, 2) if self.span else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class WaveEstimate:
+    """One wave: hours from the batch's beginning, None when nothing of it can go."""
+
+    number: int
+    items: tuple[ItemEstimate, ...]
+
+    @property
+    def blocked(self) -> int:
+        """Items that would not be carried out."""
+        return sum(item.blocked for item in self.items)
+
+    @property
+    def bytes_at_most(self) -> int:
+        """Bytes to send."""
+        return sum(item.look.bytes_at_most for item in self.items if not item.blocked)
+
+    @property
+    def begin(self) -> float | None:
+        """When its first item begins."""
+        return min((item.span.begin for item in self.items if item.span), default=None)
+
+    @property
+    def end(self) -> float | None:
+        """When its last item ends."""
+        return max((item.span.end for item in self.items if item.span), default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The whole plan. `basis`: what the times are made from, with where that was found."""
+
+    plan: Plan
+    now: dt.datetime
+    items: tuple[ItemEstimate, ...]
+    bill: Bill
+    basis: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def waves(self) -> tuple[WaveEstimate, ...]:
+        """In the order in which they go."""
+        numbers = sorted({item.look.item.wave for item in self.items})
+        return tuple(
+            WaveEstimate(number, tuple(item for item in self.items if item.look.item.wave == number))
+            for number in numbers
+        )
+
+    @property
+    def blocked(self) -> tuple[ItemEstimate, ...]:
+        """Items that would be refused, or come after one that would."""
+        return tuple(item for item in self.items if item.blocked)
+
+    @property
+    def bytes_at_most(self) -> int:
+        """Bytes that would be sent."""
+        return sum(item.look.bytes_at_most for item in self.items if not item.blocked)
+
+    @property
+    def calls(self) -> Counter[str]:
+        """Calls that change something in AWS, by operation."""
+        return sum((Counter(item.look.calls) for item in self.items if not item.blocked), Counter())
+
+    @property
+    def hours(self) -> float:
+        """Until the last item's end."""
+        return max((item.span.end for item in self.items if item.span), default=0.0)
+
+    @property
+    def ends(self) -> dt.datetime:
+        """The wall-clock time of that, if the batch began now."""
+        return self.now + dt.timedelta(hours=self.hours)
+
+    def as_json(self) -> dict[str, Any]:
+        """For --dry-run."""
+        return {
+            "estimate": True,
+            "name": self.plan.name,
+            "source": self.plan.source,
+            "total": len(self.items),
+            "blocked": len(self.blocked),
+            "bytes_at_most": self.bytes_at_most,
+            "calls": sum(self.calls.values()),
+            "calls_by_operation": dict(sorted(self.calls.items())),
+            "hours": round(self.hours, 2),
+            "begins": _at(self.now, 0),
+            "ends": _at(self.now, self.hours),
+            "limits": {
+                "imports": self.plan.limits.imports,
+                "conversions": self.plan.limits.conversions,
+                "exports": self.plan.limits.exports,
+                "uploads": self.plan.limits.uploads,
+            },
+            "waves": [
+                {
+                    "wave": wave.number,
+                    "items": len(wave.items),
+                    "blocked": wave.blocked,
+                    "bytes_at_most": wave.bytes_at_most,
+                    "begins": None if wave.begin is None else _at(self.now, wave.begin),
+                    "ends": None if wave.end is None else _at(self.now, wave.end),
+                }
+                for wave in self.waves
+            ],
+            "cost": self.bill.as_json(),
+            "basis": {name: dict(one) for name, one in self.basis.items()},
+            "items": [item.as_json(self.now) for item in self.items],
+        }
+
+
+def estimate(company: Company, plan: Plan) -> Estimate:
+    """Look at every item as its import or export would; nothing is sent.
+
+    What is refused is a verdict. Raises only what concerns all of them: no credentials, no such profile.
+    """
+    pace = tomllib.loads(resources.files(__package__).joinpath("pace.toml").read_text(encoding="utf-8"))
+    doors = _doors(company, plan)
+    company.reporter(events.Stage("check", f"{len(plan.items)} items"))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        seen = list(pool.map(lambda item: look(company, doors[item.region, item.profile], item), plan.items))
+    held = _held(seen)
+    lost = {one.item.key for one in seen if one.verdict == Verdict.FAIL} | held.keys()
+    spans = forecast([_job(one, pace, lost=one.item.key in lost) for one in seen], plan.limits)
+    items = tuple(ItemEstimate(one, spans.get(one.item.key), held.get(one.item.key, "")) for one in seen)
+    return Estimate(plan, company.clock.now(), items, _bill(items), pace)
+
+
+def _doors(company: Company, plan: Plan) -> dict[tuple[str, str], Aws]:
+    """One door for each Region and profile; what it reads of the account is read once."""
+    doors = {}
+    for region, profile in {(item.region, item.profile) for item in plan.items}:
+        door = company.doors(region, profile) if profile else company.doors(region)
+        doors[region, profile] = door.keeping(Kept(company.clock.now))
+    return doors
+
+
+def _held(seen: Sequence[Look]) -> dict[str, str]:
+    """Items that would not begin, since something that they come after would fail: key → the first such."""
+    failed = {one.item.key for one in seen if one.verdict == Verdict.FAIL}
+    followers: dict[str, list[PlanItem]] = {}
+    for one in seen:
+        for key in one.item.after:
+            followers.setdefault(key, []).append(one.item)
+    held: dict[str, str] = {}
+    left = list(failed)
+    while left:
+        key = left.pop()
+        for item in followers.get(key, ()):
+            if item.key not in failed and item.key not in held:
+                held[item.key] = key
+                left.append(item.key)
+    return held
+
+
+def _job(one: Look, pace: Mapping[str, Any], *, lost: bool) -> Job:
+    item = one.item
+    size = one.bytes_source or item.size
+    task = (pace[one.route]["fixed"] + pace[one.route]["each_gib"] * size / _GIB) / 60
+    upload = one.bytes_at_most / (pace["upload"]["mib_per_second"] * (1 << 20)) / 3600
+    pool = Pool(one.account, one.region, item.queue, item.kind)
+    return Job(item.key, pool, item.wave, item.after, item.size, upload, task, lost)
+
+
+def _bill(items: Sequence[ItemEstimate]) -> Bill:
+    """What every Region is used for, by the items that would be carried out."""
+    uses = [
+        Use(
+            item.look.region,
+            puts=sum(count for name, count in item.look.calls.items() if name in _PUTS),
+            stored=item.look.bytes_at_most,
+            hours=item.span.end - item.span.begin,
+            snapshots=item.look.snapshots,
+            volumes_gib=item.look.volumes_gib,
+        )
+        for item in items
+        if item.span is not None and item.look.item.kind is not Kind.EXPORT
+    ]
+    return prices.bill(uses)
+
+
+def _at(now: dt.datetime, hours: float) -> str:
+    return (now + dt.timedelta(hours=hours)).isoformat(timespec="minutes")

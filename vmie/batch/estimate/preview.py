@@ -1,0 +1,190 @@
+"""One item of a plan as its import or export would find it; nothing is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from vmie import events
+from vmie.aws.session import Aws
+from vmie.batch.model import Kind, PlanItem
+from vmie.batch.plan import requests
+from vmie.batch.run.context import Company
+from vmie.batch.store import serialize
+from vmie.errors import AwsRefused, PreflightError, VmieError
+from vmie.model import Route, Verdict
+from vmie.ops import export, import_
+from vmie.ops.import_ import ImportPlan, ImportRequest, PlannedDisk
+from vmie.ops.import_.conversion_plan import ConversionDisk
+
+#: of an upload (aws.upload grows it for the largest)
+_PART = 16 << 20
+#: EBS keeps whole blocks of this size: a grain of 64 KiB may need one
+_BLOCK = 512 << 10
+_GRAIN = 64 << 10
+#: what concerns every item: then there is no estimate to make
+_WHOLE = ("NoCredentials", "ExpiredToken", "CredentialsExpire", "ProfileNotFound")
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found. `verdict` is pass, warn, fail or unknown; `says` is the first warning, or why it fails.
+
+    Sizes in bytes: of the disks, of what will be sent at most, of the snapshots at most. `calls` that change
+    something, by operation.
+    """
+
+    item: PlanItem
+    region: str
+    account: str
+    verdict: str
+    says: str = ""
+    cause: str = ""
+    cure: str = ""
+    rule: str = ""
+    call: str = ""
+    guest: str = ""
+    bytes_source: int = 0
+    bytes_at_most: int = 0
+    snapshots: int = 0
+    volumes_gib: int = 0
+    calls: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def route(self) -> str:
+        """image, snapshot, instance, volume or export."""
+        return "export" if self.item.kind is Kind.EXPORT else str(self.item.request.get("route", ""))
+
+
+def look(company: Company, aws: Aws, item: PlanItem) -> Look:
+    """Think an item through. What would be refused is a verdict; what concerns all items is raised."""
+    seen = Look(item, aws.region, aws.account, Verdict.PASS.value)
+    if _elsewhere(item):
+        says = f"its disks are looked at where they are: by a worker with --queue {item.queue}"
+        return replace(seen, verdict=Verdict.UNKNOWN.value, says=says)
+    try:
+        return _export(company, aws, seen) if item.kind is Kind.EXPORT else _import(company, aws, seen)
+    except VmieError as error:
+        if isinstance(error, AwsRefused) and error.code in _WHOLE:
+            raise
+        return replace(
+            seen,
+            verdict=Verdict.FAIL.value,
+            says=requests.in_plan_words(error.message),
+            cause=requests.in_plan_words(error.cause),
+            cure=requests.in_plan_words(error.cure),
+            rule=error.code if isinstance(error, PreflightError) else "",
+        )
+
+
+def _elsewhere(item: PlanItem) -> bool:
+    """Whether the disks are files that only another site has."""
+    files = [source for source in item.request.get("sources", ()) if not source.startswith("s3://")]
+    return item.queue != "default" and any(not Path(file).is_file() for file in files)
+
+
+def _export(company: Company, aws: Aws, seen: Look) -> Look:
+    request, skip = serialize.export_request(seen.item.request)
+    made = export.plan(aws, request, settings=company.settings, skip=skip)
+    warned = [one for one in made.findings if one.verdict is Verdict.WARN]
+    call = str(made.as_json()["call"])
+    first = warned[0] if warned else None
+    return replace(
+        seen,
+        verdict=Verdict.WARN.value if first else Verdict.PASS.value,
+        says=first.message if first else "",
+        cure=first.cure if first else "",
+        rule=first.rule if first else "",
+        call=call,
+        calls={call: 1},
+    )
+
+
+def _import(company: Company, aws: Aws, seen: Look) -> Look:
+    request = ImportRequest.from_json(seen.item.request)
+    thought = import_.plan(
+        aws, request, settings=company.settings, job=seen.item.key, clock=company.clock, reporter=_only_calls(company)
+    )
+    warned = [one for one in thought.report.findings if one.verdict is Verdict.WARN] if thought.report else []
+    first = warned[0] if warned else None
+    older = request.route in (Route.INSTANCE, Route.VOLUME)
+    return replace(
+        seen,
+        verdict=Verdict.WARN.value if first else Verdict.PASS.value,
+        says=first.message if first else "; ".join(thought.notes),
+        cure=first.cure if first else "",
+        rule=first.rule if first else "",
+        call=str(thought.as_json()["call"]),
+        guest=_guest(thought),
+        bytes_source=sum(disk.source_size for disk in thought.disks),
+        bytes_at_most=sum(disk.bound for disk in thought.disks if disk.path is not None),
+        snapshots=0 if older else sum(_snapshot(disk) for disk in thought.disks),
+        volumes_gib=sum(disk.volume_gib for disk in thought.disks if isinstance(disk, ConversionDisk)),
+        calls=_calls(thought),
+    )
+
+
+def _only_calls(company: Company) -> events.Reporter:
+    """Hundreds of items say nothing of themselves; logs want each call to AWS."""
+
+    def report(event: events.Event, /) -> None:
+        if isinstance(event, events.AwsCall):
+            company.reporter(event)
+
+    return report
+
+
+def _guest(thought: ImportPlan) -> str:
+    """``Ubuntu 22.04 x86_64, uefi``; "" when nothing is known."""
+    image = next(iter(thought.report.images), None) if thought.report else None
+    if image is None or image.error is not None:
+        return ""
+    shown: Mapping[str, Any] = image.as_json()["guest"]
+    name = shown.get("distribution") or (shown["family"] if shown["family"] != "unknown" else "")
+    words = [str(name or ""), str(shown.get("version") or "")]
+    words += [image.architecture] if name and image.architecture != "unknown" else []
+    system = " ".join(filter(None, words))
+    firmware = image.firmware if image.firmware != "unknown" else ""
+    return ", ".join(filter(None, (system, firmware)))
+
+
+def _snapshot(disk: PlannedDisk) -> int:
+    """The most that a snapshot of the disk keeps: every block, or the blocks that its grains may touch."""
+    if disk.path is None or disk.choice.method == "as-is":
+        return disk.source_size
+    return min(disk.source_size, -(-disk.bound // _GRAIN) * _BLOCK)
+
+
+def _calls(thought: ImportPlan) -> dict[str, int]:
+    """Calls that change something; looks are not counted."""
+    calls: Counter[str] = Counter()
+    request = thought.request
+    for number, disk in enumerate(thought.disks):
+        if isinstance(disk, ConversionDisk):
+            instance = request.route is Route.INSTANCE
+            calls["ImportInstance" if instance and number == 0 else "ImportVolume"] += 1
+            calls["PutObject"] += 1 + (len(disk.most_parts.ranges()) if disk.path is not None else 0)
+            calls["AttachVolume"] += bool(instance and number and request.launch.attach_data_disks)
+        elif disk.path is not None:
+            calls += _uploads(disk.bound)
+        elif disk.copied is not None:
+            calls["CopyObject"] += 1
+        if disk.ours and not request.keep_object:
+            calls["DeleteObject"] += 1
+    if request.route in (Route.IMAGE, Route.SNAPSHOT):
+        calls[str(thought.as_json()["call"])] += 1
+    if request.register:
+        calls["RegisterImage"] += 1
+    calls["CreateTags"] += 1
+    return {name: count for name, count in calls.items() if count}
+
+
+def _uploads(size: int) -> Counter[str]:
+    """PutObject for what fits in a part, else the parts, the beginning and the end."""
+    parts = -(-size // _PART)
+    if parts <= 1:
+        return Counter({"PutObject": 1})
+    return Counter({"CreateMultipartUpload": 1, "UploadPart": parts, "CompleteMultipartUpload": 1})

@@ -1,0 +1,1 @@
+"""Plan files: read, validated, cross-checked; every mistake at once."""

@@ -1,0 +1,1 @@
+"""What is known of a batch: status, history, HTML report."""

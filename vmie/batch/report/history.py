@@ -1,0 +1,101 @@
+"""What happened when: the marks of a batch as spans, slots in use over time, and durations by stage."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from vmie.batch.model import Item, State
+
+#: what a person calls the states, in order
+STAGES: Mapping[State, str] = {
+    State.BLOCKED: "waiting",
+    State.WAITING: "waiting",
+    State.QUEUED: "waiting",
+    State.SENDING: "check and upload",
+    State.SENT: "waiting for a slot",
+    State.SUBMITTING: "AWS at work",
+    State.CONVERTING: "AWS at work",
+    State.FINISHING: "finish",
+}
+NAMES = tuple(dict.fromkeys(STAGES.values()))
+_HELD = "AWS at work"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One item in one stage; `begin` and `end` in seconds since the batch began."""
+
+    key: str
+    stage: str
+    begin: float
+    end: float
+    worker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Durations:
+    """How long a stage took over all items, in seconds."""
+
+    stage: str
+    count: int
+    median: float
+    p90: float
+    longest: float
+
+
+def spans(marks: Sequence[Mapping[str, Any]], *, began: dt.datetime, until: dt.datetime) -> list[Span]:
+    """The stages that items went through; what has not ended is open until `until`."""
+    last: dict[str, tuple[str, float, str]] = {}
+    out: list[Span] = []
+
+    def close(key: str, at: float) -> None:
+        stage, begin, worker = last.pop(key)
+        out.append(Span(key, stage, begin, max(begin, at), worker))
+
+    for mark in marks:
+        key, at = mark["key"], (dt.datetime.fromisoformat(mark["at"]) - began).total_seconds()
+        stage = STAGES.get(State(mark["state"]), "")
+        if key in last and last[key][0] != stage:
+            close(key, at)
+        if stage and key not in last:
+            last[key] = (stage, at, mark["worker"])
+    for key in list(last):
+        close(key, (until - began).total_seconds())
+    return out
+
+
+def slots(found: Iterable[Span], items: Sequence[Item]) -> dict[tuple[str, str], list[tuple[float, int]]]:
+    """Per pool and place (the Region, with the account where there are several): (seconds, slots in use from then)."""
+    several = len({item.account for item in items}) > 1
+    of = {item.key: (item.kind.value, f"{item.account} {item.region}" if several else item.region) for item in items}
+    changes: defaultdict[tuple[str, str], defaultdict[float, int]] = defaultdict(lambda: defaultdict(int))
+    for span in found:
+        if span.stage == _HELD:
+            changes[of[span.key]][span.begin] += 1
+            changes[of[span.key]][span.end] -= 1
+    curves = {}
+    for where, steps in sorted(changes.items()):
+        used, curve = 0, []
+        for at in sorted(steps):
+            used += steps[at]
+            curve.append((at, used))
+        curves[where] = curve
+    return curves
+
+
+def durations(found: Iterable[Span]) -> list[Durations]:
+    """Each stage's durations, in the order of the stages."""
+    by: defaultdict[str, list[float]] = defaultdict(list)
+    for span in found:
+        by[span.stage].append(span.end - span.begin)
+    return [
+        Durations(stage, len(took), median(took), took[math.ceil(0.9 * len(took)) - 1], took[-1])
+        for stage in NAMES
+        if (took := sorted(by[stage]))
+    ]

@@ -1,0 +1,75 @@
+"""Why AWS refused an item, from the account itself - looked at once for the five hundred that meet the same refusal."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import PurePosixPath
+from typing import Any, TypeVar
+
+from vmie.aws.session import Aws
+from vmie.batch.model import Item, Kind
+from vmie.batch.store import serialize
+from vmie.errors import VmieError
+from vmie.ops.doctor import Case, Check, bucket, looked
+from vmie.ops.doctor import subject as diagnosis
+from vmie.ops.doctor.diagnosis import diagnosed
+from vmie.ops.doctor.report import Line
+from vmie.ops.import_ import ImportRequest
+from vmie.poll import Clock
+from vmie.settings import Settings
+
+T = TypeVar("T")
+
+#: what is looked at anew for every item: it is about the item's own object
+_OWN: frozenset[Check] = frozenset((bucket.objects_there,))
+
+
+class Diagnoses:
+    """Threads share it, and wait for each other: the first looks, the others read what it saw.
+
+    What was seen is believed for `good_for` seconds: whoever mends the account and tries again is told anew.
+    """
+
+    def __init__(self, *, settings: Settings, clock: Clock, good_for: float = 300.0) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._good_for = dt.timedelta(seconds=good_for)
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[Any, ...], tuple[dt.datetime, Any]] = {}
+
+    def explain(self, error: VmieError, item: Item, door: Callable[[Item], Aws]) -> VmieError:
+        """The same failure, with the account's own reason where that can be told."""
+        with self._lock:
+            return diagnosed(error, lambda: self._case(item, door(item)), look=self._look)
+
+    def _case(self, item: Item, aws: Aws) -> Case:
+        given: dict[str, Any] = {"settings": self._settings, "clock": self._clock}
+        if item.kind is Kind.EXPORT:
+            wanted, _ = serialize.export_request(item.request)
+            where = (item.kind, aws.account, aws.region, wanted.bucket, wanted.role_name)
+            return self._once(where, lambda: diagnosis.of_export(aws, wanted, **given))
+        request = ImportRequest.from_json(item.request)
+        own = diagnosis.stored(request)
+        places = (request.bucket, *(one.bucket for one in own[:1]))
+        what = (item.kind, aws.account, aws.region, *places, request.role_name, request.kms_key)
+        found = self._once(what, lambda: diagnosis.of_import(aws, request, **given))
+        return replace(found, keys=tuple(one.key for one in own))
+
+    def _look(self, case: Case, name: str, check: Check) -> list[Line]:
+        if check in _OWN:
+            return looked(case, name, check)
+        # A role may be allowed to read one folder and not another.
+        folders = frozenset(str(PurePosixPath(key).parent) for key in case.keys)
+        seen = (name, case.aws.account, case.aws.region, case.job, case.bucket, case.role_name, case.key, folders)
+        return self._once(seen, lambda: looked(case, name, check))
+
+    def _once(self, what: tuple[Any, ...], look: Callable[[], T]) -> T:
+        now = self._clock.now()
+        kept = self._seen.get(what)
+        if kept is None or now - kept[0] > self._good_for:
+            kept = self._seen[what] = (now, look())
+        found: T = kept[1]
+        return found

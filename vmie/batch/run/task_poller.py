@@ -1,0 +1,98 @@
+"""Waiting for the tasks of a Region: one thread asks for all of them, one Describe per kind and look."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+from collections.abc import Iterable
+
+from vmie import events, poll
+from vmie.aws import ec2
+from vmie.aws.session import Aws
+from vmie.batch.model import Stopped
+from vmie.batch.run.cancellation import Control
+from vmie.errors import TaskFailed
+from vmie.model import Task, TaskKind
+from vmie.ops import waiting
+from vmie.settings import Settings
+
+#: seconds after which a thread that waits for a task looks whether it is to stop
+_LOOK_UP = 1.0
+#: for how long others' tasks are counted once there was a sign of them, in seconds
+_SHARED_FOR = 3600.0
+
+
+class Watcher:
+    """The one that looks, for an account and Region. `wait` may be called from any thread."""
+
+    def __init__(self, aws: Aws, *, settings: Settings, control: Control, report: events.Reporter) -> None:
+        self._control = control
+        pace = waiting.wait_settings(settings)
+        self._low = pace.low
+        self._poller = poll.Poller(
+            lambda kind, ids: ec2.describe(aws, kind, ids, patient=False),
+            clock=control,
+            settings=pace,
+            transient=waiting.passing,
+            cancel=lambda task, reason: ec2.cancel(aws, task, reason),
+            report=report,
+        )
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._fault: BaseException | None = None
+
+    def wait(self, task_id: str, *, started: dt.datetime) -> Task:
+        """The completed task. Raises TaskFailed as `ops.waiting.wait` does, Stopped, Cancelled."""
+        ended = threading.Event()
+        watch = self._poller.watch(task_id, started=started, settle=True, on_done=lambda _: ended.set())
+        self._begin()
+        while not watch.done:
+            self._control.check()
+            if self._fault is not None:
+                raise self._fault
+            ended.wait(_LOOK_UP)
+        try:
+            return watch.result()
+        except TaskFailed as error:
+            raise waiting.explained(error) from error
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._look, name="vmie-watch", daemon=True)
+                self._thread.start()
+
+    def _look(self) -> None:
+        """Look at a steady pace: a task that joins waits for the next look, so that looks do not grow with tasks."""
+        try:
+            while True:
+                self._poller.tick()
+                self._control.sleep(self._low)
+        except Stopped:
+            return
+        except Exception as error:
+            self._fault = error
+
+
+def shared_gate(aws: Aws, *, settings: Settings, control: Control, report: events.Reporter) -> poll.Gate:
+    """The gate that all submissions of this process to an account and Region go through.
+
+    The queues keep our own tasks under the limit; others' tasks are counted while there is a sign of them: some at
+    the first count, or a refusal of AWS within the last hour. So an account of our own costs no Describe per item.
+    """
+    since: dict[TaskKind, dt.datetime] = {}
+
+    def active(kind: TaskKind) -> Iterable[str]:
+        now = control.now()
+        if kind in since and (now - since[kind]).total_seconds() >= _SHARED_FOR:
+            return []
+        found = [task.id for task in ec2.describe(aws, kind, active_only=True)]
+        since[kind] = now if found else now - dt.timedelta(seconds=_SHARED_FOR)
+        return found
+
+    def told(event: events.Event, /) -> None:
+        if isinstance(event, events.Note) and "AWS has no room" in event.text:
+            since.clear()
+        report(event)
+
+    return poll.Gate(active, clock=control, settings=waiting.gate_settings(settings), report=told)

@@ -1,0 +1,1 @@
+"""Where batches are kept: the only place with SQL."""

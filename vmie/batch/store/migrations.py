@@ -1,0 +1,54 @@
+"""The shape of the tables: made where they are missing, brought up to date where an older vmie made them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from vmie.batch.store.tables import BATCHES, ITEMS, METADATA, SHAPE, WORKERS
+from vmie.errors import UsageError
+
+#: 1 had no accounts and profiles, and no number; 2 no uploads of workers; 3 an index that says less
+VERSION = 4
+
+
+def prepare(db: sa.Connection) -> None:
+    """Make the tables, or bring them up to date. Raises UsageError when a newer vmie made them.
+
+    Within a transaction in which no other process does the same.
+    """
+    there = set(sa.inspect(db).get_table_names())
+    known = 0 if ITEMS.name not in there else 1
+    if SHAPE.name in there:
+        known = db.execute(sa.select(SHAPE.c.version)).scalar() or known
+    if known > VERSION:
+        raise UsageError(
+            f"the state was written by a newer vmie (its shape is {known}, this one knows {VERSION})",
+            cure="use that vmie for this batch, or upgrade this one",
+            code="NewerState",
+        )
+    if known == VERSION:
+        return
+    METADATA.create_all(db)
+    if known == 1:
+        _accounts(db)
+    if known in (1, 2):
+        _add(db, WORKERS, "uploads", "INTEGER")
+    if known in (1, 2, 3):
+        db.execute(sa.text("DROP INDEX IF EXISTS vmie_items_state"))
+        for index in ITEMS.indexes:
+            index.create(db, checkfirst=True)
+    db.execute(SHAPE.delete())
+    db.execute(SHAPE.insert().values(version=VERSION))
+
+
+def _accounts(db: sa.Connection) -> None:
+    """From 1 to 2: all items of a batch were in the account it was begun in."""
+    for name in ("profile", "account"):
+        _add(db, ITEMS, name, "TEXT NOT NULL DEFAULT ''")
+    of = sa.select(BATCHES.c.account).where(BATCHES.c.batch == ITEMS.c.batch).scalar_subquery()
+    db.execute(ITEMS.update().where(ITEMS.c.account == "").values(account=of))
+
+
+def _add(db: sa.Connection, table: sa.Table, column: str, kind: str) -> None:
+    if column not in {one["name"] for one in sa.inspect(db).get_columns(table.name)}:
+        db.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column} {kind}"))

@@ -1,0 +1,306 @@
+"""What a batch remembers: its items, their steps and every change of state. All processes of a batch share it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+
+from vmie.batch.model import ENDED, Item, Kind, Limits, Plan, Pool, State
+from vmie.batch.run.retry_policy import seat_lost
+from vmie.batch.store import migrations
+from vmie.batch.store.rows import Batch, batch_of, item_of, row_of
+from vmie.batch.store.tables import BATCHES, ITEMS, MARKS, STEPS, WORKERS
+from vmie.errors import UsageError
+
+#: any number that no other program's advisory lock is likely to have
+_PREPARING = 0x766D6965
+#: named, not "all but the ended", so that the index on states can be used
+_OPEN = [state.value for state in State if state not in ENDED]
+
+
+class Store:
+    """Reads and writes the tables; each method is one transaction. Threads may share it."""
+
+    def __init__(self, engine: sa.Engine, *, now: Callable[[], datetime], worker: str = "") -> None:
+        self.engine = engine
+        self._now = now
+        self._worker = worker
+
+    def prepare(self) -> None:
+        """Create the tables where they are missing; processes that start together do so one after the other."""
+        with self.engine.begin() as db:
+            if self.engine.dialect.name == "postgresql":
+                db.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARING)))
+            migrations.prepare(db)
+
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """A transaction of this worker's; raises SeatLost when the others hold it for dead and go on with its work."""
+        with self.engine.begin() as db:
+            if self._worker and self.engine.dialect.name == "postgresql":
+                # FOR SHARE: who buries this worker waits for the transaction, or the transaction sees the grave.
+                mine = sa.select(WORKERS.c.gone).where(WORKERS.c.worker == self._worker).with_for_update(read=True)
+                if db.execute(mine).scalar():
+                    raise seat_lost()
+            yield db
+
+    # --- batches ------------------------------------------------------------------------------------
+
+    def begin(
+        self,
+        batch: str,
+        plan: Plan,
+        *,
+        fingerprint: str,
+        account: str,
+        region: str,
+        accounts: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """Record a new batch with all its items, or nothing of it. `accounts`: of the profiles that items name."""
+        now = self.now()
+        rows = [
+            {**row_of(batch, number, item, region, now), "account": accounts.get(item.profile, account)}
+            for number, item in enumerate(plan.items)
+        ]
+        with self.engine.begin() as db:
+            db.execute(
+                BATCHES.insert().values(
+                    batch=batch,
+                    name=plan.name,
+                    source=plan.source,
+                    fingerprint=fingerprint,
+                    limits={f.name: getattr(plan.limits, f.name) for f in fields(Limits)},
+                    account=account,
+                    region=region,
+                    cancelling=False,
+                    told=False,
+                    created=now,
+                )
+            )
+            db.execute(ITEMS.insert(), rows)
+
+    def batches(self) -> list[Batch]:
+        """Every batch in this store, newest first."""
+        with self.engine.connect() as db:
+            rows = db.execute(sa.select(BATCHES).order_by(BATCHES.c.created.desc())).mappings()
+            return [batch_of(row) for row in rows]
+
+    def batch(self, batch: str) -> Batch:
+        """One batch; raises UsageError when there is none of that name."""
+        with self.engine.connect() as db:
+            row = db.execute(sa.select(BATCHES).where(BATCHES.c.batch == batch)).mappings().first()
+        if row is None:
+            raise UsageError(f"there is no batch {batch!r}", cure="`vmie batch status` lists them")
+        return batch_of(row)
+
+    def unfinished(self, fingerprint: str) -> str | None:
+        """The batch of the same plan that has not ended, or whose end nobody was told; None when there is none."""
+        running = sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, ITEMS.c.state.not_in(ENDED)).exists()
+        open_ = sa.or_(running, BATCHES.c.told.is_(False))
+        wanted = sa.select(BATCHES.c.batch).where(BATCHES.c.fingerprint == fingerprint, open_)
+        with self.engine.connect() as db:
+            return db.execute(wanted.order_by(BATCHES.c.created.desc())).scalars().first()
+
+    def cancel(self, batch: str) -> None:
+        """Say that the batch is to be given up; whoever works on it will see."""
+        with self.engine.begin() as db:
+            db.execute(BATCHES.update().where(BATCHES.c.batch == batch).values(cancelling=True))
+
+    def tell(self, batch: str) -> None:
+        """Say that the end of the batch is being told to whoever began it."""
+        with self.engine.begin() as db:
+            db.execute(BATCHES.update().where(BATCHES.c.batch == batch).values(told=True))
+
+    def cancelling(self) -> frozenset[str]:
+        """The batches that are to be given up."""
+        with self.engine.connect() as db:
+            return frozenset(db.execute(sa.select(BATCHES.c.batch).where(BATCHES.c.cancelling)).scalars())
+
+    def active(self) -> list[str]:
+        """The batches with items that have not ended, oldest first."""
+        wanted = (
+            sa.select(BATCHES.c.batch)
+            .where(sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, ITEMS.c.state.in_(_OPEN)).exists())
+            .order_by(BATCHES.c.created)
+        )
+        with self.engine.connect() as db:
+            return list(db.execute(wanted).scalars())
+
+    # --- items --------------------------------------------------------------------------------------
+
+    def items(self, batch: str, *, states: Iterable[State] = (), wave: int | None = None) -> list[Item]:
+        """The items of a batch in the plan's order, of some states only where `states` names them."""
+        wanted = sa.select(ITEMS).where(ITEMS.c.batch == batch).order_by(ITEMS.c.position)
+        if chosen := [state.value for state in states]:
+            wanted = wanted.where(ITEMS.c.state.in_(chosen))
+        if wave is not None:
+            wanted = wanted.where(ITEMS.c.wave == wave)
+        with self.engine.connect() as db:
+            return [item_of(row) for row in db.execute(wanted).mappings()]
+
+    def item(self, batch: str, key: str) -> Item:
+        """One item; KeyError when there is none."""
+        with self.engine.connect() as db:
+            found = db.execute(sa.select(ITEMS).where(ITEMS.c.batch == batch, ITEMS.c.key == key)).mappings().first()
+        if found is None:
+            raise KeyError(f"{batch} has no item {key}")
+        return item_of(found)
+
+    def counts(self, batch: str) -> dict[tuple[int, Pool, State], int]:
+        """How many items per wave, pool and state."""
+        pool = (ITEMS.c.account, ITEMS.c.region, ITEMS.c.queue, ITEMS.c.kind)
+        # in the order of the index, which is then all that is read
+        columns = (ITEMS.c.state, ITEMS.c.wave, *pool)
+        wanted = sa.select(*columns, sa.func.count()).where(ITEMS.c.batch == batch).group_by(*columns)
+        with self.engine.connect() as db:
+            return {
+                (wave, Pool(account, region, queue, Kind(kind)), State(state)): count
+                for state, wave, account, region, queue, kind, count in db.execute(wanted)
+            }
+
+    def waiting(self, batch: str, pool: Pool, *, wave: int, most: int) -> list[Item]:
+        """The next items to be sent, largest first: the long ones decide when the last one ends."""
+        wanted = (
+            sa.select(ITEMS)
+            .where(
+                ITEMS.c.batch == batch,
+                ITEMS.c.state == State.WAITING,
+                ITEMS.c.wave == wave,
+                ITEMS.c.account == pool.account,
+                ITEMS.c.region == pool.region,
+                ITEMS.c.queue == pool.queue,
+                ITEMS.c.kind == pool.kind,
+            )
+            .order_by(ITEMS.c.size.desc(), ITEMS.c.position)
+            .limit(most)
+        )
+        with self.engine.connect() as db:
+            return [item_of(row) for row in db.execute(wanted).mappings()]
+
+    def move(
+        self,
+        item: Item,
+        state: State,
+        *,
+        origins: Sequence[State] = (),
+        task_id: str | None = None,
+        result: Mapping[str, Any] | None = None,
+        error: Mapping[str, Any] | None = None,
+        only_if: Callable[[sa.Connection], bool] | None = None,
+    ) -> bool:
+        """Take an item of this round to `state` and mark the time; False when it is not in one of `origins`.
+
+        `only_if` is asked within the transaction: False leaves the item where it is.
+        """
+        now = self.now()
+        values: dict[str, Any] = {"state": state.value, "updated": now, "worker": self._worker}
+        given = {"task_id": task_id, "result": result, "error": error}
+        values |= {name: value for name, value in given.items() if value is not None}
+        where = [ITEMS.c.batch == item.batch, ITEMS.c.key == item.key, ITEMS.c.round == item.round]
+        if origins:
+            where.append(ITEMS.c.state.in_([origin.value for origin in origins]))
+        else:
+            where += [ITEMS.c.state != state.value, ITEMS.c.state.not_in(ENDED)]
+        with self._writing() as db:
+            if only_if is not None and not only_if(db):
+                return False
+            moved = db.execute(ITEMS.update().where(*where).values(**values)).rowcount > 0
+            if moved:
+                mark = {"batch": item.batch, "key": item.key, "state": state.value, "at": now, "worker": self._worker}
+                db.execute(MARKS.insert().values(**mark))
+        return moved
+
+    def begin_again(self, item: Item, *, forgive: bool = True) -> None:
+        """Let a failed item run once more, as if new; what it has uploaded is kept. Its error goes with `forgive`."""
+        state = State.BLOCKED if item.after else State.WAITING
+        with self._writing() as db:
+            again = db.execute(
+                ITEMS.update()
+                .where(
+                    ITEMS.c.batch == item.batch,
+                    ITEMS.c.key == item.key,
+                    ITEMS.c.round == item.round,
+                    ITEMS.c.state == State.FAILED,
+                )
+                .values(
+                    state=state.value,
+                    round=item.round + 1,
+                    error={} if forgive else dict(item.error),
+                    updated=self.now(),
+                )
+            )
+            if again.rowcount:
+                db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == "plan"))
+                db.execute(
+                    MARKS.insert().values(batch=item.batch, key=item.key, state=state.value, at=self.now(), worker="")
+                )
+
+    def requeue(self, item: Item, state: State) -> Item | None:
+        """Give an item that nobody works on a new round, from `state`; None when it has moved since it was read."""
+        with self._writing() as db:
+            again = db.execute(
+                ITEMS.update()
+                .where(
+                    ITEMS.c.batch == item.batch,
+                    ITEMS.c.key == item.key,
+                    ITEMS.c.round == item.round,
+                    ITEMS.c.state == item.state.value,
+                    ITEMS.c.updated == item.updated,
+                )
+                .values(state=state.value, round=item.round + 1, updated=self.now())
+            )
+        return replace(item, state=state, round=item.round + 1) if again.rowcount else None
+
+    def marks(self, batch: str) -> list[dict[str, Any]]:
+        """Every change of state, in order: key, state, at, worker."""
+        columns = (MARKS.c.key, MARKS.c.state, MARKS.c.at, MARKS.c.worker)
+        wanted = sa.select(*columns).where(MARKS.c.batch == batch).order_by(MARKS.c.number)
+        with self.engine.connect() as db:
+            return [dict(row) for row in db.execute(wanted).mappings()]
+
+    # --- workers ------------------------------------------------------------------------------------
+
+    def uploads(self) -> dict[str, int]:
+        """The most uploads at once that a living worker of a label was started with; without those that said none."""
+        wanted = sa.select(WORKERS.c.queues, WORKERS.c.uploads).where(
+            WORKERS.c.gone.is_(False), WORKERS.c.uploads.is_not(None)
+        )
+        most: dict[str, int] = {}
+        with self.engine.connect() as db:
+            for queues, uploads in db.execute(wanted):
+                most |= {label: max(uploads, most.get(label, 0)) for label in queues}
+        return most
+
+    # --- steps --------------------------------------------------------------------------------------
+
+    def steps(self, item: Item) -> dict[str, dict[str, Any]]:
+        """All that the item's journal holds."""
+        with self.engine.connect() as db:
+            rows = db.execute(sa.select(STEPS.c.step, STEPS.c.value).where(*_of(item)))
+            return {row.step: row.value for row in rows}
+
+    def put_step(self, item: Item, step: str, value: Mapping[str, Any]) -> None:
+        """Record one step of the item's journal; durable when this returns."""
+        with self._writing() as db:
+            done = db.execute(STEPS.update().where(*_of(item), STEPS.c.step == step).values(value=dict(value)))
+            if not done.rowcount:
+                db.execute(STEPS.insert().values(batch=item.batch, key=item.key, step=step, value=dict(value)))
+
+    def drop_step(self, item: Item, step: str) -> None:
+        """Forget one step."""
+        with self._writing() as db:
+            db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == step))
+
+    def now(self) -> str:
+        """The time as the tables hold it."""
+        return self._now().isoformat(timespec="milliseconds")
+
+
+def _of(item: Item) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return STEPS.c.batch == item.batch, STEPS.c.key == item.key

@@ -1,0 +1,1 @@
+"""Single jobs, one file each: begun once, resumed after a crash, known to `vmie jobs`."""

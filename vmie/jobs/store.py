@@ -1,0 +1,236 @@
+"""Jobs on disk: one file each in the state folder, held by a lock while somebody works on it.
+
+A job file is replaced atomically and synced on every step, so that what it says was done, was done.
+It holds no secret: requests are options, steps are ids.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vmie.errors import UsageError
+from vmie.model import DAMAGED, JobSummary
+from vmie.ops import upload_state
+
+_ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
+
+RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
+#: AWS has the task and nobody waits for it: `--no-wait`
+SUBMITTED = "submitted"
+
+
+class Job:
+    """An open job: a `vmie.ops.journal.Journal` in a file, under an exclusive lock until closed."""
+
+    def __init__(self, path: Path, *, now: Callable[[], datetime], data: dict[str, Any] | None = None) -> None:
+        self._path = path
+        self._now = now
+        #: steps are recorded by the threads that do them
+        self._writing = threading.Lock()
+        self._lock = path.with_suffix(".lock").open("a+")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            self._lock.seek(0)
+            holder = self._lock.read().strip() or "another process"
+            self._lock.close()
+            raise UsageError(
+                f"{path.stem} is being worked on by {holder}",
+                cure="wait for it, or stop that process and run the command again",
+                code="JobLocked",
+            ) from error
+        self._lock.seek(0)
+        self._lock.truncate()
+        self._lock.write(f"process {os.getpid()}")
+        self._lock.flush()
+        try:
+            self._data: dict[str, Any] = _read(path) if data is None else data
+        except UsageError:
+            self._lock.close()
+            raise
+        if data is not None:
+            self._write()
+
+    @property
+    def job(self) -> str:
+        """The job's id."""
+        return self._path.stem
+
+    @property
+    def kind(self) -> str:
+        """The verb that began it."""
+        return str(self._data["kind"])
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The options it was begun with."""
+        return dict(self._data["request"])
+
+    @property
+    def status(self) -> str:
+        """What was last recorded: running, done, failed or cancelled."""
+        return str(self._data["status"])
+
+    def get(self, step: str) -> dict[str, Any] | None:
+        """See `Journal.get`."""
+        found = self._data["steps"].get(step)
+        return dict(found) if found is not None else None
+
+    def put(self, step: str, value: dict[str, Any]) -> None:
+        """See `Journal.put`."""
+        with self._writing:
+            self._data["steps"][step] = value
+            self._write()
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything was done yet."""
+        return bool(self._data["steps"])
+
+    def finish(self, status: str) -> None:
+        """Record how the job ended."""
+        self._data["status"] = status
+        self._write()
+
+    def remove(self) -> None:
+        """Forget a job that never began."""
+        self._path.unlink(missing_ok=True)
+        self._path.with_suffix(".lock").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Let go of the lock."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self) -> None:
+        self._data["updated"] = self._now().isoformat(timespec="seconds")
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(self._data, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+class JobStore:
+    """The folder of jobs. `now` and `token_hex` are handed in."""
+
+    def __init__(self, root: Path, *, now: Callable[[], datetime], token_hex: Callable[[int], str]) -> None:
+        self._root = root / "jobs"
+        self._now = now
+        self._token_hex = token_hex
+
+    def begin(
+        self, kind: str, *, source: str, fingerprint: str, request: dict[str, Any], ended_too: bool = False
+    ) -> tuple[Job, bool]:
+        """The unfinished or failed job with the same `fingerprint`, or a new one; True for an old one.
+
+        With `ended_too` one that is done counts as well: it will see for itself that nothing is left to do.
+
+        Raises UsageError when another process is at that job.
+        """
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        wanted = (RUNNING, SUBMITTED, FAILED, *((DONE,) if ended_too else ()))
+        for path in self._paths():
+            try:
+                data = _read(path)
+            except UsageError:
+                continue
+            if data.get("fingerprint") == fingerprint and data.get("status") in wanted:
+                job = Job(path, now=self._now)
+                job.finish(RUNNING)
+                return job, True
+        name = f"job-{self._now():%Y%m%d-%H%M%S}-{self._token_hex(3)}"
+        data = {
+            "id": name,
+            "kind": kind,
+            "source": source,
+            "fingerprint": fingerprint,
+            "request": request,
+            "status": RUNNING,
+            "created": self._now().isoformat(timespec="seconds"),
+            "steps": {},
+        }
+        return Job(self._root / f"{name}.json", now=self._now, data=data), False
+
+    def open(self, job: str) -> Job:
+        """An existing job, locked; raises UsageError when there is none of that name."""
+        path = self._root / f"{job}.json"
+        if not _ID.fullmatch(job) or not path.exists():
+            raise UsageError(f"there is no job {job!r}", cure="`vmie jobs` lists them")
+        return Job(path, now=self._now)
+
+    def list(self) -> list[JobSummary]:
+        """Every job, newest first."""
+        return sorted((_summary(path) for path in self._paths()), key=lambda job: job.updated, reverse=True)
+
+    def _paths(self) -> Iterator[Path]:
+        if self._root.is_dir():
+            yield from (path for path in sorted(self._root.glob("job-*.json")) if _ID.fullmatch(path.stem))
+
+
+def _summary(path: Path) -> JobSummary:
+    try:
+        data = _read(path)
+    except UsageError:
+        # One bad file must not hide the others.
+        return JobSummary(job=path.stem, status=DAMAGED, kind="", source=str(path), task_id=None, updated="")
+    status = data["status"]
+    if status == RUNNING and not _held(path):
+        status = "interrupted"
+    steps = data["steps"]
+    submitted = steps.get("submit") or {}
+    uploads = [step for name, step in sorted(steps.items()) if name.startswith("upload ") and isinstance(step, dict)]
+    held = [found for step in uploads if (found := upload_state.held(step)) is not None]
+    first = uploads[0] if uploads else {}
+    return JobSummary(
+        job=path.stem,
+        status=status,
+        kind=data["kind"],
+        source=data["source"],
+        task_id=submitted.get("task_id"),
+        updated=data["updated"],
+        object=f"s3://{first['bucket']}/{first['key']}" if {"bucket", "key"} <= first.keys() else None,
+        bytes_held=sum(held) if held and status != CANCELLED else None,
+    )
+
+
+def _held(path: Path) -> bool:
+    try:
+        with path.with_suffix(".lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    return False
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        missing = {"status", "kind", "source", "request", "steps", "updated"} - data.keys()
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f"cannot read the job file {path}: {error}", cure="remove it if it is damaged") from error
+    if missing:
+        raise UsageError(f"the job file {path} lacks {', '.join(sorted(missing))}", cure="remove it")
+    return dict(data)

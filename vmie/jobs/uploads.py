@@ -1,0 +1,95 @@
+"""An upload as a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from vmie import events
+from vmie.jobs import runner
+from vmie.jobs.runner import Desk, Outcome
+from vmie.jobs.store import Job
+from vmie.model import S3Object
+from vmie.ops import ingest, upload, upload_state
+from vmie.ops.transfer_options import Sending
+from vmie.ops.upload import STEP, UploadPlan, UploadResult
+
+UploadOutcome = Outcome[UploadPlan, UploadResult]
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """An upload as the user meant it; `path` is absolute."""
+
+    path: str
+    target: str
+    as_is: bool = False
+    wanted: str | None = None
+    index: int | None = None
+    sending: Sending = field(default_factory=Sending)
+
+    def as_json(self) -> dict[str, Any]:
+        """For the journal."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> UploadRequest:
+        """Read back what `as_json` wrote, also by another version of vmie."""
+        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
+        return cls(**{**known, "sending": Sending.from_json(data.get("sending") or {})})
+
+
+def run(desk: Desk, request: UploadRequest, *, dry_run: bool = False) -> UploadOutcome:
+    """Upload as a job; the same command after an interruption goes on. Raises what `ops.upload` raises."""
+    request.sending.validate()
+    if dry_run:
+        return Outcome(_plan(desk, request), None)
+    asked = {**request.as_json(), "sending": request.sending.lasting()}
+    content = ingest.Identity.of(Path(request.path)).as_json()
+    with runner.begun(
+        desk, "upload", source=request.path, request=request.as_json(), meant=[asked, content], ended_too=True
+    ) as held:
+        return _run(desk, held, request)
+
+
+def resume(desk: Desk, job: str) -> UploadOutcome:
+    """Go on with an upload job. Raises UsageError when it is done, cancelled, or in another process's hands."""
+    with runner.reopened(desk, job) as held:
+        return _run(desk, held, UploadRequest.from_json(held.request))
+
+
+def cancel(desk: Desk, job: str) -> dict[str, Any]:
+    """Give an upload up: what S3 holds of it goes. Raises UsageError when it is done, AwsRefused."""
+
+    def undo(held: Job) -> dict[str, Any]:
+        step = held.get(STEP)
+        url = upload_state.remove(desk.aws, step) if step else None
+        if url:
+            desk.reporter(events.Note(f"{url} removed"))
+        return {"task_id": None, "removed": [url] if url else []}
+
+    return runner.give_up(desk, job, undo, made="its object exists", cure="delete that with `aws s3 rm`")
+
+
+def _run(desk: Desk, held: Job, request: UploadRequest) -> UploadOutcome:
+    options = request.sending.options(desk.aws, desk.settings)
+    return runner.carry_out(
+        held,
+        lambda: _plan(desk, request),
+        lambda plan: upload.apply(
+            desk.aws, plan, journal=held, clock=desk.clock, options=options, reporter=desk.reporter
+        ),
+    )
+
+
+def _plan(desk: Desk, request: UploadRequest) -> UploadPlan:
+    return upload.plan(
+        desk.aws,
+        Path(request.path),
+        S3Object.parse(request.target),
+        as_is=request.as_is,
+        wanted=request.wanted,
+        index=request.index,
+    )

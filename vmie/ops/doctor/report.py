@@ -1,0 +1,154 @@
+"""What a diagnosis is about, and what it says: one line per thing looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from vmie.aws import identity, service_role
+from vmie.aws.identity import Identity
+from vmie.aws.service_role import ServiceRole
+from vmie.aws.session import Aws
+from vmie.errors import VmieError
+from vmie.model import Verdict
+from vmie.ops import setup_role
+from vmie.ops.setup_role import RoleRequest
+from vmie.poll import Clock
+from vmie.settings import Settings
+
+JOBS = ("import", "export", "batch")
+#: the last part of the key of an object that nobody writes: stands for every object of a job
+SAMPLE = "vmie-doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """What `setup-role` would be asked for; `aborting` are buckets that get the lifecycle rule."""
+
+    buckets: tuple[str, ...] = ()
+    export_buckets: tuple[str, ...] = ()
+    kms_keys: tuple[str, ...] = ()
+    aborting: tuple[str, ...] = ()
+
+    def __or__(self, other: Fix) -> Fix:
+        """Both, each thing once."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in self.__slots__)
+        return Fix(*(tuple(dict.fromkeys((*mine, *theirs))) for mine, theirs in pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing looked at: `what` is so, `why` it matters, the `cure`; `fix` where vmie may mend it itself.
+
+    `check` is the thing's stable name, `code` that of the refusal which an import would end with.
+    """
+
+    check: str
+    verdict: Verdict
+    what: str
+    why: str = ""
+    cure: str = ""
+    code: str = ""
+    fix: Fix | None = None
+    #: the policy statement that is missing, where one would mend it
+    statement: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    def as_json(self) -> dict[str, Any]:
+        """One element of ``lines[]``."""
+        return {
+            "check": self.check,
+            "verdict": self.verdict.value,
+            "what": self.what,
+            "why": self.why,
+            "cure": self.cure,
+            "fixable": self.fix is not None,
+            "statement": dict(self.statement) if self.statement else None,
+        }
+
+
+def passed(check: str, what: str) -> Line:
+    """All is well."""
+    return Line(check, Verdict.PASS, what)
+
+
+def unknown(check: str, error: VmieError, what: str = "") -> Line:
+    """It could not be looked at: that is no fault of what was to be looked at."""
+    why = f"{error.message}\n{error.cause}".strip() if what else error.cause
+    return Line(check, Verdict.UNKNOWN, what or error.message, why, error.cure, error.code)
+
+
+def refused(
+    check: str, error: VmieError, *, fix: Fix | None = None, statement: Mapping[str, Any] | None = None
+) -> Line:
+    """What an import would be refused with, in the same words."""
+    return Line(check, Verdict.FAIL, error.message, error.cause, error.cure, error.code, fix, statement)
+
+
+def allowing(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """One statement that allows these (action, resource) pairs."""
+    listed = list(pairs)
+    actions = list(dict.fromkeys(action for action, _ in listed))
+    resources = list(dict.fromkeys(resource for _, resource in listed))
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One account, Region and job. `bucket`, `key` and `prefix` may be ""; facts are read once, when asked for."""
+
+    aws: Aws
+    settings: Settings
+    clock: Clock
+    job: str = "import"
+    bucket: str = ""
+    key: str = ""
+    role_name: str = "vmimport"
+    prefix: str = ""
+    #: keys of objects that must be readable, instead of a sample
+    keys: Sequence[str] = field(default=())
+
+    @property
+    def exports(self) -> bool:
+        """Whether the job writes to the bucket."""
+        return self.job == "export"
+
+    @property
+    def sample(self) -> str:
+        """A key that stands for all objects of the job."""
+        return next(iter(self.keys), f"{self.prefix}{SAMPLE}")
+
+    @cached_property
+    def identity(self) -> Identity:
+        """Who calls."""
+        return identity.identity(self.aws)
+
+    @cached_property
+    def role(self) -> ServiceRole | None:
+        """The service role; None when there is none. Raises AwsRefused when it may not be read."""
+        return service_role.look(self.aws, self.role_name)
+
+    def mendable(self, fix: Fix) -> Fix | None:
+        """`fix`, if `setup-role` would carry it out without replacing what somebody else wrote."""
+        try:
+            planned = setup_role.plan(self.aws, self.request(fix))
+        except VmieError:
+            return None
+        return fix if planned.changes and not planned.conflicts else None
+
+    def request(self, fix: Fix) -> RoleRequest:
+        """`fix` as `setup-role` takes it."""
+        return RoleRequest(
+            buckets=fix.buckets,
+            export_buckets=fix.export_buckets,
+            kms_keys=fix.kms_keys,
+            role_name=self.role_name,
+        )
+
+    @property
+    def wish(self) -> Fix:
+        """The role as this job needs it."""
+        if not self.bucket:
+            return Fix()
+        return Fix(export_buckets=(self.bucket,)) if self.exports else Fix(buckets=(self.bucket,))

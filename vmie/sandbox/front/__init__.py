@@ -1,0 +1,1 @@
+"""How requests reach the emulated AWS: HTTP, in process, fault injection."""

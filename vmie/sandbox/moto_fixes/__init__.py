@@ -1,0 +1,1 @@
+"""Changes to moto, each undone when the sandbox ends."""

@@ -1,0 +1,25 @@
+"""KMS as vmie meets it: moto's switches of a key know the bare id only, AWS takes the ARN as well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from moto.kms.models import KmsBackend
+
+from vmie.sandbox.moto_fixes.patching import Patches
+
+_SWITCHES = ("enable_key", "disable_key", "schedule_key_deletion", "cancel_key_deletion")
+
+
+def install(patches: Patches) -> None:
+    """Attach it."""
+    for name in _SWITCHES:
+        patches.attribute(KmsBackend, name, _by_any_name(getattr(KmsBackend, name)))
+
+
+def _by_any_name(switch: Callable[..., Any]) -> Callable[..., Any]:
+    def act(self: Any, key_id: str, *args: Any, **kwargs: Any) -> Any:
+        return switch(self, self.get_key_id(key_id), *args, **kwargs)
+
+    return act

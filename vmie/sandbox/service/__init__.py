@@ -1,0 +1,1 @@
+"""VM Import/Export as AWS runs it: requests, tasks, conversions, refusals."""

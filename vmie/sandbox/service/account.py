@@ -1,0 +1,118 @@
+"""What an account answers of itself that moto does not: the policy simulator, EBS and AMI settings, quotas.
+
+Also who calls: a caller who is a user of the account may only do to EC2 what its policies allow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from moto.core.responses import ActionResult
+from moto.ec2.responses import EC2Response
+from moto.iam.models import iam_backends
+from moto.iam.responses import IamResponse
+from moto.servicequotas.responses import ServiceQuotasResponse
+from moto.utilities.utils import get_partition
+
+from vmie.policy.evaluate import Ask, Decision, decide
+from vmie.sandbox.front import documents
+from vmie.sandbox.front.fault_injection import Answer, Call
+from vmie.sandbox.moto_fixes.patching import Patches
+from vmie.sandbox.service.refusal import Refusal
+
+_ACCOUNT = "123456789012"
+
+
+def install(patches: Patches) -> None:
+    """Attach the actions."""
+    patches.attribute(IamResponse, "simulate_principal_policy", _simulate_principal_policy)
+    patches.attribute(EC2Response, "get_ebs_default_kms_key_id", _get_ebs_default_kms_key_id)
+    patches.attribute(EC2Response, "modify_ebs_default_kms_key_id", _modify_ebs_default_kms_key_id)
+    patches.attribute(EC2Response, "get_image_block_public_access_state", _get_image_block_public_access_state)
+    patches.attribute(ServiceQuotasResponse, "list_service_quotas", _list_service_quotas)
+
+
+def refused(call: Call) -> Answer | None:
+    """What EC2 answers a user whose own policies do not allow the call; None for all other callers."""
+    if call.service != "ec2":
+        return None
+    backend = iam_backends[_ACCOUNT][get_partition(call.region or "us-east-1")]
+    user = backend.get_user_from_access_key_id(call.key)
+    if user is None or decide(_identity(backend, user), Ask(f"ec2:{call.action}", generous=True)) is Decision.ALLOW:
+        return None
+    return Answer("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
+
+
+def _simulate_principal_policy(self: Any) -> Any:
+    params = self._get_params()
+    try:
+        arn = params["PolicySourceArn"]
+        who, boundary_arn = _principal(self.backend, arn)
+        boundary = self.backend.managed_policies.get(boundary_arn) if boundary_arn else None
+        identity = _identity(self.backend, who)
+        context = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in params.get("ContextEntries") or ()}
+        results = [
+            _evaluated(identity, _document(boundary) if boundary else None, Ask(action, resource, context))
+            for action in params.get("ActionNames") or ()
+            for resource in params.get("ResourceArns") or ["*"]
+        ]
+    except Refusal as error:
+        return documents.error("iam", error.code, error.message, error.status)
+    return ActionResult({"EvaluationResults": results, "IsTruncated": False})
+
+
+def _evaluated(identity: list[str], boundary: str | None, ask: Ask) -> dict[str, Any]:
+    words = {Decision.ALLOW: "allowed", Decision.DENY: "explicitDeny", Decision.SILENT: "implicitDeny"}
+    found = decide(identity, ask)
+    bounded = boundary is None or decide([boundary], ask) is Decision.ALLOW
+    result: dict[str, Any] = {
+        "EvalActionName": ask.action,
+        "EvalResourceName": ask.resource,
+        "EvalDecision": words[found] if bounded or found is Decision.DENY else "implicitDeny",
+        "MatchedStatements": [],
+        "MissingContextValues": [],
+    }
+    if boundary is not None:
+        result["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": bounded}
+    return result
+
+
+def _principal(backend: Any, arn: str) -> tuple[Any, str]:
+    for found in (*backend.roles.values(), *backend.users.values()):
+        if found.arn == arn:
+            boundary = getattr(found, "permissions_boundary_arn", None) or getattr(found, "permissions_boundary", None)
+            return found, boundary if isinstance(boundary, str) else ""
+    raise Refusal("NoSuchEntity", f"The principal {arn} cannot be found.", status=404)
+
+
+def _identity(backend: Any, who: Any) -> list[str]:
+    """The documents of a user or role, a user's groups included."""
+    holders = [who, *(group for group in backend.groups.values() if who in getattr(group, "users", ()))]
+    found: list[str] = []
+    for holder in holders:
+        inline = holder.policies
+        found += [one if isinstance(one, str) else str(one) for one in inline.values()]
+        found += [_document(policy) for policy in holder.managed_policies.values()]
+    return found
+
+
+def _document(policy: Any) -> str:
+    default = (version for version in policy.versions if version.version_id == policy.default_version_id)
+    return next((version.document or "" for version in default), "")
+
+
+def _get_ebs_default_kms_key_id(self: Any) -> Any:
+    return ActionResult({"KmsKeyId": vars(self.ec2_backend).get("vmie_ebs_key") or "alias/aws/ebs"})
+
+
+def _modify_ebs_default_kms_key_id(self: Any) -> Any:
+    vars(self.ec2_backend)["vmie_ebs_key"] = self._get_param("KmsKeyId")
+    return _get_ebs_default_kms_key_id(self)
+
+
+def _get_image_block_public_access_state(self: Any) -> Any:
+    return ActionResult({"ImageBlockPublicAccessState": "block-new-sharing"})
+
+
+def _list_service_quotas(self: Any) -> str:
+    return '{"Quotas": []}'

@@ -1,0 +1,165 @@
+"""What the account owns, read from moto: buckets, objects, roles, keys."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from moto.iam.models import iam_backends
+from moto.kms.models import kms_backends
+from moto.s3.models import s3_backends
+from moto.utilities.utils import get_partition
+
+from vmie.disk.base import SECTOR
+from vmie.policy.service import RoleDocuments
+from vmie.sandbox.moto_fixes.s3 import stored
+from vmie.sandbox.service.role import RoleKey
+from vmie.sandbox.storage import Stored, Zeros
+
+_PART = 10 << 20
+_LEAST = 2 << 20
+_ZEROS = Zeros()
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """A bucket: `grants` are (canonical id, permission) of its ACL, empty where ACLs are off."""
+
+    name: str
+    region: str
+    account: str
+    policy: str
+    grants: frozenset[tuple[str, str]]
+    kms_default: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """An object and its bytes; `kms_key` is the key that encrypts it, "" without SSE-KMS."""
+
+    key: str
+    etag: str
+    content: Stored
+    kms_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A KMS key."""
+
+    arn: str
+    policy: str
+    enabled: bool
+    managed_by_aws: bool
+
+
+def bucket(name: str, *, partition: str) -> Bucket | None:
+    """The bucket of that name, whoever owns it."""
+    found_in, account = s3_backends.bucket_accounts.get(name, (None, None))
+    if account is None or found_in != partition:
+        return None
+    found = s3_backends[account][partition].buckets.get(name)
+    if found is None:
+        return None
+    encryption: dict[str, Any] = (found.encryption or {}).get("Rule") or {}
+    default = encryption.get("ApplyServerSideEncryptionByDefault") or {}
+    return Bucket(
+        name=name,
+        region=found.region_name,
+        account=account,
+        policy=(found.policy or b"").decode(),
+        grants=_grants(found.acl) if found.acl is not None and _acls_on(found.ownership_rule) else frozenset(),
+        kms_default=str(default.get("SSEAlgorithm", "")).startswith("aws:kms"),
+    )
+
+
+def _acls_on(ownership: Any) -> bool:
+    """New buckets have ACLs off (BucketOwnerEnforced) unless somebody asked for another ownership (aws-facts 4.4)."""
+    rules = ownership.get("Rule") if isinstance(ownership, dict) else {"ObjectOwnership": ownership}
+    rules = rules if isinstance(rules, list) else [rules or {}]
+    return any(rule.get("ObjectOwnership") in ("BucketOwnerPreferred", "ObjectWriter") for rule in rules)
+
+
+def _grants(acl: Any) -> frozenset[tuple[str, str]]:
+    return frozenset(
+        (grantee.id, permission)
+        for grant in acl.grants
+        for grantee in grant.grantees
+        if grantee.id
+        for permission in grant.permissions
+    )
+
+
+def fetch(where: Bucket, key: str) -> Object | None:
+    """The object, or None."""
+    found = s3_backends[where.account][get_partition(where.region)].get_object(where.name, key)
+    if found is None:
+        return None
+    kms = (found.encryption or "").startswith("aws:kms")
+    return Object(key, found.etag, stored(found), (found.kms_key_id or "aws/s3") if kms else "")
+
+
+def put(where: Bucket, key: str, content: Stored, *, etag: str = "") -> None:
+    """Write an object as the service does; `etag` is its MD5, where that is known."""
+    backend = s3_backends[where.account][get_partition(where.region)]
+    # Else as if written in parts: such an ETag is no digest of the whole, which would take long to read.
+    etag = etag or f"{hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()}-{max(1, -(-content.size // _PART))}"
+    backend.put_object(where.name, key, content, etag=etag)  # type: ignore[arg-type]
+
+
+def put_disk(where: Bucket, key: str, size: int) -> None:
+    """Write a raw disk of `size` bytes, at least 2 MiB, with one Linux partition in an MBR; it takes no room."""
+    sectors = size // SECTOR
+    if sectors * SECTOR != size or size < _LEAST:
+        raise ValueError("a disk has whole sectors of 512 bytes, and 2 MiB at least")
+    boot = bytearray(SECTOR)
+    boot[446:462] = struct.pack(
+        "<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", 2048, min(sectors - 2048, 0xFFFFFFFF)
+    )
+    boot[510:] = b"\x55\xaa"
+    put(where, key, Stored([(bytes(boot), 0, SECTOR), (_ZEROS, 0, size - SECTOR)]))
+
+
+def remove(where: Bucket, key: str) -> None:
+    """Remove an object as the service does."""
+    s3_backends[where.account][get_partition(where.region)].delete_object(where.name, key)
+
+
+def roles() -> Mapping[RoleKey, RoleDocuments]:
+    """Every role of every account."""
+    out: dict[RoleKey, RoleDocuments] = {}
+    for account in list(iam_backends):
+        for partition, backend in list(iam_backends[account].items()):
+            for role in list(backend.roles.values()):
+                managed = tuple(_document(policy) for policy in role.managed_policies.values())
+                boundary = backend.managed_policies.get(role.permissions_boundary_arn or "")
+                out[account, partition, role.name] = RoleDocuments(
+                    arn=role.arn,
+                    account=account,
+                    trust=role.assume_role_policy_document,
+                    identity=(*role.policies.values(), *managed),
+                    boundary=_document(boundary) if boundary else "",
+                )
+    return out
+
+
+def _document(policy: Any) -> str:
+    default = (version for version in policy.versions if version.version_id == policy.default_version_id)
+    return next((version.document or "" for version in default), "")
+
+
+def kms_key(name: str, *, account: str, region: str) -> Key | None:
+    """The key behind an id, an ARN, an alias or an alias ARN."""
+    backend = kms_backends[account][region]
+    short = name.rsplit(":", 1)[-1] if name.startswith("arn:") else name
+    if name.startswith("arn:") and name.count(":") >= 5 and name.split(":")[3] != region:
+        return None
+    if short.startswith("alias/"):
+        short = next((key.id for key in backend.keys.values() if short in key.aliases), "")
+    found = backend.keys.get(short.removeprefix("key/"))
+    if found is None:
+        return None
+    return Key(found.arn, found.policy, found.enabled and found.key_state == "Enabled", found.key_manager == "AWS")

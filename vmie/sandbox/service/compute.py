@@ -1,0 +1,135 @@
+"""Snapshots, images and instances, kept in moto's EC2, with what their disks hold.
+
+moto gives every image one 15 GiB snapshot whatever it was made of, and volumes no content. Here an
+image has the devices it was registered with, an instance gets them, and `Contents` remembers the
+bytes behind a snapshot so that an export gives back what was imported.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from moto.ec2.exceptions import InvalidAMIIdError, InvalidInstanceIdError
+from moto.ec2.models import ec2_backends
+from moto.ec2.models.amis import Ami
+from moto.ec2.models.elastic_block_store import Snapshot
+
+from vmie.disk.base import Disk
+from vmie.sandbox.service.refusal import Refusal
+
+GIB = 1 << 30
+#: the volume that snapshots made by the service name; there is no such volume (aws-facts 1.2)
+NO_VOLUME = "vol-ffffffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One entry of a block device mapping."""
+
+    name: str
+    snapshot_id: str
+    size_gib: int
+    volume_type: str = "gp2"
+    delete_on_termination: bool = False
+    encrypted: bool = False
+
+
+class Contents:
+    """Snapshot id → how to open the disk it holds."""
+
+    def __init__(self) -> None:
+        self._openers: dict[str, Callable[[], Disk]] = {}
+        self._lock = threading.Lock()
+
+    def remember(self, snapshot_id: str, opener: Callable[[], Disk]) -> None:
+        """The snapshot holds what `opener` opens."""
+        with self._lock:
+            self._openers[snapshot_id] = opener
+
+    def copy(self, snapshot_id: str, source_id: str) -> None:
+        """The snapshot holds what another one holds."""
+        with self._lock:
+            if opener := self._openers.get(source_id):
+                self._openers[snapshot_id] = opener
+
+    def open(self, snapshot_id: str) -> Disk | None:
+        """The disk, where it is known."""
+        with self._lock:
+            opener = self._openers.get(snapshot_id)
+        return opener() if opener else None
+
+
+class MadeImage(Ami):
+    """An image with its own devices."""
+
+    def __init__(self, backend: Any, ami_id: str, *, devices: Sequence[Device], **attributes: Any) -> None:
+        super().__init__(backend, ami_id, region_name=f"{backend.region_name}a", **attributes)
+        backend.snapshots.pop(self.ebs_snapshot.id, None)
+        self.devices = tuple(devices)
+        root = next((device for device in devices if device.name == self.root_device_name), devices[0])
+        self.ebs_snapshot = backend.snapshots.get(root.snapshot_id)
+        self.root_device_type = "ebs"
+        self.ena_support = True
+        self.imds_support: str | None = None
+        self.tpm_support: str | None = None
+        self.usage_operation: str | None = None
+        self.platform_details: str | None = "Windows" if self.platform == "windows" else "Linux/UNIX"
+
+    @property
+    def block_device_mappings(self) -> list[dict[str, Any]]:
+        """As DescribeImages shows them."""
+        return [
+            {
+                "DeviceName": device.name,
+                "Ebs": {
+                    "SnapshotId": device.snapshot_id,
+                    "VolumeSize": device.size_gib,
+                    "VolumeType": device.volume_type,
+                    "DeleteOnTermination": device.delete_on_termination,
+                    "Encrypted": device.encrypted,
+                },
+            }
+            for device in self.devices
+        ]
+
+
+def backend_of(account: str, region: str) -> Any:
+    """moto's EC2 of an account and Region."""
+    return ec2_backends[account][region]
+
+
+def make_snapshot(
+    backend: Any, snapshot_id: str, *, size: int, description: str, encrypted: bool, kms_key: str | None
+) -> None:
+    """A completed snapshot that holds `size` bytes, rounded up to whole GiB."""
+    volume = SimpleNamespace(id=NO_VOLUME, size=max(1, -(-size // GIB)), encrypted=encrypted)
+    backend.snapshots[snapshot_id] = Snapshot(
+        backend, snapshot_id, volume, description, encrypted=encrypted, kms_key_id=kms_key
+    )
+
+
+def find_image(backend: Any, image_id: str) -> Any:
+    """The image; raises Refusal."""
+    image = backend.amis.get(image_id)
+    if image is None:
+        raise Refusal("InvalidAMIID.NotFound", str(InvalidAMIIdError([image_id]).message))
+    return image
+
+
+def find_instance(backend: Any, instance_id: str) -> Any:
+    """The instance; raises Refusal."""
+    for reservation in backend.reservations.values():
+        for instance in reservation.instances:
+            if instance.id == instance_id:
+                return instance
+    raise Refusal("InvalidInstanceID.NotFound", str(InvalidInstanceIdError([instance_id]).message))
+
+
+def volumes_of(backend: Any, instance: Any) -> list[Any]:
+    """The instance's volumes, root first."""
+    mapping = sorted(instance.get_block_device_mapping, key=lambda item: item[0] != instance.root_device_name)
+    return [backend.volumes[block.volume_id] for _, block in mapping if block.volume_id in backend.volumes]

@@ -1,0 +1,181 @@
+"""What ImportInstance and ImportVolume do at their steps: read the manifest and its parts, make a volume of them."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from moto.utilities.utils import get_partition
+
+from vmie.aws import manifest
+from vmie.aws.manifest import Manifest
+from vmie.disk.base import SECTOR, Disk
+from vmie.errors import ImageError
+from vmie.sandbox.service import compute, content, machines
+from vmie.sandbox.service.compute import GIB, Contents
+from vmie.sandbox.service.tasks import NotYet, SandboxTask, TaskFailed
+from vmie.sandbox.service.timeline import Mark
+from vmie.sandbox.service.transfer import HttpProblem, Web
+from vmie.sandbox.storage import Stored
+
+INSTANCE, VOLUME = "import-i-", "import-vol-"
+INVALID_MANIFEST = "ClientError: Invalid manifest [{reason}]"
+NO_BOOT = "ClientError: No bootable partition found"
+_GPT_TYPE = 0xEE
+
+
+class ConversionWork:
+    """Both calls. `web` answers for a partition; `suffix` makes ids."""
+
+    def __init__(
+        self,
+        contents: Contents,
+        *,
+        web: Callable[[str], Web],
+        verdict: content.Verdict,
+        suffix: Callable[[], str],
+    ) -> None:
+        self._contents = contents
+        self._web = web
+        self._verdict = verdict
+        self._suffix = suffix
+
+    def admit(self, task: SandboxTask) -> None:
+        """Make what the answer names: the instance, or the volume's id; raises moto's own refusals."""
+        backend = compute.backend_of(task.account, task.region)
+        task.platform = str(task.request.get("Platform") or "").capitalize()
+        if task.id.startswith(VOLUME):
+            task.work["zone"] = _zone(backend, task.request)
+            task.work["image"] = task.request
+            return
+        launch: Mapping[str, Any] = task.request.get("LaunchSpecification") or {}
+        instance = machines.make_instance(backend, launch, platform=task.platform)
+        task.work["instance"], task.work["zone"] = instance, instance.placement.zone
+        task.work["image"] = task.request["DiskImages"][0]
+
+    def do(self, mark: Mark, task: SandboxTask) -> None:
+        """See `service.Work`."""
+        if mark is Mark.VALIDATE:
+            task.work["manifest"] = self._manifest(task)
+        elif mark is Mark.CONVERT:
+            self._assemble(task)
+        elif mark is Mark.FINISH:
+            self._make(task)
+            self._clean(task)
+
+    def discard(self, task: SandboxTask) -> None:
+        """See `service.Work`: the instance goes, and its volume with it. The parts stay: they are the user's."""
+        instance = task.work.get("instance")
+        if instance is not None and instance.state != "terminated":
+            instance.terminate()
+
+    def _manifest(self, task: SandboxTask) -> Manifest:
+        image = task.work["image"]["Image"]
+        found = self._fetch(task, str(image["ImportManifestUrl"]), "the manifest")
+        try:
+            parsed = manifest.parse(found.pread(0, manifest.MOST_BYTES + 1))
+        except ImageError as error:
+            raise TaskFailed(INVALID_MANIFEST.format(reason=error.cause)) from error
+        asked = str(image["Format"]).upper(), int(image["Bytes"])
+        for name, here, there in zip(("format", "size"), (parsed.format, parsed.size), asked, strict=True):
+            if here != there:
+                raise TaskFailed(INVALID_MANIFEST.format(reason=f"its {name} is {here}, the request's {there}"))
+        return parsed
+
+    def _assemble(self, task: SandboxTask) -> None:
+        """Read every part and open the disk that they make."""
+        parsed: Manifest = task.work["manifest"]
+        web = self._web(get_partition(task.region))
+        for index, part in enumerate(parsed.parts):
+            self._ask(task, partial(web.head, part.head_url), f"part {index}")
+        parts: list[Stored] = []
+        for index, part in enumerate(parsed.parts):
+            found = self._fetch(task, part.get_url, f"part {index}")
+            if found.size != part.length:
+                reason = f"part {index} has {found.size} bytes, its byte range {part.length}"
+                raise TaskFailed(INVALID_MANIFEST.format(reason=reason))
+            parts.append(found)
+        whole = Stored.joined(parts).named(f"the image of {task.id}")
+        disk = content.open_disks(whole, parsed.format)[0]
+        self._judge(task, disk)
+        task.work["opener"] = lambda: content.open_disks(whole, parsed.format)[0]
+
+    def _judge(self, task: SandboxTask, disk: Disk) -> None:
+        content.check_sizes([disk], content.SNAPSHOT_LIMIT)
+        room = int(task.work["image"]["Volume"]["Size"]) * GIB
+        if disk.size > room:
+            raise TaskFailed(
+                f"ClientError: Disk validation failed [The disk image size of {disk.size} bytes "
+                f"exceeds the volume size of {room // GIB} GiB]"
+            )
+        if task.id.startswith(VOLUME):
+            return
+        if (disk.format, disk.variant) == ("vhd", "fixed"):
+            raise TaskFailed(content.UNSUPPORTED_FORMAT)
+        if _has_gpt(disk):
+            raise TaskFailed(NO_BOOT)
+        content.look([disk], self._verdict)
+
+    def _make(self, task: SandboxTask) -> None:
+        backend = compute.backend_of(task.account, task.region)
+        volume = machines.make_volume(
+            backend,
+            self._contents,
+            task.work["opener"],
+            size_gib=int(task.work["image"]["Volume"]["Size"]),
+            zone=task.work["zone"],
+            suffix=self._suffix(),
+        )
+        task.work["volume"] = volume.id
+        if (instance := task.work.get("instance")) is not None:
+            backend.attach_volume(volume.id, instance.id, machines.ROOT, True)
+
+    def _clean(self, task: SandboxTask) -> None:
+        """Call the delete URLs; what cannot be deleted is left."""
+        parsed: Manifest = task.work["manifest"]
+        web = self._web(get_partition(task.region))
+        for url in [*(part.delete_url for part in parsed.parts), parsed.self_destruct_url]:
+            if url:
+                try:
+                    web.delete(url)
+                except HttpProblem:
+                    continue
+
+    def _fetch(self, task: SandboxTask, url: str, what: str) -> Stored:
+        web = self._web(get_partition(task.region))
+        found: Stored = self._ask(task, partial(web.get, url), what)
+        return found
+
+    def _ask(self, task: SandboxTask, call: Callable[[], Any], what: str) -> Any:
+        """What `call` answers. Something that is not there yet is waited for, until the task expires."""
+        try:
+            answer = call()
+        except HttpProblem as problem:
+            if problem.status == 404:
+                task.work["lacks"] = f"{what}: {problem}"
+                raise NotYet from problem
+            raise TaskFailed(content.NO_ACCESS.format(reason=f"{problem}: {what}")) from problem
+        task.work.pop("lacks", None)
+        return answer
+
+
+def expires(task: SandboxTask, life_seconds: float) -> dt.datetime:
+    """When the service gives an unfinished task up."""
+    return task.created + dt.timedelta(seconds=life_seconds)
+
+
+def _zone(backend: Any, request: Mapping[str, Any]) -> str:
+    if name := request.get("AvailabilityZone"):
+        machines.expect_zone(backend, name)
+        return str(name)
+    wanted = request["AvailabilityZoneId"]
+    found = {zone.zone_id: zone.name for zone in backend.describe_availability_zones()}
+    machines.expect_zone(backend, str(found.get(wanted, wanted)))
+    return str(found[wanted])
+
+
+def _has_gpt(disk: Disk) -> bool:
+    sector = disk.read(0, SECTOR)
+    return len(sector) == SECTOR and any(sector[446 + 16 * slot + 4] == _GPT_TYPE for slot in range(4))

@@ -1,0 +1,194 @@
+"""What ImportImage and ImportSnapshot do at their steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from vmie.disk.base import Disk
+from vmie.model import TaskKind
+from vmie.sandbox.service import compute, content
+from vmie.sandbox.service.account_state import Object
+from vmie.sandbox.service.authorization import Admission
+from vmie.sandbox.service.compute import Contents, Device, MadeImage
+from vmie.sandbox.service.refusal import Refusal
+from vmie.sandbox.service.requests import Location
+from vmie.sandbox.service.tasks import SandboxTask, SourceView, TaskFailed
+from vmie.sandbox.service.timeline import Mark
+
+_DEVICES = ("/dev/sda1", *(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz"))
+
+
+class ImportWork:
+    """Both kinds: an image is a snapshot per disk, plus a look at the guest and an AMI."""
+
+    def __init__(
+        self, admission: Admission, contents: Contents, *, verdict: content.Verdict, suffix: Callable[[], str]
+    ) -> None:
+        self._admission = admission
+        self._contents = contents
+        self._verdict = verdict
+        self._suffix = suffix
+
+    def admit(self, task: SandboxTask, containers: list[dict[str, Any]], locations: list[Location]) -> None:
+        """Judge the request and fill in the task's sources; raises Refusal."""
+        task.work["locations"] = locations
+        task.work["etags"] = [self._admit_one(task, location) for location in locations]
+        task.origin = ", ".join(one.snapshot_id or f"{one.bucket}/{one.key}" for one in locations)
+        task.work["kms"] = self._admission.encryption(task)
+        for container in containers:
+            bucket = container.get("UserBucket") or {}
+            task.sources.append(
+                SourceView(
+                    description=container.get("Description") or "",
+                    format=str(container.get("Format") or "").upper(),
+                    url=container.get("Url") or "",
+                    bucket=bucket.get("S3Bucket") or "",
+                    key=bucket.get("S3Key") or "",
+                )
+            )
+
+    def do(self, mark: Mark, task: SandboxTask) -> None:
+        """See `service.Work`."""
+        if mark is Mark.VALIDATE:
+            self._validate(task)
+        elif mark is Mark.CONVERT:
+            self._converted(task)
+        elif mark is Mark.ASSEMBLE or task.kind is TaskKind.IMPORT_SNAPSHOT:
+            self._snapshots(task)
+        else:
+            self._image(task)
+
+    def discard(self, task: SandboxTask) -> None:
+        """See `service.Work`: an import that ends leaves no snapshot behind."""
+        backend = compute.backend_of(task.account, task.region)
+        for snapshot_id in task.work.pop("snapshots", ()):
+            backend.snapshots.pop(snapshot_id, None)
+        for source in task.sources:
+            source.snapshot_id = ""
+
+    def _admit_one(self, task: SandboxTask, location: Location) -> str:
+        if location.snapshot_id:
+            self._admission.assume(task)
+            if location.snapshot_id not in compute.backend_of(task.account, task.region).snapshots:
+                raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{location.snapshot_id}' does not exist.")
+            return ""
+        found = self._admission.source(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
+        task.size += found.content.size
+        return found.etag
+
+    def _fetch(self, task: SandboxTask, location: Location) -> Object:
+        found, reason = self._admission.readable(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
+        if found is None:
+            raise TaskFailed(content.NO_ACCESS.format(reason=reason))
+        return found
+
+    def _validate(self, task: SandboxTask) -> None:
+        """Read the sources: from here on Describe shows the disks that are in them."""
+        disks: list[Disk] = []
+        views: list[SourceView] = []
+        openers: list[Callable[[], Disk]] = []
+        image = task.kind is TaskKind.IMPORT_IMAGE
+        for location, view in zip(task.work["locations"], task.sources, strict=True):
+            opened, opener, size = self._open(task, location, view.format)
+            for index, disk in enumerate(opened):
+                views.append(
+                    SourceView(
+                        description=view.description,
+                        # an appliance's disks show as what they are inside (aws-facts 1.12)
+                        format=disk.format.upper() if view.format == "OVA" else view.format,
+                        url=view.url,
+                        bucket=view.bucket,
+                        key=view.key,
+                        size=size,
+                        status="active" if image else "",
+                    )
+                )
+                openers.append(partial(opener, index))
+            disks += opened
+        content.check_sizes(disks, content.IMAGE_LIMIT if image else content.SNAPSHOT_LIMIT)
+        if image:
+            machine = content.look(disks, self._verdict)
+            task.platform = task.request.get("Platform") or machine.platform
+            task.boot_mode = task.request.get("BootMode") or machine.boot_mode
+            task.architecture = task.request.get("Architecture") or "x86_64"
+        task.sources = views
+        task.work["openers"], task.work["sizes"] = openers, [disk.size for disk in disks]
+
+    def _open(
+        self, task: SandboxTask, location: Location, format_: str
+    ) -> tuple[list[Disk], Callable[[int], Disk], int]:
+        if location.snapshot_id:
+            disk = self._contents.open(location.snapshot_id)
+            if disk is None:
+                raise TaskFailed(content.NO_PARTITIONS)
+            return [disk], lambda _: disk, disk.size
+        found = self._fetch(task, location)
+        disks = content.open_disks(found.content, format_)
+        return disks, lambda index: content.open_disks(found.content, format_)[index], found.content.size
+
+    def _converted(self, task: SandboxTask) -> None:
+        """The whole source has been read: it must have stayed what it was until now."""
+        for location, etag in zip(task.work["locations"], task.work["etags"], strict=True):
+            if not location.snapshot_id and self._fetch(task, location).etag != etag:
+                raise TaskFailed("ClientError: Disk validation failed [The object changed while it was read]")
+        for index, source in enumerate(task.sources):
+            source.status, source.device = "completed" if task.platform else "", _DEVICES[index]
+
+    def _snapshots(self, task: SandboxTask) -> None:
+        backend = compute.backend_of(task.account, task.region)
+        made = task.work.setdefault("snapshots", [])
+        for source, opener, size in zip(task.sources, task.work["openers"], task.work["sizes"], strict=True):
+            source.snapshot_id = f"snap-{self._suffix()}"
+            compute.make_snapshot(
+                backend,
+                source.snapshot_id,
+                size=size,
+                description=f"Created by AWS-VMImport service for {task.id}",
+                encrypted=bool(task.request.get("Encrypted")),
+                kms_key=task.work["kms"],
+            )
+            self._contents.remember(source.snapshot_id, opener)
+            made.append(source.snapshot_id)
+
+    def _image(self, task: SandboxTask) -> None:
+        backend = compute.backend_of(task.account, task.region)
+        task.image_id = f"ami-{self._suffix()}"
+        devices = [
+            Device(
+                source.device,
+                source.snapshot_id,
+                max(1, -(-size // compute.GIB)),
+                encrypted=bool(task.request.get("Encrypted")),
+            )
+            for source, size in zip(task.sources, task.work["sizes"], strict=True)
+        ]
+        image = MadeImage(
+            backend,
+            task.image_id,
+            devices=devices,
+            # There is no way to ask for a name: the task's id it is (aws-facts 1.1).
+            name=task.id,
+            description=f"AWS-VMImport service: {task.platform} - {task.request.get('Description') or task.id}",
+            architecture=task.architecture,
+            virtualization_type="hvm",
+            hypervisor="xen",
+            platform="windows" if task.platform == "Windows" else None,
+            root_device_name=devices[0].name,
+            boot_mode=task.boot_mode,
+        )
+        image.usage_operation = task.request.get("UsageOperation") or usage_operation(task)
+        backend.amis[image.id] = image
+
+
+def usage_operation(task: SandboxTask) -> str:
+    """What the result is billed as, when the request says nothing (aws-facts 3.9)."""
+    if task.platform != "Windows":
+        return "RunInstances"
+    return "RunInstances:0800" if license_type(task) == "BYOL" else "RunInstances:0002"
+
+
+def license_type(task: SandboxTask) -> str:
+    """AWS for Windows Server, BYOL for the rest, unless asked otherwise (aws-facts 1.1)."""
+    return task.request.get("LicenseType") or ("AWS" if task.platform == "Windows" else "BYOL")

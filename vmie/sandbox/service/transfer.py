@@ -1,0 +1,152 @@
+"""How the service reads, looks at and deletes by URL: S3 of this sandbox by presigned URL, else plain HTTP nearby.
+
+A presigned URL is taken as S3 takes it: SigV4, in its time, for the method it was made for where the sandbox knows
+the key. Redirects are not followed, as a signature does not survive them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.client
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+
+from botocore.auth import S3SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from vmie.limits import PRESIGNED_SECONDS
+from vmie.sandbox import environment
+from vmie.sandbox.service import account_state
+from vmie.sandbox.storage import Spool, Stored
+
+_LOOPBACK = re.compile(r"(.+\.)?localhost|127\.\d+\.\d+\.\d+|::1")
+_VIRTUAL = re.compile(r"(?P<bucket>.+)\.s3[.-](?:dualstack\.)?(?P<region>[a-z0-9-]+\.)?amazonaws\.com(\.cn)?")
+_PATH = re.compile(r"s3[.-](?:dualstack\.)?(?P<region>[a-z0-9-]+\.)?amazonaws\.com(\.cn)?")
+#: clocks may differ by that much (S3's own tolerance)
+_SKEW = dt.timedelta(minutes=15)
+_TIMEOUT = 5.0
+_MOST = 1 << 30
+
+
+class HttpProblem(Exception):  # noqa: N818 - an answer, not a fault of ours
+    """Any answer but 2xx; `status` 0 when nobody answered."""
+
+    def __init__(self, status: int, reason: str = "") -> None:
+        phrase = reason or (HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "")
+        super().__init__(f"{status} {phrase}".strip() if status else phrase)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """`now` is the sandbox's clock; `own` are the ``host:port`` at which the sandbox itself listens."""
+
+    partition: str
+    now: Callable[[], dt.datetime]
+    own: frozenset[str] = frozenset()
+
+    def get(self, url: str) -> Stored:
+        """The bytes behind `url`; raises HttpProblem."""
+        found = self._request("GET", url)
+        assert found is not None  # noqa: S101 - a GET answers with bytes or raises
+        return found
+
+    def head(self, url: str) -> int:
+        """How many bytes are behind `url`; raises HttpProblem."""
+        found = self._request("HEAD", url)
+        return found.size if found is not None else 0
+
+    def delete(self, url: str) -> None:
+        """Delete what is behind `url`; raises HttpProblem."""
+        self._request("DELETE", url)
+
+    def _request(self, method: str, url: str) -> Stored | None:
+        try:
+            parts = urlsplit(url)
+            host, netloc = parts.hostname or "", parts.netloc
+            port = parts.port
+        except ValueError as error:
+            raise HttpProblem(0, "malformed URL") from error
+        if parts.scheme not in ("http", "https"):
+            raise HttpProblem(0, "malformed URL")
+        path = unquote(parts.path).lstrip("/")
+        if match := _VIRTUAL.fullmatch(host):
+            return self._s3(method, parts, match["bucket"], path, region=match["region"] or "us-east-1.")
+        bucket, _, key = path.partition("/")
+        if match := _PATH.fullmatch(host):
+            return self._s3(method, parts, bucket, key, region=match["region"] or "us-east-1.")
+        if netloc in self.own:
+            return self._s3(method, parts, bucket, key, region="")
+        if _LOOPBACK.fullmatch(host):
+            return _plain_http(method, parts, host, port)
+        raise HttpProblem(0, "the sandbox lets no request out")
+
+    def _s3(self, method: str, parts: SplitResult, bucket: str, key: str, *, region: str) -> Stored | None:
+        found = account_state.bucket(bucket, partition=self.partition)
+        if found is None:
+            raise HttpProblem(404)
+        if region and region.rstrip(".") != found.region:
+            raise HttpProblem(301)
+        self._expect_signed(method, parts, found.region)
+        if method == "DELETE":
+            account_state.remove(found, key)
+            return None
+        item = account_state.fetch(found, key)
+        if item is None:
+            raise HttpProblem(404)
+        return item.content
+
+    def _expect_signed(self, method: str, parts: SplitResult, region: str) -> None:
+        query = dict(parse_qsl(parts.query))
+        try:
+            signed = dt.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
+            lasts = int(query["X-Amz-Expires"])
+            scope = query["X-Amz-Credential"].split("/")
+            signature = query["X-Amz-Signature"]
+        except (KeyError, ValueError) as error:
+            raise HttpProblem(403) from error
+        if not 1 <= lasts <= PRESIGNED_SECONDS.value or len(scope) != 5:
+            raise HttpProblem(400)
+        if not signed - _SKEW <= self.now() <= signed + dt.timedelta(seconds=lasts) or scope[2] != region:
+            raise HttpProblem(403)
+        known = environment("")
+        if scope[0] == known["AWS_ACCESS_KEY_ID"] and signature != _signature(
+            method, parts, query, Credentials(scope[0], known["AWS_SECRET_ACCESS_KEY"])
+        ):
+            raise HttpProblem(403)
+
+
+def _signature(method: str, parts: SplitResult, query: dict[str, str], credentials: Credentials) -> str:
+    """The signature that this URL should have; any other was made for another method, object or time."""
+    rest = urlencode({name: value for name, value in query.items() if name != "X-Amz-Signature"}, safe="-_.~")
+    request = AWSRequest(method, url=parts._replace(query=rest.replace("+", "%20")).geturl())
+    request.context["timestamp"] = query["X-Amz-Date"]
+    auth = S3SigV4QueryAuth(credentials, "s3", query["X-Amz-Credential"].split("/")[2])
+    request.headers["host"] = parts.netloc
+    return str(auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request))
+
+
+def _plain_http(method: str, parts: SplitResult, host: str, port: int | None) -> Stored | None:
+    connection = http.client.HTTPConnection(host, port or 80, timeout=_TIMEOUT)
+    try:
+        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""))
+        answer = connection.getresponse()
+        if not 200 <= answer.status < 300:
+            raise HttpProblem(answer.status, answer.reason)
+        if method == "HEAD":
+            return Stored([(b"", 0, int(answer.headers.get("Content-Length") or 0))])
+        spool, total = Spool(), 0
+        while data := answer.read(1 << 20):
+            total += len(data)
+            if total > _MOST:
+                raise HttpProblem(413)
+            spool.append(data)
+        return spool.all()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise HttpProblem(0, str(error) or type(error).__name__) from error
+    finally:
+        connection.close()
