@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vmie.sandbox.service.lifecycle.content import unjudged
 
 from tests.sandbox.conftest import BUCKET, HOUR, bootable, code_of, message_of
 from tests.sandbox.older import Image, conversion, keys, lasting_door, stored
@@ -24,6 +23,7 @@ from vmie.aws.session import Aws
 from vmie.disk import stream
 from vmie.model import S3Object
 from vmie.sandbox import Sandbox
+from vmie.sandbox.service.content import unjudged
 
 MIB = 1 << 20
 LAUNCH = {"InstanceType": "m3.medium", "Placement": {"AvailabilityZone": "us-east-1b"}}

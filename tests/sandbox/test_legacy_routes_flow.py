@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vmie.sandbox.service.lifecycle.content import unjudged
 
 from tests.sandbox.conftest import BUCKET, HOUR, MIB, bootable
 from tests.sandbox.older import conversion, keys, lasting_door, stored
@@ -27,6 +26,7 @@ from vmie.ops import import_
 from vmie.ops.import_ import ImportRequest, ImportResult, Launch
 from vmie.ops.journal import MemoryJournal
 from vmie.sandbox import Sandbox
+from vmie.sandbox.service.content import unjudged
 from vmie.settings import Settings
 
 SECRET = b"#!/bin/sh\necho the-password\n"

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vmie.sandbox.service.lifecycle.appliance import write_ova
 
 from tests.sandbox.conftest import BUCKET, HOUR, bootable, image_task, snapshot_task
 from tests.tools import need, run
@@ -17,6 +16,7 @@ from vmie import sandbox
 from vmie.disk.base import ObjectSource
 from vmie.disk.stream import TARGETS
 from vmie.sandbox import Sandbox
+from vmie.sandbox.service.appliance import write_ova
 
 VMDK_REFUSED = "ClientError: Disk validation failed [Unsupported VMDK File Format]"
 FORMAT_REFUSED = "ClientError: Disk validation failed [Unsupported specified file format]"

@@ -6,11 +6,11 @@ from statistics import median
 from typing import Any
 
 import pytest
-from vmie.sandbox.service.lifecycle.durations import Durations
 
 from tests.sandbox.conftest import BUCKET, HOUR, snapshot_task
 from vmie.model import TaskKind
 from vmie.sandbox import Sandbox
+from vmie.sandbox.service.durations import Durations
 
 GIB = 1 << 30
 

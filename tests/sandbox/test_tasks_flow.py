@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from vmie.sandbox.service.lifecycle.content import unjudged
 
 from tests.sandbox.conftest import BUCKET, HOUR
 from tests.sandbox.pace import SandboxPace
@@ -25,6 +24,7 @@ from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import tasks, waiting
 from vmie.sandbox import Sandbox
 from vmie.sandbox.seed import IMAGE, INSTANCE
+from vmie.sandbox.service.content import unjudged
 from vmie.settings import Settings
 
 SETTINGS = Settings()

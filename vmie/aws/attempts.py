@@ -120,6 +120,7 @@ class Wire:
                 raise VmieError(
                     f"the answer to {operation} of {operand or self.target.url} was cut off: no {', '.join(missing)}",
                     code="BrokenAnswer",
+                    passing=True,
                 )
             self._arrived = self._monotonic()
             if part is not None:
@@ -168,8 +169,7 @@ def in_passing(error: BaseException) -> bool:
     """Whether the same call may do better later: S3 is busy, or the network failed; not a refusal."""
     if isinstance(error, AwsRefused):
         return error.code in _PASSING
-    # Not its other subclasses: they are about the input.
-    return type(error) is VmieError
+    return isinstance(error, VmieError) and error.passing
 
 
 #: a transfer that arrives damaged, and credentials that were renewed: worth a few attempts, not hours

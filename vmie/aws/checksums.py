@@ -115,4 +115,5 @@ def _mismatch(path: Path, what: str, wanted: str, found: str) -> VmieError:
         cause=f"{what}: S3 has {wanted}, the file has {found}",
         cure="it was removed; download it again",
         code="ChecksumMismatch",
+        passing=True,
     )

@@ -182,7 +182,9 @@ class _Fetch:
                 )
                 data = answer["Body"].read(length + 1)
             if len(data) != length:
-                raise VmieError(f"{self._item.url}: {len(data)} of {length} bytes came at {start}", code="ShortRead")
+                raise VmieError(
+                    f"{self._item.url}: {len(data)} of {length} bytes came at {start}", code="ShortRead", passing=True
+                )
             _write(file, data, start)
 
         poll.retrying(attempt, clock=self._clock, classify=_broken, patience=_PATIENCE)
@@ -216,7 +218,7 @@ class _Fetch:
 
 def _broken(error: BaseException) -> str:
     """A body that broke off, or AWS out of reach or in trouble: not a refusal, which is final."""
-    return "broken" if type(error) is VmieError else ""
+    return "broken" if isinstance(error, VmieError) and error.passing else ""
 
 
 def _write(file: int, data: bytes, offset: int) -> None:

@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from vmie import catalogue
-from vmie.errors import AwsRefused, UsageError, VmieError
+from vmie.errors import AwsRefused, Run, UsageError, VmieError
 
 #: S3's HEAD has no body: botocore then makes the status the error code
 _STATUS_CODES = {"301": "PermanentRedirect", "400": "BadRequest", "403": "AccessDenied", "404": "NotFound"}
@@ -60,13 +60,20 @@ def translated(error: Exception, *, action: str, operand: str = "") -> VmieError
             cause="a proxy or the network broke it off, or something else answers at that address",
             cure="run the command again; look at the proxy and the endpoint when it happens often",
             code="BrokenAnswer",
+            passing=True,
         )
     text = catalogue.redact(str(error))
     if isinstance(error, (ParamValidationError, ValidationError)):
         return UsageError(f"{what} cannot be asked: {text}", code=type(error).__name__)
     why = catalogue.explain(text, type(error).__name__)
     kind = VmieError if isinstance(error, (HTTPClientError, ConnectionError)) or not why.known else AwsRefused
-    return kind(f"{what} failed: {text}", cause=_lines(why.causes), cure=_lines(why.cure), code=type(error).__name__)
+    return kind(
+        f"{what} failed: {text}",
+        cause=_lines(why.causes),
+        cure=why.cure,
+        code=type(error).__name__,
+        passing=kind is VmieError or why.retry == "retry",
+    )
 
 
 def _answered(error: ClientError, what: str) -> VmieError:
@@ -76,9 +83,9 @@ def _answered(error: ClientError, what: str) -> VmieError:
     code = _STATUS_CODES.get(code, code)
     said = catalogue.redact(str((answer.get("Error") or {}).get("Message") or "")).strip()
     why = catalogue.explain(said, code)
-    cure = list(why.cure)
+    cure: list[str | Run] = list(why.cure)
     if encoded := _ENCODED.search(said):
-        cure.append(f"aws sts decode-authorization-message --encoded-message {encoded[1]}")
+        cure.append(Run(("aws", "sts", "decode-authorization-message", "--encoded-message", encoded[1])))
         said = said.replace(encoded[0], "")
     status = int(metadata.get("HTTPStatusCode") or 0)
     # 503 is also EC2's throttle, and that is a quota (aws-facts 6).
@@ -86,8 +93,9 @@ def _answered(error: ClientError, what: str) -> VmieError:
     return (VmieError if server else AwsRefused)(
         f"AWS {'failed' if server else 'refused'} {what}: {code}{': ' if said else ''}{said}",
         cause=_lines(why.causes),
-        cure=_lines(tuple(cure)),
+        cure=cure,
         code=code,
+        passing=server or why.retry == "retry",
         request_id=str(metadata.get("RequestId") or ""),
     )
 

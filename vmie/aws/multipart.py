@@ -162,6 +162,7 @@ def complete(wire: Wire, upload_id: str, done: Mapping[int, Done], *, total: int
             cause="the object was changed by somebody else while it was uploaded, or the server lost data",
             cure="run the command again",
             code="UploadMismatch",
+            passing=True,
         )
     return stored.etag
 

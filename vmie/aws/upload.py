@@ -153,6 +153,7 @@ class _Sender:
                 cause=f"SHA-256 {answer['ChecksumSHA256']} instead of {checksum}",
                 cure="look for what changes bytes on the way: a proxy, a defective network card or memory",
                 code="UploadMismatch",
+                passing=True,
             )
         self._count(part, sent=True)
         return {"PartNumber": part.number, "ETag": answer["ETag"], "ChecksumSHA256": checksum}

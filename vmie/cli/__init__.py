@@ -11,7 +11,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from vmie.errors import Interrupted, UsageError, VmieError
+from vmie.errors import Cancel, Interrupted, Resume, UsageError, VmieError
 
 if TYPE_CHECKING:
     from vmie.cli.context import Run
@@ -148,9 +148,8 @@ def _as_vmie(error: BaseException) -> VmieError:
 def _forgotten(error: VmieError) -> VmieError:
     """The same error without the ways on that end with the sandbox's world: its jobs, tasks and objects are gone."""
     if isinstance(error, Interrupted):
-        error.cause = "the sandbox's world ended with the command, and with it what was done in it"
-    lines = [line for line in error.cure.splitlines() if "job-" not in line]
-    error.cure = "\n".join(lines) or "run the same command again"
+        error.why = ("the sandbox ended with the command, and with it what was done in it",)
+    error.actions = tuple(one for one in error.actions if not isinstance(one, Resume | Cancel))
     return error
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from vmie import events
 from vmie.aws.session import Aws
-from vmie.errors import Interrupted, UsageError, VmieError
+from vmie.errors import Action, Cancel, Interrupted, Resume, Run, UsageError, VmieError, says
 from vmie.jobs.store import CANCELLED, DONE, FAILED, RUNNING, SUBMITTED, Job, JobStore
 from vmie.ops import expired_tasks
 from vmie.poll import Clock, SystemClock
@@ -108,21 +108,23 @@ def carry_out(
         raise
     except VmieError as error:
         held.finish(FAILED)
-        then = _way_on(held.job, error)
-        if held.begun and held.job not in error.cure:
-            error.cure = f"{error.cure}\n{then}" if error.cure else then
+        if held.begun and not any(isinstance(action, Resume | Cancel) for action in error.actions):
+            error.add_cure(_way_on(held.job, error))
         raise
     held.finish(DONE if ends else SUBMITTED)
     return Outcome(plan, result)
 
 
-def _way_on(job: str, error: VmieError) -> str:
+def _way_on(job: str, error: VmieError) -> tuple[Action, ...]:
     """What to do next with a job that failed; going on would meet some failures again."""
-    anew = f"`vmie cancel {job}` removes what it uploaded, then the same command begins anew"
+    anew = "removes what it uploaded; then the same command begins anew"
     match error.code:
         case expired_tasks.UNKNOWN:
-            return f"if this is the account and the Region that it was started in: {anew}"
+            return (Cancel(job, f"if this is the account and the Region that it was started in; {anew}"),)
         case "IdempotentParameterMismatch":
-            return f"look for the first task in `vmie tasks list`; {anew}, with another --client-token if you gave one"
+            return (
+                Run(("vmie", "tasks", "list"), "shows the first task"),
+                Cancel(job, says(f"{anew}, with another {{client_token}} if you gave one")),
+            )
         case _:
-            return f"then: vmie resume {job} (or give it up: vmie cancel {job})"
+            return (Resume(job, "goes on, once the cause is mended"), Cancel(job, "gives it up"))

@@ -22,10 +22,10 @@ def imported(aws: Aws, task_id: str, error: VmieError) -> Task:
     try:
         found = _image(aws, task_id) if task_id.startswith("import-ami-") else _snapshot(aws, task_id)
     except VmieError as refused:
-        error.cause = f"{error.cause}\nwhether it left a result cannot be told: {refused.message}"
+        error.add_cause(f"whether it left a result cannot be known: {refused.message}")
         raise error from refused
     if found is None:
-        error.cause = f"{error.cause}; no AMI or snapshot of {aws.account} in {aws.region} names it"
+        error.add_cause(f"no AMI or snapshot of {aws.account} in {aws.region} names it")
         raise error
     return found
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from vmie import catalogue, events, poll
 from vmie.aws import ec2
 from vmie.aws.session import Aws
-from vmie.errors import DeadlineExceeded, TaskFailed, VmieError
+from vmie.errors import DeadlineExceeded, TaskFailed, VmieError, actions
 from vmie.model import Task, TaskKind
 from vmie.poll import Clock
 from vmie.settings import Settings
@@ -49,9 +49,7 @@ def classify(error: BaseException) -> str:
 
 def passing(error: BaseException) -> bool:
     """Whether a failed look says nothing of the task: a throttle, or AWS out of reach or in trouble."""
-    if not isinstance(error, VmieError):
-        return False
-    return classify(error) == "retry" or type(error) is VmieError
+    return isinstance(error, VmieError) and error.passing
 
 
 def submit(
@@ -113,8 +111,8 @@ def explained(error: TaskFailed) -> TaskFailed:
     known = catalogue.explain(error.cause)
     if known.known:
         if known.causes:
-            error.cause = f"{error.cause}\n{known.causes[0]}"
-        error.cure = "\n".join(known.cure) or error.cure
+            error.add_cause(known.causes[0])
+        error.actions = actions(known.cure) or error.actions
     return error
 
 

@@ -66,7 +66,7 @@ def retrying(
             return False
         if isinstance(error, VmieError):
             lasted = f"it still said so after {waited:.0f} s"
-            error.cause = f"{error.cause}; {lasted}" if error.cause else lasted
+            error.add_cause(lasted)
         return True
 
     def tell(state: tenacity.RetryCallState) -> None:

@@ -121,7 +121,7 @@ def environment(url: str, *, region: str = "us-east-1") -> dict[str, str]:
     }
 
 
-_HOMES = {"Sandbox": "handle", "Limits": "service", "judged": "guests"}
+_HOMES = {"Sandbox": "sandbox", "Limits": "service.lifecycle", "judged": "service.guests"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,8 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from vmie.sandbox.service.lifecycle.durations import Durations
-
 from vmie import events, policy, sandbox
 from vmie.aws import session
 from vmie.aws.session import Aws
@@ -31,6 +29,7 @@ from vmie.batch.store.locations import Places
 from vmie.model import Route, S3Object
 from vmie.ops.import_ import ImportRequest
 from vmie.sandbox import Sandbox
+from vmie.sandbox.service.durations import Durations
 from vmie.settings import Settings
 
 REGIONS = ("us-east-1", "eu-west-1")

@@ -36,7 +36,7 @@ def classify(error: BaseException) -> str:
     """The catalogue's class of a failed call; "permanent" for everything that is not AWS's answer."""
     if isinstance(error, AwsRefused):
         return "clock" if _who(error) == "clock-skew" else waiting.classify(error)
-    return "retry" if type(error) is VmieError and error.code not in _OURS and waiting.passing(error) else "permanent"
+    return "retry" if waiting.passing(error) else "permanent"
 
 
 def another_task(error: TaskFailed) -> bool:

@@ -15,7 +15,7 @@ from vmie.batch.run.resources import Crew
 from vmie.batch.run.retry_policy import another_task, persistently
 from vmie.batch.store import serialize
 from vmie.batch.store.journal import ItemJournal
-from vmie.errors import AwsRefused, TaskFailed, VmieError
+from vmie.errors import AwsRefused, Run, TaskFailed, VmieError
 from vmie.model import Task
 from vmie.ops import expired_tasks, export, import_
 from vmie.ops.export import applying as exporting
@@ -142,8 +142,11 @@ class Stages:
                     exporting.start_over(self._export())
                 else:
                     self._journal.put("attempt", {"number": self._import().attempt() + 1})
-                error.cure += (
-                    f"\nif nothing came of it: vmie batch resume {self._item.batch} --retry-failed begins anew"
+                error.add_cure(
+                    Run(
+                        ("vmie", "batch", "resume", self._item.batch, "--retry-failed"),
+                        "begins anew, if nothing came of it",
+                    )
                 )
             raise
 

@@ -70,7 +70,7 @@ def again_and_again(company: Company, place: Place, shift: Callable[[], T], *, c
             now = time.monotonic()
             lost = now if lost is None or now - began > company.regain else lost
             if not (place.shared and error.code in ("SeatLost", "NoState") and now - lost < company.regain):
-                error.cure = f"{error.cure}\nthen: {cure}" if error.cure else cure
+                error.add_cure(cure)
                 raise
             company.reporter(events.Note(f"{error.message} ({error.cause}); trying again", "warning"))
             _sleep(company)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from vmie import catalogue
-from vmie.errors import AwsRefused, TaskFailed, VmieError
+from vmie.errors import AwsRefused, TaskFailed, VmieError, actions
 from vmie.model import Verdict
 from vmie.ops.doctor import Check, account, bucket, credentials, looked, rights, role
 from vmie.ops.doctor.report import Case, Line
@@ -57,8 +57,8 @@ def weigh(entry: str, case: Case, *, look: Look = looked) -> list[Line]:
 
 def diagnosed(error: VmieError, case: Callable[[], Case], *, look: Look = looked) -> VmieError:
     """The same error; where the account explains it, with that as cause and cure. `case` is made only if needed."""
-    # A plain VmieError is AWS's own fault, or what it says where a bucket lacks the grant for exports.
-    if not isinstance(error, AwsRefused | TaskFailed) and type(error) is not VmieError:
+    # What is passing is AWS's own fault, or what it says where a bucket lacks the grant for exports.
+    if not isinstance(error, AwsRefused | TaskFailed) and not error.passing:
         return error
     words = f"{error.message}\n{error.cause}" if isinstance(error, TaskFailed) else error.message
     known = catalogue.explain(words, error.code)
@@ -71,8 +71,8 @@ def diagnosed(error: VmieError, case: Callable[[], Case], *, look: Look = looked
     if found and found[0].what != error.message:
         # A task's own words are in the cause; a refused call's are in the message.
         said = error.cause.splitlines()[:1] if isinstance(error, TaskFailed) else []
-        error.cause = "\n".join(filter(None, [*said, found[0].what, found[0].why, *(line.what for line in found[1:])]))
-        error.cure = found[0].cure or error.cure
+        error.why = tuple(filter(None, [*said, found[0].what, found[0].why, *(line.what for line in found[1:])]))
+        error.actions = actions(found[0].cure) or error.actions
     return error
 
 

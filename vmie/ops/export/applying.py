@@ -11,7 +11,7 @@ from vmie import events
 from vmie.aws import download
 from vmie.aws.listing import listing
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, Interrupted, TaskFailed, UsageError, VmieError
+from vmie.errors import AwsRefused, Cancel, Interrupted, Resume, TaskFailed, UsageError, VmieError
 from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import tasks, waiting
 from vmie.ops.expired_tasks import UNKNOWN
@@ -197,7 +197,8 @@ def _reached(work: Work) -> dict[str, Any]:
 def _interrupted(work: Work) -> Interrupted:
     reached = _reached(work)
     task = reached.get("task_id")
-    cure = f"vmie resume {work.journal.job}" + (f", or vmie tasks cancel {task}" if task else "")
+    job = work.journal.job
+    cure = (Resume(job, "goes on"), Cancel(job, "stops the task as well" if task else "gives it up"))
     said = f"{task} goes on in AWS" if task else "nothing was started yet, as far as is known"
     return Interrupted("interrupted", cause=said, cure=cure, result=reached)
 

@@ -11,7 +11,7 @@ from vmie import events, poll
 from vmie.aws import ec2
 from vmie.aws.ec2_requests import ExportImage, ExportInstance
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, VmieError
+from vmie.errors import AwsRefused, Run, VmieError
 from vmie.model import Task, TaskKind
 from vmie.ops import waiting
 from vmie.ops.export.planning import JOB_TAG, ExportPlan
@@ -158,9 +158,13 @@ def _refused(work: Work, error: AwsRefused) -> AwsRefused:
     """An instance that AWS does not export directly may be exported by way of an AMI."""
     source = work.plan.request.source
     if not work.plan.request.is_image and error.code in ("NotExportable", "UnsupportedOperation"):
-        way = (
-            f"or by way of an AMI: aws ec2 create-image --instance-id {source} --name {source}-export, "
-            f"then vmie export ami-… --format {work.plan.request.disk_format}"
+        error.add_cure(
+            (
+                Run(
+                    ("aws", "ec2", "create-image", "--instance-id", source, "--name", f"{source}-export"),
+                    "by way of an AMI; then:",
+                ),
+                Run(("vmie", "export", "ami-…", "--format", work.plan.request.disk_format)),
+            )
         )
-        error.cure = f"{error.cure}\n{way}".strip()
     return error

@@ -11,7 +11,7 @@ from vmie import events
 from vmie.aws import ec2, objects
 from vmie.aws.ec2_requests import DiskSource, Encryption, ImportImage, ImportSnapshot, RegisterImage
 from vmie.aws.session import Aws
-from vmie.errors import Interrupted, TaskFailed, VmieError
+from vmie.errors import Cancel, Interrupted, Resume, TaskFailed, VmieError
 from vmie.model import Route, Task, TaskKind
 from vmie.ops import expired_tasks, waiting
 from vmie.ops.import_ import uploading
@@ -205,8 +205,13 @@ def explained(work: Work, error: TaskFailed) -> TaskFailed:
     """Remember that this attempt is over - the next one needs a token of its own - and say where the object is."""
     work.journal.put("attempt", {"number": work.attempt() + 1})
     kept = [planned.object.url for planned in work.plan.disks if planned.ours]
-    where = f"\n{', '.join(kept)} is kept for the next try; `vmie cancel {work.journal.job}` removes it" if kept else ""
-    error.cure = f"{error.cure}{where}".strip()
+    if kept:
+        error.add_cure(
+            (
+                Resume(work.journal.job, f"tries again with {', '.join(kept)}, which is kept"),
+                Cancel(work.journal.job, "removes it"),
+            )
+        )
     return error
 
 
@@ -267,8 +272,8 @@ def _interrupted(work: Work) -> Interrupted:
     job = work.journal.job
     if submitted is None:
         cause = "what was uploaded so far is kept and not sent again"
-        cure = f"vmie resume {job} goes on, vmie cancel {job} gives it up"
+        cure = (Resume(job, "goes on"), Cancel(job, "gives it up"))
     else:
         cause = f"{submitted['task_id']} goes on in AWS"
-        cure = f"vmie resume {job} waits on, vmie cancel {job} stops the task as well"
+        cure = (Resume(job, "waits on"), Cancel(job, "stops the task as well"))
     return Interrupted("interrupted", cause=cause, cure=cure, result=_reached(work))

@@ -14,7 +14,7 @@ from typing import Any
 from vmie import events, poll
 from vmie.aws import conversions, ec2
 from vmie.aws.session import Aws
-from vmie.errors import Interrupted, TaskFailed, VmieError
+from vmie.errors import Cancel, Interrupted, Resume, TaskFailed, VmieError
 from vmie.model import Route, Task
 from vmie.ops import waiting
 from vmie.ops.import_ import idempotency, instance, parts, volume
@@ -160,11 +160,15 @@ def failed(work: Work, plan: ConversionPlan, failures: list[VmieError]) -> VmieE
     if isinstance(error, TaskFailed):
         error = waiting.explained(error)
     others = [f"{one.message}: {one.cause}" for one in failures[1:]]
-    error.cause = "\n".join([error.cause, *others]).strip()
+    error.add_cause(*others)
     kept = [f"s3://{one.object.bucket}/{one.stem}.part…" for one in plan.conversions if one.path is not None]
     if kept:
-        where = f"{', '.join(kept)} is kept for the next try; `vmie cancel {work.journal.job}` removes it"
-        error.cure = f"{error.cure}\n{where}".strip()
+        error.add_cure(
+            (
+                Resume(work.journal.job, f"tries again with {', '.join(kept)}, which is kept"),
+                Cancel(work.journal.job, "removes it"),
+            )
+        )
     return error
 
 
@@ -209,6 +213,6 @@ def _interrupted(work: Work, plan: ConversionPlan) -> Interrupted:
     return Interrupted(
         "interrupted",
         cause=cause,
-        cure=f"vmie resume {job} goes on, vmie cancel {job} gives it up",
+        cure=(Resume(job, "goes on"), Cancel(job, "gives it up")),
         result=_reached(work, plan),
     )

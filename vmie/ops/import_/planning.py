@@ -9,7 +9,7 @@ from typing import Any
 from vmie import disk, events
 from vmie.aws import ec2, kms, objects, s3, service_role
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, ImageError, PreflightError, UsageError
+from vmie.errors import AwsRefused, ImageError, PreflightError, Set, UsageError
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import check, copying, ingest
@@ -223,7 +223,7 @@ def _expect_local(aws: Aws, name: str) -> None:
         s3.expect_local(aws, name)
     except AwsRefused as error:
         if error.code in ("BucketElsewhere", "BucketNotOwned"):
-            error.cure += "\nor add --copy: S3 then copies the object into the import bucket, and nothing comes here"
+            error.add_cure(Set("copy", note="S3 then copies the object into the import bucket, and nothing comes here"))
         raise
 
 
