@@ -15,10 +15,10 @@ import sys
 from collections.abc import Sequence
 
 import rig
-from vmie.sandbox.service.lifecycle.durations import Durations
 
 from tests.unit.batch.simulation import REGIONS, SPREAD, Story, simulate
 from vmie.batch.model import Item
+from vmie.sandbox.service.durations import Durations
 
 #: the seconds between two polls of botocore's and the AWS CLI's own waiters for these tasks
 WAITER = 15.0

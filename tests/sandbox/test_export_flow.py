@@ -24,7 +24,7 @@ from vmie.ops import export
 from vmie.ops.export import ExportRequest, ExportResult
 from vmie.ops.journal import MemoryJournal
 from vmie.sandbox import Sandbox
-from vmie.sandbox.seed import IMAGE, INSTANCE, SeedDisk
+from vmie.sandbox.seed import IMAGE, INSTANCE, seeded_disk
 from vmie.settings import Settings
 
 SETTINGS = Settings()
@@ -96,7 +96,7 @@ def instance_tasks(box: Sandbox) -> list[Any]:
 
 def same_disk(path: Path, *, form: str) -> None:
     """The file holds the seeded machine's disk, as a reader of that format sees it."""
-    seed = SeedDisk()
+    seed = seeded_disk()
     with disk.open(path) as opened:
         assert opened.format == form
         assert opened.size >= seed.size

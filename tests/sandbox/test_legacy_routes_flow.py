@@ -26,7 +26,7 @@ from vmie.ops import import_
 from vmie.ops.import_ import ImportRequest, ImportResult, Launch
 from vmie.ops.journal import MemoryJournal
 from vmie.sandbox import Sandbox
-from vmie.sandbox.service.content import unjudged
+from vmie.sandbox.service.validation import any_guest
 from vmie.settings import Settings
 
 SECRET = b"#!/bin/sh\necho the-password\n"
@@ -36,7 +36,7 @@ IN_A = Launch(availability_zone="us-east-1a")
 
 @pytest.fixture
 def box() -> Iterator[Sandbox]:
-    with sandbox.start(seeded=True, speed=0, verdict=unjudged) as running:
+    with sandbox.start(seeded=True, speed=0, verdict=any_guest) as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from vmie import sandbox
 from vmie.disk.base import ObjectSource
 from vmie.disk.stream import TARGETS
 from vmie.sandbox import Sandbox
-from vmie.sandbox.service.appliance import write_ova
+from vmie.sandbox.service.ova_writer import write_ova
 
 VMDK_REFUSED = "ClientError: Disk validation failed [Unsupported VMDK File Format]"
 FORMAT_REFUSED = "ClientError: Disk validation failed [Unsupported specified file format]"

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError, ConnectionClosedError
 
 from tests.sandbox.conftest import BUCKET, HOUR, code_of, image_task
 from vmie.sandbox import Sandbox
-from vmie.sandbox.front.fault_injection import Fault, Faults
+from vmie.sandbox.fault_injection import Fault, FaultInjector
 from vmie.sandbox.front.identify import identify
 
 
@@ -124,7 +124,7 @@ def test_clear_ends_all_trouble(box: Sandbox, ec2: Any) -> None:
 
 def test_a_fault_that_does_not_exist_is_refused() -> None:
     with pytest.raises(ValueError, match="there is no fault"):
-        Faults().add(Fault("gremlin"))
+        FaultInjector().add(Fault("gremlin"))
 
 
 @pytest.mark.parametrize(

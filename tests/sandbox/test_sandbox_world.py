@@ -21,7 +21,7 @@ from tests.sandbox.conftest import BUCKET, MIB, bootable, code_of
 from vmie import sandbox
 from vmie.sandbox import Sandbox
 from vmie.sandbox.seed import IMAGE, INSTANCE, SNAPSHOT
-from vmie.sandbox.storage import Lazy, Spool, Stored
+from vmie.sandbox.storage import Blob, BlobFile, LazyBytes
 
 
 class TestStart:
@@ -239,12 +239,12 @@ class TestLargeObjects:
         assert len(list(Path("/proc/self/fd").iterdir())) - before < 12
 
     def test_bytes_live_as_long_as_somebody_reads_them(self) -> None:
-        spool = Spool()
-        stored = Stored.joined([Stored.of(b"abc", spool=spool), Stored.of(b"defg"), Stored.of(b"hi", spool=spool)])
+        spool = BlobFile()
+        stored = Blob.joined([Blob.of(b"abc", file=spool), Blob.of(b"defg"), Blob.of(b"hi", file=spool)])
         del spool
         assert stored.pread(0, 100) == b"abcdefghi"
         assert [stored.pread(at, 3) for at in (0, 2, 6, 8, 9)] == [b"abc", b"cde", b"ghi", b"i", b""]
-        lazy = Lazy.of(stored)
+        lazy = LazyBytes.of(stored)
         assert (len(lazy), lazy[2:5], bool(lazy), lazy.whole()) == (9, b"cde", True, b"abcdefghi")
 
     def test_parts_may_come_from_many_threads(self, s3: Any) -> None:

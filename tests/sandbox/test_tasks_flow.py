@@ -24,7 +24,7 @@ from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import tasks, waiting
 from vmie.sandbox import Sandbox
 from vmie.sandbox.seed import IMAGE, INSTANCE
-from vmie.sandbox.service.content import unjudged
+from vmie.sandbox.service.validation import any_guest
 from vmie.settings import Settings
 
 SETTINGS = Settings()
@@ -39,7 +39,7 @@ def _sdk_does_not_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def box() -> Iterator[Sandbox]:
     """What is on the disks is of no matter here."""
-    with sandbox.start(seeded=True, speed=0, verdict=unjudged) as running:
+    with sandbox.start(seeded=True, speed=0, verdict=any_guest) as running:
         yield running
 
 

@@ -73,7 +73,7 @@ class Run:
         if self.sandbox:
             from vmie import sandbox
 
-            world = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.judged)
+            world = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.rules_verdict)
             self.stack.enter_context(world)
         return self._connect(self._sandbox_region if self.sandbox else settings.region)
 

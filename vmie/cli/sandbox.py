@@ -84,7 +84,7 @@ def serve(
             region=region,
             speed=speed,
             limits=limits,
-            verdict=sandbox.judged if judge_guests else None,
+            verdict=sandbox.rules_verdict if judge_guests else None,
         ) as box,
     ):
         box.faults.propagation = propagation

@@ -1,4 +1,4 @@
-"""Two times: the calendar, which is everybody's, and the work, which the sandbox hastens.
+"""Two times: the calendar, which is real, and the work, which the sandbox accelerates.
 
 The calendar (`now`) dates tasks and ends their seven days of being listed: clients compare it with
 their own clock, so it is never scaled. The work (`worked`) is what an import takes: at ``speed``
@@ -13,16 +13,14 @@ import threading
 import time
 from collections.abc import Callable
 
-DEFAULT_SPEED = 1200.0
-
 
 class SandboxClock:
-    """Thread-safe; `speed` is seconds of work per real second, 0 for a clock moved by hand only."""
+    """Thread-safe; `speed` is seconds of work per real second, 0 for a clock moved by `advance` only."""
 
     def __init__(
         self,
         *,
-        speed: float = DEFAULT_SPEED,
+        speed: float,
         monotonic: Callable[[], float] = time.monotonic,
         today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
@@ -52,7 +50,7 @@ class SandboxClock:
             return real * self.speed + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Move both times on by `seconds`."""
+        """Move both times forward by `seconds`."""
         if seconds < 0:
             raise ValueError("time only goes on")
         with self._lock:

@@ -1,6 +1,6 @@
-"""One sandbox, put together: clock, gate, service, and moto mended to match.
+"""Everything behind the API: clock, fault injection, the VM Import/Export service, and moto patched to match.
 
-moto's state belongs to the process, so there is one world at a time.
+moto's state belongs to the process, so there is one emulator at a time.
 """
 
 from __future__ import annotations
@@ -14,51 +14,51 @@ from concurrent.futures import ThreadPoolExecutor
 from moto.core.base_backend import BackendDict
 
 from vmie.model import TaskKind
+from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
-from vmie.sandbox.front.fault_injection import Answer, Call, Faults
-from vmie.sandbox.moto_fixes import ebs, ec2, kms, regions, s3
-from vmie.sandbox.moto_fixes.patching import Patches
+from vmie.sandbox.fault_injection import ApiCall, FaultInjector
+from vmie.sandbox.moto_fixes import compute, ebs, ec2, kms, regions, s3
+from vmie.sandbox.moto_fixes.compute import SnapshotContents
+from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import (
-    account,
+    account_actions,
     account_state,
-    actions,
-    compute,
-    conversion_actions,
-    machines,
+    legacy_actions,
+    legacy_instances,
+    task_actions,
 )
-from vmie.sandbox.service.authorization import Admission
-from vmie.sandbox.service.compute import Contents
-from vmie.sandbox.service.content import Verdict
-from vmie.sandbox.service.conversion_actions import ConversionActions
-from vmie.sandbox.service.conversions import ConversionWork
+from vmie.sandbox.service.authorization import Authorization
 from vmie.sandbox.service.durations import Durations
-from vmie.sandbox.service.exports import ExportWork
-from vmie.sandbox.service.imports import ImportWork
-from vmie.sandbox.service.lifecycle import Limits, Service
-from vmie.sandbox.service.role import RoleBook
+from vmie.sandbox.service.exports import ExportHandler
+from vmie.sandbox.service.imports import ImportHandler
+from vmie.sandbox.service.legacy_actions import LegacyActions
+from vmie.sandbox.service.legacy_imports import LegacyImportHandler
+from vmie.sandbox.service.role_history import RoleHistory
+from vmie.sandbox.service.task_service import Limits, Service
 from vmie.sandbox.service.tasks import SandboxTask
-from vmie.sandbox.service.transfer import Web
+from vmie.sandbox.service.url_client import UrlClient
+from vmie.sandbox.service.validation import GuestVerdict
 from vmie.sandbox.stats import Stats
 
 _only = threading.Lock()
 
 
-class World:
-    """Everything behind the API. `open` changes moto, `close` changes it back and forgets all state."""
+class Emulator:
+    """`open` patches moto, `close` restores it and drops all state."""
 
     def __init__(
         self,
         *,
         clock: SandboxClock,
         limits: Limits,
-        verdict: Verdict,
+        verdict: GuestVerdict,
         seed: int,
         suffix: Callable[[], str] | None = None,
     ) -> None:
         self.clock = clock
-        self.faults = Faults(random=random.Random(seed))  # noqa: S311 - which call fails is no secret
+        self.faults = FaultInjector(random=random.Random(seed))  # noqa: S311 - which call fails is no secret
         self.stats = Stats()
-        self.contents = Contents()
+        self.contents = SnapshotContents()
         self.suffix = suffix or (lambda: secrets.token_hex(9)[:17])
         self.service = Service(
             clock, self.faults, self.stats, self.suffix, limits, Durations(seed=seed), forgotten=_forget_tags
@@ -66,34 +66,34 @@ class World:
         #: ``host:port`` of the servers in front of it
         self.addresses: set[str] = set()
         self._verdict = verdict
-        self._patches = Patches()
+        self._patcher = Patcher()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vmie-sandbox-export")
 
     def open(self) -> None:
-        """Take moto over; raises RuntimeError when another sandbox of this process has it."""
+        """Patch moto; raises RuntimeError when another sandbox of this process has it."""
         if not _only.acquire(blocking=False):
             raise RuntimeError("a sandbox runs in this process already: moto's state cannot be shared")
         try:
             BackendDict.reset()
-            s3.install(self._patches)
-            ec2.install(self._patches, self.contents)
-            ebs.install(self._patches, self.contents)
-            kms.install(self._patches)
-            regions.install(self._patches)
-            account.install(self._patches)
-            machines.install(self._patches)
-            self.book = RoleBook(account_state.roles, clock=self.clock, faults=self.faults)
-            admission = Admission(self.book)
-            imports = ImportWork(admission, self.contents, verdict=self._verdict, suffix=self.suffix)
-            exports = ExportWork(
-                admission,
+            s3.install(self._patcher)
+            ec2.install(self._patcher, self.contents)
+            ebs.install(self._patcher, self.contents)
+            kms.install(self._patcher)
+            regions.install(self._patcher)
+            account_actions.install(self._patcher)
+            legacy_instances.install(self._patcher)
+            self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)
+            authorization = Authorization(self.role_history)
+            imports = ImportHandler(authorization, self.contents, verdict=self._verdict, suffix=self.suffix)
+            exports = ExportHandler(
+                authorization,
                 self.contents,
                 tasks=self.service.tasks,
                 executor=self._executor,
                 wait=self.clock.speed == 0,
             )
-            conversions = ConversionWork(self.contents, web=self._web, verdict=self._verdict, suffix=self.suffix)
-            self.service.works.update(
+            conversions = LegacyImportHandler(self.contents, web=self._web, verdict=self._verdict, suffix=self.suffix)
+            self.service.handlers.update(
                 {
                     TaskKind.IMPORT_IMAGE: imports,
                     TaskKind.IMPORT_SNAPSHOT: imports,
@@ -102,17 +102,17 @@ class World:
                     TaskKind.EXPORT_INSTANCE: exports,
                 }
             )
-            actions.install(self._patches, actions.Actions(self.service, imports, exports), self.service)
-            conversion_actions.install(self._patches, ConversionActions(self.service, conversions), self.service)
+            task_actions.install(self._patcher, task_actions.TaskActions(self.service, imports, exports), self.service)
+            legacy_actions.install(self._patcher, LegacyActions(self.service, conversions), self.service)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Give moto back, empty."""
+        """Restore moto, empty."""
         self._executor.shutdown(wait=True, cancel_futures=True)
         BackendDict.reset()
-        self._patches.undo()
+        self._patcher.undo()
         _only.release()
 
     def put_disk(self, bucket: str, key: str, size: int) -> None:
@@ -122,22 +122,22 @@ class World:
             raise ValueError(f"there is no bucket {bucket}")
         account_state.put_disk(where, key, size)
 
-    def _web(self, partition: str) -> Web:
-        return Web(partition, self.clock.now, frozenset(self.addresses))
+    def _web(self, partition: str) -> UrlClient:
+        return UrlClient(partition, self.clock.now, frozenset(self.addresses))
 
-    def before(self, call: Call) -> Answer | None:
-        """Count `call` and bring the world up to date; the error to answer instead, if a fault says so."""
+    def before(self, call: ApiCall) -> ApiError | None:
+        """Count `call` and bring the tasks up to date; the error to answer with instead, if any."""
         self.stats.called(call)
-        self.service.settle()
-        answer = self.faults.before(call) or account.refused(call)
+        self.service.advance_tasks()
+        answer = self.faults.before(call) or account_actions.refused(call)
         if answer:
             self.stats.refused(answer.code)
         return answer
 
-    def after(self, call: Call) -> str:
-        """Note what `call` changed; how to lose its answer, "" to send it."""
+    def after(self, call: ApiCall) -> str:
+        """Record what `call` changed; how to lose its answer, "" to send it."""
         if call.service == "iam":
-            self.book.record()
+            self.role_history.record()
         return self.faults.after(call)
 
 

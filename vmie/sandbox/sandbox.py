@@ -1,24 +1,26 @@
-"""What `start` and `serve` hand out, and how they begin and end."""
+"""A running sandbox, as `start` and `serve` yield it, and how it begins and ends."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlsplit
 
 import boto3
 
-from vmie.sandbox import environment, seed
+from vmie.sandbox import Options
 from vmie.sandbox.clock import SandboxClock
-from vmie.sandbox.emulator import World
+from vmie.sandbox.defaults import DEFAULT_SPEED, environment
+from vmie.sandbox.emulator import Emulator
+from vmie.sandbox.fault_injection import FaultInjector
 from vmie.sandbox.front import intercept
-from vmie.sandbox.front.fault_injection import Faults
-from vmie.sandbox.moto_fixes.patching import Patches
-from vmie.sandbox.service.content import Verdict, unjudged
+from vmie.sandbox.patching import Patcher
+from vmie.sandbox.seed import seed_account
 from vmie.sandbox.service.durations import Durations
-from vmie.sandbox.service.lifecycle import Limits
+from vmie.sandbox.service.task_service import Limits
+from vmie.sandbox.service.validation import GuestVerdict, any_guest
 from vmie.sandbox.stats import Stats
 
 if TYPE_CHECKING:
@@ -28,16 +30,16 @@ if TYPE_CHECKING:
 class Sandbox:
     """A running sandbox: `faults` to inject, `stats` to read, `limits` and `durations` to set, `clock` to move."""
 
-    def __init__(self, world: World, *, region: str, server: Server | None = None) -> None:
-        self._world = world
+    def __init__(self, emulator: Emulator, *, region: str, server: Server | None = None) -> None:
+        self._emulator = emulator
         self._server = server
         self.region = region
         self.url = server.url if server else ""
-        self.clock: SandboxClock = world.clock
-        self.faults: Faults = world.faults
-        self.stats: Stats = world.stats
-        self.limits: Limits = world.service.limits
-        self.durations: Durations = world.service.durations
+        self.clock: SandboxClock = emulator.clock
+        self.faults: FaultInjector = emulator.faults
+        self.stats: Stats = emulator.stats
+        self.limits: Limits = emulator.service.limits
+        self.durations: Durations = emulator.service.durations
         made_up = environment(self.url)
         self._session = boto3.Session(
             aws_access_key_id=made_up["AWS_ACCESS_KEY_ID"],
@@ -50,15 +52,15 @@ class Sandbox:
         return self._session.client(service, region_name=region or self.region, endpoint_url=self.url or None)  # type: ignore[call-overload]
 
     def advance(self, seconds: float) -> None:
-        """Let `seconds` go by, on the calendar and in AWS's work."""
+        """Let `seconds` pass, on the calendar and in AWS's work."""
         self.clock.advance(seconds)
 
     def put_disk(self, bucket: str, key: str, *, size: int) -> None:
-        """Put a raw disk of `size` bytes with one Linux partition into a bucket; it takes no room, whatever its size.
+        """Put a raw disk of `size` bytes with one Linux partition into a bucket; it takes no space, whatever its size.
 
         Raises ValueError for a bucket that is not there and for an impossible size.
         """
-        self._world.put_disk(bucket, key, size)
+        self._emulator.put_disk(bucket, key, size)
 
     def environment(self) -> dict[str, str]:
         """The variables that point another process here; only of a sandbox that listens."""
@@ -71,77 +73,72 @@ class Sandbox:
 
 
 @contextmanager
-def _world(
-    *, seeded: bool, region: str, speed: float, limits: Limits | None, verdict: Verdict | None, seed_: int
-) -> Iterator[World]:
-    patches = Patches()
+def _emulator(
+    *,
+    seeded: bool = False,
+    region: str = "us-east-1",
+    speed: float = DEFAULT_SPEED,
+    limits: Limits | None = None,
+    verdict: GuestVerdict | None = None,
+    seed: int = 0,
+) -> Iterator[Emulator]:
+    patcher = Patcher()
     # Hundreds of images of Amazon's would be made per Region, each with a volume and a snapshot.
-    patches.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+    patcher.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     # Before moto makes its first backend: it asks boto for a session, which a user's broken profile would break.
-    _enter_environment(patches, region)
-    world = World(clock=SandboxClock(speed=speed), limits=limits or Limits(), verdict=verdict or unjudged, seed=seed_)
+    _enter_environment(patcher, region)
+    clock = SandboxClock(speed=speed)
+    emulator = Emulator(clock=clock, limits=limits or Limits(), verdict=verdict or any_guest, seed=seed)
     try:
-        world.open()
+        emulator.open()
         try:
             if seeded:
-                seed.plant(region, world.contents)
-                world.book.record()
-            yield world
+                seed_account(region, emulator.contents)
+                emulator.role_history.record()
+            yield emulator
         finally:
-            world.close()
+            emulator.close()
     finally:
-        patches.undo()
+        patcher.undo()
 
 
 @contextmanager
-def in_process(
-    *, seeded: bool, region: str, speed: float, limits: Limits | None, verdict: Verdict | None, seed: int
-) -> Iterator[Sandbox]:
+def in_process(**options: Unpack[Options]) -> Iterator[Sandbox]:
     """See `vmie.sandbox.start`."""
-    patches = Patches()
-    with _world(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed_=seed) as world:
+    patcher = Patcher()
+    with _emulator(**options) as emulator:
         try:
             # a default session made before would go to AWS
-            patches.attribute(boto3, "DEFAULT_SESSION", None)
-            intercept.install(patches, world)
-            yield Sandbox(world, region=region)
+            patcher.attribute(boto3, "DEFAULT_SESSION", None)
+            intercept.install(patcher, emulator)
+            yield Sandbox(emulator, region=options.get("region", "us-east-1"))
         finally:
-            patches.undo()
+            patcher.undo()
 
 
 @contextmanager
-def over_http(
-    *,
-    host: str,
-    port: int,
-    seeded: bool,
-    region: str,
-    speed: float,
-    limits: Limits | None,
-    verdict: Verdict | None,
-    seed: int,
-) -> Iterator[Sandbox]:
+def over_http(*, host: str, port: int, **options: Unpack[Options]) -> Iterator[Sandbox]:
     """See `vmie.sandbox.serve`."""
-    from vmie.sandbox.front.server import Server, require_loopback  # noqa: PLC0415 - flask is of use to a server only
+    from vmie.sandbox.front.server import Server, require_loopback  # noqa: PLC0415 - only a server needs flask
 
     require_loopback(host)
-    with _world(seeded=seeded, region=region, speed=speed, limits=limits, verdict=verdict, seed_=seed) as world:
-        server = Server(world, host=host, port=port)
-        world.addresses.add(urlsplit(server.url).netloc)
+    with _emulator(**options) as emulator:
+        server = Server(emulator, host=host, port=port)
+        emulator.addresses.add(urlsplit(server.url).netloc)
         server.start()
         try:
-            yield Sandbox(world, region=region, server=server)
+            yield Sandbox(emulator, region=options.get("region", "us-east-1"), server=server)
         finally:
             server.stop()
 
 
-def _enter_environment(patches: Patches, region: str) -> None:
-    """Made-up credentials, and nothing of the user's that could lead a client elsewhere."""
+def _enter_environment(patcher: Patcher, region: str) -> None:
+    """Made-up credentials, and none of the user's settings that could lead a client elsewhere."""
     for name in list(os.environ):
         if name.startswith("AWS_"):
-            patches.item(os.environ, name, None)
+            patcher.item(os.environ, name, None)
     for name, value in environment("", region=region).items():
         if value:
-            patches.item(os.environ, name, value)
-    patches.item(os.environ, "AWS_CONFIG_FILE", os.devnull)
-    patches.item(os.environ, "AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+            patcher.item(os.environ, name, value)
+    patcher.item(os.environ, "AWS_CONFIG_FILE", os.devnull)
+    patcher.item(os.environ, "AWS_SHARED_CREDENTIALS_FILE", os.devnull)

@@ -1,22 +1,18 @@
-"""A world where one command works: a bucket, the role, a machine that was imported before."""
+"""What a seeded sandbox holds, so that every command works at once: a bucket, the role, an imported machine."""
 
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Iterator
 
 from moto.ec2.models import ec2_backends
 from moto.iam.models import IAMBackend, iam_backends
 from moto.s3.models import s3_backends
 from moto.utilities.utils import get_partition
 
-from vmie.disk.base import SECTOR, Disk
 from vmie.limits import export_canonical_id
-from vmie.model import Extent, ExtentKind
-from vmie.sandbox import ACCESS_KEY, BUCKET, ROLE
-from vmie.sandbox.service.compute import GIB, Contents, Device, MadeImage, make_snapshot
-from vmie.sandbox.storage import Stored
+from vmie.sandbox.defaults import ACCESS_KEY, BUCKET, ROLE
+from vmie.sandbox.moto_fixes.compute import GIB, Device, RegisteredImage, SnapshotContents, make_snapshot
+from vmie.sandbox.storage import SparseDisk, boot_sector
 
 ACCOUNT = "123456789012"
 USER = "sandbox"
@@ -26,8 +22,8 @@ SNAPSHOT = "snap-0123456789abcdef0"
 TASK = "import-ami-0123456789abcdef0"
 
 
-def plant(region: str, contents: Contents) -> None:
-    """Make it all in `region`."""
+def seed_account(region: str, contents: SnapshotContents) -> None:
+    """Create it all in `region`."""
     partition = get_partition(region)
     s3 = s3_backends[ACCOUNT][partition]
     s3.create_bucket(BUCKET, region)
@@ -61,7 +57,7 @@ TRUST = {
 
 
 def _caller(iam: IAMBackend, region: str) -> None:
-    """The user whose credentials `sandbox.environment` hands out."""
+    """The user whose credentials are in `sandbox.environment`."""
     iam.create_user(region_name=region, user_name=USER, path="/", tags=[])
     iam.put_user_policy(USER, USER, json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]}))
     iam.create_access_key(USER).access_key_id = ACCESS_KEY
@@ -107,30 +103,13 @@ def bucket_policy(partition: str, region: str) -> dict[str, object]:
     }
 
 
-class SeedDisk(Disk):
+def seeded_disk() -> SparseDisk:
     """One GiB with an MBR, a boot sector that says what it is, and nothing else."""
-
-    format, variant = "raw", "seed"
-
-    def __init__(self) -> None:
-        super().__init__(Stored([]))
-        self.size, self.allocated_size = GIB, 64 << 10
-        start, count = 2048, (GIB // SECTOR) - 2048
-        entry = struct.pack("<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", start, count)
-        self._head = b"vmie sandbox".ljust(440, b"\0") + b"vmie\0\0" + entry + bytes(48) + b"\x55\xaa"
-
-    def read(self, offset: int, length: int) -> bytes:
-        """See `Disk.read`."""
-        length = max(0, min(length, self.size - offset))
-        return self._head[offset : offset + length].ljust(length, b"\0")
-
-    def extents(self) -> Iterator[Extent]:
-        """See `Disk.extents`."""
-        yield Extent(0, self.allocated_size, ExtentKind.ALLOCATED)
-        yield Extent(self.allocated_size, self.size - self.allocated_size, ExtentKind.HOLE)
+    code = b"vmie sandbox".ljust(440, b"\0") + b"vmie"
+    return SparseDisk(GIB, head=boot_sector(GIB, code=code), allocated_size=64 << 10)
 
 
-def _machine(region: str, contents: Contents) -> None:
+def _machine(region: str, contents: SnapshotContents) -> None:
     backend = ec2_backends[ACCOUNT][region]
     make_snapshot(
         backend,
@@ -140,8 +119,8 @@ def _machine(region: str, contents: Contents) -> None:
         encrypted=False,
         kms_key=None,
     )
-    contents.remember(SNAPSHOT, SeedDisk)
-    image = MadeImage(
+    contents.remember(SNAPSHOT, seeded_disk)
+    image = RegisteredImage(
         backend,
         IMAGE,
         devices=[Device("/dev/sda1", SNAPSHOT, 1)],

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from vmie.model import TaskKind
 
 if TYPE_CHECKING:
-    from vmie.sandbox.front.fault_injection import Call
+    from vmie.sandbox.fault_injection import ApiCall
 
 
 @dataclass
@@ -54,7 +54,7 @@ class Stats:
         with self._lock:
             return self.regions.setdefault(name, RegionStats())
 
-    def called(self, call: Call) -> None:
+    def called(self, call: ApiCall) -> None:
         """One more call of an action."""
         where = self.region(call.region)
         with self._lock:

@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import struct
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from vmie.disk.base import SECTOR, Disk
+from vmie.model import Extent, ExtentKind
+
 IN_MEMORY = 1 << 20
 _COPY = 8 << 20
 
 
-class Spool:
-    """An unnamed, append-only temporary file, closed when nobody refers to it any more."""
+class BlobFile:
+    """An unnamed, append-only temporary file, closed with its last reference."""
 
     def __init__(self) -> None:
         self._fd, path = tempfile.mkstemp(prefix="vmie-sandbox-")
@@ -36,7 +40,7 @@ class Spool:
         return offset, len(data)
 
     def write_at(self, offset: int, data: bytes | memoryview) -> None:
-        """Write all of `data` at `offset`; a gap before it reads as zeros and takes no room."""
+        """Write all of `data` at `offset`; a gap before it reads as zeros and takes no space."""
         view = memoryview(data)
         while view:
             done = os.pwrite(self._fd, view, offset)
@@ -59,9 +63,9 @@ class Spool:
             offset, length = offset + len(data), length - len(data)
         return b"".join(parts)
 
-    def all(self) -> Stored:
+    def all(self) -> Blob:
         """The whole file as an object's bytes."""
-        return Stored([(self, 0, self._end)])
+        return Blob([(self, 0, self._end)])
 
     def __del__(self) -> None:
         if getattr(self, "_fd", -1) >= 0:
@@ -69,46 +73,46 @@ class Spool:
             self._fd = -1
 
 
-class Zeros(Spool):
-    """As many zeros as are asked for, without a file."""
+class ZeroFile(BlobFile):
+    """Zeros of any length, without a file."""
 
     def __init__(self) -> None:
         self._fd, self._end, self._lock = -1, 0, threading.Lock()
 
     def read_at(self, offset: int, length: int) -> bytes:
-        """See `Spool.read_at`."""
+        """See `BlobFile.read_at`."""
         return bytes(length)
 
 
-class Stored:
-    """An object's bytes, immutable: a list of ranges of spools and of byte strings.
+class Blob:
+    """An object's bytes, immutable: a list of ranges of files and of byte strings.
 
     Also a `vmie.disk.base.Source`: positional, thread-safe. `close` does nothing, for the bytes live
-    as long as somebody holds them, be the S3 object deleted or not.
+    as long as a reference does, even when the S3 object is deleted.
     """
 
-    def __init__(self, pieces: Iterable[tuple[Spool | bytes, int, int]], *, name: str = "") -> None:
+    def __init__(self, pieces: Iterable[tuple[BlobFile | bytes, int, int]], *, name: str = "") -> None:
         self._pieces = list(pieces)
         self.size = sum(length for _, _, length in self._pieces)
         self.name = name
         self.path: Path | None = None
 
     @classmethod
-    def of(cls, data: bytes, *, spool: Spool | None = None) -> Stored:
-        """Keep `data`: in `spool` where one is given, else in memory or in a spool of its own."""
-        if spool is None and len(data) <= IN_MEMORY:
+    def of(cls, data: bytes, *, file: BlobFile | None = None) -> Blob:
+        """Keep `data`: in `file` where one is given, else in memory or in a file of its own."""
+        if file is None and len(data) <= IN_MEMORY:
             return cls([(bytes(data), 0, len(data))])
-        spool = spool or Spool()
-        return cls([(spool, *spool.append(data))])
+        file = file or BlobFile()
+        return cls([(file, *file.append(data))])
 
     @classmethod
-    def joined(cls, parts: Iterable[Stored]) -> Stored:
+    def joined(cls, parts: Iterable[Blob]) -> Blob:
         """The parts one after the other, without copying."""
         return cls(piece for part in parts for piece in part._pieces)  # noqa: SLF001
 
-    def named(self, name: str) -> Stored:
+    def named(self, name: str) -> Blob:
         """The same bytes under another `name` for messages."""
-        return Stored(self._pieces, name=name)
+        return Blob(self._pieces, name=name)
 
     def pread(self, offset: int, length: int) -> bytes:
         """See `vmie.disk.base.Source.pread`."""
@@ -141,13 +145,13 @@ class Stored:
         """Nothing: see the class."""
 
 
-class Lazy(bytes):
-    """Looks like an object's whole bytes, and reads only the slice that is taken."""
+class LazyBytes(bytes):
+    """Stands for an object's whole bytes, and reads only the slice that is taken."""
 
-    stored: Stored
+    stored: Blob
 
     @classmethod
-    def of(cls, stored: Stored) -> Lazy:
+    def of(cls, stored: Blob) -> LazyBytes:
         """Stand for `stored`."""
         lazy = cls()
         lazy.stored = stored
@@ -170,3 +174,32 @@ class Lazy(bytes):
     def whole(self) -> bytes:
         """All of it, in memory."""
         return self.stored.pread(0, self.stored.size)
+
+
+class SparseDisk(Disk):
+    """A disk of `size` bytes that is all zeros but for `head`; `allocated_size` bytes of it count as allocated."""
+
+    format, variant = "raw", "sparse"
+
+    def __init__(self, size: int, *, head: bytes = b"", allocated_size: int = 0) -> None:
+        super().__init__(Blob([]))
+        self.size, self.allocated_size = size, allocated_size
+        self._head = head
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `Disk.read`."""
+        length = max(0, min(length, self.size - offset))
+        return self._head[offset : offset + length].ljust(length, b"\0")
+
+    def extents(self) -> Iterator[Extent]:
+        """See `Disk.extents`."""
+        if self.allocated_size:
+            yield Extent(0, self.allocated_size, ExtentKind.ALLOCATED)
+        yield Extent(self.allocated_size, self.size - self.allocated_size, ExtentKind.HOLE)
+
+
+def boot_sector(size: int, *, code: bytes = b"") -> bytes:
+    """The first sector of a disk of `size` bytes: an MBR with one Linux partition from 1 MiB on."""
+    count = min(size // SECTOR - 2048, 0xFFFFFFFF)
+    entry = struct.pack("<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", 2048, count)
+    return code.ljust(446, b"\0") + entry + bytes(48) + b"\x55\xaa"

@@ -1,10 +1,10 @@
-"""The sandbox's own HTTP endpoint, under /_vmie: what tests in other processes turn and read.
+"""The sandbox's own HTTP endpoint, under /_vmie: for tests in other processes.
 
 GET    /_vmie/health            {"status": "ok"}
 GET    /_vmie/stats             calls, tasks made, peak of active tasks, errors, per Region too
 GET    /_vmie/clock             {"now": date, "elapsed": s, "worked": s}
 POST   /_vmie/faults            {"kind": "throttle", "action": "ImportImage", "times": 3, …}
-DELETE /_vmie/faults            everything works again
+DELETE /_vmie/faults            end every fault
 POST   /_vmie/settings          {"propagation": s, "imports": n, "regions": {…}, "median": s, "spread": x, …}
 POST   /_vmie/advance           {"seconds": s}
 POST   /_vmie/disks             {"bucket": b, "key": k, "size": bytes}
@@ -16,38 +16,38 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from vmie.sandbox.front.fault_injection import Fault
+from vmie.sandbox.fault_injection import Fault
 from vmie.sandbox.service.durations import Durations
-from vmie.sandbox.service.lifecycle import GROUP, Limits
+from vmie.sandbox.service.task_service import GROUP, Limits
 
 if TYPE_CHECKING:
-    from vmie.sandbox.emulator import World
+    from vmie.sandbox.emulator import Emulator
 
 PREFIX = "/_vmie/"
 
 
-def respond(method: str, path: str, body: bytes, *, world: World) -> tuple[int, dict[str, Any]]:
-    """HTTP status and JSON answer; what cannot be meant is a 400 with the reason."""
-    clock = world.clock
+def respond(method: str, path: str, body: bytes, *, emulator: Emulator) -> tuple[int, dict[str, Any]]:
+    """HTTP status and JSON answer; a 400 with the reason for an invalid request."""
+    clock = emulator.clock
     try:
         given = _object(body)
         match method, path.removeprefix(PREFIX):
             case "GET", "health":
                 return 200, {"status": "ok"}
             case "GET", "stats":
-                return 200, world.stats.as_json()
+                return 200, emulator.stats.as_json()
             case "GET", "clock":
                 return 200, {"now": clock.now().isoformat(), "elapsed": clock.elapsed(), "worked": clock.worked()}
             case "POST", "faults":
-                world.faults.add(_fault(given))
+                emulator.faults.add(_fault(given))
             case "DELETE", "faults":
-                world.faults.clear()
+                emulator.faults.clear()
             case "POST", "settings":
-                _set(given, world=world)
+                _set(given, emulator=emulator)
             case "POST", "advance":
                 clock.advance(float(given.get("seconds", 0)))
             case "POST", "disks":
-                world.put_disk(str(given.get("bucket", "")), str(given.get("key", "")), int(given.get("size", 0)))
+                emulator.put_disk(str(given.get("bucket", "")), str(given.get("key", "")), int(given.get("size", 0)))
             case _:
                 return 404, {"error": f"there is no {method} {path}"}
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -80,11 +80,11 @@ _NUMBERS = tuple(item.name for item in fields(Limits) if item.name != "regions")
 _TIMES = tuple(item.name for item in fields(Durations) if not item.name.startswith("_"))
 
 
-def _set(given: dict[str, Any], *, world: World) -> None:
-    limits, durations = world.service.limits, world.service.durations
+def _set(given: dict[str, Any], *, emulator: Emulator) -> None:
+    limits, durations = emulator.service.limits, emulator.service.durations
     for name, value in given.items():
         if name in _DELAYS:
-            setattr(world.faults, name, float(value))
+            setattr(emulator.faults, name, float(value))
         elif name in _NUMBERS:
             setattr(limits, name, type(getattr(limits, name))(value))
         elif name in _TIMES:

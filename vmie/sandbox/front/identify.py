@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
-from vmie.sandbox.front.fault_injection import Call
+from vmie.sandbox.fault_injection import ApiCall
 
 _SCOPE = re.compile(r"(?:Credential=|^)([^/\s]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 _S3_OBJECT = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
@@ -40,7 +40,7 @@ _EBS = (
 )
 
 
-def identify(method: str, url: str, headers: Mapping[str, str], body: str) -> Call:
+def identify(method: str, url: str, headers: Mapping[str, str], body: str) -> ApiCall:
     """The call; `body` is that of a form, "" otherwise. Header names are in lower case."""
     parts = urlsplit(url)
     query = parse_qs(parts.query, keep_blank_values=True)
@@ -49,7 +49,7 @@ def identify(method: str, url: str, headers: Mapping[str, str], body: str) -> Ca
     )
     service = signed[3] if signed else _service(parts.hostname or "", body)
     action = _action(method, service, parts, query, headers=headers, body=body)
-    return Call(service, action, signed[2] if signed else "", signed[1] if signed else "")
+    return ApiCall(service, action, signed[2] if signed else "", signed[1] if signed else "")
 
 
 def _action(

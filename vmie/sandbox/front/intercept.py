@@ -8,41 +8,40 @@ from urllib.parse import urlsplit
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from moto.core.models import botocore_stubber
 
-from vmie.sandbox.emulator import World
-from vmie.sandbox.front import documents
+from vmie.sandbox import api_errors
+from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.front.identify import identify
-from vmie.sandbox.moto_fixes.patching import Patches
+from vmie.sandbox.patching import Patcher
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def install(patches: Patches, world: World) -> None:
-    """Put the gate in front of moto's stub of botocore."""
+def install(patcher: Patcher, emulator: Emulator) -> None:
+    """Put fault injection in front of moto's stub of botocore."""
     process = botocore_stubber.process_request
 
     def process_request(request: Any) -> Any:
-        with world.stats.working():
+        with emulator.stats.working():
             return answered(request)
 
     def answered(request: Any) -> Any:
         headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
         call = identify(request.method, request.url, headers, _form(request.body, headers))
-        if answer := world.before(call):
-            status, answer_headers, body = documents.error(call.service, answer.code, answer.message, answer.status)
-            return status, answer_headers, body
+        if answer := emulator.before(call):
+            return answer.document(call.service)
         response = process(request)
         if response is None and urlsplit(request.url).hostname not in _LOOPBACK:
             raise EndpointConnectionError(endpoint_url=request.url, error="the sandbox lets no request out")
-        lost = world.after(call)
+        lost = emulator.after(call)
         if lost == "reset":
             raise ConnectionClosedError(endpoint_url=request.url)
         if lost:
-            return documents.error(call.service, "InternalError", "An internal error has occurred", 500)
+            return api_errors.internal_error().document(call.service)
         return response
 
-    patches.attribute(botocore_stubber, "process_request", process_request)
+    patcher.attribute(botocore_stubber, "process_request", process_request)
     # moto's own mock_aws would also patch `requests` for every service it knows, which takes a third of a second
-    patches.attribute(botocore_stubber, "enabled", True)
+    patcher.attribute(botocore_stubber, "enabled", True)
 
 
 def _form(body: Any, headers: dict[str, str]) -> str:

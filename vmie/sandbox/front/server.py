@@ -1,4 +1,4 @@
-"""The sandbox for any AWS client: moto's own HTTP application behind the gate, on a loopback address only."""
+"""The sandbox for any AWS client: moto's own HTTP application behind fault injection, on a loopback address only."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from vmie.errors import UsageError
-from vmie.sandbox.emulator import World
-from vmie.sandbox.front import control, documents
+from vmie.sandbox import api_errors
+from vmie.sandbox.emulator import Emulator
+from vmie.sandbox.front import control
 from vmie.sandbox.front.identify import identify
 
 _FORM_LIMIT = 1 << 20
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 412: "Precondition Failed"}
 
 
-class Gatekeeper:
-    """WSGI middleware: the gate, the control endpoint, and nobody from elsewhere."""
+class FaultMiddleware:
+    """WSGI middleware: fault injection, the control endpoint, and a refusal of other hosts."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, emulator: Emulator) -> None:
+        self._emulator = emulator
         self._app = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -37,13 +38,13 @@ class Gatekeeper:
             # A page in a browser could reach a loopback port under a name of its own (DNS rebinding).
             return _send(start_response, 403, {"Content-Type": "text/plain"}, "loopback only\n")
         path = environ.get("PATH_INFO", "")
-        with self._world.stats.working():
+        with self._emulator.stats.working():
             if path.startswith(control.PREFIX):
                 return self._control(environ, start_response, path)
             return self._api(environ, start_response)
 
     def _control(self, environ: dict[str, Any], start_response: Any, path: str) -> Iterable[bytes]:
-        status, answer = control.respond(environ["REQUEST_METHOD"], path, _body(environ), world=self._world)
+        status, answer = control.respond(environ["REQUEST_METHOD"], path, _body(environ), emulator=self._emulator)
         return _send(start_response, status, {"Content-Type": "application/json"}, json.dumps(answer) + "\n")
 
     def _api(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
@@ -57,19 +58,17 @@ class Gatekeeper:
             form = body.decode("utf-8", "replace")
         url = f"http://{environ.get('HTTP_HOST', '')}{environ.get('PATH_INFO', '')}?{environ.get('QUERY_STRING', '')}"
         call = identify(environ["REQUEST_METHOD"], url, headers, form)
-        if answer := self._world.before(call):
+        if answer := self._emulator.before(call):
             _drain(environ)
-            return _send(start_response, *documents.error(call.service, answer.code, answer.message, answer.status))
+            return _send(start_response, *answer.document(call.service))
         held: list[Any] = []
         chunks = list(self._app(environ, lambda *args: held.append(args)))
-        lost = self._world.after(call)
+        lost = self._emulator.after(call)
         if lost == "reset":
             _reset(environ)
             return []
         if lost:
-            return _send(
-                start_response, *documents.error(call.service, "InternalError", "An internal error has occurred", 500)
-            )
+            return _send(start_response, *api_errors.internal_error().document(call.service))
         start_response(*held[-1])
         return chunks
 
@@ -80,7 +79,7 @@ class Server:
     Raises UsageError for an address that is not loopback or cannot be had.
     """
 
-    def __init__(self, world: World, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(self, emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -> None:
         require_loopback(host)
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -96,7 +95,7 @@ class Server:
             self._server: BaseWSGIServer = make_server(
                 host,
                 port,
-                Gatekeeper(world),
+                FaultMiddleware(emulator),
                 threaded=True,
                 request_handler=MotoRequestHandler,
                 fd=listening.fileno(),
@@ -167,7 +166,7 @@ def _drain(environ: dict[str, Any]) -> None:
 
 
 def _reset(environ: dict[str, Any]) -> None:
-    """Close the connection under the client's feet."""
+    """Shut the connection down before the answer."""
     if connection := environ.get("werkzeug.socket"):
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""moto's EBS direct API told the truth: blocks of 512 KiB, one snapshot per ClientToken (aws-facts 7.1)."""
+"""moto's EBS direct API as AWS has it: blocks of 512 KiB, one snapshot per ClientToken (aws-facts 7.1)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from moto.ebs import models, responses
 
 from vmie.disk.base import Disk
 from vmie.model import Extent, ExtentKind
-from vmie.sandbox.front import documents
-from vmie.sandbox.moto_fixes.patching import Patches
-from vmie.sandbox.service.compute import GIB, Contents
-from vmie.sandbox.service.refusal import Refusal
-from vmie.sandbox.storage import Spool, Stored
+from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
+from vmie.sandbox.patching import Patcher
+from vmie.sandbox.storage import Blob, BlobFile
 
 BLOCK = 512 << 10
 
@@ -27,7 +26,7 @@ class BlocksDisk(Disk):
     format, variant = "raw", "blocks"
 
     def __init__(self, snapshot: Any) -> None:
-        super().__init__(Stored([]))
+        super().__init__(Blob([]))
         self._blocks = snapshot.blocks
         self.size = snapshot.volume_size * GIB
         self.allocated_size = len(self._blocks) * BLOCK
@@ -56,11 +55,11 @@ class BlocksDisk(Disk):
 
 
 class _Block(models.Block):
-    """A block whose bytes lie in its snapshot's spool: a gigabyte of them would not fit in memory."""
+    """A block whose bytes lie in its snapshot's file: a gigabyte of them would not fit in memory."""
 
-    def __init__(self, spool: Spool, data: bytes, *rest: Any) -> None:
+    def __init__(self, file: BlobFile, data: bytes, *rest: Any) -> None:
         super().__init__(b"", *rest)
-        self._stored = Stored.of(data, spool=spool)
+        self._stored = Blob.of(data, file=file)
 
     @property
     def block_data(self) -> bytes:
@@ -72,31 +71,31 @@ class _Block(models.Block):
         """Set by moto's constructor, to nothing."""
 
 
-def install(patches: Patches, contents: Contents) -> None:
-    """Mend StartSnapshot, PutSnapshotBlock and CompleteSnapshot."""
-    patches.attribute(models.EBSSnapshot, "__init__", _init(models.EBSSnapshot.__init__, contents))
-    patches.attribute(models.EBSSnapshot, "put_block", _put_block)
+def install(patcher: Patcher, contents: SnapshotContents) -> None:
+    """Patch StartSnapshot, PutSnapshotBlock and CompleteSnapshot."""
+    patcher.attribute(models.EBSSnapshot, "__init__", _init(models.EBSSnapshot.__init__, contents))
+    patcher.attribute(models.EBSSnapshot, "put_block", _put_block)
     response = responses.EBSResponse
-    patches.attribute(response, "start_snapshot", _refusing(_start(response.start_snapshot, {})))
-    patches.attribute(response, "put_snapshot_block", _refusing(_put(response.put_snapshot_block)))
-    patches.attribute(response, "complete_snapshot", _refusing(_complete(response.complete_snapshot)))
+    patcher.attribute(response, "start_snapshot", _refusing(_start(response.start_snapshot, {})))
+    patcher.attribute(response, "put_snapshot_block", _refusing(_put(response.put_snapshot_block)))
+    patcher.attribute(response, "complete_snapshot", _refusing(_complete(response.complete_snapshot)))
 
 
 def _refusing(action: Any) -> Any:
     def method(self: Any) -> Any:
         try:
             return action(self)
-        except Refusal as error:
-            return documents.error("ebs", error.code, error.message, error.status)
+        except ApiError as error:
+            return error.document("ebs")
 
     return method
 
 
-def _init(original: Any, contents: Contents) -> Any:
+def _init(original: Any, contents: SnapshotContents) -> Any:
     def init(self: Any, account_id: str, snapshot: Any) -> None:
         original(self, account_id, snapshot)
         self.block_size = BLOCK
-        self.vmie_ec2, self.vmie_spool = snapshot, Spool()
+        self.vmie_ec2, self.vmie_file = snapshot, BlobFile()
         snapshot.status = "pending"
         contents.remember(snapshot.id, lambda: BlocksDisk(self))
 
@@ -104,7 +103,7 @@ def _init(original: Any, contents: Contents) -> Any:
 
 
 def _put_block(self: Any, index: int, data: bytes, *rest: Any) -> None:
-    self.blocks[index] = _Block(self.vmie_spool, data, *rest)
+    self.blocks[index] = _Block(self.vmie_file, data, *rest)
 
 
 def _start(original: Any, tokens: dict[tuple[str, str, str], tuple[dict[str, Any], dict[str, Any]]]) -> Any:
@@ -113,13 +112,13 @@ def _start(original: Any, tokens: dict[tuple[str, str, str], tuple[dict[str, Any
             name: self._get_param(name) for name in ("VolumeSize", "ParentSnapshotId", "Description", "Encrypted")
         }
         if wanted["ParentSnapshotId"] and wanted["Encrypted"]:
-            raise Refusal("ValidationException", "ParentSnapshotId and Encrypted are mutually exclusive")
+            raise ApiError("ValidationException", "ParentSnapshotId and Encrypted are mutually exclusive")
         token = self._get_param("ClientToken")
         key = (self.current_account, self.region, token or "")
         if token and key in tokens:
             before, answer = tokens[key]
             if before != wanted:
-                raise Refusal("ConflictException", "The client token was used with other parameters", status=409)
+                raise ApiError("ConflictException", "The client token was used with other parameters", status=409)
             return ActionResult(answer)
         answer = original(self).result
         if token:
@@ -134,11 +133,11 @@ def _put(original: Any) -> Any:
         data, checksum = self._get_param("BlockData"), self._get_param("Checksum")
         data = data.read() if hasattr(data, "read") else data
         if int(self._get_param("DataLength") or 0) != BLOCK or len(data) != BLOCK:
-            raise Refusal("ValidationException", f"DataLength must be {BLOCK}")
+            raise ApiError("ValidationException", f"DataLength must be {BLOCK}")
         if checksum != base64.b64encode(hashlib.sha256(data).digest()).decode():
-            raise Refusal("ValidationException", "The checksum does not match the block")
+            raise ApiError("ValidationException", "The checksum does not match the block")
         if self._get_param("SnapshotId") not in self.ebs_backend.snapshots:
-            raise Refusal("ResourceNotFoundException", "The snapshot does not exist", status=404)
+            raise ApiError("ResourceNotFoundException", "The snapshot does not exist", status=404)
         return original(self)
 
     return put_snapshot_block
@@ -148,9 +147,9 @@ def _complete(original: Any) -> Any:
     def complete_snapshot(self: Any) -> Any:
         snapshot = self.ebs_backend.snapshots.get(self._get_param("SnapshotId"))
         if snapshot is None:
-            raise Refusal("ResourceNotFoundException", "The snapshot does not exist", status=404)
+            raise ApiError("ResourceNotFoundException", "The snapshot does not exist", status=404)
         if int(self._get_param("ChangedBlocksCount") or 0) != len(snapshot.blocks):
-            raise Refusal("ValidationException", "ChangedBlocksCount does not match the blocks written")
+            raise ApiError("ValidationException", "ChangedBlocksCount does not match the blocks written")
         answer = original(self)
         snapshot.vmie_ec2.status = "completed"
         return answer

@@ -1,4 +1,4 @@
-"""moto's EC2 made to keep what it is told: an image's devices, its words, and what its snapshots hold."""
+"""moto's EC2 made to keep what it is given: an image's devices, its description, and what its snapshots hold."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from moto.ec2.models.instances import Instance
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import random_id
 
-from vmie.sandbox.moto_fixes.patching import Patches
-from vmie.sandbox.service.compute import Contents, Device, MadeImage
+from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage, SnapshotContents
+from vmie.sandbox.patching import Patcher
 
 
-def install(patches: Patches, contents: Contents) -> None:
-    """Let RegisterImage, CopyImage and RunInstances keep an image's devices, and ModifyImageAttribute its words."""
-    patches.attribute(EC2Response, "register_image", _register_image(EC2Response.register_image))
-    patches.attribute(EC2Response, "modify_image_attribute", _modify_image(EC2Response.modify_image_attribute))
-    patches.attribute(Instance, "setup_defaults", _setup_defaults(Instance.setup_defaults))
-    patches.attribute(EC2Backend, "copy_image", _copy_image(EC2Backend.copy_image, contents))
-    patches.attribute(EC2Backend, "copy_snapshot", _copy_snapshot(EC2Backend.copy_snapshot, contents))
+def install(patcher: Patcher, contents: SnapshotContents) -> None:
+    """Let RegisterImage, CopyImage and RunInstances keep devices, ModifyImageAttribute a description."""
+    patcher.attribute(EC2Response, "register_image", _register_image(EC2Response.register_image))
+    patcher.attribute(EC2Response, "modify_image_attribute", _modify_image(EC2Response.modify_image_attribute))
+    patcher.attribute(Instance, "setup_defaults", _setup_defaults(Instance.setup_defaults))
+    patcher.attribute(EC2Backend, "copy_image", _copy_image(EC2Backend.copy_image, contents))
+    patcher.attribute(EC2Backend, "copy_snapshot", _copy_snapshot(EC2Backend.copy_snapshot, contents))
 
 
 def _setup_defaults(original: Any) -> Any:
     def setup_defaults(instance: Any) -> None:
         image = instance.ec2_backend.amis.get(instance.image_id)
-        if not isinstance(image, MadeImage):
+        if not isinstance(image, RegisteredImage):
             original(instance)
             return
         for device in image.devices:
@@ -68,7 +68,7 @@ def _register_image(original: Any) -> Any:
         taken = next((image.id for image in backend.amis.values() if image.name == name and _own(image)), None)
         if taken:
             raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {taken}")
-        image = MadeImage(
+        image = RegisteredImage(
             backend,
             random_id("ami"),
             devices=[_device(backend, mapping) for mapping in mappings],
@@ -115,7 +115,7 @@ def _device(backend: Any, mapping: dict[str, Any]) -> Device:
     )
 
 
-def _copy_snapshot(original: Any, contents: Contents) -> Any:
+def _copy_snapshot(original: Any, contents: SnapshotContents) -> Any:
     def copy_snapshot(self: Any, source_snapshot_id: str, *args: Any, **kwargs: Any) -> Any:
         copied = original(self, source_snapshot_id, *args, **kwargs)
         contents.copy(copied.id, source_snapshot_id)
@@ -124,13 +124,13 @@ def _copy_snapshot(original: Any, contents: Contents) -> Any:
     return copy_snapshot
 
 
-def _copy_image(original: Any, contents: Contents) -> Any:
+def _copy_image(original: Any, contents: SnapshotContents) -> Any:
     def copy_image(
         self: Any, source_image_id: str, source_region: str, name: str | None = None, description: str | None = None
     ) -> Any:
         there = ec2_backends[self.account_id][source_region]
         source = there.amis.get(source_image_id)
-        if not isinstance(source, MadeImage):
+        if not isinstance(source, RegisteredImage):
             return original(self, source_image_id, source_region, name, description)
         ami_id, devices = random_id("ami"), []
         for device in source.devices:
@@ -145,7 +145,7 @@ def _copy_image(original: Any, contents: Contents) -> Any:
             devices.append(
                 Device(device.name, snapshot_id, device.size_gib, device.volume_type, encrypted=device.encrypted)
             )
-        image = MadeImage(
+        image = RegisteredImage(
             self,
             ami_id,
             devices=devices,

@@ -7,15 +7,15 @@ from typing import Any
 
 from moto.kms.models import KmsBackend
 
-from vmie.sandbox.moto_fixes.patching import Patches
+from vmie.sandbox.patching import Patcher
 
 _SWITCHES = ("enable_key", "disable_key", "schedule_key_deletion", "cancel_key_deletion")
 
 
-def install(patches: Patches) -> None:
+def install(patcher: Patcher) -> None:
     """Attach it."""
     for name in _SWITCHES:
-        patches.attribute(KmsBackend, name, _by_any_name(getattr(KmsBackend, name)))
+        patcher.attribute(KmsBackend, name, _by_any_name(getattr(KmsBackend, name)))
 
 
 def _by_any_name(switch: Callable[..., Any]) -> Callable[..., Any]:

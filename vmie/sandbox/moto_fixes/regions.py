@@ -7,15 +7,15 @@ from typing import Any
 
 from moto.core.responses import BaseResponse
 
-from vmie.sandbox.moto_fixes.patching import Patches
+from vmie.sandbox.patching import Patcher
 
 #: IAM signs for this Region there (botocore's endpoints.json, partition aws-us-gov)
 _GOV = {"us-gov": "us-gov-west-1"}
 
 
-def install(patches: Patches) -> None:
+def install(patcher: Patcher) -> None:
     """Attach it."""
-    patches.attribute(BaseResponse, "get_region_from_url", _mended(BaseResponse.get_region_from_url))
+    patcher.attribute(BaseResponse, "get_region_from_url", _mended(BaseResponse.get_region_from_url))
 
 
 def _mended(read: Callable[..., str]) -> Callable[..., str]:

@@ -1,4 +1,4 @@
-"""moto's S3 made fit for disks: see `spool` for why."""
+"""moto's S3 made fit for disks: see `vmie.sandbox.storage` for why."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from moto.s3.exceptions import EntityTooSmall, InvalidPart, MalformedXML, NoSuch
 from moto.s3.utils import compute_checksum
 from moto.settings import S3_UPLOAD_PART_MIN_SIZE
 
-from vmie.sandbox.moto_fixes.patching import Patches
-from vmie.sandbox.storage import Lazy, Spool, Stored
+from vmie.sandbox.patching import Patcher
+from vmie.sandbox.storage import Blob, BlobFile, LazyBytes
 
 _ranged: ContextVar[bool] = ContextVar("a range of an object is being read", default=False)
 
 
-def install(patches: Patches) -> None:
-    """Let keys hold `Stored`, uploads share a `Spool`, and ranges be read alone."""
-    patches.attribute(models.FakeKey, "value", property(_value, _set_value))
-    patches.attribute(models.FakeKey, "dispose", _dispose)
-    patches.attribute(models.FakeMultipart, "set_part", _set_part)
-    patches.attribute(models.FakeMultipart, "complete", _complete)
+def install(patcher: Patcher) -> None:
+    """Let keys hold `Blob`, an upload's parts share a `BlobFile`, and ranges be read alone."""
+    patcher.attribute(models.FakeKey, "value", property(_value, _set_value))
+    patcher.attribute(models.FakeKey, "dispose", _dispose)
+    patcher.attribute(models.FakeMultipart, "set_part", _set_part)
+    patcher.attribute(models.FakeMultipart, "complete", _complete)
     for name in ("_bucket_response", "_key_response"):
-        patches.attribute(responses.S3Response, name, _owned(getattr(responses.S3Response, name)))
-    patches.attribute(responses.S3Response, "key_response", _key_response(responses.S3Response.key_response))
+        patcher.attribute(responses.S3Response, name, _owned(getattr(responses.S3Response, name)))
+    patcher.attribute(responses.S3Response, "key_response", _key_response(responses.S3Response.key_response))
 
 
 def _owned(original: Any) -> Any:
@@ -46,28 +46,28 @@ def _owned(original: Any) -> Any:
     return response
 
 
-def stored(key: models.FakeKey) -> Stored:
+def stored(key: models.FakeKey) -> Blob:
     """The bytes of a moto key."""
     held: Any = key._value_buffer  # noqa: SLF001
-    if not isinstance(held, Stored):  # a key from before `install`
+    if not isinstance(held, Blob):  # a key from before `install`
         held.seek(0)
-        held = Stored.of(held.read())
-    result: Stored = held.named(f"s3://{key.bucket_name}/{key.name}")
+        held = Blob.of(held.read())
+    result: Blob = held.named(f"s3://{key.bucket_name}/{key.name}")
     return result
 
 
 def _value(key: Any) -> bytes:
-    held: Stored = key._value_buffer  # noqa: SLF001
-    return Lazy.of(held) if _ranged.get() else held.pread(0, held.size)
+    held: Blob = key._value_buffer  # noqa: SLF001
+    return LazyBytes.of(held) if _ranged.get() else held.pread(0, held.size)
 
 
-def _set_value(key: Any, value: bytes | str | Stored) -> None:
+def _set_value(key: Any, value: bytes | str | Blob) -> None:
     before = key._value_buffer  # noqa: SLF001
-    if not isinstance(before, Stored):
+    if not isinstance(before, Blob):
         before.close()
     if isinstance(value, str):
         value = value.encode()
-    held = value if isinstance(value, Stored) else Stored.of(value)
+    held = value if isinstance(value, Blob) else Blob.of(value)
     key._value_buffer = held  # noqa: SLF001
     key.contentsize = held.size
     if key._etag is None:  # noqa: SLF001
@@ -84,10 +84,10 @@ def _set_part(upload: Any, part_id: int, value: bytes) -> Any:
     if part_id < 1:
         raise NoSuchUpload(upload_id=part_id)
     # setdefault is atomic: parts come from many threads
-    spool = vars(upload).get("vmie_spool") or vars(upload).setdefault("vmie_spool", Spool())
+    file = vars(upload).get("vmie_file") or vars(upload).setdefault("vmie_file", BlobFile())
     key = models.FakeKey(
         part_id,  # type: ignore[arg-type]
-        Stored.of(value, spool=spool),  # type: ignore[arg-type]
+        Blob.of(value, file=file),  # type: ignore[arg-type]
         account_id=upload.account_id,
         region_name=upload.region_name,
         encryption=upload.sse_encryption,
@@ -99,8 +99,8 @@ def _set_part(upload: Any, part_id: int, value: bytes) -> Any:
     return key
 
 
-def _complete(upload: Any, body: Any) -> tuple[Stored, str, tuple[str, str, int] | None]:
-    parts: list[Stored] = []
+def _complete(upload: Any, body: Any) -> tuple[Blob, str, tuple[str, str, int] | None]:
+    parts: list[Blob] = []
     digests = b""
     for number, etag in body:
         part = upload.parts.get(number)
@@ -113,10 +113,10 @@ def _complete(upload: Any, body: Any) -> tuple[Stored, str, tuple[str, str, int]
     if not parts:
         raise MalformedXML
     etag = hashlib.md5(digests, usedforsecurity=False).hexdigest()
-    return Stored.joined(parts), f"{etag}-{len(parts)}", _checksum(upload.metadata, parts)
+    return Blob.joined(parts), f"{etag}-{len(parts)}", _checksum(upload.metadata, parts)
 
 
-def _checksum(metadata: Any, parts: list[Stored]) -> tuple[str, str, int] | None:
+def _checksum(metadata: Any, parts: list[Blob]) -> tuple[str, str, int] | None:
     """The object's checksum: only where the client chose an algorithm, and never with the object in memory."""
     algorithm = metadata.get("x-amz-checksum-algorithm")
     kind = metadata.get("x-amz-checksum-type") or "COMPOSITE"
@@ -149,6 +149,6 @@ def _key_response(original: Any) -> Any:
         finally:
             _ranged.reset(token)
             _forget_body(request)
-        return status, answer_headers, body.whole() if isinstance(body, Lazy) else body
+        return status, answer_headers, body.whole() if isinstance(body, LazyBytes) else body
 
     return key_response

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,12 +15,12 @@ from moto.utilities.utils import get_partition
 from vmie.disk.base import SECTOR
 from vmie.policy.service import RoleDocuments
 from vmie.sandbox.moto_fixes.s3 import stored
-from vmie.sandbox.service.role import RoleKey
-from vmie.sandbox.storage import Stored, Zeros
+from vmie.sandbox.service.role_history import RoleKey
+from vmie.sandbox.storage import Blob, ZeroFile, boot_sector
 
 _PART = 10 << 20
 _LEAST = 2 << 20
-_ZEROS = Zeros()
+_ZEROS = ZeroFile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +41,7 @@ class Object:
 
     key: str
     etag: str
-    content: Stored
+    content: Blob
     kms_key: str
 
 
@@ -102,7 +101,7 @@ def fetch(where: Bucket, key: str) -> Object | None:
     return Object(key, found.etag, stored(found), (found.kms_key_id or "aws/s3") if kms else "")
 
 
-def put(where: Bucket, key: str, content: Stored, *, etag: str = "") -> None:
+def put(where: Bucket, key: str, content: Blob, *, etag: str = "") -> None:
     """Write an object as the service does; `etag` is its MD5, where that is known."""
     backend = s3_backends[where.account][get_partition(where.region)]
     # Else as if written in parts: such an ETag is no digest of the whole, which would take long to read.
@@ -111,16 +110,10 @@ def put(where: Bucket, key: str, content: Stored, *, etag: str = "") -> None:
 
 
 def put_disk(where: Bucket, key: str, size: int) -> None:
-    """Write a raw disk of `size` bytes, at least 2 MiB, with one Linux partition in an MBR; it takes no room."""
-    sectors = size // SECTOR
-    if sectors * SECTOR != size or size < _LEAST:
+    """Write a raw disk of `size` bytes, at least 2 MiB, with one Linux partition in an MBR; it takes no space."""
+    if size % SECTOR or size < _LEAST:
         raise ValueError("a disk has whole sectors of 512 bytes, and 2 MiB at least")
-    boot = bytearray(SECTOR)
-    boot[446:462] = struct.pack(
-        "<B3sB3sII", 0x80, b"\xfe\xff\xff", 0x83, b"\xfe\xff\xff", 2048, min(sectors - 2048, 0xFFFFFFFF)
-    )
-    boot[510:] = b"\x55\xaa"
-    put(where, key, Stored([(bytes(boot), 0, SECTOR), (_ZEROS, 0, size - SECTOR)]))
+    put(where, key, Blob([(boot_sector(size), 0, SECTOR), (_ZEROS, 0, size - SECTOR)]))
 
 
 def remove(where: Bucket, key: str) -> None:
@@ -134,19 +127,20 @@ def roles() -> Mapping[RoleKey, RoleDocuments]:
     for account in list(iam_backends):
         for partition, backend in list(iam_backends[account].items()):
             for role in list(backend.roles.values()):
-                managed = tuple(_document(policy) for policy in role.managed_policies.values())
+                managed = tuple(policy_document(policy) for policy in role.managed_policies.values())
                 boundary = backend.managed_policies.get(role.permissions_boundary_arn or "")
                 out[account, partition, role.name] = RoleDocuments(
                     arn=role.arn,
                     account=account,
                     trust=role.assume_role_policy_document,
                     identity=(*role.policies.values(), *managed),
-                    boundary=_document(boundary) if boundary else "",
+                    boundary=policy_document(boundary) if boundary else "",
                 )
     return out
 
 
-def _document(policy: Any) -> str:
+def policy_document(policy: Any) -> str:
+    """The default version of a managed policy of moto's."""
     default = (version for version in policy.versions if version.version_id == policy.default_version_id)
     return next((version.document or "" for version in default), "")
 

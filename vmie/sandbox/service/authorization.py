@@ -1,4 +1,4 @@
-"""Does the service take the request? The role, the bucket, the object and the key, judged as they stand."""
+"""Does the service take the request? The role, the bucket, the object and the key, rules_verdict as they stand."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vmie.limits import export_canonical_id
 from vmie.policy import service
 from vmie.policy.evaluate import Ask, Decision, Principal, decide
 from vmie.policy.service import Errand, RoleDocuments
+from vmie.sandbox.api_errors import ApiError, internal_error, invalid_parameter, role_refused
 from vmie.sandbox.service import account_state
-from vmie.sandbox.service.refusal import Refusal, invalid_parameter, role_refused
 from vmie.sandbox.service.requests import Location
-from vmie.sandbox.service.role import RoleBook
+from vmie.sandbox.service.role_history import RoleHistory
 from vmie.sandbox.service.tasks import SandboxTask
 
 NOT_LOCAL = "The given S3 bucket is not local to the Region"
@@ -22,17 +22,17 @@ OBJECT_NOT_LOCAL = "The given S3 object is not local to the region."
 BAD_SOURCE = "Invalid S3 source location"
 
 
-class Admission:
-    """Judges by the roles as `book` knows them; raises Refusal with the service's words."""
+class Authorization:
+    """Evaluates with the roles as `role_history` has them; raises ApiError with the service's message."""
 
-    def __init__(self, book: RoleBook) -> None:
-        self._book = book
+    def __init__(self, role_history: RoleHistory) -> None:
+        self._role_history = role_history
 
     def assume(self, task: SandboxTask) -> RoleDocuments:
         """The task's role, if it is there and trusts the service."""
         name = task.request.get("RoleName") or "vmimport"
         partition = get_partition(task.region)
-        documents = self._book.effective((task.account, partition, name))
+        documents = self._role_history.effective((task.account, partition, name))
         errand = Errand(partition, task.region, task.account, task.id)
         if documents is None or not service.trusts_service(documents, errand):
             raise role_refused(name)
@@ -72,7 +72,7 @@ class Admission:
             return None, "404 Not Found"
         try:
             return self.source(task, location, image=image), ""
-        except Refusal:
+        except ApiError:
             return None, "403 Forbidden"
 
     def encryption(self, task: SandboxTask) -> str | None:
@@ -84,7 +84,7 @@ class Admission:
         if key is None:
             raise invalid_parameter(f"The given key ID '{name}' is not accessible or does not exist")
         if not key.enabled:
-            raise Refusal("CustomerKeyHasBeenRevoked", f"The customer master key {key.arn} cannot be accessed.")
+            raise ApiError("CustomerKeyHasBeenRevoked", f"The customer master key {key.arn} cannot be accessed.")
         if not key.managed_by_aws and not service.may_use_key(self.assume(task), key.arn, key.policy):
             raise role_refused(_name(task))
         return key.arn
@@ -109,7 +109,7 @@ class Admission:
             by_acl = {(who, permission), (who, "FULL_CONTROL")} & bucket.grants
             if decision is Decision.DENY or (decision is Decision.SILENT and not by_acl):
                 # What AWS says of a missing grant (aws-facts 4.4).
-                raise Refusal("InternalError", "An internal error has occurred", status=500)
+                raise internal_error()
         return bucket
 
     def _may_decrypt(self, task: SandboxTask, documents: RoleDocuments, found: account_state.Object) -> bool:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import Executor, Future
 from typing import Any
 
 from vmie.disk.base import Disk
 from vmie.disk.stream import TARGETS
-from vmie.model import Extent, ExtentKind, TaskKind, TaskState
-from vmie.sandbox.service import account_state, compute
-from vmie.sandbox.service.appliance import write_ova
-from vmie.sandbox.service.authorization import Admission
-from vmie.sandbox.service.compute import GIB, Contents
-from vmie.sandbox.service.refusal import Refusal
+from vmie.model import ExtentKind, TaskKind, TaskState
+from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.moto_fixes import compute
+from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
+from vmie.sandbox.service import account_state
+from vmie.sandbox.service.authorization import Authorization
+from vmie.sandbox.service.ova_writer import write_ova
 from vmie.sandbox.service.tasks import NotYet, SandboxTask
-from vmie.sandbox.service.timeline import Mark
-from vmie.sandbox.storage import Spool, Stored
+from vmie.sandbox.service.timeline import Phase
+from vmie.sandbox.storage import Blob, BlobFile, SparseDisk
 
 VERIFICATION = "vmimportexport_write_verification"
 #: a volume of an export may not be larger (aws-facts 3.1)
@@ -25,38 +25,26 @@ VOLUME_LIMIT_GIB = 1024
 _DIGESTED = 512 << 20
 
 
-class BlankDisk(Disk):
-    """A volume whose bytes the sandbox never saw: all zeros."""
-
-    format, variant = "raw", "blank"
-
-    def __init__(self, size: int) -> None:
-        super().__init__(Stored([]))
-        self.size, self.allocated_size = size, 0
-
-    def read(self, offset: int, length: int) -> bytes:
-        """See `Disk.read`."""
-        return bytes(max(0, min(length, self.size - offset)))
-
-    def extents(self) -> Iterator[Extent]:
-        """See `Disk.extents`."""
-        yield Extent(0, self.size, ExtentKind.HOLE)
-
-
-class ExportWork:
-    """Both kinds. The conversion runs in `executor`; with `wait` a step waits for it, else it is asked again later."""
+class ExportHandler:
+    """Both kinds. The conversion runs in `executor`; with `wait` a step waits for it, else it is tried again later."""
 
     def __init__(
-        self, admission: Admission, contents: Contents, *, tasks: dict[str, SandboxTask], executor: Executor, wait: bool
+        self,
+        authorization: Authorization,
+        contents: SnapshotContents,
+        *,
+        tasks: dict[str, SandboxTask],
+        executor: Executor,
+        wait: bool,
     ) -> None:
-        self._admission = admission
+        self._authorization = authorization
         self._contents = contents
         self._tasks = tasks
         self._executor = executor
         self._wait = wait
 
-    def admit_image(self, task: SandboxTask) -> None:
-        """Judge an ExportImage; raises Refusal."""
+    def accept_image(self, task: SandboxTask) -> None:
+        """Check an ExportImage; raises ApiError."""
         request = task.request
         backend = compute.backend_of(task.account, task.region)
         image = compute.find_image(backend, request["ImageId"])
@@ -66,18 +54,18 @@ class ExportWork:
             for other in self._tasks.values()
             if other.kind is TaskKind.EXPORT_IMAGE
         ):
-            raise Refusal("ResourceLimitExceeded", f"The image '{image.id}' already has an export task in progress.")
+            raise ApiError("ResourceLimitExceeded", f"The image '{image.id}' already has an export task in progress.")
         where = request["S3ExportLocation"]
         task.key = f"{where.get('S3Prefix') or ''}{task.id}.{request['DiskImageFormat'].lower()}"
-        task.work["bucket"] = self._admission.image_target(task, where["S3Bucket"], task.key)
+        task.work["bucket"] = self._authorization.image_target(task, where["S3Bucket"], task.key)
         task.work["prefix"] = where.get("S3Prefix") or ""
         task.work["volumes"] = [
             (one["Ebs"]["SnapshotId"], one["Ebs"]["VolumeSize"]) for one in image.block_device_mappings
         ]
         task.origin, task.size = image.id, GIB * sum(size for _, size in task.work["volumes"])
 
-    def admit_instance(self, task: SandboxTask) -> None:
-        """Judge a CreateInstanceExportTask; raises Refusal."""
+    def accept_instance(self, task: SandboxTask) -> None:
+        """Check a CreateInstanceExportTask; raises ApiError."""
         request = task.request
         backend = compute.backend_of(task.account, task.region)
         instance = compute.find_instance(backend, request["InstanceId"])
@@ -86,33 +74,34 @@ class ExportWork:
         where = request["ExportToS3Task"]
         suffix = (where.get("ContainerFormat") or where["DiskImageFormat"]).lower()
         task.key = f"{where.get('S3Prefix') or ''}{task.id}.{suffix}"
-        task.work["bucket"] = self._admission.instance_target(task, where["S3Bucket"], task.key)
+        task.work["bucket"] = self._authorization.instance_target(task, where["S3Bucket"], task.key)
         task.work["prefix"] = where.get("S3Prefix") or ""
         task.work["volumes"] = [(volumes[0].snapshot_id, volumes[0].size)]
         task.origin, task.size = instance.id, GIB * volumes[0].size
 
-    def do(self, mark: Mark, task: SandboxTask) -> None:
-        """See `service.Work`."""
-        if mark is Mark.VALIDATE:
-            account_state.put(task.work["bucket"], task.work["prefix"] + VERIFICATION, Stored.of(b""))
+    def do(self, phase: Phase, task: SandboxTask) -> None:
+        """See `TaskHandler`."""
+        if phase is Phase.VALIDATE:
+            account_state.put(task.work["bucket"], task.work["prefix"] + VERIFICATION, Blob.of(b""))
             task.work["job"] = self._executor.submit(self._write, task)
-        elif mark is Mark.FINISH:
-            job: Future[list[tuple[str, Stored, str]]] = task.work["job"]
+        elif phase is Phase.FINISH:
+            job: Future[list[tuple[str, Blob, str]]] = task.work["job"]
             if not self._wait and not job.done():
                 raise NotYet
             for key, content, digest in job.result():
                 account_state.put(task.work["bucket"], key, content, etag=digest)
 
     def discard(self, task: SandboxTask) -> None:
-        """See `service.Work`: nothing is put before the end, so only the conversion has to stop."""
+        """See `TaskHandler`: nothing is put before the end, so only the conversion has to stop."""
         if job := task.work.get("job"):
             job.cancel()
 
-    def _write(self, task: SandboxTask) -> list[tuple[str, Stored, str]]:
+    def _write(self, task: SandboxTask) -> list[tuple[str, Blob, str]]:
         """Key, content and MD5 of every object; "" where the digest would take long."""
         out = []
         for number, (snapshot_id, size_gib) in enumerate(task.work["volumes"]):
-            disk = self._contents.open(snapshot_id or "") or BlankDisk(size_gib * GIB)
+            # a volume whose bytes the sandbox never saw is all zeros
+            disk = self._contents.open(snapshot_id or "") or SparseDisk(size_gib * GIB)
             # One object per volume (aws-facts 1.9); AWS does not say how it names those after the first.
             stem, dot, suffix = task.key.rpartition(".")
             key = task.key if number == 0 else f"{stem}-disk{number + 1}{dot}{suffix}"
@@ -121,55 +110,55 @@ class ExportWork:
         return out
 
 
-def write_disk(disk: Disk, suffix: str, *, name: str) -> Stored:
+def write_disk(disk: Disk, suffix: str, *, name: str) -> Blob:
     """The disk as raw, vmdk (stream-optimised), vhd (dynamic) or ova."""
     if suffix == "ova":
         return write_ova(disk, name=name)
-    spool = Spool()
+    file = BlobFile()
     if suffix == "raw":
         for extent in disk.extents():
             if extent.kind is ExtentKind.ALLOCATED:
                 for at in range(extent.offset, extent.end, 8 << 20):
-                    spool.write_at(at, disk.read(at, min(8 << 20, extent.end - at)))
-        spool.extend(disk.size)
+                    file.write_at(at, disk.read(at, min(8 << 20, extent.end - at)))
+        file.extend(disk.size)
     else:
         for chunk in TARGETS[suffix].stream(disk, workers=1):
-            spool.append(chunk)
-    return spool.all()
+            file.append(chunk)
+    return file.all()
 
 
 def _refuse_image(image: Any, account: str) -> None:
     """What cannot be exported (aws-facts 3.8)."""
     if image.owner_id != account:
-        raise Refusal("NotExportable", f"The image '{image.id}' is not owned by this account and cannot be exported.")
+        raise ApiError("NotExportable", f"The image '{image.id}' is not owned by this account and cannot be exported.")
     if image.product_codes:
-        raise Refusal("NotExportable", "This image cannot be exported.")
+        raise ApiError("NotExportable", "This image cannot be exported.")
     if image.state != "available":
-        raise Refusal("IncorrectState", f"The image '{image.id}' is not available.")
+        raise ApiError("IncorrectState", f"The image '{image.id}' is not available.")
     for mapping in image.block_device_mappings:
         ebs = mapping["Ebs"]
         if ebs.get("Encrypted"):
-            raise Refusal("NotExportable", "Images with encrypted snapshots cannot be exported.")
+            raise ApiError("NotExportable", "Images with encrypted snapshots cannot be exported.")
         if ebs["VolumeSize"] > VOLUME_LIMIT_GIB:
-            raise Refusal("NotExportable", f"Volumes larger than {VOLUME_LIMIT_GIB} GiB cannot be exported.")
+            raise ApiError("NotExportable", f"Volumes larger than {VOLUME_LIMIT_GIB} GiB cannot be exported.")
 
 
 def _refuse_instance(backend: Any, instance: Any, volumes: list[Any]) -> None:
     if instance.state not in ("running", "stopped"):
-        raise Refusal("IncorrectInstanceState", f"The instance '{instance.id}' is not in a state to be exported.")
+        raise ApiError("IncorrectInstanceState", f"The instance '{instance.id}' is not in a state to be exported.")
     image = backend.amis.get(instance.image_id)
     windows_from_aws = image is not None and image.owner_id != instance.owner_id and image.platform == "windows"
     imported = getattr(instance, "vmie_imported", False)
     if not imported and (image is None or image.product_codes or windows_from_aws):
-        raise Refusal("NotExportable", "This instance cannot be exported.")
+        raise ApiError("NotExportable", "This instance cannot be exported.")
     if len(instance.nics) > 1:
-        raise Refusal("UnsupportedOperation", "This instance has multiple network interfaces attached.")
+        raise ApiError("UnsupportedOperation", "This instance has multiple network interfaces attached.")
     if len(volumes) > 1:
-        raise Refusal(
+        raise ApiError(
             "UnsupportedOperation",
             "This instance has multiple volumes attached. Please remove additional volumes.",
         )
     if not volumes:
-        raise Refusal("NotExportable", "Instances without an EBS root volume cannot be exported.")
+        raise ApiError("NotExportable", "Instances without an EBS root volume cannot be exported.")
     if volumes[0].encrypted or volumes[0].size > VOLUME_LIMIT_GIB:
-        raise Refusal("NotExportable", "This instance cannot be exported.")
+        raise ApiError("NotExportable", "This instance cannot be exported.")

@@ -8,35 +8,41 @@ from typing import Any
 
 from vmie.disk.base import Disk
 from vmie.model import TaskKind
-from vmie.sandbox.service import compute, content
+from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.moto_fixes import compute
+from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage, SnapshotContents
+from vmie.sandbox.service import validation
 from vmie.sandbox.service.account_state import Object
-from vmie.sandbox.service.authorization import Admission
-from vmie.sandbox.service.compute import Contents, Device, MadeImage
-from vmie.sandbox.service.refusal import Refusal
+from vmie.sandbox.service.authorization import Authorization
 from vmie.sandbox.service.requests import Location
 from vmie.sandbox.service.tasks import SandboxTask, SourceView, TaskFailed
-from vmie.sandbox.service.timeline import Mark
+from vmie.sandbox.service.timeline import Phase
 
 _DEVICES = ("/dev/sda1", *(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz"))
 
 
-class ImportWork:
+class ImportHandler:
     """Both kinds: an image is a snapshot per disk, plus a look at the guest and an AMI."""
 
     def __init__(
-        self, admission: Admission, contents: Contents, *, verdict: content.Verdict, suffix: Callable[[], str]
+        self,
+        authorization: Authorization,
+        contents: SnapshotContents,
+        *,
+        verdict: validation.GuestVerdict,
+        suffix: Callable[[], str],
     ) -> None:
-        self._admission = admission
+        self._authorization = authorization
         self._contents = contents
         self._verdict = verdict
         self._suffix = suffix
 
-    def admit(self, task: SandboxTask, containers: list[dict[str, Any]], locations: list[Location]) -> None:
-        """Judge the request and fill in the task's sources; raises Refusal."""
+    def accept(self, task: SandboxTask, containers: list[dict[str, Any]], locations: list[Location]) -> None:
+        """Check the request and fill in the task's sources; raises ApiError."""
         task.work["locations"] = locations
-        task.work["etags"] = [self._admit_one(task, location) for location in locations]
+        task.work["etags"] = [self._accept_source(task, location) for location in locations]
         task.origin = ", ".join(one.snapshot_id or f"{one.bucket}/{one.key}" for one in locations)
-        task.work["kms"] = self._admission.encryption(task)
+        task.work["kms"] = self._authorization.encryption(task)
         for container in containers:
             bucket = container.get("UserBucket") or {}
             task.sources.append(
@@ -49,39 +55,39 @@ class ImportWork:
                 )
             )
 
-    def do(self, mark: Mark, task: SandboxTask) -> None:
-        """See `service.Work`."""
-        if mark is Mark.VALIDATE:
+    def do(self, phase: Phase, task: SandboxTask) -> None:
+        """See `TaskHandler`."""
+        if phase is Phase.VALIDATE:
             self._validate(task)
-        elif mark is Mark.CONVERT:
+        elif phase is Phase.CONVERT:
             self._converted(task)
-        elif mark is Mark.ASSEMBLE or task.kind is TaskKind.IMPORT_SNAPSHOT:
+        elif phase is Phase.ASSEMBLE or task.kind is TaskKind.IMPORT_SNAPSHOT:
             self._snapshots(task)
         else:
             self._image(task)
 
     def discard(self, task: SandboxTask) -> None:
-        """See `service.Work`: an import that ends leaves no snapshot behind."""
+        """See `TaskHandler`: an import that ends leaves no snapshot behind."""
         backend = compute.backend_of(task.account, task.region)
         for snapshot_id in task.work.pop("snapshots", ()):
             backend.snapshots.pop(snapshot_id, None)
         for source in task.sources:
             source.snapshot_id = ""
 
-    def _admit_one(self, task: SandboxTask, location: Location) -> str:
+    def _accept_source(self, task: SandboxTask, location: Location) -> str:
         if location.snapshot_id:
-            self._admission.assume(task)
+            self._authorization.assume(task)
             if location.snapshot_id not in compute.backend_of(task.account, task.region).snapshots:
-                raise Refusal("InvalidSnapshot.NotFound", f"The snapshot '{location.snapshot_id}' does not exist.")
+                raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{location.snapshot_id}' does not exist.")
             return ""
-        found = self._admission.source(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
+        found = self._authorization.source(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
         task.size += found.content.size
         return found.etag
 
     def _fetch(self, task: SandboxTask, location: Location) -> Object:
-        found, reason = self._admission.readable(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
+        found, reason = self._authorization.readable(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
         if found is None:
-            raise TaskFailed(content.NO_ACCESS.format(reason=reason))
+            raise TaskFailed(validation.NO_ACCESS.format(reason=reason))
         return found
 
     def _validate(self, task: SandboxTask) -> None:
@@ -107,9 +113,9 @@ class ImportWork:
                 )
                 openers.append(partial(opener, index))
             disks += opened
-        content.check_sizes(disks, content.IMAGE_LIMIT if image else content.SNAPSHOT_LIMIT)
+        validation.check_sizes(disks, validation.IMAGE_LIMIT if image else validation.SNAPSHOT_LIMIT)
         if image:
-            machine = content.look(disks, self._verdict)
+            machine = validation.look(disks, self._verdict)
             task.platform = task.request.get("Platform") or machine.platform
             task.boot_mode = task.request.get("BootMode") or machine.boot_mode
             task.architecture = task.request.get("Architecture") or "x86_64"
@@ -122,11 +128,11 @@ class ImportWork:
         if location.snapshot_id:
             disk = self._contents.open(location.snapshot_id)
             if disk is None:
-                raise TaskFailed(content.NO_PARTITIONS)
+                raise TaskFailed(validation.NO_PARTITIONS)
             return [disk], lambda _: disk, disk.size
         found = self._fetch(task, location)
-        disks = content.open_disks(found.content, format_)
-        return disks, lambda index: content.open_disks(found.content, format_)[index], found.content.size
+        disks = validation.open_disks(found.content, format_)
+        return disks, lambda index: validation.open_disks(found.content, format_)[index], found.content.size
 
     def _converted(self, task: SandboxTask) -> None:
         """The whole source has been read: it must have stayed what it was until now."""
@@ -164,7 +170,7 @@ class ImportWork:
             )
             for source, size in zip(task.sources, task.work["sizes"], strict=True)
         ]
-        image = MadeImage(
+        image = RegisteredImage(
             backend,
             task.image_id,
             devices=devices,

@@ -1,4 +1,4 @@
-"""What the API refuses before it looks at the world: parameters, one by one and together (aws-facts 1.1-1.9, 5.1)."""
+"""Parameter validation, before the account's state is read: one by one and together (aws-facts 1.1-1.9, 5.1)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from vmie.sandbox.service.refusal import Refusal, dry_run, invalid_parameter, missing_parameter
+from vmie.sandbox.api_errors import ApiError, dry_run, invalid_parameter, missing_parameter
 
 Params = Mapping[str, Any]
 
@@ -38,7 +38,7 @@ class Location:
 
 
 def check_import_image(params: Params) -> list[Location]:
-    """The sources of an ImportImage request; raises Refusal, also for DryRun."""
+    """The sources of an ImportImage request; raises ApiError, also for DryRun."""
     containers: Sequence[Params] = params.get("DiskContainers") or ()
     if not containers:
         raise missing_parameter("DiskContainers")
@@ -47,15 +47,15 @@ def check_import_image(params: Params) -> list[Location]:
     locations = [_container(container, IMAGE_FORMATS) for container in containers]
     if len(containers) > 1 and any(_format(container) == "OVA" for container in containers):
         raise invalid_parameter("An OVA must be the only disk container")
-    _choice(params, "Architecture", ("i386", "x86_64"))
-    _choice(params, "Platform", ("Windows", "Linux"))
-    _choice(params, "Hypervisor", ("xen",))
-    _choice(params, "LicenseType", ("AWS", "BYOL"))
+    expect_choice(params, "Architecture", ("i386", "x86_64"))
+    expect_choice(params, "Platform", ("Windows", "Linux"))
+    expect_choice(params, "Hypervisor", ("xen",))
+    expect_choice(params, "LicenseType", ("AWS", "BYOL"))
     if params.get("BootMode") == "uefi-preferred":
         raise invalid_parameter("The boot mode uefi-preferred is not supported for image import")
-    _choice(params, "BootMode", ("legacy-bios", "uefi"))
+    expect_choice(params, "BootMode", ("legacy-bios", "uefi"))
     if params.get("LicenseType") and params.get("UsageOperation"):
-        raise Refusal(
+        raise ApiError(
             "InvalidParameterCombination", "The parameters LicenseType and UsageOperation cannot be used together"
         )
     if params.get("UsageOperation") and params["UsageOperation"] not in _USAGE_OPERATIONS:
@@ -67,7 +67,7 @@ def check_import_image(params: Params) -> list[Location]:
 
 
 def check_import_snapshot(params: Params) -> Location:
-    """The source of an ImportSnapshot request; raises Refusal, also for DryRun."""
+    """The source of an ImportSnapshot request; raises ApiError, also for DryRun."""
     container = params.get("DiskContainer")
     if not container:
         raise missing_parameter("DiskContainer")
@@ -77,30 +77,30 @@ def check_import_snapshot(params: Params) -> Location:
 
 
 def check_export_image(params: Params) -> None:
-    """Judge an ExportImage request; raises Refusal, also for DryRun."""
+    """Check an ExportImage request; raises ApiError, also for DryRun."""
     for name in ("ImageId", "DiskImageFormat", "S3ExportLocation"):
         if not params.get(name):
             raise missing_parameter(name)
     if not params["S3ExportLocation"].get("S3Bucket"):
         raise missing_parameter("S3ExportLocation.S3Bucket")
     _resource_id(params["ImageId"], "ami", "InvalidAMIID.Malformed")
-    _choice(params, "DiskImageFormat", EXPORT_FORMATS)
+    expect_choice(params, "DiskImageFormat", EXPORT_FORMATS)
     _common(params, "export-image-task")
 
 
 def check_export_instance(params: Params) -> None:
-    """Judge a CreateInstanceExportTask request; raises Refusal. It has neither DryRun nor ClientToken."""
+    """Check a CreateInstanceExportTask request; raises ApiError. It has neither DryRun nor ClientToken."""
     for name in ("InstanceId", "TargetEnvironment", "ExportToS3Task"):
         if not params.get(name):
             raise missing_parameter(name)
     _resource_id(params["InstanceId"], "i", "InvalidInstanceID.Malformed")
-    _choice(params, "TargetEnvironment", TARGETS)
+    expect_choice(params, "TargetEnvironment", TARGETS)
     task: Params = params["ExportToS3Task"]
     for name in ("DiskImageFormat", "S3Bucket"):
         if not task.get(name):
             raise missing_parameter(f"ExportToS3.{name}")
-    _choice(task, "DiskImageFormat", EXPORT_FORMATS)
-    _choice(task, "ContainerFormat", ("ova",))
+    expect_choice(task, "DiskImageFormat", EXPORT_FORMATS)
+    expect_choice(task, "ContainerFormat", ("ova",))
     if task.get("ContainerFormat") and task["DiskImageFormat"].upper() != "VMDK":
         raise invalid_parameter("The container format ova needs the disk image format VMDK")
     _description(params)
@@ -108,7 +108,7 @@ def check_export_instance(params: Params) -> None:
 
 
 def tags_of(params: Params, resource_type: str) -> dict[str, str]:
-    """The tags to put on the new task; raises Refusal for tags of another kind of resource."""
+    """The tags to put on the new task; raises ApiError for tags of another kind of resource."""
     out: dict[str, str] = {}
     for specification in params.get("TagSpecifications") or ():
         given = specification.get("ResourceType")
@@ -117,15 +117,15 @@ def tags_of(params: Params, resource_type: str) -> dict[str, str]:
         for tag in specification.get("Tags") or ():
             key = tag.get("Key") or ""
             if not key or len(key) > 127 or key.lower().startswith("aws:"):
-                raise Refusal("InvalidParameterValue", f"Tag key '{key}' is not valid")
+                raise ApiError("InvalidParameterValue", f"Tag key '{key}' is not valid")
             out[key] = tag.get("Value") or ""
     if len(out) > 50:
-        raise Refusal("TagLimitExceeded", "The maximum number of tags for a resource has been reached.")
+        raise ApiError("TagLimitExceeded", "The maximum number of tags for a resource has been reached.")
     return out
 
 
 def location_of(url: str) -> Location:
-    """An object's address from ``s3://`` or ``https://``; raises Refusal "Invalid S3 source location"."""
+    """An object's address from ``s3://`` or ``https://``; raises ApiError "Invalid S3 source location"."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     path = unquote(parts.path).lstrip("/")
@@ -149,7 +149,7 @@ def _container(container: Params, formats: Iterable[str]) -> Location:
     if not given:
         raise missing_parameter("DiskContainer.UserBucket")
     if len(given) > 1:
-        raise Refusal("InvalidParameterCombination", f"The parameters {' and '.join(given)} cannot be used together")
+        raise ApiError("InvalidParameterCombination", f"The parameters {' and '.join(given)} cannot be used together")
     if snapshot_id:
         _resource_id(snapshot_id, "snap", "InvalidSnapshotID.Malformed")
         return Location(snapshot_id=snapshot_id)
@@ -169,34 +169,35 @@ def _format(container: Params) -> str:
     return str(container.get("Format") or "").upper()
 
 
-def _choice(params: Params, name: str, choices: Iterable[str]) -> None:
+def expect_choice(params: Params, name: str, choices: Iterable[str]) -> None:
+    """Raises ApiError for a parameter that is given and none of `choices`, in any case."""
     value = params.get(name)
     if value and str(value).lower() not in {choice.lower() for choice in choices}:
-        raise Refusal("InvalidParameterValue", f"Value ({value}) for parameter {name} is invalid.")
+        raise ApiError("InvalidParameterValue", f"Value ({value}) for parameter {name} is invalid.")
 
 
 def _resource_id(value: str, prefix: str, code: str) -> None:
     if not re.fullmatch(prefix + r"-([0-9a-f]{8}|[0-9a-f]{17})", value):
-        raise Refusal(code, f'Invalid id: "{value}"')
+        raise ApiError(code, f'Invalid id: "{value}"')
 
 
 def _description(params: Params) -> None:
     if len(params.get("Description") or "") > 255:
-        raise Refusal("InvalidParameterValue", "The description is longer than 255 characters.")
+        raise ApiError("InvalidParameterValue", "The description is longer than 255 characters.")
 
 
 def _common(params: Params, resource_type: str) -> None:
     token = params.get("ClientToken") or ""
     if len(token) > 64 or not token.isascii():
-        raise Refusal("InvalidClientToken", "The client token must be at most 64 ASCII characters.")
+        raise ApiError("InvalidClientToken", "The client token must be at most 64 ASCII characters.")
     if params.get("KmsKeyId") and not params.get("Encrypted"):
-        raise Refusal(
+        raise ApiError(
             "InvalidParameterDependency",
             "The parameter [KmsKeyId] requires the parameter Encrypted to be set.",
         )
     role = params.get("RoleName")
     if role is not None and not re.fullmatch(r"[\w+=,.@-]{1,64}", role):
-        raise Refusal("InvalidParameterValue", f"Value ({role}) for parameter RoleName is invalid.")
+        raise ApiError("InvalidParameterValue", f"Value ({role}) for parameter RoleName is invalid.")
     _description(params)
     tags_of(params, resource_type)
     if params.get("DryRun"):

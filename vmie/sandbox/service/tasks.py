@@ -53,8 +53,8 @@ class SandboxTask:
     gone_at: float | None = None  #: seconds of work at which `deleting` becomes `deleted`
     ended: float | None = None  #: calendar seconds
     cancel_reason: str = ""
-    doom: tuple[str, str] | None = None  #: (step, message): fails there, by an injected fault
-    stalls_at: str | None = None  #: never leaves this step, by an injected fault
+    injected_failure: tuple[str, str] | None = None  #: (step, message): fails there, by an injected fault
+    stalled_step: str | None = None  #: never leaves this step, by an injected fault
     sources: list[SourceView] = field(default_factory=list)
     image_id: str = ""
     key: str = ""  #: of the exported object
@@ -81,6 +81,6 @@ class SandboxTask:
         return step.at * self.pace
 
     @property
-    def says_state(self) -> bool:
+    def is_legacy(self) -> bool:
         """True for the older kinds: cancelling and cancelled where others have deleting and deleted."""
         return self.kind in (TaskKind.CONVERSION, TaskKind.EXPORT_INSTANCE)

@@ -1,6 +1,6 @@
 """What a task says of itself while it works: the sequences seen in the field (aws-facts 1.12, 1.13).
 
-Times are seconds of AWS's work since the task began; `Mark` names the step at which the service
+Times are seconds of AWS's work since the task began; `Phase` names the step at which the service
 does something that can fail.
 """
 
@@ -12,14 +12,14 @@ from enum import Enum
 from vmie.model import TaskKind
 
 
-class Mark(Enum):
+class Phase(Enum):
     """What the service does when it comes to a step."""
 
     NOTHING = "nothing"
     VALIDATE = "validate"  #: reads the source for the first time
     CONVERT = "convert"  #: has read the whole source
     ASSEMBLE = "assemble"  #: names the snapshots
-    FINISH = "finish"  #: hands the result over
+    FINISH = "finish"  #: makes the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Step:
     at: float
     message: str
     progress: str
-    mark: Mark = Mark.NOTHING
+    phase: Phase = Phase.NOTHING
 
 
 _MINUTE = 60.0
@@ -37,42 +37,42 @@ _MINUTE = 60.0
 IMPORT_IMAGE = (
     Step(0, "pending", "2"),
     Step(1 * _MINUTE, "validating", "3"),
-    Step(3 * _MINUTE, "validated", "19", Mark.VALIDATE),
+    Step(3 * _MINUTE, "validated", "19", Phase.VALIDATE),
     Step(4 * _MINUTE, "converting", "28"),
-    Step(12 * _MINUTE, "updating", "34", Mark.CONVERT),
+    Step(12 * _MINUTE, "updating", "34", Phase.CONVERT),
     Step(18 * _MINUTE, "booting", "58"),
     Step(22 * _MINUTE, "booted", "62"),
-    Step(25 * _MINUTE, "preparing ami", "76", Mark.ASSEMBLE),
-    Step(30 * _MINUTE, "", "", Mark.FINISH),
+    Step(25 * _MINUTE, "preparing ami", "76", Phase.ASSEMBLE),
+    Step(30 * _MINUTE, "", "", Phase.FINISH),
 )
 IMPORT_SNAPSHOT = (
     Step(0, "pending", "0"),
     Step(1 * _MINUTE, "pending", "3"),
-    Step(3 * _MINUTE, "downloading/converting", "19", Mark.VALIDATE),
+    Step(3 * _MINUTE, "downloading/converting", "19", Phase.VALIDATE),
     Step(8 * _MINUTE, "downloading/converting", "22"),
-    Step(14 * _MINUTE, "downloading/converting", "75", Mark.CONVERT),
-    Step(20 * _MINUTE, "", "", Mark.FINISH),
+    Step(14 * _MINUTE, "downloading/converting", "75", Phase.CONVERT),
+    Step(20 * _MINUTE, "", "", Phase.FINISH),
 )
 EXPORT_IMAGE = (
     Step(0, "validating", "0"),
-    Step(2 * _MINUTE, "updating", "21", Mark.VALIDATE),
-    Step(8 * _MINUTE, "converting", "80", Mark.CONVERT),
-    Step(25 * _MINUTE, "", "", Mark.FINISH),
+    Step(2 * _MINUTE, "updating", "21", Phase.VALIDATE),
+    Step(8 * _MINUTE, "converting", "80", Phase.CONVERT),
+    Step(25 * _MINUTE, "", "", Phase.FINISH),
 )
 EXPORT_INSTANCE = (
     Step(0, "", ""),
-    Step(1, "", "", Mark.VALIDATE),
-    Step(5 * _MINUTE, "", "", Mark.CONVERT),
-    Step(25 * _MINUTE, "", "", Mark.FINISH),
+    Step(1, "", "", Phase.VALIDATE),
+    Step(5 * _MINUTE, "", "", Phase.CONVERT),
+    Step(25 * _MINUTE, "", "", Phase.FINISH),
 )
 #: of ImportInstance and ImportVolume (aws-facts 1.5)
 CONVERSION = (
     Step(0, "Pending", ""),
-    Step(1 * _MINUTE, "Pending", "0", Mark.VALIDATE),
-    Step(3 * _MINUTE, "Progress: 5%", "5", Mark.CONVERT),
+    Step(1 * _MINUTE, "Pending", "0", Phase.VALIDATE),
+    Step(3 * _MINUTE, "Progress: 5%", "5", Phase.CONVERT),
     Step(10 * _MINUTE, "Progress: 40%", "40"),
     Step(16 * _MINUTE, "Progress: 80%", "80"),
-    Step(20 * _MINUTE, "", "", Mark.FINISH),
+    Step(20 * _MINUTE, "", "", Phase.FINISH),
 )
 
 OF_KIND: dict[TaskKind, tuple[Step, ...]] = {

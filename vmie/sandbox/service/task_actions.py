@@ -16,13 +16,13 @@ from moto.ec2.models import tags as tag_models
 from moto.ec2.responses import EC2Response
 
 from vmie.model import TaskKind
-from vmie.sandbox.front import documents
-from vmie.sandbox.moto_fixes.patching import Patches
-from vmie.sandbox.service import paging, refusal, render, requests
-from vmie.sandbox.service.exports import ExportWork
-from vmie.sandbox.service.imports import ImportWork
-from vmie.sandbox.service.lifecycle import Service
-from vmie.sandbox.service.refusal import Refusal
+from vmie.sandbox import api_errors
+from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.patching import Patcher
+from vmie.sandbox.service import pagination, requests, serialize
+from vmie.sandbox.service.exports import ExportHandler
+from vmie.sandbox.service.imports import ImportHandler
+from vmie.sandbox.service.task_service import Service
 from vmie.sandbox.service.tasks import SandboxTask
 
 _TASK_PREFIXES = {
@@ -38,10 +38,10 @@ _IMPORTS = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
 _EXPORTS = (TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE)
 
 
-class Actions:
+class TaskActions:
     """One method per action; `self` is the service, `call` moto's response object with the parsed parameters."""
 
-    def __init__(self, service: Service, imports: ImportWork, exports: ExportWork) -> None:
+    def __init__(self, service: Service, imports: ImportHandler, exports: ExportHandler) -> None:
         self._service = service
         self._imports = imports
         self._exports = exports
@@ -53,10 +53,10 @@ class Actions:
         task = self._create(
             call,
             TaskKind.IMPORT_IMAGE,
-            lambda task: self._imports.admit(task, request["DiskContainers"], locations),
+            lambda task: self._imports.accept(task, request["DiskContainers"], locations),
             tags=requests.tags_of(request, "import-image-task"),
         )
-        return render.import_image(task, tags(call, task))
+        return serialize.import_image(task, tags(call, task))
 
     def import_snapshot(self, call: Any) -> Any:
         """ImportSnapshot."""
@@ -65,10 +65,10 @@ class Actions:
         task = self._create(
             call,
             TaskKind.IMPORT_SNAPSHOT,
-            lambda task: self._imports.admit(task, [request["DiskContainer"]], [location]),
+            lambda task: self._imports.accept(task, [request["DiskContainer"]], [location]),
             tags=requests.tags_of(request, "import-snapshot-task"),
         )
-        return render.import_snapshot(task, tags(call, task))
+        return serialize.import_snapshot(task, tags(call, task))
 
     def export_image(self, call: Any) -> Any:
         """ExportImage."""
@@ -77,10 +77,10 @@ class Actions:
         task = self._create(
             call,
             TaskKind.EXPORT_IMAGE,
-            self._exports.admit_image,
+            self._exports.accept_image,
             tags=requests.tags_of(request, "export-image-task"),
         )
-        return render.export_image(task, tags(call, task))
+        return serialize.export_image(task, tags(call, task))
 
     def create_instance_export_task(self, call: Any) -> Any:
         """CreateInstanceExportTask."""
@@ -89,10 +89,10 @@ class Actions:
         task = self._create(
             call,
             TaskKind.EXPORT_INSTANCE,
-            self._exports.admit_instance,
+            self._exports.accept_instance,
             tags=requests.tags_of(request, "export-instance-task"),
         )
-        return {"ExportTask": render.export_instance(task, tags(call, task))}
+        return {"ExportTask": serialize.export_instance(task, tags(call, task))}
 
     def describe_import_image_tasks(self, call: Any) -> Any:
         """DescribeImportImageTasks."""
@@ -114,10 +114,10 @@ class Actions:
         """CancelImportTask, of both kinds."""
         request = parameters(call)
         if not request.get("ImportTaskId"):
-            raise refusal.missing_parameter("ImportTaskId")
-        task = self._find(call, request["ImportTaskId"], _IMPORTS, refusal.unknown_import)
+            raise api_errors.missing_parameter("ImportTaskId")
+        task = self._find(call, request["ImportTaskId"], _IMPORTS, api_errors.unknown_import)
         if request.get("DryRun"):
-            raise refusal.dry_run()
+            raise api_errors.dry_run()
         before = self._service.cancel(task, reason=request.get("CancelReason") or "")
         return {"ImportTaskId": task.id, "PreviousState": before.value, "State": task.state.value}
 
@@ -125,22 +125,22 @@ class Actions:
         """CancelExportTask, of both kinds; answers with nothing."""
         request = parameters(call)
         if not request.get("ExportTaskId"):
-            raise refusal.missing_parameter("ExportTaskId")
-        self._service.cancel(self._find(call, request["ExportTaskId"], _EXPORTS, refusal.unknown_export))
+            raise api_errors.missing_parameter("ExportTaskId")
+        self._service.cancel(self._find(call, request["ExportTaskId"], _EXPORTS, api_errors.unknown_export))
         return {}
 
     def _create(
-        self, call: Any, kind: TaskKind, admit: Callable[[SandboxTask], None], *, tags: dict[str, str]
+        self, call: Any, kind: TaskKind, accept: Callable[[SandboxTask], None], *, tags: dict[str, str]
     ) -> SandboxTask:
         task = self._service.create(
-            kind, account=call.current_account, region=call.region, request=parameters(call), admit=admit
+            kind, account=call.current_account, region=call.region, request=parameters(call), accept=accept
         )
         if tags:
             call.ec2_backend.create_tags([task.id], tags)
         return task
 
     def _find(
-        self, call: Any, task_id: str, kinds: tuple[TaskKind, ...], unknown: Callable[[str], Refusal]
+        self, call: Any, task_id: str, kinds: tuple[TaskKind, ...], unknown: Callable[[str], ApiError]
     ) -> SandboxTask:
         task = self._service.find(task_id, account=call.current_account, region=call.region)
         if task is None or task.kind not in kinds:
@@ -151,9 +151,9 @@ class Actions:
         request = parameters(call)
         ids = request.get(listing.ids) or ()
         if request.get("DryRun"):
-            raise refusal.dry_run()
+            raise api_errors.dry_run()
         if ids and request.get("MaxResults") is not None:
-            raise Refusal(
+            raise ApiError(
                 "InvalidParameterCombination",
                 f"The parameter {listing.ids} cannot be used with the parameter MaxResults",
             )
@@ -162,8 +162,8 @@ class Actions:
                 tasks = [self._find(call, one, (listing.kind,), listing.unknown) for one in dict.fromkeys(ids)]
             else:
                 tasks = self._service.listed((listing.kind,), account=call.current_account, region=call.region)
-            shown, token = paging.page(
-                sorted(paging.filtered(tasks, request.get("Filters") or ()), key=lambda task: task.serial),
+            shown, token = pagination.page(
+                sorted(pagination.filtered(tasks, request.get("Filters") or ()), key=lambda task: task.serial),
                 max_results=request.get("MaxResults"),
                 token=request.get("NextToken"),
                 most=listing.most,
@@ -180,21 +180,30 @@ class _Listing:
     ids: str
     name: str
     shape: Callable[[SandboxTask, dict[str, str]], dict[str, Any]]
-    unknown: Callable[[str], Refusal]
-    most: int = paging.PAGE
+    unknown: Callable[[str], ApiError]
+    most: int = pagination.PAGE
 
 
 _IMPORT_IMAGES = _Listing(
-    TaskKind.IMPORT_IMAGE, "ImportTaskIds", "ImportImageTasks", render.import_image, refusal.unknown_import
+    TaskKind.IMPORT_IMAGE, "ImportTaskIds", "ImportImageTasks", serialize.import_image, api_errors.unknown_import
 )
 _IMPORT_SNAPSHOTS = _Listing(
-    TaskKind.IMPORT_SNAPSHOT, "ImportTaskIds", "ImportSnapshotTasks", render.import_snapshot, refusal.unknown_import
+    TaskKind.IMPORT_SNAPSHOT,
+    "ImportTaskIds",
+    "ImportSnapshotTasks",
+    serialize.import_snapshot,
+    api_errors.unknown_import,
 )
 _EXPORT_IMAGES = _Listing(
-    TaskKind.EXPORT_IMAGE, "ExportImageTaskIds", "ExportImageTasks", render.export_image, refusal.unknown_export, 500
+    TaskKind.EXPORT_IMAGE,
+    "ExportImageTaskIds",
+    "ExportImageTasks",
+    serialize.export_image,
+    api_errors.unknown_export,
+    500,
 )
 _EXPORT_INSTANCES = _Listing(
-    TaskKind.EXPORT_INSTANCE, "ExportTaskIds", "ExportTasks", render.export_instance, refusal.unknown_export
+    TaskKind.EXPORT_INSTANCE, "ExportTaskIds", "ExportTasks", serialize.export_instance, api_errors.unknown_export
 )
 
 ACTIONS = (
@@ -211,13 +220,13 @@ ACTIONS = (
 )
 
 
-def install(patches: Patches, actions: Actions, service: Service) -> None:
+def install(patcher: Patcher, actions: TaskActions, service: Service) -> None:
     """Attach the actions, and let tasks be tagged as every resource of EC2 is."""
     for name in ACTIONS:
-        patches.attribute(EC2Response, name, answering(getattr(actions, name), service))
+        patcher.attribute(EC2Response, name, answering(getattr(actions, name), service))
     for resource, prefix in _TASK_PREFIXES.items():
-        patches.item(ec2_utils.EC2_RESOURCE_TO_PREFIX, resource, prefix)
-        patches.item(ec2_utils.EC2_PREFIX_TO_RESOURCE, prefix, resource)
+        patcher.item(ec2_utils.EC2_RESOURCE_TO_PREFIX, resource, prefix)
+        patcher.item(ec2_utils.EC2_PREFIX_TO_RESOURCE, prefix, resource)
     prefix_of = ec2_utils.get_prefix
 
     def get_prefix(resource_id: str) -> str:
@@ -226,7 +235,7 @@ def install(patches: Patches, actions: Actions, service: Service) -> None:
         )
 
     for module in (ec2_utils, ec2_models, tag_models):
-        patches.attribute(module, "get_prefix", get_prefix)
+        patcher.attribute(module, "get_prefix", get_prefix)
 
 
 def answering(action: Callable[[Any], Any], service: Service) -> Callable[[Any], Any]:
@@ -235,9 +244,9 @@ def answering(action: Callable[[Any], Any], service: Service) -> Callable[[Any],
     def method(self: Any) -> Any:
         try:
             return ActionResult(action(self))
-        except Refusal as error:
+        except ApiError as error:
             service.stats.refused(error.code)
-            return documents.error("ec2", error.code, error.message, error.status)
+            return error.document("ec2")
 
     return method
 

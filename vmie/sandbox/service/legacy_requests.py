@@ -1,29 +1,26 @@
-"""What ImportInstance and ImportVolume refuse before they look at the world (aws-facts 1.5, 5.1)."""
+"""Parameter validation of ImportInstance and ImportVolume (aws-facts 1.5, 5.1)."""
 
 from __future__ import annotations
 
 import base64
 import binascii
 import re
-from collections.abc import Mapping
-from typing import Any
 from urllib.parse import urlsplit
 
 from vmie.limits import DISK_BYTES, LEGACY_REGIONS
-from vmie.sandbox.service.refusal import Refusal, dry_run, invalid_parameter, missing_parameter
-
-Params = Mapping[str, Any]
+from vmie.sandbox.api_errors import ApiError, dry_run, invalid_parameter, missing_parameter
+from vmie.sandbox.service.requests import Params, expect_choice
 
 FORMATS = ("VMDK", "RAW", "VHD")
 _USER_DATA = 16 << 10
 
 
 def check_import_instance(params: Params, *, region: str) -> None:
-    """Judge an ImportInstance request; raises Refusal, also for DryRun."""
+    """Check an ImportInstance request; raises ApiError, also for DryRun."""
     _check_region(region)
     if not params.get("Platform"):
         raise missing_parameter("Platform")
-    _choice(params, "Platform", ("Windows", "Linux"))
+    expect_choice(params, "Platform", ("Windows", "Linux"))
     images = params.get("DiskImages") or ()
     if not images:
         raise missing_parameter("DiskImage")
@@ -37,13 +34,13 @@ def check_import_instance(params: Params, *, region: str) -> None:
 
 
 def check_import_volume(params: Params, *, region: str) -> None:
-    """Judge an ImportVolume request; raises Refusal, also for DryRun."""
+    """Check an ImportVolume request; raises ApiError, also for DryRun."""
     _check_region(region)
     zones = [name for name in ("AvailabilityZone", "AvailabilityZoneId") if params.get(name)]
     if not zones:
         raise missing_parameter("AvailabilityZone")
     if len(zones) > 1:
-        raise Refusal("InvalidParameterCombination", f"The parameters {' and '.join(zones)} cannot be used together")
+        raise ApiError("InvalidParameterCombination", f"The parameters {' and '.join(zones)} cannot be used together")
     _check_image(params)
     if params.get("DryRun"):
         raise dry_run()
@@ -51,7 +48,7 @@ def check_import_volume(params: Params, *, region: str) -> None:
 
 def _check_region(region: str) -> None:
     if region not in LEGACY_REGIONS:
-        raise Refusal("UnsupportedOperation", "The functionality you requested is not available in this region.")
+        raise ApiError("UnsupportedOperation", "The functionality you requested is not available in this region.")
 
 
 def _check_image(params: Params) -> None:
@@ -63,36 +60,30 @@ def _check_image(params: Params) -> None:
     if not volume.get("Size"):
         raise missing_parameter("Volume.Size")
     if str(image["Format"]).upper() not in FORMATS:
-        raise Refusal("InvalidFormat", "The specified disk format (for the instance or volume import) is not valid.")
+        raise ApiError("InvalidFormat", "The specified disk format (for the instance or volume import) is not valid.")
     url = urlsplit(str(image["ImportManifestUrl"]))
     if url.scheme not in ("http", "https") or not url.netloc:
-        raise Refusal("InaccessibleStorageLocation", "The specified Amazon S3 URL cannot be accessed.")
+        raise ApiError("InaccessibleStorageLocation", "The specified Amazon S3 URL cannot be accessed.")
     if int(image["Bytes"]) > DISK_BYTES.value or int(volume["Size"]) << 30 > DISK_BYTES.value:
-        raise Refusal(
+        raise ApiError(
             "DiskImageSizeTooLarge", "The disk image exceeds the allowed limit (for instance or volume import)."
         )
 
 
 def _check_launch(launch: Params) -> None:
-    _choice(launch, "Architecture", ("i386", "x86_64"))
-    _choice(launch, "InstanceInitiatedShutdownBehavior", ("stop", "terminate"))
+    expect_choice(launch, "Architecture", ("i386", "x86_64"))
+    expect_choice(launch, "InstanceInitiatedShutdownBehavior", ("stop", "terminate"))
     placement: Params = launch.get("Placement") or {}
     if placement.get("Tenancy") == "host" or placement.get("Affinity"):
         raise invalid_parameter("The tenancy host and affinity are not supported for ImportInstance")
-    _choice(placement, "Tenancy", ("default", "dedicated"))
+    expect_choice(placement, "Tenancy", ("default", "dedicated"))
     kind = launch.get("InstanceType")
     if kind and not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+", kind):
-        raise Refusal("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
+        raise ApiError("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType.")
     if data := (launch.get("UserData") or {}).get("Data"):
         try:
             plain = base64.b64decode(data, validate=True)
         except (binascii.Error, ValueError) as error:
-            raise Refusal("InvalidParameterValue", "Invalid BASE64 encoding of user data") from error
+            raise ApiError("InvalidParameterValue", "Invalid BASE64 encoding of user data") from error
         if len(plain) > _USER_DATA:
-            raise Refusal("InvalidParameterValue", "User data is limited to 16384 bytes")
-
-
-def _choice(params: Params, name: str, choices: tuple[str, ...]) -> None:
-    value = params.get(name)
-    if value and str(value).lower() not in {choice.lower() for choice in choices}:
-        raise Refusal("InvalidParameterValue", f"Value ({value}) for parameter {name} is invalid.")
+            raise ApiError("InvalidParameterValue", "User data is limited to 16384 bytes")

@@ -1,6 +1,6 @@
-"""What an account answers of itself that moto does not: the policy simulator, EBS and AMI settings, quotas.
+"""Actions on the account that moto lacks: the policy simulator, EBS and AMI settings, quotas.
 
-Also who calls: a caller who is a user of the account may only do to EC2 what its policies allow.
+Also the caller's own permissions: a user of the account may only call what its policies allow of EC2.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.utilities.utils import get_partition
 
 from vmie.policy.evaluate import Ask, Decision, decide
-from vmie.sandbox.front import documents
-from vmie.sandbox.front.fault_injection import Answer, Call
-from vmie.sandbox.moto_fixes.patching import Patches
-from vmie.sandbox.service.refusal import Refusal
+from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.fault_injection import ApiCall
+from vmie.sandbox.patching import Patcher
+from vmie.sandbox.service.account_state import policy_document
 
 _ACCOUNT = "123456789012"
 
 
-def install(patches: Patches) -> None:
+def install(patcher: Patcher) -> None:
     """Attach the actions."""
-    patches.attribute(IamResponse, "simulate_principal_policy", _simulate_principal_policy)
-    patches.attribute(EC2Response, "get_ebs_default_kms_key_id", _get_ebs_default_kms_key_id)
-    patches.attribute(EC2Response, "modify_ebs_default_kms_key_id", _modify_ebs_default_kms_key_id)
-    patches.attribute(EC2Response, "get_image_block_public_access_state", _get_image_block_public_access_state)
-    patches.attribute(ServiceQuotasResponse, "list_service_quotas", _list_service_quotas)
+    patcher.attribute(IamResponse, "simulate_principal_policy", _simulate_principal_policy)
+    patcher.attribute(EC2Response, "get_ebs_default_kms_key_id", _get_ebs_default_kms_key_id)
+    patcher.attribute(EC2Response, "modify_ebs_default_kms_key_id", _modify_ebs_default_kms_key_id)
+    patcher.attribute(EC2Response, "get_image_block_public_access_state", _get_image_block_public_access_state)
+    patcher.attribute(ServiceQuotasResponse, "list_service_quotas", _list_service_quotas)
 
 
-def refused(call: Call) -> Answer | None:
+def refused(call: ApiCall) -> ApiError | None:
     """What EC2 answers a user whose own policies do not allow the call; None for all other callers."""
     if call.service != "ec2":
         return None
@@ -40,7 +40,7 @@ def refused(call: Call) -> Answer | None:
     user = backend.get_user_from_access_key_id(call.key)
     if user is None or decide(_identity(backend, user), Ask(f"ec2:{call.action}", generous=True)) is Decision.ALLOW:
         return None
-    return Answer("UnauthorizedOperation", "You are not authorized to perform this operation.", 403)
+    return ApiError("UnauthorizedOperation", "You are not authorized to perform this operation.", status=403)
 
 
 def _simulate_principal_policy(self: Any) -> Any:
@@ -52,12 +52,12 @@ def _simulate_principal_policy(self: Any) -> Any:
         identity = _identity(self.backend, who)
         context = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in params.get("ContextEntries") or ()}
         results = [
-            _evaluated(identity, _document(boundary) if boundary else None, Ask(action, resource, context))
+            _evaluated(identity, policy_document(boundary) if boundary else None, Ask(action, resource, context))
             for action in params.get("ActionNames") or ()
             for resource in params.get("ResourceArns") or ["*"]
         ]
-    except Refusal as error:
-        return documents.error("iam", error.code, error.message, error.status)
+    except ApiError as error:
+        return error.document("iam")
     return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 
@@ -82,7 +82,7 @@ def _principal(backend: Any, arn: str) -> tuple[Any, str]:
         if found.arn == arn:
             boundary = getattr(found, "permissions_boundary_arn", None) or getattr(found, "permissions_boundary", None)
             return found, boundary if isinstance(boundary, str) else ""
-    raise Refusal("NoSuchEntity", f"The principal {arn} cannot be found.", status=404)
+    raise ApiError("NoSuchEntity", f"The principal {arn} cannot be found.", status=404)
 
 
 def _identity(backend: Any, who: Any) -> list[str]:
@@ -92,13 +92,8 @@ def _identity(backend: Any, who: Any) -> list[str]:
     for holder in holders:
         inline = holder.policies
         found += [one if isinstance(one, str) else str(one) for one in inline.values()]
-        found += [_document(policy) for policy in holder.managed_policies.values()]
+        found += [policy_document(policy) for policy in holder.managed_policies.values()]
     return found
-
-
-def _document(policy: Any) -> str:
-    default = (version for version in policy.versions if version.version_id == policy.default_version_id)
-    return next((version.document or "" for version in default), "")
 
 
 def _get_ebs_default_kms_key_id(self: Any) -> Any:

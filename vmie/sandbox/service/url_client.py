@@ -19,9 +19,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from vmie.limits import PRESIGNED_SECONDS
-from vmie.sandbox import environment
+from vmie.sandbox.defaults import environment
 from vmie.sandbox.service import account_state
-from vmie.sandbox.storage import Spool, Stored
+from vmie.sandbox.storage import Blob, BlobFile
 
 _LOOPBACK = re.compile(r"(.+\.)?localhost|127\.\d+\.\d+\.\d+|::1")
 _VIRTUAL = re.compile(r"(?P<bucket>.+)\.s3[.-](?:dualstack\.)?(?P<region>[a-z0-9-]+\.)?amazonaws\.com(\.cn)?")
@@ -32,7 +32,7 @@ _TIMEOUT = 5.0
 _MOST = 1 << 30
 
 
-class HttpProblem(Exception):  # noqa: N818 - an answer, not a fault of ours
+class HttpError(Exception):
     """Any answer but 2xx; `status` 0 when nobody answered."""
 
     def __init__(self, status: int, reason: str = "") -> None:
@@ -42,37 +42,37 @@ class HttpProblem(Exception):  # noqa: N818 - an answer, not a fault of ours
 
 
 @dataclass(frozen=True, slots=True)
-class Web:
+class UrlClient:
     """`now` is the sandbox's clock; `own` are the ``host:port`` at which the sandbox itself listens."""
 
     partition: str
     now: Callable[[], dt.datetime]
     own: frozenset[str] = frozenset()
 
-    def get(self, url: str) -> Stored:
-        """The bytes behind `url`; raises HttpProblem."""
+    def get(self, url: str) -> Blob:
+        """The bytes behind `url`; raises HttpError."""
         found = self._request("GET", url)
         assert found is not None  # noqa: S101 - a GET answers with bytes or raises
         return found
 
     def head(self, url: str) -> int:
-        """How many bytes are behind `url`; raises HttpProblem."""
+        """How many bytes are behind `url`; raises HttpError."""
         found = self._request("HEAD", url)
         return found.size if found is not None else 0
 
     def delete(self, url: str) -> None:
-        """Delete what is behind `url`; raises HttpProblem."""
+        """Delete what is behind `url`; raises HttpError."""
         self._request("DELETE", url)
 
-    def _request(self, method: str, url: str) -> Stored | None:
+    def _request(self, method: str, url: str) -> Blob | None:
         try:
             parts = urlsplit(url)
             host, netloc = parts.hostname or "", parts.netloc
             port = parts.port
         except ValueError as error:
-            raise HttpProblem(0, "malformed URL") from error
+            raise HttpError(0, "malformed URL") from error
         if parts.scheme not in ("http", "https"):
-            raise HttpProblem(0, "malformed URL")
+            raise HttpError(0, "malformed URL")
         path = unquote(parts.path).lstrip("/")
         if match := _VIRTUAL.fullmatch(host):
             return self._s3(method, parts, match["bucket"], path, region=match["region"] or "us-east-1.")
@@ -83,21 +83,21 @@ class Web:
             return self._s3(method, parts, bucket, key, region="")
         if _LOOPBACK.fullmatch(host):
             return _plain_http(method, parts, host, port)
-        raise HttpProblem(0, "the sandbox lets no request out")
+        raise HttpError(0, "the sandbox lets no request out")
 
-    def _s3(self, method: str, parts: SplitResult, bucket: str, key: str, *, region: str) -> Stored | None:
+    def _s3(self, method: str, parts: SplitResult, bucket: str, key: str, *, region: str) -> Blob | None:
         found = account_state.bucket(bucket, partition=self.partition)
         if found is None:
-            raise HttpProblem(404)
+            raise HttpError(404)
         if region and region.rstrip(".") != found.region:
-            raise HttpProblem(301)
+            raise HttpError(301)
         self._expect_signed(method, parts, found.region)
         if method == "DELETE":
             account_state.remove(found, key)
             return None
         item = account_state.fetch(found, key)
         if item is None:
-            raise HttpProblem(404)
+            raise HttpError(404)
         return item.content
 
     def _expect_signed(self, method: str, parts: SplitResult, region: str) -> None:
@@ -108,16 +108,16 @@ class Web:
             scope = query["X-Amz-Credential"].split("/")
             signature = query["X-Amz-Signature"]
         except (KeyError, ValueError) as error:
-            raise HttpProblem(403) from error
+            raise HttpError(403) from error
         if not 1 <= lasts <= PRESIGNED_SECONDS.value or len(scope) != 5:
-            raise HttpProblem(400)
+            raise HttpError(400)
         if not signed - _SKEW <= self.now() <= signed + dt.timedelta(seconds=lasts) or scope[2] != region:
-            raise HttpProblem(403)
+            raise HttpError(403)
         known = environment("")
         if scope[0] == known["AWS_ACCESS_KEY_ID"] and signature != _signature(
             method, parts, query, Credentials(scope[0], known["AWS_SECRET_ACCESS_KEY"])
         ):
-            raise HttpProblem(403)
+            raise HttpError(403)
 
 
 def _signature(method: str, parts: SplitResult, query: dict[str, str], credentials: Credentials) -> str:
@@ -130,23 +130,23 @@ def _signature(method: str, parts: SplitResult, query: dict[str, str], credentia
     return str(auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request))
 
 
-def _plain_http(method: str, parts: SplitResult, host: str, port: int | None) -> Stored | None:
+def _plain_http(method: str, parts: SplitResult, host: str, port: int | None) -> Blob | None:
     connection = http.client.HTTPConnection(host, port or 80, timeout=_TIMEOUT)
     try:
         connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""))
         answer = connection.getresponse()
         if not 200 <= answer.status < 300:
-            raise HttpProblem(answer.status, answer.reason)
+            raise HttpError(answer.status, answer.reason)
         if method == "HEAD":
-            return Stored([(b"", 0, int(answer.headers.get("Content-Length") or 0))])
-        spool, total = Spool(), 0
+            return Blob([(b"", 0, int(answer.headers.get("Content-Length") or 0))])
+        file, total = BlobFile(), 0
         while data := answer.read(1 << 20):
             total += len(data)
             if total > _MOST:
-                raise HttpProblem(413)
-            spool.append(data)
-        return spool.all()
+                raise HttpError(413)
+            file.append(data)
+        return file.all()
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise HttpProblem(0, str(error) or type(error).__name__) from error
+        raise HttpError(0, str(error) or type(error).__name__) from error
     finally:
         connection.close()

@@ -9,6 +9,6 @@ from vmie.model import Route
 from vmie.ops.check import predict
 
 
-def judged(disks: Sequence[Disk]) -> str | None:
+def rules_verdict(disks: Sequence[Disk]) -> str | None:
     """The StatusMessage with which ImportImage would fail over `disks`, None when it would not."""
     return predict(disks, route=Route.IMAGE)

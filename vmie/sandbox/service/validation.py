@@ -1,6 +1,6 @@
 """What the service says of the bytes it was given: it opens them, and refuses what AWS refuses (aws-facts 5.2).
 
-Whether the guest inside is one that AWS supports is judged by a `Verdict`, handed in; on its own this
+Whether the guest inside is one that AWS supports is rules_verdict by a `GuestVerdict`, handed in; on its own this
 module reads no further than the partition table.
 """
 
@@ -17,11 +17,11 @@ from vmie.disk.tarball import looks_like_tar
 from vmie.errors import ImageError
 from vmie.sandbox.service.tasks import TaskFailed
 
-Verdict = Callable[[Sequence[Disk]], str | None]
+GuestVerdict = Callable[[Sequence[Disk]], str | None]
 """Given all disks of a machine, boot disk first: what the service fails with, or None."""
 
 
-def unjudged(disks: Sequence[Disk]) -> str | None:
+def any_guest(disks: Sequence[Disk]) -> str | None:
     """The verdict of a service that takes any guest."""
     del disks
     return None
@@ -75,7 +75,7 @@ def check_sizes(disks: Sequence[Disk], limit: int) -> None:
             raise TaskFailed(NO_PARTITIONS)
 
 
-def look(disks: Sequence[Disk], verdict: Verdict) -> Machine:
+def look(disks: Sequence[Disk], verdict: GuestVerdict) -> Machine:
     """Read what ImportImage reads of a machine; raises TaskFailed with the service's words."""
     try:
         tables = [table for disk in disks if (table := _partitions(disk)) is not None]

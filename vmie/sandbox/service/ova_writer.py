@@ -6,7 +6,7 @@ import tarfile
 
 from vmie.disk.base import Disk
 from vmie.disk.stream import TARGETS
-from vmie.sandbox.storage import Spool, Stored
+from vmie.sandbox.storage import Blob, BlobFile
 
 _OVF = """<?xml version="1.0" encoding="UTF-8"?>
 <Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
@@ -46,19 +46,19 @@ _OVF = """<?xml version="1.0" encoding="UTF-8"?>
 """
 
 
-def write_ova(disk: Disk, *, name: str) -> Stored:
+def write_ova(disk: Disk, *, name: str) -> Blob:
     """A tar of the descriptor and one stream-optimised VMDK."""
-    spool = Spool()
+    file = BlobFile()
     for chunk in TARGETS["vmdk"].stream(disk, workers=1):
-        spool.append(chunk)
-    vmdk = spool.all()
+        file.append(chunk)
+    vmdk = file.all()
     member = f"{name}-disk1.vmdk"
     ovf = _OVF.format(disk=member, size=vmdk.size, capacity=disk.size, name=name).encode()
-    pieces = [Stored.of(_header(f"{name}.ovf", len(ovf)) + ovf + _padding(len(ovf)) + _header(member, vmdk.size)), vmdk]
+    pieces = [Blob.of(_header(f"{name}.ovf", len(ovf)) + ovf + _padding(len(ovf)) + _header(member, vmdk.size)), vmdk]
     # Two empty records end a tar, and its length is a multiple of twenty of them.
     used = sum(piece.size for piece in pieces) + len(_padding(vmdk.size)) + 2 * tarfile.BLOCKSIZE
     end = _padding(vmdk.size) + bytes(2 * tarfile.BLOCKSIZE + -used % tarfile.RECORDSIZE)
-    return Stored.joined([*pieces, Stored.of(end)])
+    return Blob.joined([*pieces, Blob.of(end)])
 
 
 def _header(name: str, size: int) -> bytes:

@@ -4,9 +4,9 @@
                 │ failed or cancelled
                 └─► DELETING ─► DELETED ─ 7 days ─► forgotten
 
-Nothing runs by itself: `settle` brings every task to where the clock says it is, and is called
-before each request. What a kind does at its steps is its `Work`; a new kind needs a timeline, a prefix,
-a quota group and a `Work`.
+Nothing runs by itself: `advance_tasks` brings every task to where the clock says it is, and is called
+before each request. What a kind does at its steps is its `TaskHandler`; a new kind needs a timeline, a prefix,
+a quota group and a `TaskHandler`.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from vmie.model import TaskKind, TaskState
+from vmie.sandbox import api_errors
+from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
-from vmie.sandbox.front.fault_injection import Faults
-from vmie.sandbox.service import refusal
+from vmie.sandbox.fault_injection import FaultInjector
 from vmie.sandbox.service.durations import Durations
-from vmie.sandbox.service.refusal import Refusal
 from vmie.sandbox.service.tasks import NotYet, SandboxTask, TaskFailed
-from vmie.sandbox.service.timeline import DELETING, Mark
+from vmie.sandbox.service.timeline import DELETING, Phase
 from vmie.sandbox.stats import Stats
 
 WEEK = 7 * 24 * 3600.0
 EXPIRED = "Task expired and automatically canceled"
 
 
-class Work(Protocol):
-    """What a kind of task does when it comes to a `Mark`; raises TaskFailed, or NotYet to stay where it is."""
+class TaskHandler(Protocol):
+    """What a kind of task does when it comes to a `Phase`; raises TaskFailed, or NotYet to stay where it is."""
 
-    def do(self, mark: Mark, task: SandboxTask) -> None:
+    def do(self, phase: Phase, task: SandboxTask) -> None:
         """Carry out the step."""
 
     def discard(self, task: SandboxTask) -> None:
@@ -82,12 +82,12 @@ class Service:
     """All tasks of all accounts and Regions of one sandbox. Thread-safe."""
 
     clock: SandboxClock
-    faults: Faults
+    faults: FaultInjector
     stats: Stats
     suffix: Callable[[], str]  #: 17 hexadecimal digits
     limits: Limits = field(default_factory=Limits)
     durations: Durations = field(default_factory=Durations)
-    works: dict[TaskKind, Work] = field(default_factory=dict)
+    handlers: dict[TaskKind, TaskHandler] = field(default_factory=dict)
     tasks: dict[str, SandboxTask] = field(default_factory=dict)
     lock: threading.RLock = field(default_factory=threading.RLock)
     #: called with a task that is listed no longer
@@ -105,16 +105,16 @@ class Service:
         account: str,
         region: str,
         request: dict[str, Any],
-        admit: Callable[[SandboxTask], None],
+        accept: Callable[[SandboxTask], None],
         prefix: str = "",
     ) -> SandboxTask:
         """Make a task, or find the one that the same ClientToken made.
 
-        `admit` judges the request against the world and fills the task in; it raises Refusal, and
+        `accept` judges the request against the account's state and fills the task in; it raises ApiError, and
         then there is no task.
         """
         with self.lock:
-            self.settle()
+            self.advance_tasks()
             if found := self._same_token(kind, account, region, request):
                 return found
             self._check_quota(kind, account, region)
@@ -131,10 +131,10 @@ class Service:
                 started=self.clock.worked(),
             )
             task.message, task.progress = task.steps[0].message, task.steps[0].progress
-            admit(task)
+            accept(task)
             usual = task.steps[-1].at
             task.pace = self.durations.draw(usual, origin=task.origin or task.id, size=task.size) / usual
-            task.doom, task.stalls_at = self.faults.for_task(kind)
+            task.injected_failure, task.stalled_step = self.faults.for_task(kind)
             self.tasks[task.id] = self._open[task.id] = task
             self._remember_token(kind, account, region, request, task.id)
             self.stats.made(kind, GROUP[kind], region=region, active=self._active(kind, account, region))
@@ -159,22 +159,22 @@ class Service:
             ]
 
     def cancel(self, task: SandboxTask, *, reason: str = "") -> TaskState:
-        """Begin to give the task up; returns the state before. Raises Refusal when it has ended."""
+        """Begin to give the task up; returns the state before. Raises ApiError when it has ended."""
         with self.lock:
             before = task.state
             if before in (TaskState.COMPLETED, TaskState.DELETED, TaskState.CANCELLED):
                 code = "IncorrectState" if task.id.startswith("export-") else "DeleteConversionTaskError"
-                raise Refusal(code, f"The task '{task.id}' is already {before} and cannot be canceled")
+                raise ApiError(code, f"The task '{task.id}' is already {before} and cannot be canceled")
             if before is TaskState.ACTIVE:
                 task.cancel_reason = reason
-                self._give_up(task, reason or "User initiated task cancellation")
+                self._fail(task, reason or "User initiated task cancellation")
             return before
 
-    def settle(self) -> None:
+    def advance_tasks(self) -> None:
         """Bring every task to where the clock says it is."""
         with self.lock:
             for task in list(self._open.values()):
-                self._move(task)
+                self._advance(task)
                 if task.ended is not None:
                     del self._open[task.id]
                     self._ended.append(task)
@@ -186,50 +186,50 @@ class Service:
         self._tokens.pop((task.kind, task.account, task.region, task.request.get("ClientToken") or ""), None)
         self.forgotten(task)
 
-    def _move(self, task: SandboxTask) -> None:
+    def _advance(self, task: SandboxTask) -> None:
         worked = self.clock.worked()
         while task.state is TaskState.ACTIVE:
             if self.clock.elapsed() - task.born > self.limits.life_seconds:
                 lacks = task.work.get("lacks", "")
-                self._give_up(task, f"{EXPIRED}; {lacks}" if lacks else EXPIRED)
+                self._fail(task, f"{EXPIRED}; {lacks}" if lacks else EXPIRED)
                 break
-            if task.stalls_at is not None and task.stalls_at in task.message:
+            if task.stalled_step is not None and task.stalled_step in task.message:
                 break
             following = task.step + 1
             step = task.steps[following] if following < len(task.steps) else None
             if step is None or worked - task.started < task.at(step):
                 break
             try:
-                self._fall(task, last=step.mark is Mark.FINISH)
-                if step.mark is not Mark.NOTHING:
-                    self.works[task.kind].do(step.mark, task)
+                self._inject_failure(task, last=step.phase is Phase.FINISH)
+                if step.phase is not Phase.NOTHING:
+                    self.handlers[task.kind].do(step.phase, task)
             except NotYet:
                 break
             except TaskFailed as failure:
-                self._give_up(task, str(failure), since=task.at(step))
+                self._fail(task, str(failure), since=task.at(step))
                 break
             task.step, task.message, task.progress = following, step.message, step.progress
-            if step.mark is Mark.FINISH:
+            if step.phase is Phase.FINISH:
                 task.state, task.ended = TaskState.COMPLETED, self.clock.elapsed()
                 self.stats.ended(GROUP[task.kind], region=task.region, held=task.at(step))
         if task.gone_at is not None and worked >= task.gone_at and task.ended is None:
-            task.state = TaskState.CANCELLED if task.says_state else TaskState.DELETED
+            task.state = TaskState.CANCELLED if task.is_legacy else TaskState.DELETED
             task.ended = self.clock.elapsed()
 
-    def _fall(self, task: SandboxTask, *, last: bool) -> None:
+    def _inject_failure(self, task: SandboxTask, *, last: bool) -> None:
         """An injected failure strikes when the task would leave the step it names, at the latest the last."""
-        if task.doom is not None and (last or task.doom[0] in task.message):
-            raise TaskFailed(task.doom[1])
+        if task.injected_failure is not None and (last or task.injected_failure[0] in task.message):
+            raise TaskFailed(task.injected_failure[1])
 
-    def _give_up(self, task: SandboxTask, message: str, *, since: float | None = None) -> None:
+    def _fail(self, task: SandboxTask, message: str, *, since: float | None = None) -> None:
         """`since`: after how many seconds of work it failed, now by default."""
         worked = self.clock.worked() - task.started if since is None else since
         held, group = worked + DELETING, GROUP[task.kind]
         self.stats.ended(group, region=task.region, held=held, failure=message)
-        task.state = TaskState.CANCELLING if task.says_state else TaskState.DELETING
+        task.state = TaskState.CANCELLING if task.is_legacy else TaskState.DELETING
         task.message, task.progress = message, ""
         task.gone_at = self.clock.worked() + DELETING
-        self.works[task.kind].discard(task)
+        self.handlers[task.kind].discard(task)
 
     def _active(self, kind: TaskKind, account: str, region: str) -> int:
         return sum(
@@ -242,7 +242,7 @@ class Service:
         group = GROUP[kind]
         limit = self.limits.of(group, region)
         if self._active(kind, account, region) >= limit:
-            raise refusal.too_many_imports(limit) if group == "imports" else refusal.too_many_conversions(limit)
+            raise api_errors.too_many_imports(limit) if group == "imports" else api_errors.too_many_conversions(limit)
 
     def _same_token(self, kind: TaskKind, account: str, region: str, request: dict[str, Any]) -> SandboxTask | None:
         token = request.get("ClientToken") or ""
@@ -251,7 +251,7 @@ class Service:
         if not token or task is None:
             return None
         if print_ != fingerprint(request):
-            raise refusal.token_mismatch()
+            raise api_errors.token_mismatch()
         return task
 
     def _remember_token(self, kind: TaskKind, account: str, region: str, request: dict[str, Any], task_id: str) -> None:

@@ -7,40 +7,41 @@ from typing import Any
 from moto.ec2.responses import EC2Response
 
 from vmie.model import TaskKind, TaskState
-from vmie.sandbox.moto_fixes.patching import Patches
-from vmie.sandbox.service import conversion_requests, refusal
-from vmie.sandbox.service.actions import answering, parameters, tags
-from vmie.sandbox.service.conversions import INSTANCE, VOLUME, ConversionWork, expires
-from vmie.sandbox.service.lifecycle import Service
+from vmie.sandbox import api_errors
+from vmie.sandbox.patching import Patcher
+from vmie.sandbox.service import legacy_requests
+from vmie.sandbox.service.legacy_imports import INSTANCE, VOLUME, LegacyImportHandler, expires
+from vmie.sandbox.service.task_actions import answering, parameters, tags
+from vmie.sandbox.service.task_service import Service
 from vmie.sandbox.service.tasks import SandboxTask
 
 ACTIONS = ("import_instance", "import_volume", "describe_conversion_tasks", "cancel_conversion_task")
 
 
-class ConversionActions:
-    """One method per action, as in `actions.Actions`."""
+class LegacyActions:
+    """One method per action, as in `task_actions.TaskActions`."""
 
-    def __init__(self, service: Service, work: ConversionWork) -> None:
+    def __init__(self, service: Service, work: LegacyImportHandler) -> None:
         self._service = service
         self._work = work
 
     def import_instance(self, call: Any) -> Any:
         """ImportInstance."""
         request = parameters(call)
-        conversion_requests.check_import_instance(request, region=call.region)
+        legacy_requests.check_import_instance(request, region=call.region)
         return {"ConversionTask": self._create(call, request, INSTANCE)}
 
     def import_volume(self, call: Any) -> Any:
         """ImportVolume."""
         request = parameters(call)
-        conversion_requests.check_import_volume(request, region=call.region)
+        legacy_requests.check_import_volume(request, region=call.region)
         return {"ConversionTask": self._create(call, request, VOLUME)}
 
     def describe_conversion_tasks(self, call: Any) -> Any:
         """DescribeConversionTasks: no filters, no pages."""
         request = parameters(call)
         if request.get("DryRun"):
-            raise refusal.dry_run()
+            raise api_errors.dry_run()
         with self._service.lock:
             ids = request.get("ConversionTaskIds") or ()
             if ids:
@@ -53,10 +54,10 @@ class ConversionActions:
         """CancelConversionTask; answers with nothing."""
         request = parameters(call)
         if not request.get("ConversionTaskId"):
-            raise refusal.missing_parameter("ConversionTaskId")
+            raise api_errors.missing_parameter("ConversionTaskId")
         task = self._find(call, request["ConversionTaskId"])
         if request.get("DryRun"):
-            raise refusal.dry_run()
+            raise api_errors.dry_run()
         self._service.cancel(task, reason=request.get("ReasonMessage") or "")
         return {}
 
@@ -66,7 +67,7 @@ class ConversionActions:
             account=call.current_account,
             region=call.region,
             request=request,
-            admit=self._work.admit,
+            accept=self._work.accept,
             prefix=prefix,
         )
         return self._shape(call, task)
@@ -74,7 +75,7 @@ class ConversionActions:
     def _find(self, call: Any, task_id: str) -> SandboxTask:
         task = self._service.find(task_id, account=call.current_account, region=call.region)
         if task is None or task.kind is not TaskKind.CONVERSION:
-            raise refusal.unknown_import(task_id)
+            raise api_errors.unknown_import(task_id)
         return task
 
     def _shape(self, call: Any, task: SandboxTask) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def _disk(task: SandboxTask) -> dict[str, Any]:
     }
 
 
-def install(patches: Patches, actions: ConversionActions, service: Service) -> None:
+def install(patcher: Patcher, actions: LegacyActions, service: Service) -> None:
     """Attach the actions."""
     for name in ACTIONS:
-        patches.attribute(EC2Response, name, answering(getattr(actions, name), service))
+        patcher.attribute(EC2Response, name, answering(getattr(actions, name), service))

@@ -1,5 +1,5 @@
 """The roles as the service sees them. IAM is eventually consistent (aws-facts 6): with a propagation delay the
-book answers as the documents were that long ago. What the service does with a role is `vmie.policy.service`.
+history answers as the documents were that long ago. What the service does with a role is `vmie.policy.service`.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from collections.abc import Callable, Mapping
 
 from vmie.policy.service import RoleDocuments
 from vmie.sandbox.clock import SandboxClock
-from vmie.sandbox.front.fault_injection import Faults
+from vmie.sandbox.fault_injection import FaultInjector
 
 RoleKey = tuple[str, str, str]  #: account, partition, name
 
 
-class RoleBook:
-    """Roles as the service sees them, which is late."""
+class RoleHistory:
+    """Roles as they were, some seconds ago."""
 
     def __init__(
-        self, read: Callable[[], Mapping[RoleKey, RoleDocuments]], *, clock: SandboxClock, faults: Faults
+        self, read: Callable[[], Mapping[RoleKey, RoleDocuments]], *, clock: SandboxClock, faults: FaultInjector
     ) -> None:
         self._read = read
         self._clock = clock
@@ -27,7 +27,7 @@ class RoleBook:
         self._lock = threading.Lock()
 
     def record(self) -> None:
-        """Note what IAM holds now; called after whatever may have changed it."""
+        """Record what IAM holds now; called after whatever may have changed it."""
         now = dict(self._read())
         with self._lock:
             if now != self._history[-1][1]:

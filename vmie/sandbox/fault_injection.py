@@ -1,7 +1,7 @@
-"""Every call passes here: spoilt on demand.
+"""Fault injection: throttles, errors, lost answers, failing and stalled tasks, on demand.
 
-`Faults` is the handle that tests and `POST /_vmie/faults` turn. It does not know moto: `intercept` (in process) and
-`server` (over HTTP) ask it.
+Tests and `POST /_vmie/faults` add faults to a `FaultInjector`; `front.intercept` (in process) and `front.server` (over
+HTTP) ask it before and after every call. It does not know moto.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, field
 
 from vmie.model import TaskKind
+from vmie.sandbox.api_errors import ApiError
 
 #: how each service says "slow down" and "try later": code, HTTP status
 _THROTTLED = {
@@ -23,8 +24,8 @@ _UNAVAILABLE = {"ec2": ("Unavailable", 503), "ebs": ("InternalServerException", 
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """One request, as far as the gate cares: `service` as in a signature, `action` as in the API.
+class ApiCall:
+    """One request, as far as fault injection needs it: `service` as in a signature, `action` as in the API.
 
     `region` and `key` are the signature's Region and access key, "" where there is no signature.
     """
@@ -35,18 +36,9 @@ class Call:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An error instead of the real answer."""
-
-    code: str
-    message: str
-    status: int
-
-
 @dataclass(slots=True)
 class Fault:
-    """One thing that will go wrong: `times` more times (None: for ever), each with `probability`."""
+    """One fault: it strikes `times` more times (None: for ever), each with `probability`."""
 
     kind: str
     action: str = "*"
@@ -65,11 +57,11 @@ KINDS = ("throttle", "unavailable", "fail", "lose", "fail_task", "stall_task")
 
 
 @dataclass
-class Faults:
-    """What is to go wrong. Thread-safe; `clear` makes the world well again.
+class FaultInjector:
+    """The faults to inject. Thread-safe; `clear` ends every fault.
 
     `propagation` is how many seconds IAM takes to make a change of a role felt; `visible_after` how
-    long a new task is unknown to Describe.
+    long a new task is invisible to Describe.
     """
 
     random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - faults, not secrets
@@ -137,29 +129,29 @@ class Faults:
             self._queue.clear()
         self.propagation = self.visible_after = 0.0
 
-    def before(self, call: Call) -> Answer | None:
+    def before(self, call: ApiCall) -> ApiError | None:
         """The error to answer `call` with, instead of doing it."""
         fault = self._take(("throttle", "unavailable", "fail"), call.action, region=call.region)
         if fault is None:
             return None
         if fault.kind == "throttle":
             code, status = _THROTTLED.get(call.service, ("Throttling", 400))
-            return Answer(code, "Request limit exceeded.", status)
+            return ApiError(code, "Request limit exceeded.", status=status)
         if fault.kind == "unavailable":
             code, status = _UNAVAILABLE.get(call.service, ("ServiceUnavailable", 503))
-            return Answer(code, "The server is overloaded and can't handle the request.", status)
-        return Answer(fault.code, fault.message, fault.status)
+            return ApiError(code, "The server is overloaded and can't handle the request.", status=status)
+        return ApiError(fault.code, fault.message, status=fault.status)
 
-    def after(self, call: Call) -> str:
+    def after(self, call: ApiCall) -> str:
         """How to lose the answer of `call`: "reset", "500", or "" to send it."""
         fault = self._take(("lose",), call.action)
         return fault.how if fault else ""
 
     def for_task(self, kind: TaskKind) -> tuple[tuple[str, str] | None, str | None]:
-        """What a new task is doomed to: (step, message) of its failure, and the step it stalls at."""
-        doom = self._take(("fail_task",), "*", task_kind=kind)
+        """The faults of a new task: (step, message) of its failure, and the step it stalls at."""
+        failure = self._take(("fail_task",), "*", task_kind=kind)
         stall = self._take(("stall_task",), "*", task_kind=kind)
-        return ((doom.at, doom.message) if doom else None), (stall.at if stall else None)
+        return ((failure.at, failure.message) if failure else None), (stall.at if stall else None)
 
     def _take(self, kinds: tuple[str, ...], action: str, *, task_kind: str = "", region: str = "") -> Fault | None:
         with self._lock:

@@ -13,12 +13,13 @@ from vmie.aws import manifest
 from vmie.aws.manifest import Manifest
 from vmie.disk.base import SECTOR, Disk
 from vmie.errors import ImageError
-from vmie.sandbox.service import compute, content, machines
-from vmie.sandbox.service.compute import GIB, Contents
+from vmie.sandbox.moto_fixes import compute
+from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
+from vmie.sandbox.service import legacy_instances, validation
 from vmie.sandbox.service.tasks import NotYet, SandboxTask, TaskFailed
-from vmie.sandbox.service.timeline import Mark
-from vmie.sandbox.service.transfer import HttpProblem, Web
-from vmie.sandbox.storage import Stored
+from vmie.sandbox.service.timeline import Phase
+from vmie.sandbox.service.url_client import HttpError, UrlClient
+from vmie.sandbox.storage import Blob
 
 INSTANCE, VOLUME = "import-i-", "import-vol-"
 INVALID_MANIFEST = "ClientError: Invalid manifest [{reason}]"
@@ -26,15 +27,15 @@ NO_BOOT = "ClientError: No bootable partition found"
 _GPT_TYPE = 0xEE
 
 
-class ConversionWork:
+class LegacyImportHandler:
     """Both calls. `web` answers for a partition; `suffix` makes ids."""
 
     def __init__(
         self,
-        contents: Contents,
+        contents: SnapshotContents,
         *,
-        web: Callable[[str], Web],
-        verdict: content.Verdict,
+        web: Callable[[str], UrlClient],
+        verdict: validation.GuestVerdict,
         suffix: Callable[[], str],
     ) -> None:
         self._contents = contents
@@ -42,7 +43,7 @@ class ConversionWork:
         self._verdict = verdict
         self._suffix = suffix
 
-    def admit(self, task: SandboxTask) -> None:
+    def accept(self, task: SandboxTask) -> None:
         """Make what the answer names: the instance, or the volume's id; raises moto's own refusals."""
         backend = compute.backend_of(task.account, task.region)
         task.platform = str(task.request.get("Platform") or "").capitalize()
@@ -51,22 +52,22 @@ class ConversionWork:
             task.work["image"] = task.request
             return
         launch: Mapping[str, Any] = task.request.get("LaunchSpecification") or {}
-        instance = machines.make_instance(backend, launch, platform=task.platform)
+        instance = legacy_instances.make_instance(backend, launch, platform=task.platform)
         task.work["instance"], task.work["zone"] = instance, instance.placement.zone
         task.work["image"] = task.request["DiskImages"][0]
 
-    def do(self, mark: Mark, task: SandboxTask) -> None:
-        """See `service.Work`."""
-        if mark is Mark.VALIDATE:
+    def do(self, phase: Phase, task: SandboxTask) -> None:
+        """See `TaskHandler`."""
+        if phase is Phase.VALIDATE:
             task.work["manifest"] = self._manifest(task)
-        elif mark is Mark.CONVERT:
+        elif phase is Phase.CONVERT:
             self._assemble(task)
-        elif mark is Mark.FINISH:
+        elif phase is Phase.FINISH:
             self._make(task)
             self._clean(task)
 
     def discard(self, task: SandboxTask) -> None:
-        """See `service.Work`: the instance goes, and its volume with it. The parts stay: they are the user's."""
+        """See `TaskHandler`: the instance goes, and its volume with it. The parts stay: they are the user's."""
         instance = task.work.get("instance")
         if instance is not None and instance.state != "terminated":
             instance.terminate()
@@ -90,20 +91,20 @@ class ConversionWork:
         web = self._web(get_partition(task.region))
         for index, part in enumerate(parsed.parts):
             self._ask(task, partial(web.head, part.head_url), f"part {index}")
-        parts: list[Stored] = []
+        parts: list[Blob] = []
         for index, part in enumerate(parsed.parts):
             found = self._fetch(task, part.get_url, f"part {index}")
             if found.size != part.length:
                 reason = f"part {index} has {found.size} bytes, its byte range {part.length}"
                 raise TaskFailed(INVALID_MANIFEST.format(reason=reason))
             parts.append(found)
-        whole = Stored.joined(parts).named(f"the image of {task.id}")
-        disk = content.open_disks(whole, parsed.format)[0]
+        whole = Blob.joined(parts).named(f"the image of {task.id}")
+        disk = validation.open_disks(whole, parsed.format)[0]
         self._judge(task, disk)
-        task.work["opener"] = lambda: content.open_disks(whole, parsed.format)[0]
+        task.work["opener"] = lambda: validation.open_disks(whole, parsed.format)[0]
 
     def _judge(self, task: SandboxTask, disk: Disk) -> None:
-        content.check_sizes([disk], content.SNAPSHOT_LIMIT)
+        validation.check_sizes([disk], validation.SNAPSHOT_LIMIT)
         room = int(task.work["image"]["Volume"]["Size"]) * GIB
         if disk.size > room:
             raise TaskFailed(
@@ -113,14 +114,14 @@ class ConversionWork:
         if task.id.startswith(VOLUME):
             return
         if (disk.format, disk.variant) == ("vhd", "fixed"):
-            raise TaskFailed(content.UNSUPPORTED_FORMAT)
+            raise TaskFailed(validation.UNSUPPORTED_FORMAT)
         if _has_gpt(disk):
             raise TaskFailed(NO_BOOT)
-        content.look([disk], self._verdict)
+        validation.look([disk], self._verdict)
 
     def _make(self, task: SandboxTask) -> None:
         backend = compute.backend_of(task.account, task.region)
-        volume = machines.make_volume(
+        volume = legacy_instances.make_volume(
             backend,
             self._contents,
             task.work["opener"],
@@ -130,7 +131,7 @@ class ConversionWork:
         )
         task.work["volume"] = volume.id
         if (instance := task.work.get("instance")) is not None:
-            backend.attach_volume(volume.id, instance.id, machines.ROOT, True)
+            backend.attach_volume(volume.id, instance.id, legacy_instances.ROOT, True)
 
     def _clean(self, task: SandboxTask) -> None:
         """Call the delete URLs; what cannot be deleted is left."""
@@ -140,23 +141,23 @@ class ConversionWork:
             if url:
                 try:
                     web.delete(url)
-                except HttpProblem:
+                except HttpError:
                     continue
 
-    def _fetch(self, task: SandboxTask, url: str, what: str) -> Stored:
+    def _fetch(self, task: SandboxTask, url: str, what: str) -> Blob:
         web = self._web(get_partition(task.region))
-        found: Stored = self._ask(task, partial(web.get, url), what)
+        found: Blob = self._ask(task, partial(web.get, url), what)
         return found
 
     def _ask(self, task: SandboxTask, call: Callable[[], Any], what: str) -> Any:
         """What `call` answers. Something that is not there yet is waited for, until the task expires."""
         try:
             answer = call()
-        except HttpProblem as problem:
+        except HttpError as problem:
             if problem.status == 404:
                 task.work["lacks"] = f"{what}: {problem}"
                 raise NotYet from problem
-            raise TaskFailed(content.NO_ACCESS.format(reason=f"{problem}: {what}")) from problem
+            raise TaskFailed(validation.NO_ACCESS.format(reason=f"{problem}: {what}")) from problem
         task.work.pop("lacks", None)
         return answer
 
@@ -168,11 +169,11 @@ def expires(task: SandboxTask, life_seconds: float) -> dt.datetime:
 
 def _zone(backend: Any, request: Mapping[str, Any]) -> str:
     if name := request.get("AvailabilityZone"):
-        machines.expect_zone(backend, name)
+        legacy_instances.expect_zone(backend, name)
         return str(name)
     wanted = request["AvailabilityZoneId"]
     found = {zone.zone_id: zone.name for zone in backend.describe_availability_zones()}
-    machines.expect_zone(backend, str(found.get(wanted, wanted)))
+    legacy_instances.expect_zone(backend, str(found.get(wanted, wanted)))
     return str(found[wanted])
 
 

@@ -1,4 +1,4 @@
-"""Changes to other people's modules, noted down so that each is undone, last first."""
+"""Patches of third-party modules, recorded so that each is undone, last first."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 _ABSENT = object()
 
 
-class Patches:
+class Patcher:
     """Use as a context manager, or call `undo`. Undoing twice is harmless."""
 
     def __init__(self) -> None:

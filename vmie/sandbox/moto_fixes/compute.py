@@ -1,7 +1,7 @@
 """Snapshots, images and instances, kept in moto's EC2, with what their disks hold.
 
 moto gives every image one 15 GiB snapshot whatever it was made of, and volumes no content. Here an
-image has the devices it was registered with, an instance gets them, and `Contents` remembers the
+image has the devices it was registered with, an instance gets them, and `SnapshotContents` remembers the
 bytes behind a snapshot so that an export gives back what was imported.
 """
 
@@ -19,7 +19,7 @@ from moto.ec2.models.amis import Ami
 from moto.ec2.models.elastic_block_store import Snapshot
 
 from vmie.disk.base import Disk
-from vmie.sandbox.service.refusal import Refusal
+from vmie.sandbox.api_errors import ApiError
 
 GIB = 1 << 30
 #: the volume that snapshots made by the service name; there is no such volume (aws-facts 1.2)
@@ -38,7 +38,7 @@ class Device:
     encrypted: bool = False
 
 
-class Contents:
+class SnapshotContents:
     """Snapshot id → how to open the disk it holds."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Contents:
         return opener() if opener else None
 
 
-class MadeImage(Ami):
+class RegisteredImage(Ami):
     """An image with its own devices."""
 
     def __init__(self, backend: Any, ami_id: str, *, devices: Sequence[Device], **attributes: Any) -> None:
@@ -113,20 +113,20 @@ def make_snapshot(
 
 
 def find_image(backend: Any, image_id: str) -> Any:
-    """The image; raises Refusal."""
+    """The image; raises ApiError."""
     image = backend.amis.get(image_id)
     if image is None:
-        raise Refusal("InvalidAMIID.NotFound", str(InvalidAMIIdError([image_id]).message))
+        raise ApiError("InvalidAMIID.NotFound", str(InvalidAMIIdError([image_id]).message))
     return image
 
 
 def find_instance(backend: Any, instance_id: str) -> Any:
-    """The instance; raises Refusal."""
+    """The instance; raises ApiError."""
     for reservation in backend.reservations.values():
         for instance in reservation.instances:
             if instance.id == instance_id:
                 return instance
-    raise Refusal("InvalidInstanceID.NotFound", str(InvalidInstanceIdError([instance_id]).message))
+    raise ApiError("InvalidInstanceID.NotFound", str(InvalidInstanceIdError([instance_id]).message))
 
 
 def volumes_of(backend: Any, instance: Any) -> list[Any]:

@@ -10,9 +10,9 @@ from moto.ec2.models.instances import Instance
 from moto.moto_api._internal import mock_random
 
 from vmie.disk.base import Disk
-from vmie.sandbox.moto_fixes.patching import Patches
-from vmie.sandbox.service import compute
-from vmie.sandbox.service.compute import Contents
+from vmie.sandbox.moto_fixes import compute
+from vmie.sandbox.moto_fixes.compute import SnapshotContents
+from vmie.sandbox.patching import Patcher
 
 ROOT = "/dev/sda1"
 
@@ -52,7 +52,7 @@ def make_instance(backend: Any, launch: Mapping[str, Any], *, platform: str) -> 
 
 
 def make_volume(
-    backend: Any, contents: Contents, opener: Callable[[], Disk], *, size_gib: int, zone: str, suffix: str
+    backend: Any, contents: SnapshotContents, opener: Callable[[], Disk], *, size_gib: int, zone: str, suffix: str
 ) -> Any:
     """A volume that holds what `opener` opens."""
     snapshot_id = f"snap-{suffix}"
@@ -67,12 +67,12 @@ def make_volume(
 
 
 def expect_zone(backend: Any, name: str) -> None:
-    """Raises moto's refusal of an Availability Zone that the Region has not."""
+    """Raises moto's api_errors of an Availability Zone that the Region has not."""
     if name not in {zone.name for zone in backend.describe_availability_zones()}:
         raise EC2ClientError("InvalidParameterValue", f"Invalid availability zone: [{name}]")
 
 
-def install(patches: Patches) -> None:
+def install(patcher: Patcher) -> None:
     """Let an instance start only when its root volume is there."""
     original = Instance.start
 
@@ -85,4 +85,4 @@ def install(patches: Patches) -> None:
             )
         return original(instance)
 
-    patches.attribute(Instance, "start", start)
+    patcher.attribute(Instance, "start", start)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from vmie.policy.evaluate import matches
-from vmie.sandbox.service.refusal import Refusal
+from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.service.tasks import SandboxTask
 
 PAGE = 1000
@@ -20,7 +20,7 @@ def filtered(tasks: Sequence[SandboxTask], filters: Sequence[Mapping[str, Any]])
     for one in filters:
         name = one.get("Name") or ""
         if name != "task-state":
-            raise Refusal("InvalidParameterValue", f"The filter '{name}' is invalid")
+            raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
         wanted = [str(value) for value in one.get("Values") or ()]
         kept = [task for task in kept if any(matches(value, task.state.value) for value in wanted)]
     return kept
@@ -31,7 +31,7 @@ def page(
 ) -> tuple[list[SandboxTask], str | None]:
     """One page and the token of the next; tasks come in the order they were made, so new ones do not disturb."""
     if max_results is not None and not 1 <= max_results <= most:
-        raise Refusal("InvalidMaxResults", f"Value ({max_results}) for parameter maxResults is invalid.")
+        raise ApiError("InvalidMaxResults", f"Value ({max_results}) for parameter maxResults is invalid.")
     after = _read(token) if token else 0
     rest = [task for task in tasks if task.serial > after]
     size = max_results or most
@@ -47,4 +47,4 @@ def _read(token: str) -> int:
     try:
         return int(json.loads(base64.urlsafe_b64decode(token.encode()))["after"])
     except (ValueError, KeyError, TypeError) as error:
-        raise Refusal("InvalidNextToken", f"The token '{token}' is invalid") from error
+        raise ApiError("InvalidNextToken", f"The token '{token}' is invalid") from error
