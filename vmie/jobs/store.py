@@ -1,4 +1,4 @@
-"""Jobs on disk: one file each in the state folder, held by a lock while somebody works on it.
+"""Jobs on disk: one file each in the state folder, locked by the process that works on it.
 
 A job file is replaced atomically and synced on every step, so that what it says was done, was done.
 It holds no secret: requests are options, steps are ids.
@@ -6,7 +6,6 @@ It holds no secret: requests are options, steps are ids.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -17,14 +16,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vmie.errors import UsageError
+from vmie.errors import Run, UsageError
 from vmie.model import DAMAGED, JobSummary
 from vmie.ops import upload_state
+from vmie.ops.process_lock import ProcessLock
 
 _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
-#: AWS has the task and nobody waits for it: `--no-wait`
+#: AWS has the task and nobody waits for it
 SUBMITTED = "submitted"
 
 
@@ -36,26 +36,17 @@ class Job:
         self._now = now
         #: steps are recorded by the threads that do them
         self._writing = threading.Lock()
-        self._lock = path.with_suffix(".lock").open("a+")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.seek(0)
-            holder = self._lock.read().strip() or "another process"
-            self._lock.close()
+        self._lock = _lock(path)
+        if not self._lock.acquire():
             raise UsageError(
-                f"{path.stem} is being worked on by {holder}",
+                f"{path.stem} is being worked on by {self._lock.holder}",
                 cure="wait for it, or stop that process and run the command again",
                 code="JobLocked",
-            ) from error
-        self._lock.seek(0)
-        self._lock.truncate()
-        self._lock.write(f"process {os.getpid()}")
-        self._lock.flush()
+            )
         try:
             self._data: dict[str, Any] = _read(path) if data is None else data
         except UsageError:
-            self._lock.close()
+            self._lock.release()
             raise
         if data is not None:
             self._write()
@@ -104,11 +95,11 @@ class Job:
     def remove(self) -> None:
         """Forget a job that never began."""
         self._path.unlink(missing_ok=True)
-        self._path.with_suffix(".lock").unlink(missing_ok=True)
+        self._lock.remove()
 
     def close(self) -> None:
         """Let go of the lock."""
-        self._lock.close()
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -178,7 +169,7 @@ class JobStore:
         """An existing job, locked; raises UsageError when there is none of that name."""
         path = self._root / f"{job}.json"
         if not _ID.fullmatch(job) or not path.exists():
-            raise UsageError(f"there is no job {job!r}", cure="`vmie jobs` lists them")
+            raise UsageError(f"there is no job {job!r}", cure=Run(("vmie", "jobs"), "lists them"))
         return Job(path, now=self._now)
 
     def list(self) -> list[JobSummary]:
@@ -197,7 +188,7 @@ def _summary(path: Path) -> JobSummary:
         # One bad file must not hide the others.
         return JobSummary(job=path.stem, status=DAMAGED, kind="", source=str(path), task_id=None, updated="")
     status = data["status"]
-    if status == RUNNING and not _held(path):
+    if status == RUNNING and not _lock(path).held():
         status = "interrupted"
     steps = data["steps"]
     submitted = steps.get("submit") or {}
@@ -216,13 +207,8 @@ def _summary(path: Path) -> JobSummary:
     )
 
 
-def _held(path: Path) -> bool:
-    try:
-        with path.with_suffix(".lock").open("a+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    return False
+def _lock(path: Path) -> ProcessLock:
+    return ProcessLock(path.with_suffix(".lock"))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -77,6 +77,37 @@ def test_a_second_process_is_told_who_holds_the_job(store: JobStore, tmp_path: P
     job.close()
 
 
+def test_a_killed_process_holds_nothing(store: JobStore, tmp_path: Path) -> None:
+    code = (
+        "import time, datetime as dt; from pathlib import Path; from vmie.jobs.store import JobStore\n"
+        f"s = JobStore(Path({str(tmp_path)!r}), now=lambda: dt.datetime.now(dt.UTC), token_hex=lambda n: 'ffffff')\n"
+        "job = s.begin('import', source='disk.ova', fingerprint='same', request={})\n"
+        "print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        try:
+            assert other.stdout.readline() == "held\n"
+            assert [line.status for line in store.list()] == ["running"]
+            with pytest.raises(UsageError, match=f"is being worked on by process {other.pid}$"):
+                begin(store)
+        finally:
+            other.kill()
+    assert [line.status for line in store.list()] == ["interrupted"]
+    job, again = begin(store)
+    assert again
+    job.close()
+
+
+def test_listing_jobs_makes_no_file(store: JobStore, tmp_path: Path) -> None:
+    job, _ = begin(store)
+    job.close()
+    (tmp_path / "jobs" / f"{job.job}.lock").unlink(missing_ok=True)
+    before = sorted(path.name for path in (tmp_path / "jobs").iterdir())
+    assert [line.status for line in store.list()] == ["interrupted"]
+    assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == before
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "running"}', "null"])
 def test_a_damaged_job_file_is_named_and_hides_no_other(store: JobStore, tmp_path: Path, text: str) -> None:
     job, _ = begin(store)
