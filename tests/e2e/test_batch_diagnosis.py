@@ -136,7 +136,7 @@ def test_items_of_a_batch_name_the_reason(box: Sandbox, tmp_path: Path) -> None:
     for number in range(2):
         path = tmp_path / f"vm-{number}.raw"
         path.write_bytes(bootable(mark=b"%d" % number))
-        wanted = ImportRequest(sources=(str(path),), bucket=BUCKET, skip=("all",))
+        wanted = ImportRequest(sources=(str(path),), bucket=BUCKET, skip_check=("all",))
         items.append(PlanItem(f"vm-{number}", Kind.IMPORT, str(path), wanted.as_json()))
     company = Company(
         Places(tmp_path), Counting().door, replace(Settings(), poll_seconds=0.02), clock=Hurried(), stages=Breaking

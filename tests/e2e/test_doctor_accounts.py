@@ -414,7 +414,7 @@ def test_the_one_thing_that_is_wrong_is_named(box: Sandbox, name: str, disk: Pat
 
 def import_(broken: Broken, disk: Path, tmp_path: Path, key: str) -> VmieError:
     """How an import into the account ends."""
-    request = ImportRequest(sources=(str(disk),), bucket=broken.bucket, kms_key=key, skip=("all",))
+    request = ImportRequest(sources=(str(disk),), bucket=broken.bucket, kms_key=key, skip_check=("all",))
     settings = replace(Settings(poll_seconds=0.02), **broken.settings)
     with pytest.raises(VmieError) as caught:
         imports.run(Desk(Shared(broken.region), tmp_path / "state", settings), request)

@@ -30,7 +30,7 @@ def desk(box: Sandbox, tmp_path: Path) -> Desk:
 
 def wish(path: Path, route: Route = Route.IMAGE) -> ImportRequest:
     path.write_bytes(bootable(mark=b"forgotten"))
-    return ImportRequest(sources=(str(path),), route=route, name="web", skip=("all",))
+    return ImportRequest(sources=(str(path),), route=route, name="web", skip_check=("all",))
 
 
 def begun(desk: Desk, request: ImportRequest) -> str:
@@ -102,7 +102,7 @@ def test_a_token_of_another_request_is_not_tried_again_in_vain(box: Sandbox, des
         path.write_bytes(bootable(mark=path.name.encode()))
 
     def run(path: Path, token: str) -> Any:
-        request = ImportRequest(sources=(str(path),), client_token=token, skip=("all",))
+        request = ImportRequest(sources=(str(path),), client_token=token, skip_check=("all",))
         return imports.run(desk, request).result
 
     run(first, "mine")

@@ -6,7 +6,6 @@ import base64
 import datetime as dt
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +22,15 @@ from vmie.errors import AwsRefused, DeadlineExceeded, ImageError, Interrupted, P
 from vmie.events import AwsCall, Event, Note, Progress
 from vmie.model import Profile, Route
 from vmie.ops import import_
-from vmie.ops.import_ import ImportRequest, ImportResult, Launch
+from vmie.ops.import_ import ImportRequest, ImportResult
 from vmie.ops.journal import MemoryJournal
 from vmie.sandbox import Sandbox
 from vmie.sandbox.service.validation import any_guest
 from vmie.settings import Settings
 
 SECRET = b"#!/bin/sh\necho the-password\n"
-INSTANCE = Launch(instance_type="m3.medium")
-IN_A = Launch(availability_zone="us-east-1a")
+INSTANCE = {"instance_type": "m3.medium"}
+IN_A = {"availability_zone": "us-east-1a"}
 
 
 @pytest.fixture
@@ -67,8 +66,8 @@ class Runs:
         self.events: list[Event] = []
 
     def plan(self, *sources: Path | str, route: Route = Route.INSTANCE, **fields: Any) -> Any:
-        defaults: dict[str, Any] = {"skip": ("all",), "platform": "Linux"}
-        defaults["launch"] = INSTANCE if route is Route.INSTANCE else IN_A
+        launch = fields.pop("launch", INSTANCE if route is Route.INSTANCE else IN_A)
+        defaults: dict[str, Any] = {"skip_check": ("all",), "platform": "Linux", **launch}
         request = ImportRequest(tuple(map(str, sources)), route, **{**defaults, **fields})
         return import_.plan(
             self.aws,
@@ -132,7 +131,7 @@ def test_an_instance(runs: Runs, ec2: Any, s3: Any, boot: Path) -> None:
 
 
 def test_a_volume(runs: Runs, ec2: Any, s3: Any, boot: Path) -> None:
-    done = runs(boot, route=Route.VOLUME, launch=replace(IN_A, volume_size=3))
+    done = runs(boot, route=Route.VOLUME, launch=dict(IN_A, volume_size=3))
     assert done.task_id.startswith("import-vol-")
     assert (done.instance_id, len(done.volume_ids)) == (None, 1)
     volume = ec2.describe_volumes(VolumeIds=list(done.volume_ids))["Volumes"][0]
@@ -148,13 +147,13 @@ def test_a_machine_with_data_disks(runs: Runs, ec2: Any, tmp_path: Path, boot: P
         folder.mkdir()
         (folder / "data.raw").write_bytes(bootable(2 * MIB, mark=b"data %d" % number))
         data.append(folder / "data.raw")
-    done = runs(boot, *data, launch=replace(INSTANCE, availability_zone="us-east-1c", attach_data_disks=True))
+    done = runs(boot, *data, launch=dict(INSTANCE, availability_zone="us-east-1c", attach_data_disks=True))
     volumes = ec2.describe_volumes(VolumeIds=list(done.volume_ids))["Volumes"]
     held = {volume["Attachments"][0]["Device"]: volume["AvailabilityZone"] for volume in volumes}
     assert held == {"/dev/sda1": "us-east-1c", "/dev/sdf": "us-east-1c", "/dev/sdg": "us-east-1c"}
     assert [task["ConversionTaskId"][:9] for task in runs.tasks] == ["import-i-", "import-vo", "import-vo"]
     # Once more, as after a crash at the very end: nothing is made or attached twice.
-    again = runs(boot, *data, launch=replace(INSTANCE, availability_zone="us-east-1c", attach_data_disks=True))
+    again = runs(boot, *data, launch=dict(INSTANCE, availability_zone="us-east-1c", attach_data_disks=True))
     assert again.volume_ids == done.volume_ids
     assert len(runs.tasks) == 3
     assert runs.box.stats.calls["ec2:AttachVolume"] == 2
@@ -163,7 +162,7 @@ def test_a_machine_with_data_disks(runs: Runs, ec2: Any, tmp_path: Path, boot: P
 def test_data_volumes_follow_the_instance_into_its_zone(runs: Runs, ec2: Any, boot: Path, tmp_path: Path) -> None:
     subnet = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": ["us-east-1d"]}])["Subnets"][0]
     (tmp_path / "data.raw").write_bytes(bootable(2 * MIB))
-    done = runs(boot, tmp_path / "data.raw", launch=replace(INSTANCE, subnet=subnet["SubnetId"]))
+    done = runs(boot, tmp_path / "data.raw", launch=dict(INSTANCE, subnet=subnet["SubnetId"]))
     volumes = ec2.describe_volumes(VolumeIds=list(done.volume_ids))["Volumes"]
     assert {volume["AvailabilityZone"] for volume in volumes} == {"us-east-1d"}
     assert volumes[1]["Attachments"] == []
@@ -185,12 +184,12 @@ def test_the_object_is_kept_when_asked_but_never_the_manifest(runs: Runs, s3: An
 
 @pytest.mark.parametrize("wanted", ["vhd", "raw", "vmdk"])
 def test_every_format(runs: Runs, boot: Path, wanted: str) -> None:
-    runs(boot, wanted=wanted)
+    runs(boot, format=wanted)
     assert runs.tasks[0]["ImportInstance"]["Volumes"][0]["Image"]["Format"] == wanted.upper()
 
 
 def test_bytes_are_bytes_and_sizes_gib(runs: Runs, boot: Path) -> None:
-    runs(boot, wanted="raw")
+    runs(boot, format="raw")
     shown = runs.tasks[0]["ImportInstance"]["Volumes"][0]
     assert (shown["Image"]["Size"], shown["Volume"]["Size"]) == (4 * MIB, 1)
 
@@ -209,7 +208,7 @@ def test_several_parts_arrive_in_order(runs: Runs, box: Sandbox, tmp_path: Path)
     for at in range(2 * MIB, len(data), MIB):
         data[at : at + 8] = at.to_bytes(8, "big")
     path.write_bytes(data)
-    runs(path, wanted="raw", keep_object=True)
+    runs(path, format="raw", keep_object=True)
     s3 = box.client("s3")
     listed = keys(s3, "vmie/")
     assert [key.rpartition(".")[2] for key in listed] == ["part0", "part1", "part2"]
@@ -222,7 +221,7 @@ def test_several_parts_arrive_in_order(runs: Runs, box: Sandbox, tmp_path: Path)
 
 def test_secrets_are_sent_and_never_kept(runs: Runs, ec2: Any, tmp_path: Path, boot: Path) -> None:
     (tmp_path / "user-data").write_bytes(SECRET)
-    launch = replace(INSTANCE, user_data=str(tmp_path / "user-data"))
+    launch = dict(INSTANCE, user_data=str(tmp_path / "user-data"))
     done = runs(boot, launch=launch)
     value = ec2.describe_instance_attribute(InstanceId=done.instance_id, Attribute="userData")["UserData"]["Value"]
     assert base64.b64decode(value) == SECRET
@@ -239,7 +238,7 @@ def test_user_data_that_is_too_long_or_not_there(runs: Runs, tmp_path: Path, boo
     (tmp_path / "long").write_bytes(bytes(16_385))
     for name in ("long", "nothing"):
         with pytest.raises(UsageError, match="--user-data"):
-            runs.plan(boot, launch=replace(INSTANCE, user_data=str(tmp_path / name)))
+            runs.plan(boot, launch=dict(INSTANCE, user_data=str(tmp_path / name)))
 
 
 class Dying(Aws):
@@ -307,7 +306,7 @@ def test_killed_between_the_data_disks(
 ) -> None:
     (tmp_path / "data.raw").write_bytes(bootable(2 * MIB))
     sources = (boot, tmp_path / "data.raw")
-    launch = replace(INSTANCE, attach_data_disks=True)
+    launch = dict(INSTANCE, attach_data_disks=True)
     real = conversions.import_volume
 
     def and_dies(*args: Any) -> Any:
@@ -355,7 +354,7 @@ def test_a_failed_data_disk_leaves_the_instance_for_the_next_try(
 ) -> None:
     (tmp_path / "data.raw").write_bytes(bootable(2 * MIB))
     sources = (boot, tmp_path / "data.raw")
-    launch = replace(INSTANCE, attach_data_disks=True)
+    launch = dict(INSTANCE, attach_data_disks=True)
     first = runs(*sources, launch=launch, wait=False)
     box.faults.clear()
     second = runs.tasks[1]["ConversionTaskId"]
@@ -382,11 +381,11 @@ def test_an_interrupted_upload_goes_on_part_by_part(box: Sandbox, runs: Runs, tm
     path.write_bytes(data)
     runs.events = Stopping()
     with pytest.raises(Interrupted, match="interrupted"):
-        runs(path, wanted="raw")
+        runs(path, format="raw")
     there = len(keys(box.client("s3"), "vmie/"))
     assert there > 0
     puts, runs.events = runs.calls("PutObject"), []
-    assert runs(path, wanted="raw").status == "completed"
+    assert runs(path, format="raw").status == "completed"
     assert runs.calls("PutObject") - puts == 3 - there + 1
 
 
@@ -529,12 +528,12 @@ def test_a_closed_region_is_refused_with_the_way_that_is_open(box: Sandbox, boot
 @pytest.mark.parametrize(
     ("launch", "says"),
     [
-        (replace(INSTANCE, availability_zone="us-east-1z"), "no Availability Zone"),
-        (replace(INSTANCE, subnet="subnet-0123456789abcdef0"), "subnet-0123456789abcdef0"),
-        (replace(INSTANCE, security_groups=("sg-0123456789abcdef0",)), "sg-0123456789abcdef0"),
+        (dict(INSTANCE, availability_zone="us-east-1z"), "no Availability Zone"),
+        (dict(INSTANCE, subnet="subnet-0123456789abcdef0"), "subnet-0123456789abcdef0"),
+        (dict(INSTANCE, security_groups=("sg-0123456789abcdef0",)), "sg-0123456789abcdef0"),
     ],
 )
-def test_places_that_are_not_there(runs: Runs, s3: Any, boot: Path, launch: Launch, says: str) -> None:
+def test_places_that_are_not_there(runs: Runs, s3: Any, boot: Path, launch: dict[str, str], says: str) -> None:
     with pytest.raises((UsageError, AwsRefused), match=says):
         runs(boot, launch=launch)
     assert keys(s3, "vmie/") == []
@@ -542,13 +541,13 @@ def test_places_that_are_not_there(runs: Runs, s3: Any, boot: Path, launch: Laun
 
 def test_places_that_do_not_fit_together(runs: Runs, ec2: Any, boot: Path) -> None:
     subnet = ec2.describe_subnets(Filters=[{"Name": "availability-zone", "Values": ["us-east-1a"]}])["Subnets"][0]
-    in_subnet = replace(INSTANCE, subnet=subnet["SubnetId"])
+    in_subnet = dict(INSTANCE, subnet=subnet["SubnetId"])
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     group = ec2.create_security_group(GroupName="far", Description="far", VpcId=vpc)["GroupId"]
     for launch, says in (
-        (replace(in_subnet, availability_zone="us-east-1b"), "is in us-east-1a, not in us-east-1b"),
-        (replace(in_subnet, private_ip="8.8.8.8"), "is not in"),
-        (replace(in_subnet, security_groups=(group,)), "different VPCs"),
+        (dict(in_subnet, availability_zone="us-east-1b"), "is in us-east-1a, not in us-east-1b"),
+        (dict(in_subnet, private_ip="8.8.8.8"), "is not in"),
+        (dict(in_subnet, security_groups=(group,)), "different VPCs"),
     ):
         with pytest.raises(UsageError, match=says):
             runs.plan(boot, launch=launch)
@@ -557,13 +556,13 @@ def test_places_that_do_not_fit_together(runs: Runs, ec2: Any, boot: Path) -> No
 def test_what_may_not_be_looked_at_is_left_to_aws(box: Sandbox, runs: Runs, boot: Path) -> None:
     for action in ("DescribeAvailabilityZones", "DescribeSubnets", "DescribeSecurityGroups"):
         box.faults.fail(action, code="UnauthorizedOperation", status=403, times=None)
-    launch = replace(INSTANCE, availability_zone="us-east-1a", security_groups=("sg-0123456789abcdef0",))
+    launch = dict(INSTANCE, availability_zone="us-east-1a", security_groups=("sg-0123456789abcdef0",))
     assert runs.plan(boot, launch=launch).as_json()["availability_zone"] == "us-east-1a"
 
 
 def test_a_volume_without_a_zone(runs: Runs, boot: Path) -> None:
     with pytest.raises(UsageError) as caught:
-        runs.plan(boot, route=Route.VOLUME, launch=Launch())
+        runs.plan(boot, route=Route.VOLUME, launch={})
     assert "us-east-1a, us-east-1b" in caught.value.cure
 
 
@@ -573,25 +572,25 @@ def test_an_unknown_platform(runs: Runs, boot: Path) -> None:
 
 
 def test_instance_types_of_the_2016_page(runs: Runs, boot: Path) -> None:
-    new = replace(INSTANCE, instance_type="c5.large")
+    new = dict(INSTANCE, instance_type="c5.large")
     runs.plan(boot, launch=new)
     assert "c5.large is not on the page's list" in runs.notes()
     with pytest.raises(UsageError, match="Linux is not supported on the requested instance"):
-        runs.plan(boot, launch=new, profile=Profile.Y2016)
-    runs.plan(boot, launch=new, profile=Profile.Y2016, platform="Windows")
-    runs.plan(boot, launch=replace(INSTANCE, instance_type="c3.8xlarge"), profile=Profile.Y2016)
+        runs.plan(boot, launch=new, rules=Profile.Y2016)
+    runs.plan(boot, launch=new, rules=Profile.Y2016, platform="Windows")
+    runs.plan(boot, launch=dict(INSTANCE, instance_type="c3.8xlarge"), rules=Profile.Y2016)
 
 
 def test_the_plan_shows_every_call(runs: Runs, boot: Path, tmp_path: Path) -> None:
     (tmp_path / "data.raw").write_bytes(bootable(2 * MIB))
-    shown = runs.plan(boot, tmp_path / "data.raw", launch=replace(INSTANCE, volume_size=9)).as_json()
+    shown = runs.plan(boot, tmp_path / "data.raw", launch=dict(INSTANCE, volume_size=9)).as_json()
     assert (shown["call"], shown["then"], shown["role"]) == ("ImportInstance", ["ImportVolume of disk 2"], None)
     assert [planned["volume_gib"] for planned in shown["disks"]] == [9, 1]
     assert shown["launch"]["instance_type"] == "m3.medium"
     with (tmp_path / "big.raw").open("wb") as file:
         file.truncate(3 << 30)
     with pytest.raises(UsageError, match="needs"):
-        runs.plan(tmp_path / "big.raw", launch=replace(INSTANCE, volume_size=2))
+        runs.plan(tmp_path / "big.raw", launch=dict(INSTANCE, volume_size=2))
 
 
 def test_poll_tasks_and_conversion_shapes_agree(runs: Runs, ec2: Any, boot: Path) -> None:

@@ -86,10 +86,10 @@ def export(
         role_name=role_name,
         client_token=client_token,
         download=str(download.absolute()) if download else "",
+        skip_check=tuple(skip_check or ()),
     )
     request.validate()
-    skip = tuple(skip_check or ())
-    show(run, exports.run(run.desk(), request, skip=skip, wait=not no_wait, dry_run=run.dry_run))
+    show(run, exports.run(run.desk(), request, wait=not no_wait, dry_run=run.dry_run))
 
 
 def show(run: context.Run, outcome: ExportOutcome, *, command: str = "export") -> None:

@@ -133,8 +133,7 @@ def import_(
     """
     from vmie.jobs import imports
     from vmie.model import Profile, Route
-    from vmie.ops.import_ import ImportRequest, Launch
-    from vmie.ops.transfer_options import Sending
+    from vmie.ops.import_ import ImportRequest
 
     try:
         profile = Profile(rules)
@@ -163,31 +162,27 @@ def import_(
         imds_v2=imds_v2,
         volume_type=volume_type,
         as_is=as_is,
-        wanted=form.value if form else None,
-        skip=tuple(skip_check or ()),
+        format=form.value if form else None,
+        skip_check=tuple(skip_check or ()),
         strict=strict,
-        profile=profile,
-        sending=Sending(
-            sse=sse,
-            kms_key=sse_kms_key,
-            storage_class=storage_class,
-            max_rate=rate(max_rate),
-            accelerate=accelerate,
-            copy=copy,
-        ),
-        launch=Launch(
-            instance_type=instance_type,
-            subnet=subnet,
-            security_groups=tuple(security_group or ()),
-            private_ip=private_ip,
-            availability_zone=availability_zone,
-            user_data=str(user_data.absolute()) if user_data else "",
-            shutdown_behavior=shutdown_behavior,
-            tenancy=tenancy,
-            monitoring=monitoring,
-            volume_size=volume_size,
-            attach_data_disks=attach_data_disks,
-        ),
+        rules=profile,
+        sse=sse,
+        sse_kms_key=sse_kms_key,
+        storage_class=storage_class,
+        max_rate=rate(max_rate),
+        accelerate=accelerate,
+        copy=copy,
+        instance_type=instance_type,
+        subnet=subnet,
+        security_groups=tuple(security_group or ()),
+        private_ip=private_ip,
+        availability_zone=availability_zone,
+        user_data=str(user_data.absolute()) if user_data else "",
+        shutdown_behavior=shutdown_behavior,
+        tenancy=tenancy,
+        monitoring=monitoring,
+        volume_size=volume_size,
+        attach_data_disks=attach_data_disks,
     )
     request.validate()
     run = context.of(ctx)

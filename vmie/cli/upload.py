@@ -45,7 +45,7 @@ def upload(
     Interrupted, the same command goes on: what S3 holds is not sent again.
     """
     from vmie.jobs import uploads
-    from vmie.ops.transfer_options import Sending
+    from vmie.ops import transfer_options
 
     if not re.fullmatch(r"s3://[^/]+/.+|s3://[^/]+/", target):
         raise UsageError(f"{target!r} is no s3://BUCKET/KEY")
@@ -54,13 +54,15 @@ def upload(
         path=str(source.absolute()),
         target=target if not re.fullmatch(r"s3://[^/]+/", target) else target + source.name,
         as_is=as_is,
-        wanted=form.value if form else None,
-        index=disk,
-        sending=Sending(
-            sse=sse, kms_key=kms_key, storage_class=storage_class, max_rate=rate(max_rate), accelerate=accelerate
-        ),
+        format=form.value if form else None,
+        disk=disk,
+        sse=sse,
+        sse_kms_key=kms_key,
+        storage_class=storage_class,
+        max_rate=rate(max_rate),
+        accelerate=accelerate,
     )
-    request.sending.validate()
+    transfer_options.validate(request)
     show(run, uploads.run(run.desk(), request, dry_run=run.dry_run))
 
 

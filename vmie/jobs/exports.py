@@ -17,31 +17,29 @@ from vmie.ops.export import ExportPlan, ExportRequest, ExportResult
 ExportOutcome = Outcome[ExportPlan, ExportResult]
 
 
-def run(
-    desk: Desk, request: ExportRequest, *, skip: tuple[str, ...] = (), wait: bool = True, dry_run: bool = False
-) -> ExportOutcome:
+def run(desk: Desk, request: ExportRequest, *, wait: bool = True, dry_run: bool = False) -> ExportOutcome:
     """Carry an export out as a job; the same command after an interruption or a failure goes on with its job.
 
-    `skip` names rules that shall not block. Raises what `ops.export` raises.
+    Raises what `ops.export` raises.
     """
     request.validate()
     if dry_run:
-        return Outcome(_plan(desk, request, skip=skip), None)
+        return Outcome(_plan(desk, request), None)
     with runner.begun(
         desk,
         "export",
         source=request.source,
         request=request.as_json(),
-        meant=[request.as_json()],
+        meant=[request.lasting()],
         ended_too=bool(request.client_token),  # the same token is the same task, also when that is over
     ) as held:
-        return _run(desk, held, request, skip=skip, wait=wait)
+        return _run(desk, held, request, wait=wait)
 
 
 def resume(desk: Desk, job: str, *, wait: bool = True) -> ExportOutcome:
     """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
     with runner.reopened(desk, job) as held:
-        return _run(desk, held, ExportRequest.from_json(held.request), skip=(), wait=wait)
+        return _run(desk, held, ExportRequest.from_json(held.request), wait=wait)
 
 
 def cancel(desk: Desk, job: str, *, reason: str = "") -> dict[str, Any]:
@@ -55,11 +53,11 @@ def cancel(desk: Desk, job: str, *, reason: str = "") -> dict[str, Any]:
     return runner.give_up(desk, job, undo, made="its objects are in S3", cure="delete those")
 
 
-def _run(desk: Desk, held: Job, request: ExportRequest, *, skip: tuple[str, ...], wait: bool) -> ExportOutcome:
+def _run(desk: Desk, held: Job, request: ExportRequest, *, wait: bool) -> ExportOutcome:
     with _explained(desk, request):
         return runner.carry_out(
             held,
-            lambda: _plan(desk, request, job=held.job, begun=held.get("submit"), skip=skip),
+            lambda: _plan(desk, request, job=held.job, begun=held.get("submit")),
             lambda plan: export.apply(
                 desk.aws,
                 plan,
@@ -79,11 +77,8 @@ def _plan(
     *,
     job: str = "",
     begun: Mapping[str, Any] | None = None,
-    skip: tuple[str, ...] = (),
 ) -> ExportPlan:
-    return export.plan(
-        desk.aws, request, settings=desk.settings, job=job, begun=begun, skip=skip, reporter=desk.reporter
-    )
+    return export.plan(desk.aws, request, settings=desk.settings, job=job, begun=begun, reporter=desk.reporter)
 
 
 def _explained(desk: Desk, request: ExportRequest) -> AbstractContextManager[None]:

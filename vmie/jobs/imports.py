@@ -97,4 +97,4 @@ def _meant(request: ImportRequest) -> list[Any]:
         source if source.startswith("s3://") else ingest.Identity.of(Path(source)).as_json()
         for source in request.sources
     ]
-    return [{**request.as_json(), "sending": request.sending.lasting()}, content]
+    return [request.lasting(), content]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,7 @@ from vmie.jobs import runner
 from vmie.jobs.runner import Desk, Outcome
 from vmie.jobs.store import Job
 from vmie.model import S3Object
-from vmie.ops import ingest, upload, upload_state
-from vmie.ops.transfer_options import Sending
+from vmie.ops import ingest, transfer_options, upload, upload_state
 from vmie.ops.upload import STEP, UploadPlan, UploadResult
 
 UploadOutcome = Outcome[UploadPlan, UploadResult]
@@ -26,9 +25,13 @@ class UploadRequest:
     path: str
     target: str
     as_is: bool = False
-    wanted: str | None = None
-    index: int | None = None
-    sending: Sending = field(default_factory=Sending)
+    format: str | None = None
+    disk: int | None = None
+    sse: str = ""
+    sse_kms_key: str = ""
+    storage_class: str = ""
+    max_rate: float | None = None
+    accelerate: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For the journal."""
@@ -37,16 +40,15 @@ class UploadRequest:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> UploadRequest:
         """Read back what `as_json` wrote, also by another version of vmie."""
-        known = {f.name: data[f.name] for f in fields(cls) if f.name in data}
-        return cls(**{**known, "sending": Sending.from_json(data.get("sending") or {})})
+        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
 
 
 def run(desk: Desk, request: UploadRequest, *, dry_run: bool = False) -> UploadOutcome:
     """Upload as a job; the same command after an interruption goes on. Raises what `ops.upload` raises."""
-    request.sending.validate()
+    transfer_options.validate(request)
     if dry_run:
         return Outcome(_plan(desk, request), None)
-    asked = {**request.as_json(), "sending": request.sending.lasting()}
+    asked = {name: value for name, value in request.as_json().items() if name not in ("max_rate", "accelerate")}
     content = ingest.Identity.of(Path(request.path)).as_json()
     with runner.begun(
         desk, "upload", source=request.path, request=request.as_json(), meant=[asked, content], ended_too=True
@@ -74,7 +76,7 @@ def cancel(desk: Desk, job: str) -> dict[str, Any]:
 
 
 def _run(desk: Desk, held: Job, request: UploadRequest) -> UploadOutcome:
-    options = request.sending.options(desk.aws, desk.settings)
+    options = transfer_options.upload_options(request, desk.aws, desk.settings)
     return runner.carry_out(
         held,
         lambda: _plan(desk, request),
@@ -90,6 +92,6 @@ def _plan(desk: Desk, request: UploadRequest) -> UploadPlan:
         Path(request.path),
         S3Object.parse(request.target),
         as_is=request.as_is,
-        wanted=request.wanted,
-        index=request.index,
+        wanted=request.format,
+        index=request.disk,
     )

@@ -155,7 +155,7 @@ def test_every_option_of_the_single_verbs_can_be_said() -> None:
 
 
 def plan_page() -> str:
-    return (Path(__file__).parents[4] / "docs" / "reference" / "plan-file.md").read_text(encoding="utf-8")
+    return (Path(__file__).parents[3] / "docs" / "reference" / "plan-file.md").read_text(encoding="utf-8")
 
 
 def test_storage_classes_are_those_of_the_single_import() -> None:
@@ -175,7 +175,7 @@ def test_defaults_hold_where_they_fit(folder: Path) -> None:
     image, snapshot, instance, export = (item.request for item in plan.items)
     assert (image["license_type"], image["usage_operation"]) == ("", "RunInstances")
     assert (snapshot["license_type"], snapshot["bucket"], snapshot["strict"]) == ("", None, True)
-    assert (instance["as_is"], instance["wanted"], instance["launch"]["instance_type"]) == (True, None, "m3.large")
+    assert (instance["as_is"], instance["format"], instance["instance_type"]) == (True, None, "m3.large")
     assert (export["format"], export["bucket"]) == ("vmdk", "my-bucket")
     assert [item.kind for item in plan.items] == [Kind.IMPORT, Kind.IMPORT, Kind.CONVERSION, Kind.EXPORT]
 

@@ -6,6 +6,7 @@ import gzip
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ from vmie import disk
 from vmie.disk.base import FileSource
 from vmie.errors import ImageError, UsageError
 from vmie.model import Extent, ExtentKind, Route
-from vmie.ops import ingest, payloads
+from vmie.ops import ingest, payloads, transfer_options
+from vmie.ops.import_ import ImportRequest
 from vmie.ops.ingest import Choice, Identity, Look, choose
-from vmie.ops.transfer_options import Sending
 
 MIB = 1 << 20
 
@@ -129,16 +130,16 @@ def test_packed_files_are_looked_through(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "sending",
     [
-        Sending(sse="AES"),
-        Sending(sse="AES256", kms_key="alias/x"),
-        Sending(storage_class="GLACIER"),
-        Sending(storage_class="COLD"),
-        Sending(max_rate=0),
+        {"sse": "AES"},
+        {"sse": "AES256", "sse_kms_key": "alias/x"},
+        {"storage_class": "GLACIER"},
+        {"storage_class": "COLD"},
+        {"max_rate": 0},
     ],
 )
-def test_impossible_ways_of_sending_are_refused(sending: Sending) -> None:
+def test_impossible_ways_of_sending_are_refused(sending: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        sending.validate()
+        transfer_options.validate(ImportRequest(("/a",), **sending))
 
 
 class Huge(disk.Disk):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,33 +11,38 @@ from vmie.aws.conversions import DiskImage, ImportInstance, ImportVolume
 from vmie.errors import UsageError
 from vmie.limits import LINUX_INSTANCE_TYPES_2016
 from vmie.model import Profile, Route
-from vmie.ops.import_ import ImportRequest, Launch
+from vmie.ops.import_ import ImportRequest
 from vmie.ops.import_.launch import expect_type
 
-FULL = Launch("m3.large", "subnet-1", ("sg-1", "web"), "10.0.0.4", "", "/a/file", "stop", "default", True, 9, True)
+FULL: dict[str, Any] = {
+    "instance_type": "m3.large",
+    "subnet": "subnet-1",
+    "security_groups": ("sg-1", "web"),
+    "private_ip": "10.0.0.4",
+    "user_data": "/a/file",
+    "shutdown_behavior": "stop",
+    "tenancy": "default",
+    "monitoring": True,
+    "volume_size": 9,
+    "attach_data_disks": True,
+}
 DISK = DiskImage("VMDK", 1_179_593_728, "https://b.example/m?X-Amz-Signature=1", 3)
 
 
 def asked(route: Route = Route.INSTANCE, **fields: Any) -> ImportRequest:
-    return ImportRequest(("/a/disk.raw",), route, **{"launch": Launch("m3.large"), **fields})
+    return ImportRequest(("/a/disk.raw",), route, **{"instance_type": "m3.large", **fields})
 
 
 def test_a_request_survives_its_job() -> None:
-    request = asked(launch=FULL)
+    request = asked(**FULL)
     request.validate()
     assert ImportRequest.from_json(json.loads(json.dumps(request.as_json()))) == request
-
-
-def test_a_job_of_before_these_options_is_read() -> None:
-    data = asked(Route.IMAGE, launch=Launch()).as_json()
-    del data["launch"]
-    assert ImportRequest.from_json(data).launch == Launch()
 
 
 @pytest.mark.parametrize("route", [Route.IMAGE, Route.SNAPSHOT])
 def test_they_are_refused_on_the_other_routes(route: Route) -> None:
     with pytest.raises(UsageError) as caught:
-        asked(route, launch=FULL).validate()
+        asked(route, **FULL).validate()
     for option in ("--instance-type", "--security-group", "--user-data", "--attach-data-disks"):
         assert option in caught.value.message
 
@@ -54,12 +58,12 @@ def test_they_are_refused_on_the_other_routes(route: Route) -> None:
         {"client_token": "x"},
         {"boot_mode": "uefi"},
         {"register": "an-ami"},
-        {"wanted": "ova"},
-        {"launch": Launch("m3")},
-        {"launch": replace(FULL, shutdown_behavior="hibernate")},
-        {"launch": replace(FULL, private_ip="10.0.0.300")},
-        {"launch": replace(FULL, volume_size=0)},
-        {"launch": replace(FULL, volume_size=20_000)},
+        {"format": "ova"},
+        {"instance_type": "m3"},
+        {**FULL, "shutdown_behavior": "hibernate"},
+        {**FULL, "private_ip": "10.0.0.300"},
+        {**FULL, "volume_size": 0},
+        {**FULL, "volume_size": 20_000},
     ],
 )
 def test_what_importinstance_has_no_field_for(fields: dict[str, Any]) -> None:
@@ -69,7 +73,7 @@ def test_what_importinstance_has_no_field_for(fields: dict[str, Any]) -> None:
 
 
 def test_volumes_are_imported_one_by_one() -> None:
-    request = ImportRequest(("/a/1", "/a/2"), Route.VOLUME, launch=Launch(availability_zone="us-east-1a"))
+    request = ImportRequest(("/a/1", "/a/2"), Route.VOLUME, availability_zone="us-east-1a")
     with pytest.raises(UsageError, match="one disk"):
         request.validate()
 
@@ -77,7 +81,7 @@ def test_volumes_are_imported_one_by_one() -> None:
 def test_the_page_lists_22_types() -> None:
     assert len(LINUX_INSTANCE_TYPES_2016) == len(set(LINUX_INSTANCE_TYPES_2016)) == 22
     for name in LINUX_INSTANCE_TYPES_2016:
-        assert expect_type(Launch(name), platform="Linux", profile=Profile.Y2016) == ""
+        assert expect_type(asked(instance_type=name, platform="Linux", rules=Profile.Y2016)) == ""
 
 
 def test_only_what_is_set_is_sent() -> None:

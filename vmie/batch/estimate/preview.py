@@ -13,10 +13,10 @@ from vmie.aws.session import Aws
 from vmie.batch.model import Kind, PlanItem
 from vmie.batch.plan import requests
 from vmie.batch.run.context import Company
-from vmie.batch.store import serialize
 from vmie.errors import AwsRefused, PreflightError, VmieError
 from vmie.model import Route, Verdict
 from vmie.ops import export, import_
+from vmie.ops.export import ExportRequest
 from vmie.ops.import_ import ImportPlan, ImportRequest, PlannedDisk
 from vmie.ops.import_.conversion_plan import ConversionDisk
 
@@ -87,8 +87,8 @@ def _elsewhere(item: PlanItem) -> bool:
 
 
 def _export(company: Company, aws: Aws, seen: Look) -> Look:
-    request, skip = serialize.export_request(seen.item.request)
-    made = export.plan(aws, request, settings=company.settings, skip=skip)
+    request = ExportRequest.from_json(seen.item.request)
+    made = export.plan(aws, request, settings=company.settings)
     warned = [one for one in made.findings if one.verdict is Verdict.WARN]
     call = str(made.as_json()["call"])
     first = warned[0] if warned else None
@@ -167,7 +167,7 @@ def _calls(thought: ImportPlan) -> dict[str, int]:
             instance = request.route is Route.INSTANCE
             calls["ImportInstance" if instance and number == 0 else "ImportVolume"] += 1
             calls["PutObject"] += 1 + (len(disk.most_parts.ranges()) if disk.path is not None else 0)
-            calls["AttachVolume"] += bool(instance and number and request.launch.attach_data_disks)
+            calls["AttachVolume"] += bool(instance and number and request.attach_data_disks)
         elif disk.path is not None:
             calls += _uploads(disk.bound)
         elif disk.copied is not None:

@@ -11,8 +11,7 @@ from vmie.errors import UsageError, VmieError
 from vmie.model import Profile, Route
 from vmie.ops import transfer_options
 from vmie.ops.export import ExportRequest
-from vmie.ops.import_ import ImportRequest, Launch
-from vmie.ops.transfer_options import Sending
+from vmie.ops.import_ import ImportRequest
 
 #: tells a mistake: the field ("" for the item) and the sentence
 Wrong = Callable[[str, str], None]
@@ -111,9 +110,7 @@ def _import(values: Mapping[str, Any], sources: list[str]) -> ImportRequest:
     plain = (
         *("bucket", "prefix", "name", "description", "tags", "architecture", "platform", "boot_mode", "license_type"),
         *("usage_operation", "encrypted", "kms_key", "role_name", "keep_object", "imds_v2", "volume_type", "as_is"),
-        "strict",
-    )
-    launch = (
+        *("strict", "sse", "sse_kms_key", "storage_class", "accelerate"),
         *("instance_type", "subnet", "private_ip", "availability_zone", "user_data", "shutdown_behavior", "tenancy"),
         *("monitoring", "volume_size", "attach_data_disks"),
     )
@@ -121,22 +118,13 @@ def _import(values: Mapping[str, Any], sources: list[str]) -> ImportRequest:
         sources=tuple(sources),
         route=Route(values.get("route", "image")),
         register=values.get("register_as", ""),
-        wanted=values.get("format"),
-        skip=tuple(values.get("skip_check", ())),
+        format=values.get("format"),
+        skip_check=tuple(values.get("skip_check", ())),
         license_configurations=tuple(values.get("license_configurations", ())),
-        profile=Profile(values.get("rules", "current")),
-        sending=Sending(
-            sse=values.get("sse", ""),
-            kms_key=values.get("sse_kms_key", ""),
-            storage_class=values.get("storage_class", ""),
-            max_rate=transfer_options.rate(values.get("max_rate", "")),
-            accelerate=values.get("accelerate", False),
-            copy=values.get("copy_first", False),
-        ),
-        launch=Launch(
-            security_groups=tuple(values.get("security_groups", ())),
-            **{name: values[name] for name in launch if name in values},
-        ),
+        rules=Profile(values.get("rules", "current")),
+        max_rate=transfer_options.rate(values.get("max_rate", "")),
+        copy=values.get("copy_first", False),
+        security_groups=tuple(values.get("security_groups", ())),
         **{name: values[name] for name in plain if name in values},
     )
 
@@ -150,6 +138,7 @@ def _export(values: Mapping[str, Any], source: str) -> ExportRequest:
         source=source,
         format=values["format"],
         tags={**name, **values["tags"]},
+        skip_check=tuple(values.get("skip_check", ())),
         **{name: values[name] for name in plain if name in values},
     )
 

@@ -190,7 +190,7 @@ def _made(draft: Draft) -> PlanItem:
         key=draft.key,
         kind=Kind.EXPORT if draft.export else Kind.CONVERSION if older else Kind.IMPORT,
         source=draft.sources[0],
-        request={**request.as_json(), "skip": list(values.get("skip_check", ()))},
+        request=request.as_json(),
         region=draft.region,
         profile=str(values.get("profile", "")),
         queue=str(values.get("queue", "default")),

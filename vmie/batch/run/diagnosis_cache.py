@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from vmie.aws.session import Aws
 from vmie.batch.model import Item, Kind
-from vmie.batch.store import serialize
 from vmie.errors import VmieError
 from vmie.ops.doctor import Case, Check, bucket, looked
 from vmie.ops.doctor import subject as diagnosis
 from vmie.ops.doctor.diagnosis import diagnosed
 from vmie.ops.doctor.report import Line
+from vmie.ops.export import ExportRequest
 from vmie.ops.import_ import ImportRequest
 from vmie.poll import Clock
 from vmie.settings import Settings
@@ -48,7 +48,7 @@ class Diagnoses:
     def _case(self, item: Item, aws: Aws) -> Case:
         given: dict[str, Any] = {"settings": self._settings, "clock": self._clock}
         if item.kind is Kind.EXPORT:
-            wanted, _ = serialize.export_request(item.request)
+            wanted = ExportRequest.from_json(item.request)
             where = (item.kind, aws.account, aws.region, wanted.bucket, wanted.role_name)
             return self._once(where, lambda: diagnosis.of_export(aws, wanted, **given))
         request = ImportRequest.from_json(item.request)

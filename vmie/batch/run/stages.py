@@ -18,6 +18,7 @@ from vmie.batch.store.journal import ItemJournal
 from vmie.errors import AwsRefused, Run, TaskFailed, VmieError
 from vmie.model import Task
 from vmie.ops import expired_tasks, export, import_
+from vmie.ops.export import ExportRequest
 from vmie.ops.export import applying as exporting
 from vmie.ops.export import submitting as export_submitting
 from vmie.ops.import_ import ImportRequest
@@ -55,14 +56,12 @@ class Stages:
         crew, item = self._crew, self._item
         aws = crew.aws(item)
         if item.kind is Kind.EXPORT:
-            request, skip = serialize.export_request(item.request)
             made = export.plan(
                 aws,
-                request,
+                ExportRequest.from_json(item.request),
                 settings=crew.settings,
                 job=item.job,
                 begun=self._journal.get("submit"),
-                skip=skip,
                 reporter=self._report,
             )
             return serialize.export_plan(made)

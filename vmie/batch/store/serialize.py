@@ -38,12 +38,6 @@ def to_import_plan(data: Mapping[str, Any]) -> ImportPlan:
     return ImportPlan(request, role_name, bucket, _disks().validate_python(data["disks"]), None, notes)
 
 
-def export_request(data: Mapping[str, Any]) -> tuple[ExportRequest, tuple[str, ...]]:
-    """An item's export, and the rules that shall not block it."""
-    kept = {name: value for name, value in data.items() if name != "skip"}
-    return ExportRequest.from_json(kept), tuple(data.get("skip", ()))
-
-
 def export_plan(plan: ExportPlan) -> dict[str, Any]:
     """What `to_export_plan` reads."""
     return {

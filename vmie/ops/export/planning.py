@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,6 @@ class ExportPlan:
     prefix: str
     role_name: str
     findings: tuple[Finding, ...] = ()
-    skip: tuple[str, ...] = ()
 
     @property
     def kind(self) -> TaskKind:
@@ -44,10 +43,11 @@ class ExportPlan:
     @property
     def blocking(self) -> tuple[Finding, ...]:
         """The findings that stop the export."""
+        skip = self.request.skip_check
         return tuple(
             finding
             for finding in self.findings
-            if finding.verdict is Verdict.FAIL and finding.rule not in self.skip and "all" not in self.skip
+            if finding.verdict is Verdict.FAIL and finding.rule not in skip and "all" not in skip
         )
 
     def refuse(self) -> None:
@@ -88,14 +88,13 @@ def plan(
     settings: Settings,
     job: str = "",
     begun: Mapping[str, Any] | None = None,
-    skip: Iterable[str] = (),
     reporter: events.Reporter = events.silent,
 ) -> ExportPlan:
     """Look at the instance or AMI, the bucket and the active exports, and judge them.
 
     An active export of `job` itself is no other export. `begun` is what the job's journal says of its submission:
-    then AWS has the task, and nothing is looked at any more. `skip` names rules that shall not block ("all" for every
-    one). Raises UsageError, PreflightError (exit 4, with the findings) and AwsRefused.
+    then AWS has the task, and nothing is looked at any more.
+    Raises UsageError, PreflightError (exit 4, with the findings) and AwsRefused.
     """
     request.validate()
     if request.download:
@@ -122,7 +121,6 @@ def plan(
         prefix=request.prefix if request.prefix is not None else settings.export_prefix,
         role_name=role_name,
         findings=tuple(judge(facts)),
-        skip=tuple(skip),
     )
     made.refuse()
     _tell(made, reporter)

@@ -24,6 +24,7 @@ class ExportRequest:
 
     `prefix` is put before the task id as it is, as AWS does. `target` is the virtualisation environment of an
     instance export, "" for the one that goes with the format. `download` is a folder, "" for no download.
+    `skip_check` names rules that shall not block, "all" for every one.
     """
 
     source: str
@@ -36,6 +37,7 @@ class ExportRequest:
     role_name: str | None = None
     client_token: str = ""
     download: str = ""
+    skip_check: tuple[str, ...] = ()
 
     @property
     def is_image(self) -> bool:
@@ -88,10 +90,14 @@ class ExportRequest:
         """What `from_json` reads back."""
         return asdict(self)
 
+    def lasting(self) -> dict[str, Any]:
+        """What makes two exports different ones."""
+        return {name: value for name, value in self.as_json().items() if name != "skip_check"}
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExportRequest:
         """The request of a job; raises UsageError for one of another version."""
         try:
-            return cls(**data)
+            return cls(**{**data, "skip_check": tuple(data.get("skip_check", ()))})
         except TypeError as error:
             raise UsageError(f"the job's request cannot be read: {error}", cure="start the export again") from error

@@ -13,7 +13,6 @@ from vmie.ops.import_ import applying, conversion_plan, converting, planning
 from vmie.ops.import_.applying import ImportResult
 from vmie.ops.import_.context import submitted
 from vmie.ops.import_.conversion_plan import ConversionPlan
-from vmie.ops.import_.launch import Launch
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk
 from vmie.ops.import_.request import ImportRequest
 from vmie.ops.import_.undo import undo
@@ -21,7 +20,7 @@ from vmie.ops.journal import Journal
 from vmie.poll import Clock
 from vmie.settings import Settings
 
-__all__ = ["ImportPlan", "ImportRequest", "ImportResult", "Launch", "PlannedDisk", "apply", "plan", "submitted", "undo"]
+__all__ = ["ImportPlan", "ImportRequest", "ImportResult", "PlannedDisk", "apply", "plan", "submitted", "undo"]
 
 _OLDER = (Route.INSTANCE, Route.VOLUME)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -15,8 +15,7 @@ from vmie.limits import GIB
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import ingest
-from vmie.ops.import_ import placement
-from vmie.ops.import_.launch import Launch, expect_type
+from vmie.ops.import_ import launch, placement
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, plain, told_by
 from vmie.ops.import_.request import ImportRequest
 from vmie.poll import Clock
@@ -76,8 +75,8 @@ class ConversionPlan(ImportPlan):
             "then": [f"ImportVolume of disk {number + 2}" for number in range(len(self.disks) - 1)],
             "boot_mode": None,
             "availability_zone": self.zone or None,
-            "launch": asdict(request.launch) if instance else None,
-            "attach_data_disks": request.launch.attach_data_disks,
+            "launch": {name: getattr(request, name) for name in launch.OPTIONS} if instance else None,
+            "attach_data_disks": request.attach_data_disks,
         }
 
 
@@ -98,14 +97,16 @@ def plan(
     placement.expect_region(aws.region, request.route)
     warnings = [presign.expect_lasting(aws, seconds=settings.deadline_seconds, now=clock.now())]
     local = [Path(source) for source in request.sources if not source.startswith("s3://")]
-    judged = replace(request, skip=(*request.skip, _ONE_DISK)) if request.route is Route.INSTANCE else request
+    judged = (
+        replace(request, skip_check=(*request.skip_check, _ONE_DISK)) if request.route is Route.INSTANCE else request
+    )
     report = checked(judged, local, clock=clock, reporter=reporter) if local else None
     told, notes = told_by(report, request)
     _expect_platform(told)
     if told.route is Route.INSTANCE:
-        warnings.append(expect_type(told.launch, platform=told.platform, profile=told.profile))
-        user_data(told.launch)
-    zone = placement.zone_of(aws, told.launch, route=told.route, reporter=reporter)
+        warnings.append(launch.expect_type(told))
+        user_data(told)
+    zone = placement.zone_of(aws, told, reporter=reporter)
     chosen = buckets.resolve(aws, settings, option=told.bucket, role_name=settings.role_name)
     prefix = settings.prefix if told.prefix is None else told.prefix
     disks = _disks(aws, told, folder=S3Object(chosen.name, f"{prefix}{job}/"))
@@ -116,18 +117,18 @@ def plan(
     return ConversionPlan(told, "", chosen, disks, report, kept, zone)
 
 
-def user_data(launch: Launch) -> bytes:
+def user_data(request: ImportRequest) -> bytes:
     """The content of the user data file: a secret, never to be kept. Raises UsageError when it cannot be sent."""
-    if not launch.user_data:
+    if not request.user_data:
         return b""
     try:
-        with Path(launch.user_data).open("rb") as file:
+        with Path(request.user_data).open("rb") as file:
             data = file.read(USER_DATA_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"cannot read --user-data {launch.user_data}: {error.strerror}") from error
+        raise UsageError(f"cannot read --user-data {request.user_data}: {error.strerror}") from error
     if len(data) > USER_DATA_BYTES:
         raise UsageError(
-            f"--user-data {launch.user_data} is larger than {USER_DATA_BYTES >> 10} KiB",
+            f"--user-data {request.user_data} is larger than {USER_DATA_BYTES >> 10} KiB",
             cause="EC2 takes no more",
             cure="let it fetch the rest",
         )
@@ -149,7 +150,7 @@ def _expect_count(request: ImportRequest, disks: tuple[ConversionDisk, ...]) -> 
             f"{request.sources[0]} holds {len(disks)} disks and ImportVolume takes one",
             cure="`vmie convert --disk N` one and import that, or use --as instance for the whole machine",
         )
-    if request.launch.attach_data_disks and len(disks) - 1 > len(DEVICES):
+    if request.attach_data_disks and len(disks) - 1 > len(DEVICES):
         raise UsageError(
             f"--attach-data-disks: {len(disks) - 1} data disks are more than the {len(DEVICES)} device names there are",
             cure="leave it out and attach the volumes under names of your own",
@@ -163,8 +164,8 @@ def _disks(aws: Aws, request: ImportRequest, *, folder: S3Object) -> tuple[Conve
             found.append(_stored(aws, S3Object.parse(source), request, folder=folder, number=len(found)))
         else:
             found += _local(Path(source), request, folder=folder, first=len(found))
-    if request.launch.volume_size is not None:
-        found[0] = replace(found[0], volume_gib=_grown(found[0], request.launch.volume_size))
+    if request.volume_size is not None:
+        found[0] = replace(found[0], volume_gib=_grown(found[0], request.volume_size))
     return tuple(found)
 
 
@@ -181,7 +182,7 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
     """Every disk of a file, each to be sent on its own."""
     identity = ingest.Identity.of(path)
     whole = ingest.look(path)
-    choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.wanted)
+    choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.aws_format not in _FORMAT_OF_SUFFIX.values():
         raise UsageError(
             f"--as-is: {path} is {choice.aws_format}, which the older calls do not take",
@@ -195,7 +196,7 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
         with disk.open(path, index=index or 0) as opened:
             form, bound = choice, identity.size
             if choice.method != "as-is":
-                form, bound = ingest.settle(opened, choice, asked=request.wanted is not None)
+                form, bound = ingest.settle(opened, choice, asked=request.format is not None)
             planned.append(
                 ConversionDisk(
                     _manifest(folder, number, path.stem, form.aws_format.lower()),
@@ -215,10 +216,10 @@ def _stored(aws: Aws, source: S3Object, request: ImportRequest, *, folder: S3Obj
     """A disk that is one object already: a manifest of one part names it, as AWS's own second example does."""
     s3.expect_local(aws, source.bucket)
     size = objects.size(aws, source)
-    named = (request.wanted or "").upper() or _FORMAT_OF_SUFFIX.get(PurePosixPath(source.key).suffix.lower())
+    named = (request.format or "").upper() or _FORMAT_OF_SUFFIX.get(PurePosixPath(source.key).suffix.lower())
     if named is None:
         raise UsageError(f"{source.url}: its name does not tell the format", cure="add --format vmdk, vhd or raw")
-    if named != "RAW" and (request.launch.volume_size is None or number > 0):
+    if named != "RAW" and (request.volume_size is None or number > 0):
         raise UsageError(
             f"{source.url}: how large its disk is cannot be told from here",
             cause=f"a {named} in S3 is not opened",

@@ -177,7 +177,7 @@ def finish(work: Work, plan: ConversionPlan, done: list[Task]) -> None:
     work.reporter(events.Stage("finish", ""))
     instance_id = done[0].instance_id
     data = [one for task in done[1:] for one in task.volume_ids]
-    if plan.request.launch.attach_data_disks and instance_id:
+    if plan.request.attach_data_disks and instance_id:
         volume.attach(work, instance_id, data)
     volumes = [one for task in done for one in task.volume_ids]
     name = {"Name": plan.request.name} if plan.request.name else {}

@@ -15,8 +15,8 @@ from vmie.ops.import_.conversion_plan import ConversionDisk, user_data
 
 def submit(work: Work, planned: ConversionDisk, *, zone: str) -> dict[str, Any]:
     """Start the boot disk's task, once; what the journal keeps of it. `zone` is "" where AWS may choose."""
-    launch, request = work.plan.request.launch, work.plan.request
-    secret = user_data(launch)
+    request = work.plan.request
+    secret = user_data(request)
     work.reporter(events.Stage("submit", "ImportInstance"))
 
     def call(description: str) -> Task:
@@ -28,15 +28,15 @@ def submit(work: Work, planned: ConversionDisk, *, zone: str) -> dict[str, Any]:
                 platform=request.platform,
                 description=description,
                 architecture=request.architecture,
-                instance_type=launch.instance_type,
-                subnet_id=launch.subnet,
-                security_groups=launch.security_groups,
-                private_ip=launch.private_ip,
-                availability_zone="" if launch.subnet else zone,
-                tenancy=launch.tenancy,
+                instance_type=request.instance_type,
+                subnet_id=request.subnet,
+                security_groups=request.security_groups,
+                private_ip=request.private_ip,
+                availability_zone="" if request.subnet else zone,
+                tenancy=request.tenancy,
                 user_data=secret,
-                shutdown_behavior=launch.shutdown_behavior,
-                monitoring=launch.monitoring,
+                shutdown_behavior=request.shutdown_behavior,
+                monitoring=request.monitoring,
             ),
         )
 

@@ -12,7 +12,7 @@ from vmie.aws.manifest import Manifest, Part
 from vmie.aws.parts_upload import Parts
 from vmie.errors import ImageError
 from vmie.model import S3Object
-from vmie.ops import ingest, payloads
+from vmie.ops import ingest, payloads, transfer_options
 from vmie.ops.import_.context import Work
 from vmie.ops.import_.conversion_plan import ConversionDisk
 
@@ -46,7 +46,7 @@ def send(work: Work, number: int, planned: ConversionDisk) -> None:
             planned.object.bucket,
             planned.stem,
             payload,
-            options=work.plan.request.sending.options(work.aws, work.settings),
+            options=transfer_options.upload_options(work.plan.request, work.aws, work.settings),
             resumed=bool(known),
             reporter=work.reporter,
         )

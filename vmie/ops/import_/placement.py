@@ -11,7 +11,7 @@ from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, PreflightError, UsageError
 from vmie.limits import LEGACY_REGIONS
 from vmie.model import Route
-from vmie.ops.import_.launch import Launch
+from vmie.ops.import_.request import ImportRequest
 
 
 def expect_region(region: str, route: Route) -> None:
@@ -27,7 +27,7 @@ def expect_region(region: str, route: Route) -> None:
     )
 
 
-def zone_of(aws: Aws, launch: Launch, *, route: Route, reporter: events.Reporter = events.silent) -> str:
+def zone_of(aws: Aws, request: ImportRequest, *, reporter: events.Reporter = events.silent) -> str:
     """The Availability Zone that the options settle, "" where AWS will choose; all that they name is looked at.
 
     What the caller may not look at is left to AWS. Raises UsageError for what does not fit together, AwsRefused for
@@ -35,8 +35,8 @@ def zone_of(aws: Aws, launch: Launch, *, route: Route, reporter: events.Reporter
     """
     looked = _Look(aws, reporter)
     zones = looked.zones()
-    chosen = launch.availability_zone
-    if route is Route.VOLUME and not chosen:
+    chosen = request.availability_zone
+    if request.route is Route.VOLUME and not chosen:
         raise UsageError(
             "--availability-zone is missing",
             cause="a volume lies in one Availability Zone, that of the instance it is for",
@@ -46,30 +46,30 @@ def zone_of(aws: Aws, launch: Launch, *, route: Route, reporter: events.Reporter
         raise UsageError(
             f"{chosen} is no Availability Zone of {aws.region}", cure=f"choose from {', '.join(zones)}", code="NoZone"
         )
-    subnet = looked.subnet(launch.subnet) if launch.subnet else None
+    subnet = looked.subnet(request.subnet) if request.subnet else None
     if subnet is not None:
-        _fits(launch, subnet)
+        _fits(request, subnet)
         chosen = str(subnet["AvailabilityZone"])
-    ids = [one for one in launch.security_groups if one.startswith("sg-")]
+    ids = [one for one in request.security_groups if one.startswith("sg-")]
     for group in looked.groups(ids) if ids else ():
         if subnet is not None and group.get("VpcId") != subnet.get("VpcId"):
             raise UsageError(
-                f"{group['GroupId']} and {launch.subnet} are in different VPCs",
+                f"{group['GroupId']} and {request.subnet} are in different VPCs",
                 cause=f"{group.get('VpcId')} and {subnet.get('VpcId')}",
                 cure="name a security group of the subnet's VPC",
             )
     return chosen
 
 
-def _fits(launch: Launch, subnet: dict[str, Any]) -> None:
-    if launch.availability_zone and launch.availability_zone != subnet["AvailabilityZone"]:
+def _fits(request: ImportRequest, subnet: dict[str, Any]) -> None:
+    if request.availability_zone and request.availability_zone != subnet["AvailabilityZone"]:
         raise UsageError(
-            f"{launch.subnet} is in {subnet['AvailabilityZone']}, not in {launch.availability_zone}",
+            f"{request.subnet} is in {subnet['AvailabilityZone']}, not in {request.availability_zone}",
             cure="leave --availability-zone out, or name another subnet",
         )
     network = ipaddress.ip_network(str(subnet.get("CidrBlock") or "0.0.0.0/0"))
-    if launch.private_ip and ipaddress.ip_address(launch.private_ip) not in network:
-        raise UsageError(f"--private-ip {launch.private_ip} is not in {network}, the network of {launch.subnet}")
+    if request.private_ip and ipaddress.ip_address(request.private_ip) not in network:
+        raise UsageError(f"--private-ip {request.private_ip} is not in {network}, the network of {request.subnet}")
 
 
 class _Look:

@@ -109,7 +109,7 @@ def plan(
     request, notes = told_by(report, request)
     role_name = request.role_name or settings.role_name
     chosen = None
-    if local or request.sending.copy:
+    if local or request.copy:
         chosen = buckets.resolve(aws, settings, option=request.bucket, role_name=role_name)
     prefix = settings.prefix if request.prefix is None else request.prefix
     disks: list[PlannedDisk] = []
@@ -118,7 +118,7 @@ def plan(
         several = f"{number}-" if len(request.sources) > 1 else ""
         folder = S3Object(chosen.name, f"{prefix}{job}/{several}") if chosen else None
         if source.startswith("s3://"):
-            disks.append(_stored(aws, S3Object.parse(source), request, folder if request.sending.copy else None))
+            disks.append(_stored(aws, S3Object.parse(source), request, folder if request.copy else None))
         elif folder is not None:
             disks += _local(Path(source), request, folder)
     if len(disks) > 1 and request.route is Route.SNAPSHOT:
@@ -147,19 +147,19 @@ def checked(
     request: ImportRequest, paths: list[Path], *, clock: Clock, reporter: events.Reporter
 ) -> check.CheckReport | None:
     """The preflight; raises PreflightError when the route is blocked."""
-    if "all" in request.skip:
+    if "all" in request.skip_check:
         return None
     reporter(events.Stage("check", ", ".join(path.name for path in paths)))
     report = check.check(
         paths,
-        profile=request.profile,
+        profile=request.rules,
         routes=(request.route,),
         as_is=request.as_is,
         together=len(paths) > 1,
         clock=clock,
         reporter=reporter,
     )
-    blocking = check.blocking(report, request.route, skip=request.skip, strict=request.strict)
+    blocking = check.blocking(report, request.route, skip=request.skip_check, strict=request.strict)
     if not blocking:
         return report
     first = blocking[0]
@@ -204,7 +204,7 @@ def _stored(aws: Aws, source: S3Object, request: ImportRequest, folder: S3Object
         _expect_local(aws, source.bucket)
         size = objects.size(aws, source)
     suffix = PurePosixPath(source.key).suffix.lower()
-    named = request.wanted.upper() if request.wanted else _FORMAT_OF_SUFFIX.get(suffix)
+    named = request.format.upper() if request.format else _FORMAT_OF_SUFFIX.get(suffix)
     if named is None:
         raise UsageError(
             f"{source.url}: its name does not tell the format", cure="add --format ova, vmdk, vhd, vhdx or raw"
@@ -231,7 +231,7 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
     """The containers that a local file becomes: one, or one per disk of an OVA that cannot go whole."""
     identity = ingest.Identity.of(path)
     whole = ingest.look(path)
-    choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.wanted)
+    choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.method == "as-is":
         target = S3Object(folder.bucket, folder.key + plain(path.name))
         return [PlannedDisk(target, choice, path, None, identity, identity.size, identity.size)]
@@ -241,7 +241,7 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
     planned = []
     for index in indexes:
         with disk.open(path, index=index or 0) as opened:
-            settled, bound = ingest.settle(opened, choice, asked=request.wanted is not None)
+            settled, bound = ingest.settle(opened, choice, asked=request.format is not None)
             suffix = f"-disk{index + 1}" if index is not None and len(indexes) > 1 else ""
             target = S3Object(folder.bucket, f"{folder.key}{plain(path.stem)}{suffix}.{settled.method}")
             planned.append(PlannedDisk(target, settled, path, index, identity, opened.size, bound))

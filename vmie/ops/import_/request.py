@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from vmie.errors import UsageError
 from vmie.model import Profile, Route, S3Object
-from vmie.ops.import_.launch import Launch
-from vmie.ops.transfer_options import Sending
+from vmie.ops import transfer_options
+from vmie.ops.import_ import launch
 
 _AMI_NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
 _CONFIG_ARN = re.compile(r"arn:[\w-]+:license-manager:[\w-]+:\d{12}:license-configuration[:/][\w-]+")
@@ -27,8 +27,11 @@ class ImportRequest:
     """An import as the user meant it.
 
     `sources` are absolute local paths or ``s3://bucket/key``; several are the disks of one VM, boot disk
-    first. `wanted` is the form to send (vmdk, vhd, raw), None to let vmie choose. `register` names the AMI to
-    make from an imported snapshot. `skip` holds rule ids, or "all".
+    first. `format` is the form to send (vmdk, vhd, raw), None to let vmie choose. `register` names the AMI to
+    make from an imported snapshot. `skip_check` holds rule ids, or "all". `user_data` is the path of a file: its
+    content is a secret that is read when it is sent. `volume_size` is GiB, of the first disk's volume, None for just
+    enough. `attach_data_disks` attaches the other disks' volumes when all are there. `max_rate` is bytes per second.
+    `copy` has the import copy its s3:// sources into the import bucket first.
     """
 
     sources: tuple[str, ...]
@@ -53,18 +56,38 @@ class ImportRequest:
     imds_v2: bool = False
     volume_type: str = "gp3"
     as_is: bool = False
-    wanted: str | None = None
-    skip: tuple[str, ...] = ()
+    format: str | None = None
+    skip_check: tuple[str, ...] = ()
     strict: bool = False
-    profile: Profile = Profile.CURRENT
-    launch: Launch = field(default_factory=Launch)
-    sending: Sending = field(default_factory=Sending)
+    rules: Profile = Profile.CURRENT
+    instance_type: str = ""
+    subnet: str = ""
+    security_groups: tuple[str, ...] = ()
+    private_ip: str = ""
+    availability_zone: str = ""
+    user_data: str = ""
+    shutdown_behavior: str = ""
+    tenancy: str = ""
+    monitoring: bool = False
+    volume_size: int | None = None
+    attach_data_disks: bool = False
+    sse: str = ""
+    sse_kms_key: str = ""
+    storage_class: str = ""
+    max_rate: float | None = None
+    accelerate: bool = False
+    copy: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """For the journal: everything, no secret among it."""
         # Not asdict of the whole: it copies each value deeply, and plans have thousands of requests.
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**plain, "tags": dict(self.tags), "launch": asdict(self.launch), "sending": asdict(self.sending)}
+        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "tags": dict(self.tags)}
+
+    def lasting(self) -> dict[str, Any]:
+        """What makes two imports different ones: what is made, not how fast or by which way it is sent."""
+        shape = self.as_json()
+        del shape["max_rate"], shape["accelerate"]
+        return shape
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ImportRequest:
@@ -74,9 +97,7 @@ class ImportRequest:
             name: tuple(v) if isinstance(v, list) else v for name, v in data.items() if name in known
         }
         values["route"] = Route(values["route"])
-        values["profile"] = Profile(values["profile"])
-        values["sending"] = Sending.from_json(values.get("sending") or {})
-        values["launch"] = Launch.from_json(values.get("launch") or {})
+        values["rules"] = Profile(values["rules"])
         return cls(**values)
 
     def validate(self) -> None:
@@ -87,9 +108,9 @@ class ImportRequest:
         _one_of("--license-type", self.license_type, LICENSE_TYPES)
         self._licences()
         self._route()
-        self.launch.validate(self)
-        self.sending.validate()
-        if self.as_is and self.wanted:
+        launch.validate(self)
+        transfer_options.validate(self)
+        if self.as_is and self.format:
             raise UsageError("--as-is and --format cannot both be given", cure="leave one out")
         if self.client_token and not re.fullmatch(r"[\x21-\x7e]{1,64}", self.client_token):
             raise UsageError("--client-token takes 1 to 64 printable ASCII characters without spaces")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from vmie.ops import copying, upload
+from vmie.ops import copying, transfer_options, upload
 from vmie.ops.import_.context import Work
 from vmie.ops.import_.planning import PlannedDisk
 
 
 def upload_disk(work: Work, number: int, planned: PlannedDisk) -> None:
     """Send one disk of the plan, or have S3 copy it, or see that it is there. Raises ImageError (SourceChanged)."""
-    options = work.plan.request.sending.options(work.aws, work.settings)
+    options = transfer_options.upload_options(work.plan.request, work.aws, work.settings)
     step = f"upload {number}"
     if planned.copied is not None:
         copying.send(work.aws, planned.copied, journal=work.journal, step=step, options=options, reporter=work.reporter)
