@@ -44,11 +44,12 @@ class Source(Protocol):
 class FileSource:
     """A local file, read with `pread`: no shared position, no lock."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, follow: bool = True) -> None:
         self.path: Path | None = Path(path)
         self.name = str(path)
+        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
         try:
-            self._fd = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK)
+            self._fd = os.open(path, flags)
         except OSError as error:
             raise ImageError(
                 f"cannot open {self.name}", cause=str(error.strerror), cure="check the path and its permissions"

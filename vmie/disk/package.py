@@ -6,17 +6,16 @@ plain name in the descriptor's own folder (OVF): it never leads anywhere else.
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from pathlib import Path
 from urllib.parse import unquote
 
-from vmie.disk.base import FileSource, Source, Window
+from vmie.disk.base import Source, Window
+from vmie.disk.beside import beside, is_plain, open_beside
 from vmie.disk.reading import damaged
 from vmie.disk.refusals import refused
 from vmie.disk.tarball import Member
-from vmie.errors import ImageError
 
 _MAX_CHUNKS = 4096
 _CURE_NAMES = "edit the descriptor so that it names files in its own folder, or export the appliance again"
@@ -128,44 +127,25 @@ class Folder(Package):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source, descriptor=Path(source.name).name)
-        # the descriptor may be a link, with the disks beside what it points to
-        path = source.path
-        self._folders = () if path is None else tuple(dict.fromkeys((path.resolve().parent, path.parent)))
+        self._path = source.path
 
     def find(self, name: str) -> Source | None:
         """See `Package.find`; ImageError for a name that is not plain, or a link that leads out of the folder."""
-        if not self._folders:
+        if self._path is None:
             raise refused(
                 self.source,
                 "a descriptor without a folder",
                 cause="an .ovf names files beside it, and this one was not opened from a path",
                 cure="open it by its path, or pack it as OVA",
             )
-        if not name or name in (".", "..") or any(letter in name for letter in (os.sep, os.altsep or "/", "\0")):
+        if not is_plain(name):
             raise damaged(self.source, f"its descriptor names {name[:200]!r}, no plain file name", cure=_CURE_NAMES)
-        try:
-            path = next((folder / name for folder in self._folders if (folder / name).is_file()), None)
-            if path is None:
-                return None
-            inside = os.path.realpath(path.parent) == str(Path(os.path.realpath(path)).parent)
-        except OSError as error:
-            raise ImageError(
-                f"cannot look at {name[:200]!r} beside {self.source.name}",
-                cause=str(error),
-                cure="check the name and permissions",
-            ) from error
-        if not inside:
-            raise refused(
-                self.source,
-                "an appliance with a link for a disk",
-                cause=f"{name!r} is a symbolic link out of the descriptor's folder",
-                cure="put the file itself beside the descriptor",
-            )
-        return FileSource(path)
+        path = beside(self._path, name)
+        return None if path is None else open_beside(path)
 
     def neighbour(self, suffix: str) -> Source | None:
         """See `Package.neighbour`."""
-        return super().neighbour(suffix) if self._folders else None
+        return super().neighbour(suffix) if self._path is not None else None
 
     def describe(self) -> dict[str, object]:
         """See `Package.describe`."""

@@ -8,16 +8,15 @@ Refused by name: what is only a part of a disk (deltas, split extents) or elsewh
 from __future__ import annotations
 
 import errno
-import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from itertools import accumulate
-from pathlib import PurePath
 from typing import Any
 
 from vmie.disk import vmdk_descriptor as text
 from vmie.disk import vmdk_layout as layout
-from vmie.disk.base import SECTOR, Disk, FileSource, Source
+from vmie.disk.base import SECTOR, Disk, Source
+from vmie.disk.beside import beside, is_plain, open_beside
 from vmie.disk.extents import coalesced
 from vmie.disk.reading import damaged, read_exact, within
 from vmie.disk.vmdk_descriptor import Descriptor, ExtentLine
@@ -215,7 +214,7 @@ def _sibling(line: ExtentLine, source: Source, files: dict[str, Source]) -> Sour
     name = line.file
     if name in files:
         return files[name]
-    if not name or name in (".", "..") or any(bad in name for bad in "/\\:\0") or PurePath(name).name != name:
+    if not is_plain(name) or ":" in name:
         raise ImageError(
             f"{source.name} names an extent outside its own directory",
             cause=f"{name!r}: only plain file names are followed, since a descriptor may come from anyone",
@@ -227,17 +226,14 @@ def _sibling(line: ExtentLine, source: Source, files: dict[str, Source]) -> Sour
             cause=f"the data is in {name!r}, which cannot be found from here",
             cure="give the path of the descriptor, with the extent files in the same directory",
         )
-    # the descriptor may be a link, with the extents beside what it points to
-    folders = dict.fromkeys((source.path.parent, source.path.resolve().parent))
-    path = next((folder / name for folder in folders if os.path.isfile(folder / name)), None)  # noqa: PTH113 - a name may be too long
-    if path is None:
+    if (path := beside(source.path, name)) is None:
         raise ImageError(
             f"{source.name} lacks its extent file {name}",
             cause="a VMDK of this kind is a small text file with the data in other files beside it",
             cure="put all files of the disk into one directory under the names that the descriptor gives them",
         )
     try:
-        files[name] = FileSource(path)
+        files[name] = open_beside(path)
     except ImageError as error:
         if getattr(error.__cause__, "errno", None) != errno.EMFILE:
             raise

@@ -15,6 +15,7 @@ from typing import Any
 from vmie import disk
 from vmie.aws.parts import part_size_for
 from vmie.disk import stream
+from vmie.disk.beside import beside, is_plain
 from vmie.disk.ovf import Appliance
 from vmie.errors import ImageError, UsageError
 from vmie.model import Route
@@ -208,8 +209,7 @@ def _beside(path: Path, size: int) -> list[Path]:
             names = [*opened.facts.get("files", ()), *(opened.facts.get("appliance") or {}).get("files", ())]
     except ImageError:
         return []  # whoever opens it in earnest says why
-    plain = {str(name) for name in names if Path(str(name)).name == str(name)}
-    return [other for name in sorted(plain) if (other := path.parent / name).is_file()]
+    return [other for name in sorted(map(str, names)) if is_plain(name) and (other := beside(path, name))]
 
 
 #: an .ovf may be this large; a VMDK's descriptor is far smaller
