@@ -7,7 +7,6 @@ import pytest
 from tests.guests import Link, tree
 from vmie.guest.facts import Network
 from vmie.guest.linux.network import network
-from vmie.guest.linux.yaml_blocks import YamlError, parse
 
 RULES = {"/usr/lib/udev/rules.d/80-net-setup-link.rules": "x", "/lib": Link("usr/lib")}
 
@@ -143,9 +142,13 @@ def test_ipv6() -> None:
     assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg}).ipv6 is False  # what the installer writes
     assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg + "IPV6ADDR=2001:db8::1/64\n"}).ipv6 is True
     assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg + "DHCPV6C=yes\n"}).ipv6 is True
-    for six, told in (("method=auto", False), ("method=manual\naddress1=2001:db8::1/64", True), ("method=dhcp", True)):
+    for six, expected in (
+        ("method=auto", False),
+        ("method=manual\naddress1=2001:db8::1/64", True),
+        ("method=dhcp", True),
+    ):
         profile = KEYFILE.format("method=auto").replace("method=ignore", six)
-        assert look({"/etc/NetworkManager/system-connections/a.nmconnection": profile}).ipv6 is told
+        assert look({"/etc/NetworkManager/system-connections/a.nmconnection": profile}).ipv6 is expected
     assert look({"/etc/network/interfaces": "iface eth0 inet dhcp\niface eth0 inet6 auto\n"}).ipv6 is False
     assert look({"/etc/netplan/a.yaml": NETPLAN.format("addresses: ['2001:db8::1/64']")}).ipv6 is True
 
@@ -208,30 +211,3 @@ def test_network_manager_without_profiles_uses_dhcp_by_itself() -> None:
     }
     found = look(files)
     assert (found.methods, found.static, found.dhcp_client) == (("networkmanager",), None, "networkmanager")
-
-
-def test_yaml_that_is_not_understood_is_said_so() -> None:
-    found = tree({"/etc/netplan/a.yaml": "network: {version: 2, ethernets: {eth0: {dhcp4: true}}}\n"})
-    told = network(found, "")
-    assert (told.methods, told.dhcp, told.static) == (("netplan",), None, None)
-    assert "flow" in found.problems[0].why
-
-
-@pytest.mark.parametrize(
-    "text", ["a:\n\tb: 1", "- a\nb", "a: |\n  x", "&x a", "a:\n" * 9, "\n".join("  " * n + "a:" for n in range(99))]
-)
-def test_yaml_garbage_ends(text: str) -> None:
-    try:
-        parse(text)
-    except YamlError:
-        return
-
-
-def test_yaml_blocks() -> None:
-    assert parse("a:\n  - x: 1\n    y: 'two'\n  - z\nb: [1, 2]\nc:\n- 3\nd: {}\n\"e f\": ~\n") == {
-        "a": [{"x": "1", "y": "two"}, "z"],
-        "b": ["1", "2"],
-        "c": ["3"],
-        "d": {},
-        "e f": "~",
-    }

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from vmie.guest.facts import Interface, Network
 from vmie.guest.linux.services import enabled
 from vmie.guest.linux.shell import truth, variables
-from vmie.guest.linux.yaml_blocks import Node, YamlError, parse
 from vmie.guest.tree import Tree
 
 _MAX_FILES = 200
@@ -44,8 +43,8 @@ def network(tree: Tree, cmdline: str) -> Network:
 
 
 def _any(answers: Iterator[bool | None]) -> bool | None:
-    told = [answer for answer in answers if answer is not None]
-    return any(told) if told else None
+    known = [answer for answer in answers if answer is not None]
+    return any(known) if known else None
 
 
 def _files(tree: Tree, folder: str, pattern: str) -> Iterator[str]:
@@ -56,12 +55,12 @@ def _files(tree: Tree, folder: str, pattern: str) -> Iterator[str]:
 
 def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
     for path in _files(tree, folder, r"ifcfg-.+"):
-        told = variables(tree.text(path))
-        name = told.get("DEVICE") or path.rpartition("ifcfg-")[2]
-        protocol = told.get("BOOTPROTO", "").lower()
+        assigned = variables(tree.text(path))
+        name = assigned.get("DEVICE") or path.rpartition("ifcfg-")[2]
+        protocol = assigned.get("BOOTPROTO", "").lower()
         dhcp = protocol in _DHCP
-        address = any(re.fullmatch(r"IPADDR\w*", key) and value for key, value in told.items())
-        if not told or name == "lo":
+        address = any(re.fullmatch(r"IPADDR\w*", key) and value for key, value in assigned.items())
+        if not assigned or name == "lo":
             continue
         yield Interface(
             name,
@@ -69,8 +68,8 @@ def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
             dhcp=dhcp,
             static=address and not dhcp,
             # IPV6INIT and IPV6_AUTOCONF are what the installers write: they take what a router offers
-            ipv6=bool(told.get("IPV6ADDR")) or truth(told.get("DHCPV6C")) is True,
-            mac=told.get("HWADDR", told.get("LLADDR", "")),
+            ipv6=bool(assigned.get("IPV6ADDR")) or truth(assigned.get("DHCPV6C")) is True,
+            mac=assigned.get("HWADDR", assigned.get("LLADDR", "")),
             path=path,
         )
 
@@ -106,40 +105,17 @@ def _ifupdown(tree: Tree) -> Iterator[Interface]:
 
 
 def _netplan(tree: Tree) -> Iterator[Interface]:
-    for folder in ("/etc/netplan", "/lib/netplan"):
-        for path in _files(tree, folder, r".+\.ya?ml"):
-            try:
-                root = parse(tree.text(path) or "")
-            except YamlError as error:
-                tree.problem(path, "was not understood", str(error))
-                yield Interface("", "netplan", path=path)
-                continue
-            for kind in ("ethernets", "bonds", "bridges", "vlans"):
-                for name, told in _mapping(_mapping(_mapping(root).get("network")).get(kind)).items():
-                    yield _netplan_interface(name, _mapping(told), path)
+    paths = [path for folder in ("/etc/netplan", "/lib/netplan") for path in _files(tree, folder, r".+\.ya?ml")]
+    if not paths:
+        return
+    from vmie.guest.linux import netplan  # noqa: PLC0415 - a YAML library, for the guests that need one
 
-
-def _netplan_interface(name: str, told: dict[str, Node], path: str) -> Interface:
-    addresses = told.get("addresses")
-    listed = [one if isinstance(one, str) else next(iter(one), "") for one in addresses or [] if one]
-    four, six = truth(_text(told.get("dhcp4"))), truth(_text(told.get("dhcp6")))
-    return Interface(
-        name,
-        "netplan",
-        dhcp=bool(four or six),
-        static=bool(listed),
-        ipv6=bool(six) or any(":" in address for address in listed),
-        mac=_text(_mapping(told.get("match")).get("macaddress")),
-        path=path,
-    )
-
-
-def _mapping(node: Node | None) -> dict[str, Node]:
-    return node if isinstance(node, dict) else {}
-
-
-def _text(node: Node | None) -> str:
-    return node if isinstance(node, str) else ""
+    for path in paths:
+        try:
+            yield from netplan.interfaces(tree.text(path) or "", path)
+        except netplan.NetplanError as error:
+            tree.problem(path, "was not understood", str(error))
+            yield Interface("", "netplan", path=path)
 
 
 def _sections(text: str | None) -> dict[str, dict[str, list[str]]]:
@@ -163,18 +139,18 @@ def _last(section: dict[str, list[str]], key: str) -> str:
 def _networkmanager(tree: Tree) -> Iterator[Interface]:
     for folder in ("/etc/NetworkManager/system-connections", "/usr/lib/NetworkManager/system-connections"):
         for path in _files(tree, folder, r".+"):
-            told = _sections(tree.text(path))
-            connection = told.get("connection", {})
+            profile = _sections(tree.text(path))
+            connection = profile.get("connection", {})
             if _last(connection, "type") not in ("ethernet", "802-3-ethernet", "bond", "bridge", "vlan", "team"):
                 continue
-            four, six = told.get("ipv4", {}), told.get("ipv6", {})
+            four, six = profile.get("ipv4", {}), profile.get("ipv6", {})
             yield Interface(
                 _last(connection, "interface-name") or _last(connection, "id"),
                 "networkmanager",
                 dhcp=_last(four, "method") in ("auto", ""),
                 static=_last(four, "method") == "manual" or any(re.fullmatch(r"address\d*", key) for key in four),
                 ipv6=_last(six, "method") in ("manual", "dhcp") or any(re.fullmatch(r"address\d*", key) for key in six),
-                mac=_last(told.get("ethernet", {}), "mac-address"),
+                mac=_last(profile.get("ethernet", {}), "mac-address"),
                 path=path,
             )
 
@@ -183,10 +159,10 @@ def _networkd(tree: Tree) -> Iterator[Interface]:
     if not (enabled(tree, "systemd-networkd") or tree.listdir("/etc/systemd/network")):
         return
     for path in _files(tree, "/etc/systemd/network", r".+\.network"):
-        told = _sections(tree.text(path))
-        match, settings = told.get("match", {}), told.get("network", {})
+        sections = _sections(tree.text(path))
+        match, settings = sections.get("match", {}), sections.get("network", {})
         wanted = _last(settings, "dhcp").lower()
-        addresses = [*settings.get("address", []), *told.get("address", {}).get("address", [])]
+        addresses = [*settings.get("address", []), *sections.get("address", {}).get("address", [])]
         yield Interface(
             _last(match, "name") or _last(match, "macaddress") or "*",
             "networkd",
