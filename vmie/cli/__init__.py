@@ -23,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
     code = run(list(sys.argv[1:] if argv is None else argv))
     if threading.active_count() > 1:
-        # All is said. A thread that waits for a database or a connection that does not come back is not waited for.
+        # The output is complete: a thread that hangs on a database or a connection must not hold the process up.
         last = threading.Timer(_LINGER_SECONDS, os._exit, (code,))
         last.daemon = True
         last.start()
@@ -55,12 +55,12 @@ def run(argv: list[str]) -> int:
     except typer.Exit as stop:
         return stop.exit_code
     except known_errors as error:
-        return _fail(state, verb, _forgotten(_as_vmie(error)) if state.sandbox else _as_vmie(error))
+        return _fail(state, verb, _without_jobs(_as_vmie(error)) if state.sandbox else _as_vmie(error))
     except (BrokenPipeError, SystemExit) as stop:
-        # The reader of our output left (`vmie … | head`): not a failure of ours. Click makes it exit(1).
+        # The reader of our output closed it (`vmie … | head`), which is no failure. Click makes it exit(1).
         if isinstance(stop, SystemExit) and not isinstance(stop.__context__, BrokenPipeError):
             raise
-        _nobody_listens()
+        _discard_output()
         return 0
     except Exception as error:
         if state.verbose:
@@ -70,19 +70,19 @@ def run(argv: list[str]) -> int:
 
 
 def _fail(state: Run, verb: str, error: VmieError) -> int:
-    """Print an error, unless its reader has left; its exit code."""
+    """Print an error, unless its reader closed the stream; its exit code."""
     from vmie.cli import render
 
     try:
         render.fail(state, verb, error)
         sys.stdout.flush()
     except BrokenPipeError:
-        _nobody_listens()
+        _discard_output()
     return error.exit_code
 
 
-def _nobody_listens() -> None:
-    """Let what is still buffered go nowhere: Python would complain of it when it exits."""
+def _discard_output() -> None:
+    """Discard what is still buffered: Python would report it when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -123,7 +123,7 @@ def hoist(command: Any, argv: list[str]) -> tuple[list[str], str]:
 
 
 def _wants_json(argv: Sequence[str]) -> bool:
-    """Whether the user asked for JSON, told before the options are parsed: usage errors are JSON too."""
+    """Whether the user asked for JSON; read before the options are parsed, for usage errors are JSON too."""
     return "--output=json" in argv or any(pair == ("--output", "json") for pair in pairwise(argv))
 
 
@@ -145,8 +145,8 @@ def _as_vmie(error: BaseException) -> VmieError:
     return Interrupted("interrupted", cure="run the same command again")
 
 
-def _forgotten(error: VmieError) -> VmieError:
-    """The same error without the ways on that end with the sandbox's world: its jobs, tasks and objects are gone."""
+def _without_jobs(error: VmieError) -> VmieError:
+    """The same error without the actions that need the sandbox's jobs, tasks and objects, which are gone."""
     if isinstance(error, Interrupted):
         error.why = ("the sandbox ended with the command, and with it what was done in it",)
     error.actions = tuple(one for one in error.actions if not isinstance(one, Resume | Cancel))
@@ -163,5 +163,5 @@ def _fault(error: Exception) -> VmieError:
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:
-    """SIGTERM, and SIGHUP when a terminal closes, end a run as Ctrl-C does: tidied up, resumable."""
+    """SIGTERM, and SIGHUP when a terminal closes, end a run as Ctrl-C does: cleaned up, resumable."""
     raise KeyboardInterrupt

@@ -29,7 +29,7 @@ from vmie.cli.context import Run
 
 
 class LogFormat(StrEnum):
-    """How the talk on stderr is written."""
+    """The format of progress on stderr."""
 
     TEXT = "text"
     JSON = "json"
@@ -53,10 +53,10 @@ def root(
     profile: Annotated[str | None, typer.Option(help="AWS profile (before the verb).")] = None,
     region: Annotated[str | None, typer.Option(help="AWS Region.")] = None,
     endpoint_url: Annotated[str | None, typer.Option(help="Another endpoint, such as `vmie sandbox serve`.")] = None,
-    sandbox: Annotated[bool, typer.Option("--sandbox", help="Play against AWS offline, in this process.")] = False,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Use AWS offline, emulated in this process.")] = False,
     output: Annotated[Output, typer.Option(help="text for people, json for scripts.")] = Output.TEXT,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but results and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more, with every AWS call.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more, with every AWS call.")] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No bars.")] = False,
     log_format: Annotated[
         LogFormat, typer.Option(help="json: every event, with every AWS call, as a line of JSON on stderr.")

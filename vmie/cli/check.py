@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 def check(
     ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Disks, OVAs, OVFs, or folders of them.")],
-    route: Annotated[Route | None, typer.Option("--route", help="The way in that has to be open.")] = None,
+    route: Annotated[Route | None, typer.Option("--route", help="The route that must not be blocked.")] = None,
     profile: Annotated[
         Profile, typer.Option("--profile", help="Whose rules: today's, or the 2016 page to the letter.")
     ] = Profile.CURRENT,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings and unknowns block too.")] = False,
     together: Annotated[bool, typer.Option("--together", help="All files are disks of one machine.")] = False,
-    as_is: Annotated[bool, typer.Option("--as-is", help="Judge the file as it is: nothing is converted.")] = False,
+    as_is: Annotated[bool, typer.Option("--as-is", help="Check the file as it is: nothing is converted.")] = False,
 ) -> None:
-    """Tell whether AWS will take an image, and why not, without AWS.
+    """Show whether AWS will accept an image, and why not, without AWS.
 
     Every file is a machine of its own, an OVA with all its disks; a folder stands for the images in it.
     Ends with 4 when the image route, or the one given with --route, is blocked, and with 2 when a file
@@ -79,15 +79,15 @@ def _failure(report: CheckReport, route: Route | None) -> ImageError | Preflight
     return PreflightError(
         f"the {wanted.value} route is blocked: {first.message}{more}",
         cause=named(stops),
-        cure=first.cure + _another_way(report, route),
+        cure=first.cure + _open_routes(report, route),
         code=first.rule,
     )
 
 
-def _another_way(report: CheckReport, route: Route | None) -> str:
+def _open_routes(report: CheckReport, route: Route | None) -> str:
     other = {image.recommended for image in report.images} - {route or Route.IMAGE, None}
-    ways = ", ".join(sorted(f"`--route {way.value}`" for way in other if way is not None))
-    return f"\n(open: {ways})" if ways else ""
+    listed = ", ".join(sorted(f"`--route {one.value}`" for one in other if one is not None))
+    return f"\n(open: {listed})" if listed else ""
 
 
 def _show(run: context.Run, report: CheckReport, shown: tuple[Finding, ...]) -> None:
@@ -97,6 +97,6 @@ def _show(run: context.Run, report: CheckReport, shown: tuple[Finding, ...]) -> 
     from vmie.cli.check_text import lines, styled
 
     if report.unreadable is not None and len(report.images) == 1:
-        return  # the error says it all
+        return  # the error is enough
     written = lines(report, everything=run.verbose)
     render.finish(run, "check", {}, text=styled(written))

@@ -92,7 +92,7 @@ def _guest(image: ImageReport) -> str:
 
 
 def _routes(image: ImageReport) -> Iterator[Line]:
-    """The way to take first, then the others in their usual order."""
+    """The recommended route first, then the others in their usual order."""
     order = sorted(image.verdicts, key=lambda route: route is not image.recommended)
     for route in order:
         verdict = image.verdicts[route]

@@ -1,4 +1,4 @@
-"""What one run of the command line shares: global options, settings, reporter, the door to AWS."""
+"""What one run of the command line shares: global options, settings, reporter, the connection to AWS."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Run:
 
     @cached_property
     def state(self) -> Path:
-        """The folder of jobs; the sandbox's go when its world goes."""
+        """The folder of jobs; a sandbox's is deleted when it ends."""
         if self.sandbox:
             return Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="vmie-sandbox-")))
         from vmie.settings import state_path
@@ -58,13 +58,13 @@ class Run:
 
     @cached_property
     def reporter(self) -> events.Reporter:
-        """Talks on stderr: a live display on a terminal, plain lines elsewhere, nothing with --quiet."""
+        """Progress on stderr: a live display on a terminal, plain lines elsewhere, nothing with --quiet."""
         from vmie.cli.reporter import make
 
         return self.stack.enter_context(make(self))
 
     def aws(self) -> Aws:
-        """The door to AWS, or to the sandbox with --sandbox."""
+        """The connection to AWS, or to the sandbox with --sandbox."""
         return self._aws
 
     @cached_property
@@ -73,8 +73,8 @@ class Run:
         if self.sandbox:
             from vmie import sandbox
 
-            world = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.rules_verdict)
-            self.stack.enter_context(world)
+            running = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.rules_verdict)
+            self.stack.enter_context(running)
         return self._connect(self._sandbox_region if self.sandbox else settings.region)
 
     def desk(self) -> Desk:
@@ -84,7 +84,7 @@ class Run:
         return Desk(self.aws(), self.state, self.settings, self.reporter)
 
     def door(self, region: str, profile: str = "", /) -> Aws:
-        """The door to another Region, or to the account of another profile; "" for the run's own."""
+        """The connection to another Region, or to the account of another profile; "" for the run's own."""
         aws = self.aws()
         return aws if region in ("", aws.region) and not profile else self._connect(region or aws.region, profile)
 
@@ -114,13 +114,13 @@ class Run:
 
 
 def _seeded(loaded: Settings) -> Settings:
-    """The settings as far as they can be meant for the sandbox's world, which holds nothing of the account's."""
+    """The settings that apply to the sandbox too, which has none of the account's buckets and roles."""
     from vmie import sandbox
     from vmie.settings import Settings
 
     there: dict[str, Any] = {"bucket": sandbox.BUCKET, "export_bucket": sandbox.BUCKET, "role_name": sandbox.ROLE}
-    usual = Settings()
-    elsewhere = {name: getattr(usual, name) for name, value in there.items() if getattr(loaded, name) != value}
+    defaults = Settings()
+    elsewhere = {name: getattr(defaults, name) for name, value in there.items() if getattr(loaded, name) != value}
     return replace(loaded, endpoint_url=None, profile=None, **elsewhere)
 
 

@@ -1,4 +1,4 @@
-"""`vmie doctor`: everything an import or export will meet in the account, looked at beforehand."""
+"""`vmie doctor`: everything in the account that an import or export depends on, checked beforehand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Job(StrEnum):
-    """What the account is looked at for."""
+    """What the account is checked for."""
 
     IMPORT = "import"
     EXPORT = "export"
@@ -29,11 +29,11 @@ def doctor(
         str, typer.Option(metavar="B", help="Default: VMIE_BUCKET, the settings file, the role's policy.")
     ] = "",
     kms_key: Annotated[str, typer.Option(metavar="KEY", help="The key that results will be encrypted with.")] = "",
-    job: Annotated[Job, typer.Option("--for", help="The job to look for.")] = Job.IMPORT,
+    job: Annotated[Job, typer.Option("--for", help="What to check for.")] = Job.IMPORT,
     role_name: Annotated[str, typer.Option(help="The service role (default vmimport).")] = "",
-    fix: Annotated[bool, typer.Option("--fix", help="Put right what `vmie setup-role` can, then look again.")] = False,
+    fix: Annotated[bool, typer.Option("--fix", help="Fix what `vmie setup-role` can, then check again.")] = False,
 ) -> None:
-    """Find out what stands in the way of an import or export, before it starts.
+    """Find what would stop an import or export, before it starts.
 
     vmie doctor --bucket my-images
 
@@ -84,7 +84,7 @@ def doctor(
 
 
 def shown(line: Line) -> str:
-    """One line of the report, and below it why and the cure where it is not well."""
+    """One line of the report, and below it the cause and the cure unless it passes."""
     parts = [f"{line.verdict.value:<8}{line.check}: {line.what}"]
     if line.verdict.value != "pass":
         for name, text in (("why: ", line.why), ("cure:", line.cure)):

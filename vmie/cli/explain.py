@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def explain(
     ctx: typer.Context,
-    what: Annotated[list[str], typer.Argument(metavar="MESSAGE|TASK", help="Words of AWS, or a task's id.")],
+    what: Annotated[list[str], typer.Argument(metavar="MESSAGE|TASK", help="A message of AWS, or a task's id.")],
 ) -> None:
     """Explain a message of AWS, or why a task failed.
 
@@ -23,8 +23,8 @@ def explain(
 
     vmie explain import-ami-0123456789abcdef0
 
-    A message is explained from the catalogue, offline. Of a task the object, the role and the key are looked at too,
-    so that of all causes the one is named that is really so.
+    A message is explained from the catalogue, offline. For a task, its object, role and key are checked
+    too, to name the actual cause among the possible ones.
     """
     from vmie.ops import explaining as op
     from vmie.poll import SystemClock
@@ -61,11 +61,11 @@ def _lines(found: Explained) -> list[str]:
         lines += _block("causes, most likely first" if len(known.causes) > 1 else "cause", list(known.causes))
         lines += _block("cure", list(known.cure))
     if found.cleared:
-        lines += _block("looked at, and well", [line.what for line in found.cleared])
+        lines += _block("checked, and in order", [line.what for line in found.cleared])
     if unsure := [line for line in found.lines if line.verdict.value == "unknown"]:
-        lines += _block("could not be looked at", [line.what for line in unsure])
+        lines += _block("could not be checked", [line.what for line in unsure])
     if found.rules:
-        lines += _block("`vmie check` foresees it", [", ".join(found.rules)])
+        lines += _block("`vmie check` predicts it", [", ".join(found.rules)])
     return [*lines, f"again? {_RETRY[known.retry]}", *([f"source: {known.source}"] if known.source else [])]
 
 

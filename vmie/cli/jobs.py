@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def jobs(ctx: typer.Context, state: batch.Shared = "") -> None:
-    """List what was begun on this machine, jobs and batches, newest first.
+    """List the jobs and batches of this machine, newest first.
 
     vmie jobs
     """
@@ -41,7 +41,7 @@ def resume(
     retry_failed: batch.RetryFailed = False,
     state: batch.Shared = "",
 ) -> None:
-    """Go on with a job or batch that was interrupted or failed; nothing is sent or created twice.
+    """Resume a job or batch that was interrupted or failed; nothing is sent or created twice.
 
     vmie resume job-20260102-030405-a1b2c3
 
@@ -51,7 +51,7 @@ def resume(
     known = _find(run, job, state)
     if known.kind == "batch":
         if no_wait:
-            raise UsageError(f"--no-wait: {job} is a batch", cause="a batch needs a process that feeds it")
+            raise UsageError(f"--no-wait: {job} is a batch", cause="a batch needs a process that schedules it")
         batch.go_on(run, "resume", known, retry_failed=retry_failed, state=state)
         return
     if run.dry_run:
@@ -79,10 +79,10 @@ def cancel(
     what: Annotated[
         str, typer.Argument(metavar="JOB|BATCH|TASK", help="As `vmie jobs` shows it, or the id of any task.")
     ],
-    reason: Annotated[str, typer.Option(help="Told to AWS (not of a batch: that gives its own id).")] = "",
+    reason: Annotated[str, typer.Option(help="Sent to AWS (not for a batch, which sends its own id).")] = "",
     state: batch.Shared = "",
 ) -> None:
-    """Give a job or batch up: stop its tasks, drop its uploads, remove its objects. Or stop a task by its id.
+    """Cancel a job or batch: stop its tasks, abort its uploads, remove its objects. Or stop a task by its id.
 
     vmie cancel job-20260102-030405-a1b2c3
 

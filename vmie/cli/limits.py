@@ -1,4 +1,4 @@
-"""`vmie limits`: AWS's numbers, what vmie keeps to, and what is in use."""
+"""`vmie limits`: AWS's limits, vmie's own, and what is in use."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def limits(
     ctx: typer.Context,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask AWS what is in use.")] = False,
 ) -> None:
-    """Show every limit of AWS: in 2016, today, what vmie keeps to, what is in use now.
+    """Show every limit of AWS: in 2016, today, vmie's own, and what is in use now.
 
     vmie limits
 
     vmie limits --offline --output json
 
-    What vmie keeps to is set by VMIE_IMPORT_LIMIT and the like, or in the settings file.
+    vmie's own are set by VMIE_IMPORT_LIMIT and the like, or in the settings file.
     """
     from vmie.errors import VmieError
     from vmie.ops import limits_now as op

@@ -1,4 +1,4 @@
-"""Progress in words: how much, how fast, how long still."""
+"""Progress as text: how much, how fast, how long still."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from vmie import events
 from vmie.cli import render
 
 
-class Gauge:
+class ProgressMeter:
     """Rates and estimates of the stages of one command; times are seconds of one clock."""
 
     def __init__(self) -> None:
-        #: stage -> when it was first heard of, and how far it was then
+        #: stage -> when it first reported, and how far it was then
         self._begun: dict[str, tuple[float, int]] = {}
 
     def line(self, event: events.Progress, now: float) -> str:

@@ -1,4 +1,4 @@
-"""Results and errors, as text and as JSON: the one place where words reach the user.
+"""Results and errors, as text and as JSON: the only module that prints them.
 
 The JSON envelope is a contract (docs/reference/json.md): one object on stdout, also after an error.
 """

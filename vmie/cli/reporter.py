@@ -1,4 +1,4 @@
-"""Progress on stderr: a live bar on a terminal, plain lines elsewhere, JSON lines for the curious."""
+"""Progress on stderr: a live bar on a terminal, plain lines elsewhere, JSON lines for log collectors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmie import events
 from vmie.cli import render
-from vmie.cli.progress import Gauge
+from vmie.cli.progress import ProgressMeter
 
 if TYPE_CHECKING:
     from vmie.cli.context import Run
@@ -25,7 +25,7 @@ _PLAIN_SECONDS = 10.0
 
 @contextmanager
 def make(run: Run) -> Iterator[events.Reporter]:
-    """The reporter that suits the run."""
+    """The reporter for the run's options."""
     if run.log_format == "json":
         yield _Lines()
     elif run.quiet:
@@ -48,7 +48,7 @@ def task_line(task: Any) -> str:
 
 
 class _Lines:
-    """Every event as one JSON object on a line: for log collectors. Events hold no secrets (law 10)."""
+    """Every event as one JSON object on a line. Events hold no secrets (law 10)."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -74,7 +74,7 @@ class _Plain:
         self._lock = threading.Lock()
         self._last = ""
         self._next_progress = 0.0
-        self._gauge = Gauge()
+        self._meter = ProgressMeter()
 
     def __call__(self, event: events.Event, /) -> None:
         line = self._line(event)
@@ -98,7 +98,7 @@ class _Plain:
                 return _item_line(event)
             case events.Progress() if self._progress:
                 # The gauge hears every one: it measures from the first.
-                line = self._gauge.line(event, time.monotonic())
+                line = self._meter.line(event, time.monotonic())
                 if time.monotonic() < self._next_progress:
                     return ""
                 self._next_progress = time.monotonic() + _PLAIN_SECONDS

@@ -19,7 +19,7 @@ DEFAULT_REGION = "us-east-1"
 
 
 class Shell(StrEnum):
-    """Whose syntax the exports are in."""
+    """The shell that the exports are for."""
 
     SH = "sh"
     FISH = "fish"
@@ -47,17 +47,17 @@ def serve(
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     speed: Annotated[
         float,
-        typer.Option(help="Seconds of AWS's work per second: 1 is as slow as AWS, 0 waits to be moved on.", min=0),
+        typer.Option(help="Seconds of AWS's work per second: 1 is as slow as AWS, 0 stands still.", min=0),
     ] = 1200.0,
     seeded: Annotated[
-        bool, typer.Option("--seeded/--empty", help="Begin with a bucket, the role and an imported instance, or bare.")
+        bool, typer.Option("--seeded/--empty", help="Start with a bucket, the role and an imported instance, or bare.")
     ] = True,
     import_limit: Annotated[int, typer.Option(help="Active imports per account and Region.", min=0)] = 20,
     export_limit: Annotated[int, typer.Option(help="Active exports per account and Region.", min=0)] = 5,
     judge_guests: Annotated[
-        bool, typer.Option("--judge-guests/--any-guest", help="Fail over guests that `vmie check` fails, or take any.")
+        bool, typer.Option("--judge-guests/--any-guest", help="Fail for guests that `vmie check` fails, or accept any.")
     ] = True,
-    propagation: Annotated[float, typer.Option(help="Seconds until a change of a role is felt.", min=0)] = 0.0,
+    propagation: Annotated[float, typer.Option(help="Seconds until a change of a role takes effect.", min=0)] = 0.0,
 ) -> None:
     """Serve the sandbox to any AWS client on this machine, until Ctrl-C.
 
@@ -75,7 +75,7 @@ def serve(
         return
     limits = sandbox.Limits(imports=import_limit, exports=export_limit)
     with (
-        suppress(KeyboardInterrupt),  # to be stopped is how a server ends well, whenever it happens
+        suppress(KeyboardInterrupt),  # a server that is stopped has succeeded, whenever it happens
         _until_terminated(),
         sandbox.serve(
             host=host,
@@ -100,7 +100,7 @@ def env(
     host: Annotated[str, typer.Option(help="Address that the sandbox listens on.")] = "127.0.0.1",
     shell: Annotated[Shell, typer.Option(help="Syntax of the exports.")] = Shell.SH,
 ) -> None:
-    """Print what points AWS clients at a serving sandbox.
+    """Print the variables that point AWS clients at a serving sandbox.
 
     eval "$(vmie sandbox env)"
     vmie sandbox env --port 5000 --shell fish | source
@@ -116,7 +116,7 @@ def env(
 
 
 def _environment(variables: dict[str, str]) -> dict[str, str]:
-    """What any AWS client needs, and the pace for vmie: AWS's half hours are seconds here."""
+    """What any AWS client needs, and vmie's poll interval: AWS's half hours are seconds here."""
     return {**variables, "VMIE_POLL_SECONDS": "0.2"}
 
 
@@ -134,7 +134,7 @@ def _exports(variables: dict[str, str], shell: Shell) -> str:
 
 @contextmanager
 def _until_terminated() -> Iterator[None]:
-    """Let SIGTERM end the sandbox as Ctrl-C does: tidily, and as a success."""
+    """Let SIGTERM end the sandbox as Ctrl-C does: cleaned up, and as a success."""
 
     def stop(number: int, frame: object) -> None:
         raise KeyboardInterrupt

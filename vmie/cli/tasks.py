@@ -6,39 +6,17 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vmie import events
 from vmie.cli import context, render
-from vmie.errors import VmieError
+from vmie.errors import Run, VmieError
 from vmie.model import Task, TaskKind, TaskState
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-
-
-class Kind(StrEnum):
-    """The kinds of task."""
-
-    IMPORT_IMAGE = "import-image"
-    IMPORT_SNAPSHOT = "import-snapshot"
-    CONVERSION = "conversion"
-    EXPORT_IMAGE = "export-image"
-    EXPORT_INSTANCE = "export-instance"
-
-
-class State(StrEnum):
-    """The states of a task."""
-
-    ACTIVE = "active"
-    COMPLETED = "completed"
-    DELETING = "deleting"
-    DELETED = "deleted"
-    CANCELLING = "cancelling"
-    CANCELLED = "cancelled"
 
 
 def build() -> typer.Typer:
@@ -53,8 +31,8 @@ def build() -> typer.Typer:
 
 def list_(
     ctx: typer.Context,
-    kind: Annotated[list[Kind] | None, typer.Option(help="Only this kind; repeatable.")] = None,
-    state: Annotated[list[State] | None, typer.Option(help="Only this state; repeatable.")] = None,
+    kind: Annotated[list[TaskKind] | None, typer.Option(help="Only this kind; repeatable.")] = None,
+    state: Annotated[list[TaskState] | None, typer.Option(help="Only this state; repeatable.")] = None,
 ) -> None:
     """List the tasks that AWS shows: active ones, and those that ended within seven days.
 
@@ -67,8 +45,8 @@ def list_(
     run = context.of(ctx)
     found = op.listing(
         run.aws(),
-        kinds=[TaskKind(one.value) for one in kind or ()],
-        states=[TaskState(one.value) for one in state or ()],
+        kinds=kind or (),
+        states=state or (),
         reporter=run.reporter,
     )
     render.finish(run, "tasks list", _json(found), text=_table(found) if found else "no tasks")
@@ -115,10 +93,10 @@ def watch(
 def cancel(
     ctx: typer.Context,
     task: Annotated[str, typer.Argument(help="import-ami-…, export-i-…, …")],
-    reason: Annotated[str, typer.Option(help="Kept by AWS where it takes one.")] = "",
+    reason: Annotated[str, typer.Option(help="Kept by AWS where it accepts one.")] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Return once the task has ended.")] = False,
 ) -> None:
-    """Ask AWS to give a task up.
+    """Cancel a task.
 
     vmie tasks cancel import-ami-0123456789abcdef0 --reason "wrong disk" --wait
     """
@@ -154,7 +132,7 @@ def _failed(tasks: Sequence[Task], failures: Sequence[VmieError]) -> VmieError:
         error = VmieError(
             f"{len(failures)} of {len(tasks)} tasks failed",
             cause="\n".join(f"{one.message}: {one.cause}" if one.cause else one.message for one in failures),
-            cure="`vmie explain TASK` says more of each",
+            cure=Run(("vmie", "explain", "TASK"), "explains each"),
             code="TaskFailed",
         )
     error.result = _json(tasks)
@@ -210,7 +188,7 @@ def _lines(task: Task) -> str:
 
 @contextmanager
 def _live(run: context.Run) -> Iterator[events.Reporter]:
-    """On a terminal a table that is brought up to date; elsewhere the run's own reporter with its lines."""
+    """On a terminal a table that is kept current; elsewhere the run's own reporter with its lines."""
     if run.quiet or not run.progress or run.output != "text" or not sys.stderr.isatty():
         yield run.reporter
         return

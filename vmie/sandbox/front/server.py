@@ -15,7 +15,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
-from vmie.errors import UsageError
+from vmie.errors import Set, UsageError
 from vmie.sandbox import api_errors
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.front import control
@@ -89,7 +89,7 @@ class Server:
             raise UsageError(
                 f"the sandbox cannot listen on {host} port {port}",
                 cause=error.strerror or str(error),
-                cure="choose another --port, or 0 for a free one",
+                cure=Set("port", note="0 takes a free one"),
             ) from error
         with listening:  # werkzeug takes a copy
             self._server: BaseWSGIServer = make_server(
@@ -130,7 +130,7 @@ def require_loopback(host: str) -> None:
         raise UsageError(
             f"the sandbox does not listen on {host}",
             cause="it accepts any credentials, so it must be reachable from this machine only",
-            cure="use 127.0.0.1, ::1 or localhost",
+            cure=Set("host", "127.0.0.1", "or ::1, or localhost"),
         )
 
 
