@@ -8,7 +8,7 @@ PYTEST := $(BIN)/python -m pytest
 COMPILE := .cache/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 
-.PHONY: demo test test-newest lint lock bench docs soak clean system-tools
+.PHONY: demo test test-newest lint lock sbom bench docs soak clean system-tools
 
 demo: $(VENV)/.demo ## create the environment and run the main job on examples/demo.ova, offline
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -56,6 +56,10 @@ lock: ## resolve requirements/*.txt anew, for every Python and platform that is 
 	for part in demo dev; do extra=$$part; test $$part = dev || extra=sandbox; \
 	  $(COMPILE) pyproject.toml requirements/build.in --extra $$extra -o requirements/$$part.txt || exit 1; done
 	$(COMPILE) requirements/tools.in -o requirements/tools.txt
+
+sbom: $(TOOLS)/.done ## dist/sbom.json: every package that `pip install 'vmie[sandbox]'` brings, with hashes (CycloneDX)
+	@mkdir -p dist
+	$(TOOLS)/bin/cyclonedx-py requirements --output-reproducible --pyproject pyproject.toml -o dist/sbom.json requirements/demo.txt
 
 test-newest: $(TOOLS)/.done system-tools ## every test on the newest release of everything that pyproject.toml allows
 	$(PYTHON) -m venv .venv-newest
