@@ -186,6 +186,11 @@ def actions(cure: Cure) -> tuple[Action, ...]:
     return tuple(Do(one) if isinstance(one, str | Message) else one for one in many if one)
 
 
+def lines_of(cure: Iterable[Action], terms: Terms = PYTHON) -> str:
+    """Actions as one place writes them, one line each."""
+    return "\n".join(filter(None, (action.text(terms) for action in cure)))
+
+
 # --- the tree ---------------------------------------------------------------------------------------------
 
 
@@ -248,7 +253,7 @@ class VmieError(Exception):
 
     def cure_text(self, terms: Terms) -> str:
         """The actions as one place writes them, one line each."""
-        return "\n".join(filter(None, (action.text(terms) for action in self.actions)))
+        return lines_of(self.actions, terms)
 
     def add_cause(self, *causes: Words) -> None:
         """Say more of why."""

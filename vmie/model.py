@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from vmie.errors import PYTHON, Action, Terms, lines_of
+
 
 class Route(StrEnum):
     """The ways in: ImportImage, ImportSnapshot, ImportInstance, ImportVolume."""
@@ -97,25 +99,35 @@ class S3Object:
 class Finding:
     """One rule's verdict on one image (contract: docs/reference/json.md).
 
-    `predicts` is what the service itself would answer, "" where it would say nothing.
+    `predicts` is what the service itself would answer, "" where it would say nothing. `actions` are the cure: an option
+    in them is named by its field, and written by whoever shows the finding.
     """
 
     rule: str
     verdict: Verdict
     message: str
-    cure: str = ""
+    actions: tuple[Action, ...] = ()
     source: str = ""
     routes: tuple[Route, ...] = ()
     predicts: str = ""
     path: str = ""
 
-    def as_json(self) -> dict[str, Any]:
+    @property
+    def cure(self) -> str:
+        """What to do, in the library's own terms: one line each."""
+        return self.cure_text()
+
+    def cure_text(self, terms: Terms = PYTHON) -> str:
+        """What to do as one place writes it, one line each."""
+        return lines_of(self.actions, terms)
+
+    def as_json(self, terms: Terms = PYTHON) -> dict[str, Any]:
         """The contracted shape of one element of ``findings[]``."""
         out: dict[str, Any] = {
             "rule": self.rule,
             "verdict": self.verdict.value,
             "message": self.message,
-            "cure": self.cure,
+            "cure": self.cure_text(terms),
             "source": self.source,
             "routes": [route.value for route in self.routes],
             "predicts": self.predicts,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import canonical
 from vmie.checks.partitions import boot_layout
-from vmie.checks.rule import NOW, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import AS_SNAPSHOT, NOW, TODAY, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
+from vmie.errors import Set
 from vmie.guest.facts import Bootloader, DriverState, Firmware, LinuxFacts, Table
 from vmie.model import Route, Verdict
 
@@ -188,7 +189,7 @@ RULES: tuple[Rule, ...] = (
         judge=_uefi_2016,
         profiles=Y2016,
         predicts=predicted_messages.EFI,
-        cure="use today's service (`--profile current`), which takes UEFI",
+        cure=TODAY,
         source=sources.seed(149, 153),
     ),
     Rule(
@@ -198,7 +199,7 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.INSTANCE,),
         profiles=NOW,
         predicts=predicted_messages.EFI,
-        cure="use the image route, with --boot-mode uefi",
+        cure=(Set("route", "image"), Set("boot_mode", "uefi")),
         source=sources.API_INSTANCE,
     ),
     Rule(
@@ -278,7 +279,7 @@ RULES: tuple[Rule, ...] = (
         title="The boot loader is GRUB",
         judge=_loader,
         predicts=predicted_messages.NO_KERNEL_VERSION,
-        cure="install GRUB 2 in the guest; or `--as snapshot`, which does not look",
+        cure=("install GRUB 2 in the guest", AS_SNAPSHOT),
         source=sources.PREPARE,
     ),
     Rule(

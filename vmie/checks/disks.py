@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import DiskImage, Subject
+from vmie.errors import Run
 from vmie.guest.facts import Table
 from vmie.model import Route, Verdict
 
@@ -15,7 +16,10 @@ _TAKEN = frozenset({"raw", "vmdk", "vhd", "vhdx"})
 _STREAM = "streamOptimized"
 #: the rules that judge a disk which cannot be opened
 WITHOUT_READING = frozenset({"VMIE-DISK-006", "VMIE-DISK-007", "VMIE-DISK-009"})
-_CONVERT = "vmie import re-streams it on the way; or make the file with `vmie convert FILE OUT.vmdk`"
+_CONVERT = (
+    Run(("vmie", "import", "FILE"), "converts it on the way"),
+    Run(("vmie", "convert", "FILE", "OUT.vmdk"), "makes the file"),
+)
 
 
 def disk_name(subject: Subject, index: int) -> str:
@@ -178,7 +182,7 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         profiles=Y2016,
         predicts=predicted_messages.FILE_FORMAT,
-        cure="convert it: `vmie convert FILE OUT.vmdk`",
+        cure=Run(("vmie", "convert", "FILE", "OUT.vmdk")),
         source=sources.seed(105),
     ),
     Rule(
@@ -252,7 +256,7 @@ RULES: tuple[Rule, ...] = (
         judge=_wrapped,
         routes=ALL,
         predicts=predicted_messages.FILE_FORMAT,
-        cure="vmie import unpacks it on the way; unpack it first to have the guest checked too",
+        cure=(Run(("vmie", "import", "FILE"), "unpacks it on the way"), "unpack it to have the guest checked too"),
         source=sources.FORMATS,
     ),
 )

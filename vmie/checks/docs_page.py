@@ -6,6 +6,7 @@ from vmie import catalogue
 from vmie.checks import RULES
 from vmie.checks.coverage import REQUIREMENTS, TODAY, Requirement
 from vmie.checks.rule import Rule
+from vmie.errors import PYTHON, Terms, actions
 from vmie.model import Profile, Route
 
 _AREAS = {
@@ -34,25 +35,25 @@ Profiles: **current** is today's service, **2016** the prerequisites page of tha
 """
 
 
-def rules() -> str:
-    """The page as Markdown."""
+def rules(terms: Terms = PYTHON) -> str:
+    """The page as Markdown; `terms` write the options."""
     parts = [_HEAD]
     for area, title in _AREAS.items():
         listed = [rule for rule in RULES if rule.id.split("-")[1] == area]
         parts.append(f"## {title} ({area})\n")
-        parts += [_rule(rule) for rule in sorted(listed, key=lambda rule: rule.id)]
+        parts += [_rule(rule, terms) for rule in sorted(listed, key=lambda rule: rule.id)]
     parts.append(_coverage())
     return "\n".join(parts)
 
 
-def _rule(rule: Rule) -> str:
+def _rule(rule: Rule, terms: Terms) -> str:
     profiles = "both profiles" if len(rule.profiles) == len(Profile) else f"profile {rule.profiles[0].value}"
     routes = "all routes" if len(rule.routes) == len(Route) else "routes " + ", ".join(r.value for r in rule.routes)
     lines = [f"### {rule.id}: {rule.title}", "", f"{rule.verdict.value}; {routes}; {profiles}.", ""]
     if rule.predicts:
         lines.append(f"- AWS says: `{catalogue.words(rule.predicts)}`")
-    if rule.cure:
-        lines.append(f"- Cure: {rule.cure}.")
+    if cure := actions(rule.cure):
+        lines.append(f"- Cure: {'; '.join(action.text(terms) for action in cure)}.")
     lines.append(f"- Source: {rule.source}")
     return "\n".join(lines) + "\n"
 

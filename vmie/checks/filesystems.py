@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from vmie import limits
 from vmie.checks import predicted_messages, sources
-from vmie.checks.rule import NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import AS_SNAPSHOT, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, MIB, Subject
+from vmie.errors import Set
 from vmie.guest.facts import LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
 from vmie.model import Profile, Verdict
@@ -55,7 +56,7 @@ def _broken_groups(subject: Subject) -> Iterator[Hit]:
             missing = ", ".join(volume.missing[:4])
             yield Hit(f"volume group {volume.group} lacks physical volumes: {missing}")
         elif not volume.readable and not volume.missing:
-            yield Hit(f"{volume.where} ({volume.kind}) cannot be read here", verdict=Verdict.UNKNOWN, cure="")
+            yield Hit(f"{volume.where} ({volume.kind}) cannot be read here", verdict=Verdict.UNKNOWN, cure=())
 
 
 def _opaque(subject: Subject) -> Outcome:
@@ -180,7 +181,7 @@ RULES: tuple[Rule, ...] = (
         title="The root file system is one that VM Import takes",
         judge=_root_filesystem,
         predicts=predicted_messages.UNKNOWN_OS,
-        cure="move the system to ext4 or XFS; or `--as snapshot` and register the image yourself",
+        cure=("move the system to ext4 or XFS", Set("route", "snapshot", "and register the image yourself")),
         source=f"{sources.VOLUMES}; {sources.seed(153)}",
     ),
     Rule(
@@ -197,7 +198,7 @@ RULES: tuple[Rule, ...] = (
         title="No encrypted volumes",
         judge=_encrypted,
         predicts=predicted_messages.UNKNOWN_OS,
-        cure="decrypt the volume in the guest, and let EBS encrypt (`--encrypt`); or `--as snapshot`",
+        cure=("decrypt the volume in the guest", Set("encrypt", note="EBS encrypts instead"), AS_SNAPSHOT),
         source=sources.LIMITATIONS,
     ),
     Rule(
@@ -205,7 +206,11 @@ RULES: tuple[Rule, ...] = (
         title="Every volume group is complete",
         judge=_lvm,
         predicts=predicted_messages.LVM,
-        cure="give all disks of the machine together (`--together`, or as an OVA), or remove the missing volumes",
+        cure=(
+            "give all disks of the machine, or its OVA",
+            Set("together", note="the files are one machine"),
+            "remove the missing volumes",
+        ),
         source=sources.TROUBLE,
     ),
     Rule(

@@ -8,6 +8,7 @@ from vmie.checks import predicted_messages, sources
 from vmie.checks.disks import graded
 from vmie.checks.rule import ALL, LEGACY, NOW, Hit, Outcome, Rule
 from vmie.checks.subject import Machine, Subject
+from vmie.errors import Run, Set
 from vmie.model import Profile, Route, Verdict
 
 
@@ -56,7 +57,10 @@ RULES: tuple[Rule, ...] = (
         judge=_chunked,
         routes=ALL,
         predicts=predicted_messages.CHUNKED,
-        cure="vmie import joins the chunks on the way; or export the OVA again without a chunk size",
+        cure=(
+            Run(("vmie", "import", "FILE"), "joins the chunks on the way"),
+            "export the OVA again in one piece",
+        ),
         source=sources.TROUBLE,
     ),
     Rule(
@@ -73,7 +77,7 @@ RULES: tuple[Rule, ...] = (
         judge=_ova_elsewhere,
         routes=(Route.SNAPSHOT, *LEGACY),
         predicts=predicted_messages.FILE_FORMAT,
-        cure="vmie import takes the disk out of the OVA; or use the image route",
+        cure=(Run(("vmie", "import", "FILE"), "takes the disk out of the OVA"), Set("route", "image")),
         source=sources.API_INSTANCE,
     ),
     Rule(
@@ -83,7 +87,7 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.IMAGE,),
         profiles=NOW,
         verdict=Verdict.WARN,
-        cure="say it with --boot-mode, and check which disk boots",
+        cure=Set("boot_mode", note="look which disk boots"),
         source=sources.BOOT_MODES,
     ),
     Rule(

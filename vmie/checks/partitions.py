@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmie.checks import predicted_messages, sources
-from vmie.checks.rule import ALL, DATA, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import ALL, DATA, NOW, TODAY, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import TIB, Subject
+from vmie.errors import Set
 from vmie.guest.facts import DiskLayout, Firmware, Partition, Table
 from vmie.model import Route, Verdict
 
@@ -156,7 +157,7 @@ RULES: tuple[Rule, ...] = (
         title="The disk has a partition table",
         judge=_table,
         predicts=predicted_messages.NO_PARTITIONS,
-        cure="a data disk: `--as snapshot`; a system: copy it into a partition of a partitioned disk",
+        cure=(Set("route", "snapshot", "a data disk"), "copy a system into a partition of a partitioned disk"),
         source=sources.TROUBLE,
     ),
     Rule(
@@ -165,7 +166,7 @@ RULES: tuple[Rule, ...] = (
         judge=_gpt,
         profiles=Y2016,
         predicts=predicted_messages.EFI,
-        cure="convert the disk to MBR, or use today's service (`--profile current`)",
+        cure=("convert the disk to MBR", TODAY),
         source=sources.seed(149, 153),
     ),
     Rule(
@@ -175,7 +176,7 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.INSTANCE,),
         profiles=NOW,
         predicts=predicted_messages.EFI,
-        cure="use the image route",
+        cure=Set("route", "image"),
         source=f"{sources.seed(149, 153)}; {sources.API_INSTANCE}",
     ),
     Rule(

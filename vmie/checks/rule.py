@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from vmie import catalogue
 from vmie.checks.subject import Subject
+from vmie.errors import Cure, Set, actions
 from vmie.model import Finding, Profile, Route, Verdict
 
 ALL = (Route.IMAGE, Route.SNAPSHOT, Route.INSTANCE, Route.VOLUME)
@@ -21,6 +22,10 @@ BOTH = (Profile.CURRENT, Profile.Y2016)
 NOW = (Profile.CURRENT,)
 Y2016 = (Profile.Y2016,)
 
+#: cures that several rules share: the route that looks at nothing, and today's list of prerequisites
+AS_SNAPSHOT = Set("route", "snapshot", "it looks at nothing in the guest")
+TODAY = Set("profile", "current", "today's service takes it")
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -32,7 +37,7 @@ class Hit:
     message: str
     verdict: Verdict | None = None
     routes: tuple[Route, ...] | None = None
-    cure: str | None = None
+    cure: Cure | None = None
     predicts: str | None = None
     values: Mapping[str, str] = field(default_factory=dict)
 
@@ -56,7 +61,7 @@ class Rule:
     routes: tuple[Route, ...] = VM
     profiles: tuple[Profile, ...] = BOTH
     predicts: str = ""
-    cure: str = ""
+    cure: Cure = ()
 
     def apply(self, subject: Subject, *, path: str = "") -> list[Finding]:
         """The findings of this rule: one per hit, one `pass`, or none when the rule does not apply."""
@@ -76,7 +81,7 @@ class Rule:
             verdict=verdict,
             # names from the image's inside must not drive a terminal
             message="".join(char if char.isprintable() else "?" for char in hit.message),
-            cure=self.cure if hit.cure is None else hit.cure,
+            actions=actions(self.cure if hit.cure is None else hit.cure),
             source=self.source,
             routes=self.routes if hit.routes is None else hit.routes,
             predicts=catalogue.words(predicts, **hit.values) if predicts and verdict is Verdict.FAIL else "",

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from vmie import limits
 from vmie.checks import predicted_messages, sources
 from vmie.checks.disks import disk_name
-from vmie.checks.rule import ALL, BOTH, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import ALL, AS_SNAPSHOT, BOTH, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, TIB, Subject
+from vmie.errors import Set
 from vmie.model import Profile, Route, Verdict
 
 _MBR_REACH = 2 * TIB
@@ -84,7 +85,7 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         profiles=NOW,
         predicts=predicted_messages.DISK_INVALID,
-        cure="import it with `--as snapshot`, or shrink it",
+        cure=("shrink it", AS_SNAPSHOT),
         source=sources.FORMATS,
     ),
     Rule(
@@ -94,7 +95,7 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.IMAGE,),
         profiles=NOW,
         predicts=predicted_messages.DISK_INVALID,
-        cure="import the system's disks as an image, the others with `--as snapshot`",
+        cure=("import the system's disks as an image", Set("route", "snapshot", "the other disks")),
         source=sources.LIMITATIONS,
     ),
     Rule(
@@ -104,7 +105,10 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.INSTANCE,),
         profiles=BOTH,
         predicts=predicted_messages.DISK_INVALID,
-        cure="import the boot disk, then the others with `--as volume`, and attach them; or use `--as image`",
+        cure=(
+            "import the boot disk, then the others as volumes, and attach them",
+            Set("route", "image", "it takes all disks"),
+        ),
         source=f"{sources.API_INSTANCE}; {sources.seed(355, 357)}",
     ),
     Rule(
@@ -122,7 +126,7 @@ RULES: tuple[Rule, ...] = (
         judge=_one_by_one,
         routes=DATA,
         verdict=Verdict.WARN,
-        cure="`--as image` takes the machine whole; or give one disk at a time",
+        cure=(Set("route", "image", "it takes the machine whole"), "give one disk at a time"),
         source=sources.API_INSTANCE,
     ),
 )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vmie.errors import Action
 from vmie.guest.facts import GuestFacts, LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
 from vmie.model import Profile
@@ -31,10 +32,10 @@ class DiskImage:
     file_size: int | None = None
     #: why it cannot be opened, and what to do about it; "" for a disk that can
     unreadable: str = ""
-    unreadable_cure: str = ""
+    unreadable_cure: tuple[Action, ...] = ()
     #: what was damaged in the container when its content was read, and the cure
     damaged: str = ""
-    damaged_cure: str = ""
+    damaged_cure: tuple[Action, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -7,15 +7,18 @@ import re
 from vmie.checks import predicted_messages, sources
 from vmie.checks.filesystems import encrypted_volumes, opaque_volumes
 from vmie.checks.oslist import NAMES, canonical, is_point, matching, neighbours, parse, releases, spans
-from vmie.checks.rule import DATA, Hit, Outcome, Rule
+from vmie.checks.rule import AS_SNAPSHOT, DATA, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
+from vmie.errors import Set
 from vmie.guest.facts import LinuxFacts
 from vmie.model import Profile, Verdict
 
 X86_64 = frozenset({"x86_64", "amd64"})
 X86_32 = frozenset({"i386", "i486", "i586", "i686", "x86"})
 
-_SNAPSHOT_PATH = "`--as snapshot` takes any system: it changes nothing in the guest, and you register the image"
+_SNAPSHOT_PATH = Set(
+    "route", "snapshot", "it takes any system and changes nothing in the guest; register the image yourself"
+)
 #: what a distribution's own kernels are called
 _STOCK = {
     "amzn": r"\.amzn",
@@ -96,12 +99,12 @@ def _unlisted(subject: Subject, root: LinuxFacts) -> Hit:
         return Hit(message)
     listed = f"{name} {root.version} is not listed by itself, its release is ({spans(near)})"
     if is_point(root.distribution):
-        return Hit(f"{listed}: the kernel decides", Verdict.PASS, cure="")
+        return Hit(f"{listed}: the kernel decides", Verdict.PASS, cure=())
     # what the service compares is the kernel: its rule fails where that is another one
     return Hit(
         f"{listed}: the import depends on the kernel",
         Verdict.WARN,
-        cure="go on when the kernel is a listed one; to be sure, use a listed release, or `--as snapshot`",
+        cure=("go on when the kernel is a listed one", "to be sure, use a listed release", AS_SNAPSHOT),
     )
 
 
@@ -163,7 +166,11 @@ RULES: tuple[Rule, ...] = (
         title="An operating system is there",
         judge=_found,
         predicts=predicted_messages.UNKNOWN_OS,
-        cure="a data disk: `--as snapshot` or `--as volume`; a system: give the disk that holds it, with the others",
+        cure=(
+            Set("route", "snapshot", "a data disk"),
+            Set("route", "volume", "a data disk, as a volume"),
+            "give the disk that holds the system, with the others",
+        ),
         source=sources.TROUBLE,
     ),
     Rule(
@@ -195,7 +202,7 @@ RULES: tuple[Rule, ...] = (
         title="The kernel is on AWS's list",
         judge=_kernel,
         predicts=predicted_messages.KERNEL_VERSION,
-        cure=f"make the release's stock kernel the default and reboot into it; or {_SNAPSHOT_PATH}",
+        cure=("make the release's stock kernel the default and reboot into it", _SNAPSHOT_PATH),
         source=f"{sources.SYSTEMS}; {sources.seed(69, 71, 73, 75, 77, 79)}",
     ),
     Rule(
@@ -228,7 +235,10 @@ RULES: tuple[Rule, ...] = (
         judge=_unprepared,
         routes=DATA,
         verdict=Verdict.WARN,
-        cure="prefer `--as image`; or make sure that NVMe and ENA drivers and DHCP are there already",
+        cure=(
+            Set("route", "image", "it prepares the guest"),
+            "make sure that NVMe and ENA drivers and DHCP are there already",
+        ),
         source=sources.CHANGES,
     ),
 )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import edition_name, windows_release
-from vmie.checks.rule import NOW, Hit, Outcome, Rule
+from vmie.checks.rule import AS_SNAPSHOT, NOW, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
 from vmie.checks.systems import X86_32
 from vmie.guest.facts import Firmware
@@ -142,7 +142,7 @@ RULES: tuple[Rule, ...] = (
         title="The Windows release is on AWS's list",
         judge=_release,
         predicts=predicted_messages.UNKNOWN_OS,
-        cure="upgrade in place to a listed release; or `--as snapshot`, which does not look",
+        cure=("upgrade in place to a listed release", AS_SNAPSHOT),
         source=f"{sources.SYSTEMS}; {sources.seed(17, 19, 21, 23, 25, 27, 29, 35, 41, 47)}",
     ),
     Rule(
@@ -166,7 +166,7 @@ RULES: tuple[Rule, ...] = (
         title="The release is taken in this width",
         judge=_bits,
         predicts=predicted_messages.UNKNOWN_OS,
-        cure="move to a 64-bit Windows; or `--as snapshot`",
+        cure=("move to a 64-bit Windows", AS_SNAPSHOT),
         source=f"{sources.SYSTEMS}; {sources.seed(15, 23, 25, 27, 41, 47)}",
     ),
     Rule(

@@ -6,6 +6,7 @@ from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import NAMES, canonical, windows_release
 from vmie.checks.rule import BOTH, NOW, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, Subject
+from vmie.errors import Set
 from vmie.model import Profile, Route, Verdict
 
 _VM_SNAPSHOT = (Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT)
@@ -243,7 +244,10 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         profiles=BOTH,
         predicts=predicted_messages.UNKNOWN_OS,
-        cure="import with `--license-type BYOL` over the image route, launch on Dedicated Hosts or Instances",
+        cure=(
+            Set("route", "image"),
+            Set("license_type", "BYOL", "and launch on Dedicated Hosts or Instances"),
+        ),
         source=f"{sources.LICENCES}; {sources.seed(131, 329, 331, 373)}",
     ),
 )

@@ -123,8 +123,8 @@ def _finding(finding: Finding) -> Iterator[Line]:
         return
     if finding.predicts:
         yield from _labelled("AWS says: ", finding.predicts, "red")
-    if finding.cure:
-        yield from _labelled("cure: ", finding.cure, "cyan")
+    for number, line in enumerate(finding.cure.splitlines()):
+        yield from _labelled("      " if number else "cure: ", line, "cyan")
     yield [(" " * _INDENT, ""), (finding.rule, "dim")]
 
 

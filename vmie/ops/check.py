@@ -116,7 +116,7 @@ def _damaged(image: DiskImage, error: ImageError | None) -> DiskImage:
     if error is None:
         return image
     what = f"{error.message}: {error.cause}" if error.cause else error.message
-    return replace(image, damaged=what, damaged_cure=error.cure)
+    return replace(image, damaged=what, damaged_cure=error.actions)
 
 
 def predict(disks: Sequence[Disk], *, route: Route = Route.IMAGE, today: dt.date | None = None) -> str | None:

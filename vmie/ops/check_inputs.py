@@ -189,5 +189,5 @@ def _unreadable(path: Path, error: ImageError) -> DiskImage:
         size=size,
         allocated_size=0,
         unreadable=what,
-        unreadable_cure=error.cure,
+        unreadable_cure=error.actions,
     )

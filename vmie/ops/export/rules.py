@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vmie import limits
+from vmie.errors import actions
 from vmie.model import Finding, Verdict
 from vmie.ops.export import judges
 from vmie.ops.export.judges import ExportFacts
@@ -45,7 +46,7 @@ class ExportRule:
             rule=self.id,
             verdict=verdict,
             message=message,
-            cure=self.cure.format(id=facts.source.id, bucket=bucket, region=facts.region),
+            actions=actions(self.cure.format(id=facts.source.id, bucket=bucket, region=facts.region)),
             source=self.source,
             predicts=self.predicts if verdict is Verdict.FAIL else "",
             path=facts.source.id,
