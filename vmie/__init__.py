@@ -1,27 +1,61 @@
 """vmie: virtual machines into Amazon EC2 and out again.
 
-The command line uses nothing that a script could not:
+    import vmie
 
-    from vmie import disk, model, ops                  # imported when first asked for
-    with disk.open("server.qcow2") as source: ...      # any format: size, read, extents, facts
-    ops.check.check([path], clock=poll.SystemClock())  # AWS's verdict, offline
-    ops.import_.plan(aws, request, ...)                # reads only; ops.import_.apply acts
+    report = vmie.check("server.qcow2")                            # AWS's verdict, offline
+    made = vmie.import_image("server.qcow2", bucket="my-images")   # route="snapshot", "instance", "volume"
+    vmie.export(made.image_id, format="vmdk", bucket="my-exports", download="out")
 
-`vmie.model` is where reading starts.
+`vmie.library` has the functions, docs/how-to/from-python.md shows them; the command line uses nothing a script could
+not. `vmie.model` is where reading starts.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from vmie._version import __version__
 
-__all__ = ["__version__", "checks", "disk", "errors", "events", "model", "ops", "poll", "settings"]
+if TYPE_CHECKING:
+    from vmie import disk, errors, events, model, sandbox
+    from vmie.library import (
+        cancel,
+        check,
+        convert,
+        export,
+        import_image,
+        resume,
+        run_batch,
+        setup_role,
+        upload,
+    )
+
+__all__ = [
+    "__version__",
+    "cancel",
+    "check",
+    "convert",
+    "disk",
+    "errors",
+    "events",
+    "export",
+    "import_image",
+    "model",
+    "resume",
+    "run_batch",
+    "sandbox",
+    "setup_role",
+    "upload",
+]
+
+_MODULES = ("disk", "errors", "events", "model", "sandbox")
 
 
 def __getattr__(name: str) -> Any:
-    """The library's rooms, imported when first asked for: `vmie --help` pays for none of them."""
-    if name in __all__:
+    """The functions and modules, imported when first asked for: `import vmie` and `vmie --help` pay for none."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.library"), name)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from botocore.config import Config
 
-from vmie import __version__
+from vmie._version import __version__
 from vmie.errors import UsageError
 
 #: attempts of one call, the first included (aws-facts 6: 8 to 10 for EC2's token buckets)

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from vmie import __version__
+from vmie._version import __version__
 from vmie.errors import ImageError
 
 #: what AWS's own tools cut an image into; EC2 asks for it (aws-facts 2.4)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmie import __version__
+from vmie._version import __version__
 from vmie.cli import (
     batch,
     check,

@@ -16,6 +16,7 @@ from vmie import events
 
 if TYPE_CHECKING:
     from vmie.aws.session import Aws
+    from vmie.connection import Connection
     from vmie.jobs.runner import Desk
     from vmie.settings import Settings
 
@@ -63,41 +64,31 @@ class Run:
 
         return self.stack.enter_context(make(self))
 
-    def aws(self) -> Aws:
-        """The connection to AWS, or to the sandbox with --sandbox."""
-        return self._aws
-
     @cached_property
-    def _aws(self) -> Aws:
-        settings = self.settings
-        if self.sandbox:
-            from vmie import sandbox
+    def connection(self) -> Connection:
+        """AWS, or the sandbox with --sandbox, which starts here."""
+        from vmie.connection import Connection
 
-            running = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.rules_verdict)
-            self.stack.enter_context(running)
-        return self._connect(self._sandbox_region if self.sandbox else settings.region)
+        if not self.sandbox:
+            return Connection(self.settings, self.state, self.reporter)
+        from vmie import sandbox
+
+        running = sandbox.start(seeded=True, region=self._sandbox_region, verdict=sandbox.rules_verdict)
+        self.stack.enter_context(running)
+        there = replace(self.settings, region=self._sandbox_region)
+        return Connection(there, self.state, self.reporter, one_account=True)
+
+    def aws(self) -> Aws:
+        """The account, in the Region asked for."""
+        return self.connection.aws
 
     def desk(self) -> Desk:
-        """Where jobs are worked on."""
-        from vmie.jobs.runner import Desk
-
-        return Desk(self.aws(), self.state, self.settings, self.reporter)
+        """What single jobs need."""
+        return self.connection.desk()
 
     def door(self, region: str, profile: str = "", /) -> Aws:
-        """The connection to another Region, or to the account of another profile; "" for the run's own."""
-        aws = self.aws()
-        return aws if region in ("", aws.region) and not profile else self._connect(region or aws.region, profile)
-
-    def _connect(self, region: str | None, profile: str = "") -> Aws:
-        from vmie.aws.session import connect
-
-        return connect(
-            profile=None if self.sandbox else profile or self.settings.profile,
-            region=region,
-            endpoint_url=self.settings.endpoint_url,
-            reporter=self.reporter,
-            stall=self.settings.stall_seconds,
-        )
+        """Another Region, or the account of another profile; "" for the run's own."""
+        return self.connection.to(region, profile)
 
     @property
     def _sandbox_region(self) -> str:

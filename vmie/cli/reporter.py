@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from vmie import events
+from vmie import event_log, events
 from vmie.cli import render
 from vmie.cli.progress import ProgressMeter
 
@@ -40,13 +40,6 @@ def make(run: Run) -> Iterator[events.Reporter]:
         yield _Plain(verbose=run.verbose, progress=run.progress)
 
 
-def task_line(task: Any) -> str:
-    """One line about a task: id, state, stage, progress."""
-    percent = f" {task.progress}%" if task.progress is not None else ""
-    stage = f" {task.stage}" if task.stage else ""
-    return f"{task.id}: {task.state.value}{percent}{stage}"
-
-
 class _Lines:
     """Every event as one JSON object on a line. Events hold no secrets (law 10)."""
 
@@ -59,10 +52,6 @@ class _Lines:
         line = json.dumps({"at": at, "event": type(event).__name__, **held}, ensure_ascii=False, default=str)
         with self._lock:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
-
-
-def _item_line(event: events.ItemSeen) -> str:
-    return f"{event.item}: {event.state}" + (f": {event.detail}" if event.detail else "")
 
 
 class _Plain:
@@ -87,24 +76,22 @@ class _Plain:
 
     def _line(self, event: events.Event) -> str:  # noqa: PLR0911 - one per event
         match event:
-            case events.Stage(name, detail):
+            case events.Stage():
                 self._next_progress = time.monotonic() + _PLAIN_SECONDS
-                return f"{name}: {detail}" if detail else name
+                return event_log.text(event)
             case events.Note(text, level):
                 return self._note(text, level)
-            case events.TaskSeen(task):
-                return task_line(task)
-            case events.ItemSeen():
-                return _item_line(event)
+            case events.TaskSeen() | events.ItemSeen():
+                return event_log.text(event)
             case events.Progress() if self._progress:
-                # The gauge hears every one: it measures from the first.
+                # The meter needs every one: it measures from the first.
                 line = self._meter.line(event, time.monotonic())
                 if time.monotonic() < self._next_progress:
                     return ""
                 self._next_progress = time.monotonic() + _PLAIN_SECONDS
                 return line
             case events.AwsCall() if self._verbose:
-                return _call_line(event)
+                return event_log.text(event)
             case _:
                 return ""
 
@@ -112,11 +99,6 @@ class _Plain:
         if level == "debug" and not self._verbose:
             return ""
         return f"warning: {text}" if level == "warning" else text
-
-
-def _call_line(call: events.AwsCall) -> str:
-    outcome = call.error or str(call.status)
-    return f"aws {call.service} {call.operation}: {outcome} in {call.seconds:.2f} s, request id {call.request_id}"
 
 
 class _Live:
@@ -180,9 +162,9 @@ class _Live:
                 case events.TaskSeen(task):
                     self._task(task)
                 case events.ItemSeen():
-                    self._console.print(_item_line(event), markup=False)
+                    self._console.print(event_log.text(event), markup=False)
                 case events.AwsCall() if self._verbose:
-                    self._console.print(_call_line(event), style="dim", markup=False)
+                    self._console.print(event_log.text(event), style="dim", markup=False)
 
     def _bar(self, event: events.Progress) -> None:
         self._show(self._bytes)

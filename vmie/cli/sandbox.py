@@ -88,8 +88,8 @@ def serve(
         ) as box,
     ):
         box.faults.propagation = propagation
-        text = f"listening on {box.url}\n{_exports(_environment(box.environment()), Shell.SH)}"
-        render.finish(run, "sandbox serve", {"url": box.url, "environment": _environment(box.environment())}, text=text)
+        text = f"listening on {box.url}\n{_exports(box.environment(), Shell.SH)}"
+        render.finish(run, "sandbox serve", {"url": box.url, "environment": box.environment()}, text=text)
         sys.stdout.flush()
         box.join()
 
@@ -111,13 +111,8 @@ def env(
     if not all(character.isalnum() or character in ".:-" for character in host):
         raise UsageError(f"{host!r} is no host", cure="name an address such as 127.0.0.1")
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    variables = _environment(sandbox.environment(url, region=_region(run)))
+    variables = sandbox.environment(url, region=_region(run))
     render.finish(run, "sandbox env", {"environment": variables}, text=_exports(variables, shell))
-
-
-def _environment(variables: dict[str, str]) -> dict[str, str]:
-    """What any AWS client needs, and vmie's poll interval: AWS's half hours are seconds here."""
-    return {**variables, "VMIE_POLL_SECONDS": "0.2"}
 
 
 def _region(run: context.Run) -> str:

@@ -62,42 +62,76 @@ class ImageReport:
         """The container as a file: ova and ovf for appliances, else the disk's format."""
         return self.container or self.subject.disks[0].format
 
+    @property
+    def variant(self) -> str:
+        """Of the first disk's format: streamOptimized, dynamic, …."""
+        return self.subject.disks[0].variant
+
+    @property
+    def virtual_size(self) -> int | None:
+        """Bytes of all disks; None where one is unknown."""
+        return _total(disk.size for disk in self.subject.disks)
+
+    @property
+    def allocated_size(self) -> int | None:
+        """Bytes in use of all disks; None where one is unknown."""
+        return _total(disk.allocated_size for disk in self.subject.disks)
+
+    @property
+    def partition_table(self) -> str:
+        """mbr, gpt or none."""
+        return self.subject.guest.table.value
+
+    @property
+    def disks(self) -> list[dict[str, Any]]:
+        """Each disk with its partitions, as in the JSON."""
+        return [_disk(disk, index, self.subject.guest) for index, disk in enumerate(self.subject.disks)]
+
+    @property
+    def guest(self) -> dict[str, Any]:
+        """The first system found, as in the JSON."""
+        root = self.root
+        if root is None:
+            return _NO_GUEST
+        return _linux(root) if isinstance(root, LinuxFacts) else _windows(root)
+
+    @property
+    def verdict(self) -> dict[str, str]:
+        """pass, warn, fail or unknown for each route."""
+        return {route.value: verdict.value for route, verdict in self.verdicts.items()}
+
     def as_json(self) -> dict[str, Any]:
         """One element of ``result.images[]``."""
-        disks = self.subject.disks
-        return {
-            "path": self.path,
-            "paths": list(self.paths),
-            "format": self.format,
-            "variant": disks[0].variant,
-            "virtual_size": _total(disk.size for disk in disks),
-            "allocated_size": _total(disk.allocated_size for disk in disks),
-            "partition_table": self.subject.guest.table.value,
-            "firmware": self.firmware,
-            "disks": [_disk(disk, index, self.subject.guest) for index, disk in enumerate(disks)],
-            "guest": self._guest(),
-            "verdict": {route.value: verdict.value for route, verdict in self.verdicts.items()},
-            "recommended": self.recommended.value if self.recommended else None,
-        }
+        shape = {name: getattr(self, name) for name in _KEYS}
+        return {**shape, "paths": list(self.paths), "recommended": self.recommended.value if self.recommended else None}
 
-    def _guest(self) -> dict[str, Any]:
-        root = self.root
-        if isinstance(root, LinuxFacts):
-            return _linux(root)
-        if root is not None:
-            return _windows(root)
-        return {
-            "family": "unknown",
-            "distribution": None,
-            "version": None,
-            "architecture": "unknown",
-            "kernels": [],
-            "default_kernel": None,
-            "root_filesystem": None,
-            "free_bytes": None,
-            "drivers": {"nvme": None, "ena": None, "xen": None},
-            "network": None,
-        }
+
+_KEYS = (
+    "path",
+    "paths",
+    "format",
+    "variant",
+    "virtual_size",
+    "allocated_size",
+    "partition_table",
+    "firmware",
+    "disks",
+    "guest",
+    "verdict",
+    "recommended",
+)
+_NO_GUEST: dict[str, Any] = {
+    "family": "unknown",
+    "distribution": None,
+    "version": None,
+    "architecture": "unknown",
+    "kernels": [],
+    "default_kernel": None,
+    "root_filesystem": None,
+    "free_bytes": None,
+    "drivers": {"nvme": None, "ena": None, "xen": None},
+    "network": None,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,4 +20,6 @@ def environment(url: str, *, region: str = "us-east-1") -> dict[str, str]:
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",
+        # vmie polls at AWS's pace: half hours, which are seconds here
+        "VMIE_POLL_SECONDS": "0.2",
     }

@@ -138,7 +138,7 @@ def _enter_environment(patcher: Patcher, region: str) -> None:
         if name.startswith("AWS_"):
             patcher.item(os.environ, name, None)
     for name, value in environment("", region=region).items():
-        if value:
+        if value and (name.startswith("AWS_") or name not in os.environ):
             patcher.item(os.environ, name, value)
     patcher.item(os.environ, "AWS_CONFIG_FILE", os.devnull)
     patcher.item(os.environ, "AWS_SHARED_CREDENTIALS_FILE", os.devnull)

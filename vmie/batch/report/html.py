@@ -13,7 +13,7 @@ from importlib import resources
 from string import Template
 from typing import Any
 
-from vmie import __version__
+from vmie._version import __version__
 from vmie.batch.model import Item, Kind, State
 from vmie.batch.report import history, svg
 from vmie.batch.report.failures import Failure, grouped
