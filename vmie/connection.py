@@ -12,7 +12,7 @@ from vmie.settings import Settings, state_path
 
 if TYPE_CHECKING:
     from vmie.aws.session import Aws
-    from vmie.batch.run.context import Company
+    from vmie.batch.context import BatchContext
     from vmie.jobs.runner import Desk
 
 
@@ -45,12 +45,12 @@ class Connection:
 
         return Desk(self.aws, self.state, self.settings, self.reporter)
 
-    def batches(self, url: str = "", *, uploads: int | None = None) -> Company:
+    def batches(self, url: str = "", *, uploads: int | None = None) -> BatchContext:
         """What batches need; `url` is the database that keeps them, "" for the folder of jobs."""
-        from vmie.batch.run.context import Company  # noqa: PLC0415
-        from vmie.batch.store.locations import Places  # noqa: PLC0415
+        from vmie.batch.context import BatchContext  # noqa: PLC0415
+        from vmie.batch.store.locations import Locations  # noqa: PLC0415
 
-        return Company(Places(self.state, url), self.to, self.settings, reporter=self.reporter, uploads=uploads)
+        return BatchContext(Locations(self.state, url), self.to, self.settings, reporter=self.reporter, uploads=uploads)
 
     def _connect(self, region: str | None, profile: str = "") -> Aws:
         from vmie.aws.session import connect  # noqa: PLC0415

@@ -23,7 +23,7 @@ from vmie.connection import Connection
 from vmie.model import Profile, Route
 
 if TYPE_CHECKING:
-    from vmie.batch.run.api import Outcome as BatchOutcome
+    from vmie.batch.run.api import BatchResult
     from vmie.jobs.runner import Outcome
     from vmie.ops.check import CheckReport
     from vmie.ops.convert import Converted
@@ -152,7 +152,7 @@ def run_batch(
     batch_state: str = "",
     on_event: OnEvent | None = None,
     **options: Any,
-) -> BatchOutcome:
+) -> BatchResult:
     """Carry out a plan file (YAML or CSV) to its end, or go on with its unfinished batch.
 
     Failed items are no exception: see the result's `failed` and `items`. `variables` replace ``${NAME}`` in the plan;
@@ -167,7 +167,7 @@ def run_batch(
     loaded = validate.load(Path(plan), settings=connection.settings, variables=variables)
     batches = connection.batches(batch_state)
     outcome = api.run(batches, api.begin(batches, loaded), retry_failed=retry_failed)
-    api.told(batches, outcome.batch)
+    api.mark_reported(batches, outcome.batch)
     return outcome
 
 
@@ -179,7 +179,7 @@ def resume(
     batch_state: str = "",
     on_event: OnEvent | None = None,
     **options: Any,
-) -> ImportResult | ExportResult | UploadResult | BatchOutcome:
+) -> ImportResult | ExportResult | UploadResult | BatchResult:
     """Continue a job or batch that was interrupted or failed; nothing is sent or created twice.
 
     Raises UsageError when there is none of that name, when it is done, or when another process works on it.

@@ -100,7 +100,7 @@ def at_half_step(number: int) -> Trap:
 
             return call
 
-        for name in ("move", "put_step", "drop_step", "begin_again", "cancel", "tell"):
+        for name in ("move", "put_step", "drop_step", "retry", "cancel", "mark_reported"):
             setattr(Store, name, lethal(getattr(Store, name)))
 
     return arm

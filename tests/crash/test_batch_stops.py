@@ -63,7 +63,7 @@ def test_credentials_that_run_out(machine: Machine, code: str) -> None:
     finally:
         machine.server.control("faults", method="DELETE")
     assert error["code"] == code
-    assert error["cure"].endswith(f"then: vmie batch resume {machine.batch}")
+    assert f"\nvmie batch resume {machine.batch}" in error["cure"], error["cure"]
     expect_once(machine, machine.done("batch", "resume", machine.batch), 4)
 
 
@@ -83,7 +83,7 @@ def test_asked_to_stop(machine: Machine, how: signal.Signals) -> None:
     pid, path = under_way(machine)
     os.kill(pid, how)
     error = stopped(machine, pid, code=130)
-    assert f"vmie batch resume {machine.batch} goes on" in error["cure"]
+    assert f"vmie batch resume {machine.batch}  (goes on)" in error["cure"]
     expect_once(machine, machine.done("batch", "run", path), 4)
 
 

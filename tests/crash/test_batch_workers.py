@@ -201,8 +201,8 @@ def test_given_up_with_nobody_at_work(site: Site) -> None:
     batch = site.batch()
     site.until(lambda: site.in_state("converting") == 2)
     shown = site.run("batch", "status", batch)
-    assert shown["notes"] == ["1 item waits for a worker with --queue rack-2"]
-    site.until(lambda: "1 item waits for a worker with --queue rack-2" in site.said(begun))
+    assert shown["notes"] == ["1 item waits for a worker: vmie worker --queue rack-2"]
+    site.until(lambda: "1 item waits for a worker: vmie worker --queue rack-2" in site.said(begun))
     site.kill(begun)
     assert site.run("batch", "status", batch)["status"] == "interrupted"
     done = site.run("batch", "cancel", batch)

@@ -109,7 +109,7 @@ def test_cancelled_when_it_has_ended_a_batch_leaves_no_object_of_what_failed(
     done = vmie("batch", "run", plan(folder, "  - {source: vm-0.raw}\n"))
     batch = done.json["result"]["batch"]
     error = done.json["result"]["items"][0]["error"]
-    assert f"`vmie batch cancel {batch}` removes it" in error["cure"]
+    assert f"vmie batch cancel {batch}  (removes it)" in error["cure"]
     listed = box.client("s3").list_objects_v2(Bucket="vmie-sandbox", Prefix="vmie/")
     assert len(listed["Contents"]) == 1
     cancelled = vmie("batch", "cancel", batch)

@@ -16,12 +16,12 @@ from tests.clocks import ManualClock
 from tests.sandbox.conftest import BUCKET, bootable
 from vmie import events, sandbox
 from vmie.aws.session import Aws, connect
+from vmie.batch.context import BatchContext
 from vmie.batch.model import Item, Kind, Plan, PlanItem, State
 from vmie.batch.run import api
-from vmie.batch.run.context import Company
-from vmie.batch.run.diagnosis_cache import Diagnoses
+from vmie.batch.run.diagnosis_cache import DiagnosisCache
 from vmie.batch.run.stages import Stages
-from vmie.batch.store.locations import Places
+from vmie.batch.store.locations import Locations
 from vmie.errors import AwsRefused, TaskFailed
 from vmie.ops.import_ import ImportRequest
 from vmie.poll import SystemClock
@@ -79,7 +79,7 @@ def test_the_account_is_looked_at_once_for_five_hundred_items(box: Sandbox) -> N
     no_reading(box)
     counting, clock = Counting(), ManualClock()
     door = counting.door("us-east-1")
-    diagnoses = Diagnoses(settings=Settings(bucket=BUCKET), clock=clock)
+    diagnoses = DiagnosisCache(settings=Settings(bucket=BUCKET), clock=clock)
 
     def explained(number: int, **given: object) -> str:
         return diagnoses.explain(refusal(), made(number, request(**given)), lambda _: door).cause
@@ -102,7 +102,7 @@ def test_the_account_is_looked_at_once_for_five_hundred_items(box: Sandbox) -> N
 
 def test_what_the_account_cannot_explain_costs_no_call(box: Sandbox) -> None:
     counting = Counting()
-    diagnoses = Diagnoses(settings=Settings(bucket=BUCKET), clock=ManualClock())
+    diagnoses = DiagnosisCache(settings=Settings(bucket=BUCKET), clock=ManualClock())
     error = TaskFailed("import-ami-1 failed", cause="ClientError: Unknown OS / Missing OS files.")
     told = diagnoses.explain(error, made(0, request()), lambda item: counting.door(item.region))
     assert told is error
@@ -138,11 +138,11 @@ def test_items_of_a_batch_name_the_reason(box: Sandbox, tmp_path: Path) -> None:
         path.write_bytes(bootable(mark=b"%d" % number))
         wanted = ImportRequest(sources=(str(path),), bucket=BUCKET, skip_check=("all",))
         items.append(PlanItem(f"vm-{number}", Kind.IMPORT, str(path), wanted.as_json()))
-    company = Company(
-        Places(tmp_path), Counting().door, replace(Settings(), poll_seconds=0.02), clock=Hurried(), stages=Breaking
+    context = BatchContext(
+        Locations(tmp_path), Counting().door, replace(Settings(), poll_seconds=0.02), clock=Hurried()
     )
-    batch = api.begin(company, Plan("two", tuple(items)))
-    outcome = api.run(company, batch)
+    batch = api.begin(context, Plan("two", tuple(items)))
+    outcome = api.run(context, batch, stages=Breaking)
     assert [item.state for item in outcome.items] == [State.FAILED, State.FAILED]
     for item in outcome.items:
         assert "s3:GetObject" in item.error["cause"], item.error

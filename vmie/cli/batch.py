@@ -14,8 +14,8 @@ from vmie.cli import context, render
 from vmie.errors import PartialFailure, PreflightError, UsageError
 
 if TYPE_CHECKING:
-    from vmie.batch.run.api import Outcome
-    from vmie.batch.run.context import Company
+    from vmie.batch.context import BatchContext
+    from vmie.batch.run.api import BatchResult
     from vmie.model import JobSummary
 
 Shared = Annotated[
@@ -50,25 +50,25 @@ def build() -> typer.Typer:
     return app
 
 
-def company(run: context.Run, state: str, *, uploads: int | None = None) -> Company:
-    """What the engine needs of this invocation; `vmie worker` shares it."""
-    from vmie.batch.run.context import Company
-    from vmie.batch.store.locations import Places
+def batch_context(run: context.Run, state: str, *, uploads: int | None = None) -> BatchContext:
+    """What batches need of this invocation; `vmie worker` shares it."""
+    from vmie.batch.context import BatchContext
+    from vmie.batch.store.locations import Locations
 
-    return Company(Places(run.state, state), run.door, run.settings, reporter=_teller(run), uploads=uploads)
+    return BatchContext(Locations(run.state, state), run.door, run.settings, reporter=_reporter(run), uploads=uploads)
 
 
-def _teller(run: context.Run) -> events.Reporter:
-    """What items come to is told line by line; the looks at hundreds of tasks only to logs and with --verbose."""
-    told = run.reporter
+def _reporter(run: context.Run) -> events.Reporter:
+    """Each change of an item is a line; the states of hundreds of tasks only go to logs and with --verbose."""
+    reporter = run.reporter
     if run.verbose or run.log_format == "json":
-        return told
+        return reporter
 
-    def tell(event: events.Event, /) -> None:
+    def without_tasks(event: events.Event, /) -> None:
         if not isinstance(event, events.TaskSeen):
-            told(event)
+            reporter(event)
 
-    return tell
+    return without_tasks
 
 
 def run(
@@ -95,7 +95,6 @@ def run(
     """
     from vmie.batch.plan import validate
     from vmie.batch.plan.yaml_loader import environment
-    from vmie.batch.run import api
 
     this = context.of(ctx)
     judged = validate.load(plan, settings=this.settings, variables=environment() if env else None)
@@ -103,7 +102,7 @@ def run(
         from vmie.batch.estimate import estimate
         from vmie.cli import batch_estimate
 
-        shown = estimate.estimate(company(this, state), judged)
+        shown = estimate.estimate(batch_context(this, state), judged)
         blocked = bool(shown.blocked)
         status = "partial" if blocked else "success"
         render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_estimate.text(shown), status=status)
@@ -112,11 +111,13 @@ def run(
         return
     if report_to is not None and not report_to.absolute().parent.is_dir():
         raise UsageError(f"there is no folder for {report_to}", cure="choose another file with --report")
-    crew = company(this, state)
-    outcome = api.run(crew, api.begin(crew, judged))
+    from vmie.batch.run import api
+
+    used = batch_context(this, state)
+    done = api.run(used, api.begin(used, judged))
     if report_to is not None:
-        _write(crew, outcome.batch, report_to, _form(report_to, None))
-    _show(this, "batch run", crew, outcome)
+        _write(this, state, done.batch, report_to, _form(report_to, None))
+    _show(this, "batch run", used, done)
 
 
 def resume(ctx: typer.Context, batch: Named, retry_failed: RetryFailed = False, state: Shared = "") -> None:
@@ -156,8 +157,8 @@ def go_on(this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool
         return
     from vmie.batch.run import api
 
-    crew = _at_home(this, known, state)
-    _show(this, verb, crew, api.run(crew, known.job, retry_failed=retry_failed))
+    used = _context_of(this, known, state)
+    _show(this, verb, used, api.run(used, known.job, retry_failed=retry_failed))
 
 
 def give_up(this: context.Run, verb: str, known: JobSummary, *, state: str) -> None:
@@ -168,16 +169,16 @@ def give_up(this: context.Run, verb: str, known: JobSummary, *, state: str) -> N
     from vmie.batch.run import api
     from vmie.cli import batch_text
 
-    crew = _at_home(this, known, state)
-    outcome = api.cancel(crew, known.job)
-    render.finish(this, verb, outcome.as_json(), text=batch_text.outcome(outcome))
-    _told(crew, outcome)
+    used = _context_of(this, known, state)
+    done = api.cancel(used, known.job)
+    render.finish(this, verb, done.as_json(), text=batch_text.result(done))
+    _mark_reported(used, done)
 
 
-def _at_home(this: context.Run, known: JobSummary, state: str) -> Company:
+def _context_of(this: context.Run, known: JobSummary, state: str) -> BatchContext:
     from vmie.cli import job_index
 
-    return company(this, job_index.home(known.job, this.state, shared=state))
+    return batch_context(this, job_index.home(known.job, this.state, shared=state))
 
 
 def planned(this: context.Run, verb: str, known: JobSummary, *, over: tuple[str, ...] = ()) -> None:
@@ -204,17 +205,19 @@ def status(
     vmie batch status batch-20260102-030405-a1b2c3 --watch
     """
     from vmie.batch.report import status as standing
+    from vmie.batch.store.locations import Locations
     from vmie.cli import batch_text
+    from vmie.poll import SystemClock
 
     this = context.of(ctx)
-    crew = company(this, state)
+    locations, clock = Locations(this.state, state), SystemClock()
     if not batch:
-        found = standing.batches(crew)
+        found = standing.batches(locations, clock=clock)
         render.finish(this, "batch status", {"batches": found}, text=batch_text.batches(found))
         return
     if watch and this.output == "text":
-        batch_text.watch(lambda: standing.status(crew, batch), clock=crew.clock)
-    shown = standing.status(crew, batch)
+        batch_text.watch(lambda: standing.status(locations, batch, clock=clock), clock=clock)
+    shown = standing.status(locations, batch, clock=clock)
     render.finish(this, "batch status", shown.as_json(), text=batch_text.status(shown))
 
 
@@ -236,16 +239,18 @@ def report(
     this = context.of(ctx)
     chosen = _form(to, form)
     target = to or Path(f"{batch}.{chosen.value}")
-    written = _write(company(this, state), batch, target, chosen)
+    written = _write(this, state, batch, target, chosen)
     shown = {"batch": batch, "path": str(target), "format": chosen.value, "bytes": written}
     render.finish(this, "batch report", shown, text=f"{target} written")
 
 
-def _write(crew: Company, batch: str, target: Path, form: Form) -> int:
+def _write(this: context.Run, state: str, batch: str, target: Path, form: Form) -> int:
     """Write a report; its size in bytes. Raises UsageError when the file cannot be written."""
-    from vmie.batch.report import html as reporting
+    from vmie.batch.report import html
+    from vmie.batch.store.locations import Locations
+    from vmie.poll import SystemClock
 
-    written = reporting.render(crew, batch, form.value).encode()
+    written = html.render(Locations(this.state, state), batch, form.value, clock=SystemClock()).encode()
     try:
         target.write_bytes(written)
     except OSError as error:
@@ -260,23 +265,23 @@ def _form(to: Path | None, form: Form | None) -> Form:
     return Form(suffix) if suffix in list(Form) else Form.HTML
 
 
-def _show(this: context.Run, verb: str, crew: Company, outcome: Outcome) -> None:
+def _show(this: context.Run, verb: str, used: BatchContext, done: BatchResult) -> None:
     """Print what it came to; some failures are exit 3 with the result in full."""
     from vmie.cli import batch_text
 
-    shown: dict[str, Any] = outcome.as_json()
-    text = batch_text.outcome(outcome, kept=not this.sandbox)
+    shown: dict[str, Any] = done.as_json()
+    text = batch_text.result(done, kept=not this.sandbox)
     render.finish(this, verb, shown, text=text, status="partial" if shown["failed"] else "success")
-    _told(crew, outcome)
+    _mark_reported(used, done)
     if shown["failed"]:
         raise typer.Exit(PartialFailure.exit_code)
 
 
-def _told(crew: Company, outcome: Outcome) -> None:
-    """Remember that the end was told, once it was: until then the same plan is this batch, and tells it."""
+def _mark_reported(used: BatchContext, done: BatchResult) -> None:
+    """Record that the end was printed, once it was: until then the same plan is this batch, and prints it."""
     from vmie.batch.run import api
 
     sys.stdout.flush()
-    if crew.places.address or crew.places.state.is_dir():
-        # The sandbox's world ends with what was printed, and its state with it.
-        api.told(crew, outcome.batch)
+    if used.locations.address or used.locations.state.is_dir():
+        # The sandbox ends with what was printed, and its state with it.
+        api.mark_reported(used, done.batch)

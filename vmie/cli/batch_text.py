@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from vmie.batch.report.status import Status
-    from vmie.batch.report.workers import Present
-    from vmie.batch.run.api import Outcome
+    from vmie.batch.report.workers import LiveWorker
+    from vmie.batch.run.api import BatchResult
     from vmie.poll import Clock
 
 #: causes of failure, and results, that are shown in full; the report has all
@@ -23,7 +23,7 @@ _IN_HAND = 3
 _NAMED = 3
 
 
-def outcome(done: Outcome, *, kept: bool = True) -> str:
+def result(done: BatchResult, *, kept: bool = True) -> str:
     """The lines at the end of a run; `kept`: whether another command can find the batch."""
     shown = done.as_json()
     lines = [
@@ -111,7 +111,7 @@ def status(shown: Status) -> RenderableType:
     return Group(lines[0], table, "\n".join(lines[1:]), failed)
 
 
-def _at_work(one: Present) -> str:
+def _at_work(one: LiveWorker) -> str:
     """A worker and what it has in hand, in a line."""
     labels = "" if one.queues == ("default",) else f" ({', '.join(one.queues) or 'cancels'})"
     at = [f"{key} {state}" for key, state in one.at]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 
 from vmie.errors import UsageError
-from vmie.jobs.runner import store
+from vmie.jobs.store import JobStore
 from vmie.model import JobSummary
 from vmie.poll import Clock
 
@@ -17,11 +18,11 @@ def everything(state: Path, *, clock: Clock, shared: str = "") -> list[JobSummar
 
     Raises VmieError when that cannot be reached.
     """
-    found = store(state, clock).list()
+    found = JobStore(state, now=clock.now, token_hex=secrets.token_hex).list()
     if _batches(state):
-        found += _summaries(state)
+        found += _summaries(state, clock)
     if shared:
-        found += _summaries(state, shared)
+        found += _summaries(state, clock, shared)
     return sorted(found, key=lambda one: one.updated, reverse=True)
 
 
@@ -53,9 +54,9 @@ def _batches(state: Path) -> frozenset[str]:
     return frozenset(path.name for path in root.glob("batch-*"))
 
 
-def _summaries(state: Path, shared: str = "") -> list[JobSummary]:
+def _summaries(state: Path, clock: Clock, shared: str = "") -> list[JobSummary]:
     # SQLAlchemy costs a third of a second: only where there are batches to read.
     from vmie.batch.report.summary import summaries
-    from vmie.batch.store.locations import Places
+    from vmie.batch.store.locations import Locations
 
-    return summaries(Places(state, shared))
+    return summaries(Locations(state, shared), clock=clock)

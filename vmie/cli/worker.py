@@ -30,11 +30,11 @@ def worker(
 
     vmie worker --state postgresql://vmie@db/vmie --queue rack-2 --uploads 4
 
-    A worker that dies leaves nothing behind: the others go on with what it was at.
+    A worker that dies leaves nothing behind: the others continue its work.
     """
     from vmie.batch.run import api
-    from vmie.cli.batch import company
+    from vmie.cli.batch import batch_context
 
     this = context.of(ctx)
-    api.work(company(this, state, uploads=uploads), queues=queue or ["default"], until_idle=until_idle)
+    api.work(batch_context(this, state, uploads=uploads), queues=queue or ["default"], until_idle=until_idle)
     render.finish(this, "worker", {"queues": queue or ["default"]}, text="nothing left to do")

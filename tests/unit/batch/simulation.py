@@ -22,10 +22,10 @@ from pathlib import Path
 from vmie import events, policy, sandbox
 from vmie.aws import session
 from vmie.aws.session import Aws
+from vmie.batch.context import BatchContext, Connect
 from vmie.batch.model import Kind, Limits, Plan, PlanItem, State
 from vmie.batch.run import api
-from vmie.batch.run.context import Company
-from vmie.batch.store.locations import Places
+from vmie.batch.store.locations import Locations
 from vmie.model import Route, S3Object
 from vmie.ops.import_ import ImportRequest
 from vmie.sandbox import Sandbox
@@ -188,7 +188,7 @@ class Story:
     """How it went."""
 
     box: Sandbox
-    outcome: api.Outcome
+    outcome: api.BatchResult
     watch: Watch
     driver: Driver
     seconds: float
@@ -256,13 +256,15 @@ def simulate(folder: Path, count: int, *, limit: int = 20, pause: float = 0.1, s
         clock = VirtualTime(box)
         watch = Watch({item.key: item.region for item in plan.items}, limit, cost=lambda: box.stats.cpu)
         driver = Driver(clock, watch)
-        company = Company(Places(folder), doors(clock), Settings(), reporter=watch, clock=clock, looks_every=pause)
+        context = BatchContext(
+            Locations(folder), connections(clock), Settings(), reporter=watch, clock=clock, poll_every=pause
+        )
         began, cpu, start = time.monotonic(), time.process_time(), box.clock.elapsed()
-        batch = api.begin(company, plan)
+        batch = api.begin(context, plan)
         thread = threading.Thread(target=driver.run, name="time", daemon=True)
         thread.start()
         try:
-            outcome = api.run(company, batch)
+            outcome = api.run(context, batch)
         finally:
             driver.over.set()
             thread.join()
@@ -303,7 +305,7 @@ def prepared(box: Sandbox) -> dict[str, str]:
     return buckets
 
 
-def doors(clock: VirtualTime) -> api.Doors:
+def connections(clock: VirtualTime) -> Connect:
     """Each Region by its own door."""
 
     def door(region: str, profile: str = "", /) -> Aws:

@@ -9,14 +9,13 @@ import pytest
 import sqlalchemy as sa
 
 from vmie.aws.session import Aws
+from vmie.batch.context import BatchContext
 from vmie.batch.model import Item, Kind, Limits, Plan, PlanItem, State
-from vmie.batch.run.cancellation import Control
-from vmie.batch.run.resources import Crew
+from vmie.batch.run.context import RunContext
+from vmie.batch.store.locations import Locations
 from vmie.batch.store.store import Store
 from vmie.batch.store.tables import SHAPE
 from vmie.errors import UsageError
-from vmie.events import silent
-from vmie.poll import SystemClock
 from vmie.settings import Settings
 
 ACCOUNTS = {"": "111111111111", "prod": "222222222222", "prod-admin": "222222222222"}
@@ -54,7 +53,7 @@ def item(key: str, *, profile: str, account: str, region: str = "eu-west-1") -> 
 
 
 @pytest.fixture
-def crew(tmp_path: Path) -> Crew:
+def context(tmp_path: Path) -> RunContext:
     store = store_in(tmp_path)
     store.prepare()
     plan = Plan(
@@ -65,32 +64,32 @@ def crew(tmp_path: Path) -> Crew:
     store.begin(
         "b", plan, fingerprint="f", account=ACCOUNTS[""], region="eu-west-1", accounts={"prod": ACCOUNTS["prod"]}
     )
-    return Crew(door, store=store, settings=Settings(), control=Control(SystemClock()), reporter=silent)
+    return RunContext(BatchContext(Locations(tmp_path), door, Settings()), store)
 
 
-def test_items_know_their_accounts(crew: Crew) -> None:
-    assert [(one.key, one.profile, one.account) for one in crew.store.items("b")] == [
+def test_items_know_their_accounts(context: RunContext) -> None:
+    assert [(one.key, one.profile, one.account) for one in context.store.items("b")] == [
         ("a", "", ACCOUNTS[""]),
         ("p", "prod", ACCOUNTS["prod"]),
     ]
-    pools = {pool.account for _, pool, _ in crew.store.counts("b")}
+    pools = {pool.account for _, pool, _ in context.store.counts("b")}
     assert pools == {ACCOUNTS[""], ACCOUNTS["prod"]}
 
 
-def test_two_profiles_of_an_account_share_its_slots(crew: Crew) -> None:
+def test_two_profiles_of_an_account_share_its_slots(context: RunContext) -> None:
     one = item("1", profile="prod", account=ACCOUNTS["prod"])
     two = item("2", profile="prod-admin", account=ACCOUNTS["prod"])
     other = item("3", profile="", account=ACCOUNTS[""])
     far = item("4", profile="prod", account=ACCOUNTS["prod"], region="us-east-1")
-    assert crew.gate(one) is crew.gate(two)
-    assert crew.watcher(one) is crew.watcher(two)
-    assert len({id(crew.gate(each)) for each in (one, other, far)}) == 3
-    assert crew.aws(one) is not crew.aws(two), "each is asked with its own credentials"
+    assert context.gate(one) is context.gate(two)
+    assert context.watcher(one) is context.watcher(two)
+    assert len({id(context.gate(each)) for each in (one, other, far)}) == 3
+    assert context.aws(one) is not context.aws(two), "each is asked with its own credentials"
 
 
-def test_a_profile_that_leads_elsewhere_now_is_refused(crew: Crew) -> None:
+def test_a_profile_that_leads_elsewhere_now_is_refused(context: RunContext) -> None:
     with pytest.raises(UsageError, match="profile prod is in the account 222222222222") as caught:
-        crew.aws(item("1", profile="prod", account="333333333333"))
+        context.aws(item("1", profile="prod", account="333333333333"))
     assert caught.value.code == "OtherAccount"
 
 

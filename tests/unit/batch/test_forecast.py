@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from vmie.batch.estimate import prices
 from vmie.batch.estimate.prices import Use
-from vmie.batch.estimate.simulate import Job, forecast
+from vmie.batch.estimate.simulate import SimulatedItem, forecast
 from vmie.batch.model import Kind, Limits, Pool
 
 HERE = Pool("1", "eu-west-1", "default", Kind.IMPORT)
@@ -19,11 +19,11 @@ HERE = Pool("1", "eu-west-1", "default", Kind.IMPORT)
 
 def job(
     key: str, *after: str, wave: int = 0, task: float = 1.0, upload: float = 0.0, lost: bool = False, pool: Pool = HERE
-) -> Job:
-    return Job(key, pool, wave, after, 1, upload, task, lost)
+) -> SimulatedItem:
+    return SimulatedItem(key, pool, wave, after, 1, upload, task, lost)
 
 
-def ends(jobs: list[Job], limits: Limits | None = None) -> dict[str, float]:
+def ends(jobs: list[SimulatedItem], limits: Limits | None = None) -> dict[str, float]:
     return {key: round(span.end, 6) for key, span in forecast(jobs, limits or Limits()).items()}
 
 

@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from vmie.aws.session import Aws
+from vmie.batch.context import BatchContext
 from vmie.batch.model import Item, Kind, Limits, Plan, PlanItem, State
 from vmie.batch.run import api
-from vmie.batch.run.context import Company
-from vmie.batch.run.resources import Crew
+from vmie.batch.run.context import RunContext
 from vmie.batch.run.stages import Stages
-from vmie.batch.store.locations import Places
+from vmie.batch.store.locations import Locations
 from vmie.settings import Settings
 
 REGIONS = [f"eu-west-{number}" for number in range(1, 8)]
@@ -27,8 +27,8 @@ SLOTS = 20
 class Slow(Stages):
     """Tasks of six Regions last until `go`, those of the seventh no time at all."""
 
-    def __init__(self, crew: Crew, item: Item, *, go: threading.Event) -> None:
-        super().__init__(crew, item)
+    def __init__(self, context: RunContext, item: Item, *, go: threading.Event) -> None:
+        super().__init__(context, item)
         self._go = go
 
     def check(self) -> None:
@@ -42,7 +42,7 @@ class Slow(Stages):
 
     def wait(self, task_id: str) -> None:
         if self._item.region != REGIONS[-1]:
-            self._crew.control.wait(self._go)
+            self._context.control.wait(self._go)
 
     def finish(self) -> dict[str, Any]:
         return {}
@@ -59,17 +59,17 @@ def test_waiting_starves_nobody(tmp_path: Path) -> None:
         for region in REGIONS
         for number in range(SLOTS + 4)
     )
-    company = Company(Places(tmp_path), door, Settings(), stages=partial(Slow, go=go), looks_every=0.1)
-    batch = api.begin(company, Plan("many", items, Limits(imports=SLOTS, uploads=8, ahead=40)))
-    outcome: list[api.Outcome] = []
-    worker = threading.Thread(target=lambda: outcome.append(api.run(company, batch)))
+    context = BatchContext(Locations(tmp_path), door, Settings(), poll_every=0.1)
+    batch = api.begin(context, Plan("many", items, Limits(imports=SLOTS, uploads=8, ahead=40)))
+    outcome: list[api.BatchResult] = []
+    worker = threading.Thread(target=lambda: outcome.append(api.run(context, batch, stages=partial(Slow, go=go))))
     worker.start()
     try:
         expected = {(region, State.CONVERTING): SLOTS for region in REGIONS[:-1]}
         expected |= {(region, State.SENT): 4 for region in REGIONS[:-1]}
         expected[REGIONS[-1], State.COMPLETED] = SLOTS + 4
         end = time.monotonic() + 60
-        while (counts := Counter((one.region, one.state) for one in api.look(company, batch).items)) != expected:
+        while (counts := Counter((one.region, one.state) for one in api.look(context, batch).items)) != expected:
             assert time.monotonic() < end, counts
             time.sleep(0.2)
     finally:
@@ -81,8 +81,8 @@ def test_waiting_starves_nobody(tmp_path: Path) -> None:
 class Uploading(Slow):
     """Counts how many are being uploaded at once."""
 
-    def __init__(self, crew: Crew, item: Item, *, go: threading.Event, seen: Counter[str]) -> None:
-        super().__init__(crew, item, go=go)
+    def __init__(self, context: RunContext, item: Item, *, go: threading.Event, seen: Counter[str]) -> None:
+        super().__init__(context, item, go=go)
         self._seen = seen
 
     def upload(self) -> None:
@@ -98,14 +98,14 @@ def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int |
     go, seen = threading.Event(), Counter[str]()
     go.set()
     items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(8))
-    company = Company(
-        Places(tmp_path),
+    context = BatchContext(
+        Locations(tmp_path),
         door,
         Settings(),
-        stages=partial(Uploading, go=go, seen=seen),
-        looks_every=0.05,
+        poll_every=0.05,
         uploads=own,
     )
-    outcome = api.run(company, api.begin(company, Plan("few", items, Limits(uploads=3))))
+    batch = api.begin(context, Plan("few", items, Limits(uploads=3)))
+    outcome = api.run(context, batch, stages=partial(Uploading, go=go, seen=seen))
     assert outcome.count(State.COMPLETED) == 8
     assert seen["most"] == most

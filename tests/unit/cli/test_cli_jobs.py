@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from vmie.batch.model import Kind, Plan, PlanItem, State
-from vmie.batch.store.locations import Places
+from vmie.batch.store.locations import Locations
 from vmie.batch.store.store import Store
 from vmie.cli import run
 from vmie.jobs.store import JobStore
@@ -50,7 +50,7 @@ def job(tmp_path: Path) -> str:
 @pytest.fixture
 def batch(tmp_path: Path) -> str:
     """A batch of three, one of them completed, later than the job."""
-    place = Places(tmp_path).create(BATCH, "fingerprint")
+    place = Locations(tmp_path).create(BATCH, "fingerprint")
     engine = place.engine()
     store = Store(engine, now=lambda: AT + dt.timedelta(hours=1))
     store.prepare()
@@ -104,7 +104,7 @@ def test_the_list_imports_no_dbos_and_without_batches_no_sqlalchemy(job: str, tm
         return json.loads(done.stderr.replace("'", '"'))  # type: ignore[no-any-return]
 
     assert imported() == []
-    Places(tmp_path).create(BATCH, "fingerprint")
+    Locations(tmp_path).create(BATCH, "fingerprint")
     assert imported() == ["sqlalchemy"]
 
 

@@ -14,12 +14,12 @@ from typing import Any
 from vmie import events
 from vmie.aws.cache import Kept
 from vmie.aws.session import Aws
+from vmie.batch.context import BatchContext
 from vmie.batch.estimate import prices
-from vmie.batch.estimate.preview import Look, look
+from vmie.batch.estimate.preview import Preview, preview
 from vmie.batch.estimate.prices import Bill, Use
-from vmie.batch.estimate.simulate import Job, Span, forecast
+from vmie.batch.estimate.simulate import SimulatedItem, Timing, forecast
 from vmie.batch.model import Kind, Plan, PlanItem, Pool
-from vmie.batch.run.context import Company
 from vmie.model import Verdict
 
 _GIB = 1 << 30
@@ -33,8 +33,8 @@ _PUTS = ("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartU
 class ItemEstimate:
     """One item: how it looks, and when it would begin and end. `held_by` names what blocks it, "" for itself."""
 
-    look: Look
-    span: Span | None
+    look: Preview
+    span: Timing | None
     held_by: str = ""
 
     @property
@@ -182,33 +182,33 @@ class Estimate:
         }
 
 
-def estimate(company: Company, plan: Plan) -> Estimate:
+def estimate(context: BatchContext, plan: Plan) -> Estimate:
     """Look at every item as its import or export would; nothing is sent.
 
     What is refused is a verdict. Raises only what concerns all of them: no credentials, no such profile.
     """
     pace = tomllib.loads(resources.files(__package__).joinpath("pace.toml").read_text(encoding="utf-8"))
-    doors = _doors(company, plan)
-    company.reporter(events.Stage("check", f"{len(plan.items)} items"))
+    connections = _connections(context, plan)
+    context.reporter(events.Stage("check", f"{len(plan.items)} items"))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        seen = list(pool.map(lambda item: look(company, doors[item.region, item.profile], item), plan.items))
+        seen = list(pool.map(lambda item: preview(context, connections[item.region, item.profile], item), plan.items))
     held = _held(seen)
     lost = {one.item.key for one in seen if one.verdict == Verdict.FAIL} | held.keys()
-    spans = forecast([_job(one, pace, lost=one.item.key in lost) for one in seen], plan.limits)
+    spans = forecast([_simulated(one, pace, lost=one.item.key in lost) for one in seen], plan.limits)
     items = tuple(ItemEstimate(one, spans.get(one.item.key), held.get(one.item.key, "")) for one in seen)
-    return Estimate(plan, company.clock.now(), items, _bill(items), pace)
+    return Estimate(plan, context.clock.now(), items, _bill(items), pace)
 
 
-def _doors(company: Company, plan: Plan) -> dict[tuple[str, str], Aws]:
+def _connections(context: BatchContext, plan: Plan) -> dict[tuple[str, str], Aws]:
     """One door for each Region and profile; what it reads of the account is read once."""
-    doors = {}
+    connections = {}
     for region, profile in {(item.region, item.profile) for item in plan.items}:
-        door = company.doors(region, profile) if profile else company.doors(region)
-        doors[region, profile] = door.keeping(Kept(company.clock.now))
-    return doors
+        aws = context.connect(region, profile) if profile else context.connect(region)
+        connections[region, profile] = aws.keeping(Kept(context.clock.now))
+    return connections
 
 
-def _held(seen: Sequence[Look]) -> dict[str, str]:
+def _held(seen: Sequence[Preview]) -> dict[str, str]:
     """Items that would not begin, since something that they come after would fail: key → the first such."""
     failed = {one.item.key for one in seen if one.verdict == Verdict.FAIL}
     followers: dict[str, list[PlanItem]] = {}
@@ -226,13 +226,13 @@ def _held(seen: Sequence[Look]) -> dict[str, str]:
     return held
 
 
-def _job(one: Look, pace: Mapping[str, Any], *, lost: bool) -> Job:
+def _simulated(one: Preview, pace: Mapping[str, Any], *, lost: bool) -> SimulatedItem:
     item = one.item
     size = one.bytes_source or item.size
     task = (pace[one.route]["fixed"] + pace[one.route]["each_gib"] * size / _GIB) / 60
     upload = one.bytes_at_most / (pace["upload"]["mib_per_second"] * (1 << 20)) / 3600
     pool = Pool(one.account, one.region, item.queue, item.kind)
-    return Job(item.key, pool, item.wave, item.after, item.size, upload, task, lost)
+    return SimulatedItem(item.key, pool, item.wave, item.after, item.size, upload, task, lost)
 
 
 def _bill(items: Sequence[ItemEstimate]) -> Bill:

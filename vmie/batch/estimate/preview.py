@@ -10,9 +10,9 @@ from typing import Any
 
 from vmie import events
 from vmie.aws.session import Aws
+from vmie.batch.context import BatchContext
 from vmie.batch.model import Kind, PlanItem
 from vmie.batch.plan import requests
-from vmie.batch.run.context import Company
 from vmie.errors import AwsRefused, PreflightError, VmieError
 from vmie.model import Route, Verdict
 from vmie.ops import export, import_
@@ -30,7 +30,7 @@ _WHOLE = ("NoCredentials", "ExpiredToken", "CredentialsExpire", "ProfileNotFound
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Preview:
     """What was found. `verdict` is pass, warn, fail or unknown; `says` is the first warning, or why it fails.
 
     Sizes in bytes: of the disks, of what will be sent at most, of the snapshots at most. `calls` that change
@@ -59,14 +59,14 @@ class Look:
         return "export" if self.item.kind is Kind.EXPORT else str(self.item.request.get("route", ""))
 
 
-def look(company: Company, aws: Aws, item: PlanItem) -> Look:
-    """Think an item through. What would be refused is a verdict; what concerns all items is raised."""
-    seen = Look(item, aws.region, aws.account, Verdict.PASS.value)
+def preview(context: BatchContext, aws: Aws, item: PlanItem) -> Preview:
+    """Plan an item without sending anything. What would be refused is a verdict; what concerns all items is raised."""
+    seen = Preview(item, aws.region, aws.account, Verdict.PASS.value)
     if _elsewhere(item):
-        says = f"its disks are looked at where they are: by a worker with --queue {item.queue}"
+        says = f"its disks are looked at where they are: by a worker of the queue {item.queue}"
         return replace(seen, verdict=Verdict.UNKNOWN.value, says=says)
     try:
-        return _export(company, aws, seen) if item.kind is Kind.EXPORT else _import(company, aws, seen)
+        return _export(context, aws, seen) if item.kind is Kind.EXPORT else _import(context, aws, seen)
     except VmieError as error:
         if isinstance(error, AwsRefused) and error.code in _WHOLE:
             raise
@@ -86,9 +86,9 @@ def _elsewhere(item: PlanItem) -> bool:
     return item.queue != "default" and any(not Path(file).is_file() for file in files)
 
 
-def _export(company: Company, aws: Aws, seen: Look) -> Look:
+def _export(context: BatchContext, aws: Aws, seen: Preview) -> Preview:
     request = ExportRequest.from_json(seen.item.request)
-    made = export.plan(aws, request, settings=company.settings)
+    made = export.plan(aws, request, settings=context.settings)
     warned = [one for one in made.findings if one.verdict is Verdict.WARN]
     call = str(made.as_json()["call"])
     first = warned[0] if warned else None
@@ -103,43 +103,43 @@ def _export(company: Company, aws: Aws, seen: Look) -> Look:
     )
 
 
-def _import(company: Company, aws: Aws, seen: Look) -> Look:
+def _import(context: BatchContext, aws: Aws, seen: Preview) -> Preview:
     request = ImportRequest.from_json(seen.item.request)
-    thought = import_.plan(
-        aws, request, settings=company.settings, job=seen.item.key, clock=company.clock, reporter=_only_calls(company)
+    made = import_.plan(
+        aws, request, settings=context.settings, job=seen.item.key, clock=context.clock, reporter=_only_calls(context)
     )
-    warned = [one for one in thought.report.findings if one.verdict is Verdict.WARN] if thought.report else []
+    warned = [one for one in made.report.findings if one.verdict is Verdict.WARN] if made.report else []
     first = warned[0] if warned else None
     older = request.route in (Route.INSTANCE, Route.VOLUME)
     return replace(
         seen,
         verdict=Verdict.WARN.value if first else Verdict.PASS.value,
-        says=first.message if first else "; ".join(thought.notes),
+        says=first.message if first else "; ".join(made.notes),
         cure=first.cure if first else "",
         rule=first.rule if first else "",
-        call=str(thought.as_json()["call"]),
-        guest=_guest(thought),
-        bytes_source=sum(disk.source_size for disk in thought.disks),
-        bytes_at_most=sum(disk.bound for disk in thought.disks if disk.path is not None),
-        snapshots=0 if older else sum(_snapshot(disk) for disk in thought.disks),
-        volumes_gib=sum(disk.volume_gib for disk in thought.disks if isinstance(disk, ConversionDisk)),
-        calls=_calls(thought),
+        call=str(made.as_json()["call"]),
+        guest=_guest(made),
+        bytes_source=sum(disk.source_size for disk in made.disks),
+        bytes_at_most=sum(disk.bound for disk in made.disks if disk.path is not None),
+        snapshots=0 if older else sum(_snapshot(disk) for disk in made.disks),
+        volumes_gib=sum(disk.volume_gib for disk in made.disks if isinstance(disk, ConversionDisk)),
+        calls=_calls(made),
     )
 
 
-def _only_calls(company: Company) -> events.Reporter:
+def _only_calls(context: BatchContext) -> events.Reporter:
     """Hundreds of items say nothing of themselves; logs want each call to AWS."""
 
     def report(event: events.Event, /) -> None:
         if isinstance(event, events.AwsCall):
-            company.reporter(event)
+            context.reporter(event)
 
     return report
 
 
-def _guest(thought: ImportPlan) -> str:
+def _guest(made: ImportPlan) -> str:
     """``Ubuntu 22.04 x86_64, uefi``; "" when nothing is known."""
-    image = next(iter(thought.report.images), None) if thought.report else None
+    image = next(iter(made.report.images), None) if made.report else None
     if image is None or image.error is not None:
         return ""
     shown: Mapping[str, Any] = image.as_json()["guest"]
@@ -158,11 +158,11 @@ def _snapshot(disk: PlannedDisk) -> int:
     return min(disk.source_size, -(-disk.bound // _GRAIN) * _BLOCK)
 
 
-def _calls(thought: ImportPlan) -> dict[str, int]:
+def _calls(made: ImportPlan) -> dict[str, int]:
     """Calls that change something; looks are not counted."""
     calls: Counter[str] = Counter()
-    request = thought.request
-    for number, disk in enumerate(thought.disks):
+    request = made.request
+    for number, disk in enumerate(made.disks):
         if isinstance(disk, ConversionDisk):
             instance = request.route is Route.INSTANCE
             calls["ImportInstance" if instance and number == 0 else "ImportVolume"] += 1
@@ -175,7 +175,7 @@ def _calls(thought: ImportPlan) -> dict[str, int]:
         if disk.ours and not request.keep_object:
             calls["DeleteObject"] += 1
     if request.route in (Route.IMAGE, Route.SNAPSHOT):
-        calls[str(thought.as_json()["call"])] += 1
+        calls[str(made.as_json()["call"])] += 1
     if request.register:
         calls["RegisterImage"] += 1
     calls["CreateTags"] += 1

@@ -15,7 +15,7 @@ from vmie.batch.model import Limits, Pool
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SimulatedItem:
     """One item. `upload` and `task` are hours; `lost` items end at once, and so does what comes after them."""
 
     key: str
@@ -29,7 +29,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class Timing:
     """Hours from the batch's beginning: the upload begins, AWS's task begins, all is done."""
 
     begin: float
@@ -37,10 +37,10 @@ class Span:
     end: float
 
 
-def forecast(jobs: Iterable[Job], limits: Limits) -> dict[str, Span]:
-    """The span of each item that is not lost; keys of `jobs` are unique, `after` has no circle."""
-    play = _Play({job.key: job for job in jobs}, limits)
-    play.over([key for key, job in play.jobs.items() if job.lost])
+def forecast(items: Iterable[SimulatedItem], limits: Limits) -> dict[str, Timing]:
+    """The span of each item that is not lost; keys of `items` are unique, `after` has no circle."""
+    play = _Play({item.key: item for item in items}, limits)
+    play.over([key for key, item in play.items.items() if item.lost])
     play.open_wave()
     while play.step():
         pass
@@ -50,21 +50,21 @@ def forecast(jobs: Iterable[Job], limits: Limits) -> dict[str, Span]:
 class _Play:
     """The batch at one moment: `now` in hours."""
 
-    def __init__(self, jobs: Mapping[str, Job], limits: Limits) -> None:
-        self.jobs = jobs
-        self.spans: dict[str, Span] = {}
+    def __init__(self, items: Mapping[str, SimulatedItem], limits: Limits) -> None:
+        self.items = items
+        self.spans: dict[str, Timing] = {}
         self._limits = limits
         self._now = 0.0
         self._number = 0
-        self._waits = {key: {one for one in job.after if one in jobs} for key, job in jobs.items()}
+        self._waits = {key: {one for one in item.after if one in items} for key, item in items.items()}
         self._followers: defaultdict[str, list[str]] = defaultdict(list)
         for key, names in self._waits.items():
             for name in names:
                 self._followers[name].append(key)
-        self._left = Counter(job.wave for job in jobs.values())
+        self._left = Counter(item.wave for item in items.values())
         self._waves: defaultdict[int, list[str]] = defaultdict(list)
-        for key, job in jobs.items():
-            self._waves[job.wave].append(key)
+        for key, item in items.items():
+            self._waves[item.wave].append(key)
         self._closed = sorted(self._waves, reverse=True)
         self._wave = -1
         self._over: set[str] = set()
@@ -84,13 +84,13 @@ class _Play:
         if not self._events:
             return False
         self._now, _, what, key = heapq.heappop(self._events)
-        pool = self.jobs[key].pool
+        pool = self.items[key].pool
         if what == "uploaded":
             self._uploading[pool.queue] -= 1
             heapq.heappush(self._queues[pool], (self._next(), key))
             return True
         self._held[_slots(pool)] -= 1
-        self.spans[key] = Span(self._begun[key], self._tasks[key], self._now)
+        self.spans[key] = Timing(self._begun[key], self._tasks[key], self._now)
         self.over([key])
         self.open_wave()
         return True
@@ -102,12 +102,12 @@ class _Play:
             if key in self._over:
                 continue
             self._over.add(key)
-            self._left[self.jobs[key].wave] -= 1
+            self._left[self.items[key].wave] -= 1
             for follower in self._followers[key]:
                 self._waits[follower].discard(key)
                 if key not in self.spans:
                     keys.append(follower)
-                elif self.jobs[follower].wave == self._wave:
+                elif self.items[follower].wave == self._wave:
                     self._offer(follower)
 
     def open_wave(self) -> None:
@@ -119,9 +119,9 @@ class _Play:
 
     def _offer(self, key: str) -> None:
         """Let an item go, if it waits for nothing: the largest first, then in the plan's order."""
-        job = self.jobs[key]
+        item = self.items[key]
         if not self._waits[key] and key not in self._over:
-            heapq.heappush(self._ready[job.pool], (-job.size, self._next(), key))
+            heapq.heappush(self._ready[item.pool], (-item.size, self._next(), key))
 
     def _start(self) -> None:
         """Begin every task and every upload that there is room for; a task that begins makes room ahead of AWS."""
@@ -131,7 +131,7 @@ class _Play:
                 self._ahead[pool] -= 1
                 self._held[_slots(pool)] += 1
                 self._tasks[key] = self._now
-                self._later(self.jobs[key].task, "done", key)
+                self._later(self.items[key].task, "done", key)
         most = max(self._limits.ahead, self._limits.uploads)
         for pool, waiting in self._ready.items():
             while waiting and self._uploading[pool.queue] < self._limits.uploads and self._ahead[pool] < most:
@@ -139,7 +139,7 @@ class _Play:
                 self._begun[key] = self._now
                 self._uploading[pool.queue] += 1
                 self._ahead[pool] += 1
-                self._later(self.jobs[key].upload, "uploaded", key)
+                self._later(self.items[key].upload, "uploaded", key)
 
     def _later(self, hours: float, what: str, key: str) -> None:
         heapq.heappush(self._events, (self._now + hours, self._next(), what, key))

@@ -33,18 +33,19 @@ def grouped(items: Iterable[Mapping[str, Any]]) -> list[Failure]:
     for item in items:
         alike.setdefault(_kind(item), []).append(item)
     found = [
-        Failure(tuple(str(one["key"]) for one in group), _told(group[0].get("error") or {})) for group in alike.values()
+        Failure(tuple(str(one["key"]) for one in group), _texts(group[0].get("error") or {}))
+        for group in alike.values()
     ]
     return sorted(found, key=lambda one: -len(one.keys))
 
 
-def _told(error: Mapping[str, Any]) -> dict[str, str]:
+def _texts(error: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(error.get(name) or "") for name in ("code", "message", "cause", "cure", "request_id")}
 
 
 def _kind(item: Mapping[str, Any]) -> tuple[str, ...]:
     """The error with the item's own names taken out."""
-    error = _told(item.get("error") or {})
+    error = _texts(item.get("error") or {})
     source = str(item.get("source") or "")
     own = {str(item.get("task_id") or ""), str(item["key"]), source, PurePath(source).name}
     names = sorted((name for name in own if len(name) >= _SHORTEST), key=len, reverse=True)

@@ -1,4 +1,4 @@
-"""What happened when: the marks of a batch as spans, slots in use over time, and durations by stage."""
+"""What happened when: the transitions of a batch's items as spans, slots in use over time, and durations by stage."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Durations:
     longest: float
 
 
-def spans(marks: Sequence[Mapping[str, Any]], *, began: dt.datetime, until: dt.datetime) -> list[Span]:
+def spans(transitions: Sequence[Mapping[str, Any]], *, began: dt.datetime, until: dt.datetime) -> list[Span]:
     """The stages that items went through; what has not ended is open until `until`."""
     last: dict[str, tuple[str, float, str]] = {}
     out: list[Span] = []
@@ -58,13 +58,13 @@ def spans(marks: Sequence[Mapping[str, Any]], *, began: dt.datetime, until: dt.d
         stage, begin, worker = last.pop(key)
         out.append(Span(key, stage, begin, max(begin, at), worker))
 
-    for mark in marks:
-        key, at = mark["key"], (dt.datetime.fromisoformat(mark["at"]) - began).total_seconds()
-        stage = STAGES.get(State(mark["state"]), "")
+    for one in transitions:
+        key, at = one["key"], (dt.datetime.fromisoformat(one["at"]) - began).total_seconds()
+        stage = STAGES.get(State(one["state"]), "")
         if key in last and last[key][0] != stage:
             close(key, at)
         if stage and key not in last:
-            last[key] = (stage, at, mark["worker"])
+            last[key] = (stage, at, one["worker"])
     for key in list(last):
         close(key, (until - began).total_seconds())
     return out

@@ -8,6 +8,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from html import escape
 from importlib import resources
 from string import Template
@@ -18,8 +19,9 @@ from vmie.batch.model import Item, Kind, State
 from vmie.batch.report import history, svg
 from vmie.batch.report.failures import Failure, grouped
 from vmie.batch.report.status import Status, of
-from vmie.batch.run.context import Company, opened
+from vmie.batch.store.locations import Locations
 from vmie.batch.store.rows import Batch
+from vmie.poll import Clock
 
 _COLUMNS = (
     "key",
@@ -43,25 +45,20 @@ _COLUMNS = (
 )
 
 
-def render(company: Company, batch: str, form: str) -> str:
+def render(locations: Locations, batch: str, form: str, *, clock: Clock) -> str:
     """The report of a batch as "html", "csv" or "json". Raises UsageError when there is none of that name."""
-    place = company.places.of(batch)
-    with opened(company, place) as store:
-        known, items, marks = store.batch(batch), store.items(batch), store.marks(batch)
-    now = company.clock.now()
-    shown = of(known, items, now=now, at_work=place.shared or place.held())
+    location, now = locations.of(batch), clock.now()
+    with location.open(clock.now) as store:
+        known, items, transitions = store.batch(batch), store.items(batch), store.transitions(batch)
+    shown = of(known, items, now=now, at_work=location.shared or location.in_use())
     if form == "csv":
         return _csv(items)
     began = now.fromisoformat(known.created)
-    until = max([now.fromisoformat(mark["at"]) for mark in marks], default=now) if shown.ended else now
-    found = history.spans(marks, began=began, until=until)
+    until = max([now.fromisoformat(one["at"]) for one in transitions], default=now) if shown.ended else now
+    found = history.spans(transitions, began=began, until=until)
     if form == "json":
-        return json.dumps({**shown.as_json(), "spans": [_span(span) for span in found]}, indent=1, ensure_ascii=False)
+        return json.dumps({**shown.as_json(), "spans": [asdict(span) for span in found]}, indent=1, ensure_ascii=False)
     return _html(known, shown, found, total=(until - began).total_seconds())
-
-
-def _span(span: history.Span) -> dict[str, Any]:
-    return {"key": span.key, "stage": span.stage, "begin": span.begin, "end": span.end, "worker": span.worker}
 
 
 def _csv(items: Sequence[Item]) -> str:
@@ -142,8 +139,8 @@ def _ends(batch: Batch, items: Sequence[Item]) -> Iterator[tuple[float, bool]]:
 
 
 def _failure(one: Failure) -> str:
-    told = ((name, one.error[name]) for name in ("cause", "cure", "code", "request_id"))
-    rows = "".join(f"<dt>{name.replace('_', ' ')}</dt><dd>{escape(text)}</dd>" for name, text in told if text)
+    details = ((name, one.error[name]) for name in ("cause", "cure", "code", "request_id"))
+    rows = "".join(f"<dt>{name.replace('_', ' ')}</dt><dd>{escape(text)}</dd>" for name, text in details if text)
     said = escape(one.error["message"])
     if len(one.keys) == 1:
         return f"<article><h3>{escape(one.keys[0])}</h3><p>{said}</p><dl>{rows}</dl></article>"

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from vmie.batch.model import HOLDING, Item, State
+from vmie.batch.model import ENDED, HOLDING, Item, State
 from vmie.batch.report.summary import word
-from vmie.batch.report.workers import Present, present, unserved
-from vmie.batch.run import quota as slots
-from vmie.batch.run.context import Company, opened
+from vmie.batch.report.workers import LiveWorker, live_workers, unserved
+from vmie.batch.store.locations import Locations
+from vmie.batch.store.quota import Quota
 from vmie.batch.store.rows import Batch
 from vmie.batch.store.store import Store
+from vmie.poll import Clock
 
 #: the rate is what was completed within this time, in seconds
 _RATE_OVER = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
-    """AWS's places in use in one account and Region: `used` of `limit` for a pool (import, conversion, export)."""
+class QuotaUse:
+    """AWS's slots in use in one account and Region: `used` of `limit` for a pool (import, conversion, export)."""
 
     pool: str
     account: str
@@ -52,11 +53,11 @@ class Status:
     name: str
     status: str
     waves: tuple[Wave, ...]
-    slots: tuple[Slots, ...]
+    slots: tuple[QuotaUse, ...]
     items: tuple[Item, ...]
     rate: float
     ends: str
-    workers: tuple[Present, ...] = ()
+    workers: tuple[LiveWorker, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -86,16 +87,7 @@ class Status:
             "failed": count[State.FAILED],
             "cancelled": count[State.CANCELLED],
             "waves": [{"wave": wave.number, "states": wave.states} for wave in self.waves],
-            "slots": [
-                {
-                    "pool": one.pool,
-                    "account": one.account,
-                    "region": one.region,
-                    "used": one.used,
-                    "limit": one.limit,
-                }
-                for one in self.slots
-            ],
+            "slots": [asdict(one) for one in self.slots],
             "rate_per_hour": round(self.rate, 2),
             "ends": self.ends or None,
             "workers": [one.as_json() for one in self.workers],
@@ -104,32 +96,39 @@ class Status:
         }
 
 
-def status(company: Company, batch: str) -> Status:
+def status(locations: Locations, batch: str, *, clock: Clock) -> Status:
     """A batch at this moment. Raises UsageError when there is none of that name."""
-    place = company.places.of(batch)
-    with opened(company, place) as store:
+    location = locations.of(batch)
+    with location.open(clock.now) as store:
         items = store.items(batch)
-        workers = present(store, place, items)
-        shown = of(store.batch(batch), items, now=company.clock.now(), at_work=bool(workers))
+        workers = live_workers(store, location, items)
+        shown = of(store.batch(batch), items, now=clock.now(), at_work=bool(workers))
         labels = {label for one in workers for label in one.queues}
-        notes = unserved(items, labels) if place.shared and not shown.ended else []
-        everyone = _shared(store, items) if place.shared else {}
-        mine = tuple(everyone.get((one.pool, one.account, one.region), one) for one in shown.slots)
-        return replace(shown, workers=tuple(workers), notes=tuple(notes), slots=mine)
+        notes = unserved(items, labels).values() if location.shared and not shown.ended else ()
+        everyone = _shared(store, items) if location.shared else {}
+        slots = tuple(everyone.get((one.pool, one.account, one.region), one) for one in shown.slots)
+        return replace(shown, workers=tuple(workers), notes=tuple(notes), slots=slots)
 
 
-def batches(company: Company) -> list[dict[str, Any]]:
-    """All batches in short, newest first."""
+def batches(locations: Locations, *, clock: Clock) -> list[dict[str, Any]]:
+    """All batches in short, newest first. Raises VmieError when one of them cannot be read."""
     found = []
-    for place in company.places.all():
-        with opened(company, place) as store:
-            for one in store.batches():
-                shown = of(
-                    one, store.items(one.batch), now=company.clock.now(), at_work=place.shared or place.held()
-                ).as_json()
-                kept = ("batch", "name", "status", "total", "completed", "failed", "cancelled")
-                found.append({**{name: shown[name] for name in kept}, "created": one.created})
-    return sorted(found, key=lambda one: one["created"], reverse=True)
+    for location in locations.all():
+        with location.open(clock.now) as store:
+            totals, at_work = store.totals(), location.shared or location.in_use()
+            found += [_in_short(one, totals.get(one.batch, ({}, ""))[0], at_work=at_work) for one in store.batches()]
+    return sorted(found, key=lambda one: str(one["created"]), reverse=True)
+
+
+def _in_short(batch: Batch, counts: Mapping[State, int], *, at_work: bool) -> dict[str, Any]:
+    return {
+        "batch": batch.batch,
+        "name": batch.name,
+        "status": word(counts, cancelling=batch.cancelling, at_work=at_work),
+        "total": sum(counts.values()),
+        **{state.value: counts.get(state, 0) for state in ENDED},
+        "created": batch.created,
+    }
 
 
 def of(batch: Batch, items: Sequence[Item], *, now: dt.datetime, at_work: bool) -> Status:
@@ -162,17 +161,17 @@ def _rate(items: Sequence[Item], now: dt.datetime) -> float:
     return len(recent) / span * 3600
 
 
-def _slots(batch: Batch, items: Sequence[Item]) -> list[Slots]:
+def _slots(batch: Batch, items: Sequence[Item]) -> list[QuotaUse]:
     pools = sorted({(item.kind, item.account, item.region) for item in items})
     used = Counter((item.kind, item.account, item.region) for item in items if item.state in HOLDING)
     return [
-        Slots(kind.value, account, region, used[kind, account, region], batch.limits.of(kind))
+        QuotaUse(kind.value, account, region, used[kind, account, region], batch.limits.of(kind))
         for kind, account, region in pools
     ]
 
 
-def _shared(store: Store, items: Sequence[Item]) -> dict[tuple[str, str, str], Slots]:
-    """The slots of pools that other batches of the place may be in, too: what all hold, and the smallest limit."""
+def _shared(store: Store, items: Sequence[Item]) -> dict[tuple[str, str, str], QuotaUse]:
+    """The slots of pools that other batches of the store may be in, too: what all hold, and the smallest limit."""
     left = {(item.kind.value, item.account, item.region): item for item in items if not item.state.ended}
-    pools = slots.Slots(store)
-    return {pool: Slots(*pool, *pools.standing(item)) for pool, item in left.items()}
+    quota = Quota(store)
+    return {pool: QuotaUse(*pool, *quota.usage(item)) for pool, item in left.items()}

@@ -1,29 +1,27 @@
-"""Who is at work on a batch, at what, and which items wait for somebody who is not there."""
+"""Who works on a batch, on what, and which items wait for a worker that is not there."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import sqlalchemy as sa
-
 from vmie.batch.model import ENDED, Item, State
-from vmie.batch.run.leases import seated
-from vmie.batch.store.locations import Place
+from vmie.batch.store import leases
+from vmie.batch.store.locations import Location
 from vmie.batch.store.store import Store
-from vmie.batch.store.tables import WORKERS
+from vmie.errors import Run
 
 #: an item in one of these needs a worker of its label
 _NEEDS_LABEL = (State.WAITING, State.QUEUED)
-#: and in one of these somebody is, or was, at it
+#: and in one of these a worker has it, or had
 _IN_HAND = tuple(state for state in State if state not in (*ENDED, *_NEEDS_LABEL, State.BLOCKED, State.SENT))
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
-    """A process at work. `at`: (key, state) of the batch's items that it has in hand."""
+class LiveWorker:
+    """A process at work. `at`: (key, state) of the batch's items that it works on."""
 
     worker: str
     host: str
@@ -42,40 +40,36 @@ class Present:
         }
 
 
-def present(store: Store, place: Place, items: Sequence[Item]) -> list[Present]:
-    """The living, longest at work first."""
-    if not place.shared and not place.held():
+def live_workers(store: Store, location: Location, items: Sequence[Item]) -> list[LiveWorker]:
+    """Longest at work first."""
+    if not location.shared and not location.in_use():
         return []
-    wanted = sa.select(WORKERS).where(WORKERS.c.gone.is_(False)).order_by(WORKERS.c.started)
-    with store.engine.connect() as db:
-        rows = db.execute(wanted).mappings().all()
+    rows = leases.registered(store)
     # A lock beside a file has one holder: who came last.
-    living = seated(store) if place.shared else {row["worker"] for row in rows[-1:]}
+    alive = (
+        leases.lease_holders(store, [row["worker"] for row in rows])
+        if location.shared
+        else {row["worker"] for row in rows[-1:]}
+    )
+    work: dict[str, list[tuple[str, str]]] = {}
+    for item in items:
+        if item.state in _IN_HAND:
+            work.setdefault(item.worker, []).append((item.key, item.state.value))
     return [
-        Present(
-            row["worker"],
-            row["host"],
-            tuple(row["queues"]),
-            row["started"],
-            tuple(
-                (item.key, item.state.value)
-                for item in items
-                if item.worker == row["worker"] and item.state in _IN_HAND
-            ),
-        )
+        LiveWorker(name, row["host"], tuple(row["queues"]), row["started"], tuple(work.get(name, ())))
         for row in rows
-        if row["worker"] in living
+        if (name := row["worker"]) in alive
     ]
 
 
-def unserved(items: Sequence[Item], labels: Collection[str]) -> list[str]:
-    """What to say of items that wait for a worker of a label which none of the living serves."""
+def unserved(items: Sequence[Item], labels: Collection[str]) -> Mapping[str, str]:
+    """What to say of items that wait for a worker of a label which none of the living serves: label → sentence."""
     waiting = Counter(item.queue for item in items if item.state in _NEEDS_LABEL and item.queue not in labels)
-    return [
-        f"{count} {'item waits' if count == 1 else 'items wait'} for a worker{_option(label)}"
+    return {
+        label: f"{count} {'item waits' if count == 1 else 'items wait'} for a worker: {_start(label).text()}"
         for label, count in sorted(waiting.items())
-    ]
+    }
 
 
-def _option(label: str) -> str:
-    return ": start vmie worker" if label == "default" else f" with --queue {label}"
+def _start(label: str) -> Run:
+    return Run(("vmie", "worker", *(() if label == "default" else ("--queue", label))))

@@ -1,4 +1,4 @@
-"""The way in: begin, go on with, cancel and look at batches; work as one of many."""
+"""The way in: begin, continue, cancel and look at batches; work as one of many."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from vmie import events
+from vmie.batch.context import BatchContext, Connect
 from vmie.batch.model import Item, Kind, Plan, State
-from vmie.batch.run.context import Company, opened, recorded
-from vmie.batch.run.resources import Doors
-from vmie.batch.run.worker import Shift, again_and_again, new_name, seated
-from vmie.errors import UsageError
+from vmie.batch.run.stages import Stages
+from vmie.batch.run.worker import Worker, leased, open_store, reconnecting
+from vmie.batch.run.workflows import StagesOf
+from vmie.batch.store.locations import Location
+from vmie.batch.store.state_errors import reported
+from vmie.batch.store.store import Store
+from vmie.errors import Run, UsageError
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class BatchResult:
     """What a batch came to, or where it stands."""
 
     batch: str
@@ -45,109 +49,122 @@ class Outcome:
         }
 
 
-def begin(company: Company, plan: Plan) -> str:
+def begin(context: BatchContext, plan: Plan) -> str:
     """Record a batch, or find the unfinished one of the same plan in the same account; its id.
 
     Raises VmieError when it cannot be recorded.
     """
-    aws = company.doors("")
-    accounts = _accounts(company.doors, plan)
-    meant = [asdict(plan), aws.account, aws.region, aws.endpoint_url, accounts]
-    fingerprint = hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
+    aws, now = context.connect(""), context.clock.now
+    accounts = _accounts(context.connect, plan)
+    identity = [asdict(plan), aws.account, aws.region, aws.endpoint_url, accounts]
+    fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     # Two may begin the same plan at the same moment.
-    with recorded(), company.places.alone(fingerprint):
-        known = company.places.unfinished(fingerprint, now=company.clock.now)
+    with reported(), context.locations.exclusive(fingerprint):
+        known = context.locations.unfinished(fingerprint, now=now)
         if known is not None:
-            company.reporter(events.Note(f"going on with {known}"))
+            context.reporter(events.Note(f"going on with {known}"))
             return known
-        batch = f"batch-{company.clock.now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
-        with opened(company, company.places.create(batch, fingerprint)) as store:
+        batch = f"batch-{now():%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+        with context.locations.create(batch, fingerprint).open(now) as store:
             store.begin(batch, plan, fingerprint=fingerprint, account=aws.account, region=aws.region, accounts=accounts)
     return batch
 
 
-def _accounts(doors: Doors, plan: Plan) -> dict[str, str]:
+def _accounts(connect: Connect, plan: Plan) -> dict[str, str]:
     """The account of each profile that an item names. Raises UsageError for one that is not configured."""
     named = {item.profile: item.region for item in plan.items if item.profile}
-    return {profile: doors(region, profile).account for profile, region in sorted(named.items())}
+    return {profile: connect(region, profile).account for profile, region in sorted(named.items())}
 
 
-def run(company: Company, batch: str, *, retry_failed: bool = False) -> Outcome:
+def run(context: BatchContext, batch: str, *, retry_failed: bool = False, stages: StagesOf = Stages) -> BatchResult:
     """Carry a batch out, from wherever it stands, to its end.
 
-    Raises UsageError when there is none of that name or another process is at it, Interrupted (130), AwsRefused when
+    Raises UsageError when there is none of that name or another process works on it, Interrupted (130), AwsRefused when
     the credentials are not taken any more, VmieError when the state is lost.
     """
-    place = company.places.of(batch)
+    location = context.locations.of(batch)
 
-    def shift() -> Outcome:
+    def work() -> BatchResult:
         nonlocal retry_failed
-        with opened(company, place, worker=(worker := new_name())) as store:
+        with open_store(context, location) as (store, name):
             store.batch(batch)
-            labels = ["default"] if place.shared else sorted({item.queue for item in store.items(batch)})
-            with seated(company, place, store, worker, labels) as seat:
+            labels = ["default"] if location.shared else sorted({item.queue for item in store.items(batch)})
+            with leased(context, location, store, name, labels) as lease:
                 if retry_failed:
                     for item in store.items(batch, states=[State.FAILED]):
-                        store.begin_again(item)
+                        store.retry(item)
                     retry_failed = False
-                # A place of its own has no other batches; into a shared one anything may come.
-                kinds = tuple(Kind) if place.shared else tuple({item.kind for item in store.items(batch)})
-                Shift(company, store, seat, worker, labels, batch=batch, kinds=kinds).work(place.url)
-            return Outcome(batch, tuple(store.items(batch)))
+                # A location of its own has no other batches; into a shared one anything may come.
+                kinds = tuple(Kind) if location.shared else tuple({item.kind for item in store.items(batch)})
+                Worker(context, location, store, lease, name, labels, batch=batch, kinds=kinds, stages=stages).work()
+            return _result(store, batch)
 
-    return again_and_again(company, place, shift, cure=f"vmie batch resume {batch}", batch=batch)
+    ways = (
+        Run(("vmie", "batch", "resume", batch), "goes on"),
+        Run(("vmie", "batch", "cancel", batch), "gives it up"),
+    )
+    return reconnecting(context, location, work, cure=ways, batch=batch)
 
 
-def work(company: Company, *, queues: Sequence[str], until_idle: bool = False) -> None:
-    """Work on whatever batches there are in a shared place, until interrupted (or, if asked, until none is left)."""
-    place = company.places.shared()
+def work(context: BatchContext, *, queues: Sequence[str], until_idle: bool = False) -> None:
+    """Work on whatever batches there are in a shared state, until interrupted (or, if asked, until none is left)."""
+    location = context.locations.shared()
 
-    def shift() -> None:
+    def work() -> None:
         with (
-            opened(company, place, worker=(worker := new_name())) as store,
-            seated(company, place, store, worker, queues) as seat,
+            open_store(context, location) as (store, name),
+            leased(context, location, store, name, queues) as lease,
         ):
-            Shift(company, store, seat, worker, queues, stay=not until_idle).work(place.url)
+            Worker(context, location, store, lease, name, queues, stay=not until_idle).work()
 
-    again_and_again(company, place, shift, cure="start the worker again")
+    reconnecting(context, location, work, cure="start the worker again")
 
 
-def cancel(company: Company, batch: str) -> Outcome:
+def cancel(context: BatchContext, batch: str) -> BatchResult:
     """Give a batch up: no new item begins, tasks are cancelled, uploads removed - also those of failed items.
 
     Waits until all of it has ended; does it itself where nobody else does. Raises what `run` does.
     """
-    place = company.places.of(batch)
+    location = context.locations.of(batch)
 
-    def shift() -> Outcome:
-        with opened(company, place, worker=(worker := new_name())) as store:
+    def work() -> BatchResult:
+        with open_store(context, location) as (store, name):
             store.batch(batch)
             store.cancel(batch)
             for item in store.items(batch, states=[State.FAILED]):
                 # It may have left an upload for the next try: there will be none.
-                store.begin_again(item, forgive=False)
+                store.retry(item, forgive=False)
             while batch in store.active():
-                try:
-                    with seated(company, place, store, worker, ()) as seat:
-                        Shift(company, store, seat, worker, (), batch=batch, only_undo=True).work(place.url)
-                except UsageError as error:
-                    if error.code != "BatchLocked":
-                        raise
-                    company.clock.sleep(company.pause)
-            return Outcome(batch, tuple(store.items(batch)))
+                _undo(context, location, store, name, batch)
+            return _result(store, batch)
 
-    return again_and_again(company, place, shift, cure=f"vmie batch cancel {batch}", batch=batch)
+    return reconnecting(context, location, work, cure=Run(("vmie", "batch", "cancel", batch)), batch=batch)
 
 
-def told(company: Company, batch: str) -> None:
-    """Remember that somebody was told how it ended: the same plan given again is then a new batch."""
-    with opened(company, company.places.of(batch)) as store:
+def _undo(context: BatchContext, location: Location, store: Store, name: str, batch: str) -> None:
+    """Undo what is left of a batch; where another process has its lease, wait a moment for that one to do so."""
+    try:
+        with leased(context, location, store, name, ()) as lease:
+            Worker(context, location, store, lease, name, (), batch=batch, only_undo=True).work()
+    except UsageError as error:
+        if error.code != "BatchLocked":
+            raise
+        context.clock.sleep(context.pause)
+
+
+def mark_reported(context: BatchContext, batch: str) -> None:
+    """Record that the end of a batch was reported: the same plan given again is then a new batch."""
+    with context.locations.of(batch).open(context.clock.now) as store:
         if batch not in store.active():
-            store.tell(batch)
+            store.mark_reported(batch)
 
 
-def look(company: Company, batch: str) -> Outcome:
+def look(context: BatchContext, batch: str) -> BatchResult:
     """Where a batch stands; changes nothing."""
-    with opened(company, company.places.of(batch)) as store:
+    with context.locations.of(batch).open(context.clock.now) as store:
         store.batch(batch)
-        return Outcome(batch, tuple(store.items(batch)))
+        return _result(store, batch)
+
+
+def _result(store: Store, batch: str) -> BatchResult:
+    return BatchResult(batch, tuple(store.items(batch)))

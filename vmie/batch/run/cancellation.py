@@ -1,4 +1,4 @@
-"""Stopping and cancelling: one place that every wait, every upload and every retry of a batch looks at."""
+"""Stopping and cancelling: one place that every wait, every upload and every retry of a batch checks."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from vmie.batch.model import Cancelled, Stopped
-from vmie.errors import VmieError
+from vmie.errors import Run, VmieError
 from vmie.poll import Clock
 
-#: a wait of hours looks up this often, in seconds
+#: a wait of hours checks this often, in seconds
 _SLICE = 0.25
 
 
-class Control:
-    """Shared by the threads of one process. `clock` is the time that all of them keep."""
+class Cancellation:
+    """A `vmie.poll.Clock` whose sleeps end when the work is to end. Shared by the threads of one process."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -25,14 +25,14 @@ class Control:
         self._fault: VmieError | None = None
         self._cancelling: frozenset[str] = frozenset()
         self._batch: ContextVar[str] = ContextVar("batch", default="")
-        self._heedless: ContextVar[bool] = ContextVar("heedless", default=False)
+        self._exempt: ContextVar[bool] = ContextVar("exempt", default=False)
 
     def stop(self) -> None:
-        """Let every thread leave what it is at."""
+        """Let every thread stop."""
         self._stop.set()
 
     def fail(self, error: VmieError) -> None:
-        """Let every thread leave because of what strikes all items alike; the first such error is kept."""
+        """Let every thread stop for a failure that all items would meet; the first such error is kept."""
         self._fault = self._fault or error
         self.stop()
 
@@ -52,7 +52,7 @@ class Control:
         self.check()
 
     def cancelling(self, batches: frozenset[str]) -> None:
-        """Say which batches are to be given up."""
+        """Set which batches are being cancelled."""
         self._cancelling = batches
 
     @contextmanager
@@ -66,19 +66,21 @@ class Control:
 
     @contextmanager
     def undoing(self) -> Iterator[None]:
-        """What this thread does in here goes on although the batch is being cancelled."""
-        token = self._heedless.set(True)
+        """What this thread does in here continues although the batch is being cancelled."""
+        token = self._exempt.set(True)
         try:
             yield
         finally:
-            self._heedless.reset(token)
+            self._exempt.reset(token)
 
     def check(self, batch: str = "") -> None:
-        """Raise Stopped or Cancelled when the thread is not to go on."""
+        """Raise Stopped or Cancelled when the thread is to stop."""
         if self._stop.is_set():
             raise Stopped
-        if (batch or self._batch.get()) in self._cancelling and not self._heedless.get():
-            raise Cancelled("the batch is being cancelled", cure="vmie batch run PLAN begins it anew")
+        if (batch or self._batch.get()) in self._cancelling and not self._exempt.get():
+            raise Cancelled(
+                "the batch is being cancelled", cure=Run(("vmie", "batch", "run", "PLAN"), "begins it anew")
+            )
 
     def wait(self, event: threading.Event) -> None:
         """Wait until `event` is set; raises as `check` does."""

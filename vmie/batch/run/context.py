@@ -1,66 +1,168 @@
-"""What every run of batches needs, and the way to its store."""
+"""What the stages of one process share: connections, task pollers and gates by account and Region; store, reporter."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import replace
+from typing import TypeVar
 
-import sqlalchemy as sa
-
-from vmie import events
-from vmie.batch.run.resources import Doors
-from vmie.batch.run.retry_policy import no_state
-from vmie.batch.run.stages import Stages
-from vmie.batch.run.workflows import StagesOf
-from vmie.batch.store.locations import Place, Places
+from vmie import events, poll
+from vmie.aws.cache import Kept
+from vmie.aws.session import Aws
+from vmie.batch.context import BatchContext
+from vmie.batch.model import Item, Kind, Limits, State, Stopped
+from vmie.batch.run.cancellation import Cancellation
+from vmie.batch.run.diagnosis_cache import DiagnosisCache
+from vmie.batch.run.retry_policy import affects_all_items
+from vmie.batch.run.task_poller import TaskPoller, shared_gate
+from vmie.batch.store.quota import Quota
 from vmie.batch.store.store import Store
-from vmie.poll import Clock, SystemClock
+from vmie.errors import UsageError
 from vmie.settings import Settings
 
-#: seconds between two looks of the leader, and of DBOS at its queues
-_PAUSE = 1.0
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Company:
-    """What every run needs: where batches are kept, the doors to AWS, settings, who is told, the time."""
+class RunContext:
+    """Lives as long as one lease on one store; threads share it.
 
-    places: Places
-    doors: Doors
-    settings: Settings
-    reporter: events.Reporter = events.silent
-    clock: Clock = field(default_factory=SystemClock)
-    stages: StagesOf = Stages
-    looks_every: float = _PAUSE
-    #: uploads at once on this machine, instead of as many as each batch says
-    uploads: int | None = None
-    #: for how many seconds a shared state that is lost is looked for
-    regain: float = 600.0
+    A connection is made once for a profile and Region; task poller and gate for an account and Region.
+    """
 
-    @property
-    def pause(self) -> float:
-        """Seconds between two looks; shorter where time runs faster."""
-        return min(self.looks_every, self.settings.poll_seconds or self.looks_every)
+    def __init__(self, context: BatchContext, store: Store) -> None:
+        self.store = store
+        self.settings = context.settings
+        self.reporter = context.reporter
+        self.control = Cancellation(context.clock)
+        self.diagnoses = DiagnosisCache(settings=context.settings, clock=self.control)
+        self._context = context
+        self._quota = Quota(store)
+        self._uploading = 0
+        self._lock = threading.RLock()
+        self._limits: dict[str, Limits] = {}
+        self._aws: dict[str, Aws] = {}
+        self._pollers: dict[str, TaskPoller] = {}
+        self._gates: dict[str, poll.Gate] = {}
 
+    def aws(self, item: Item) -> Aws:
+        """The connection to an item's account and Region.
 
-@contextmanager
-def opened(company: Company, place: Place, *, worker: str = "") -> Iterator[Store]:
-    """The store of a place, closed afterwards. Raises VmieError when it cannot be read or written."""
-    with recorded():
-        engine = place.engine()
+        Raises UsageError when the item's profile leads to another account than when the batch began.
+        """
+        aws = self._once(self._aws, f"{item.profile}/{item.region}", lambda: self._connect(item))
+        if item.account and aws.account != item.account:
+            raise UsageError(
+                f"{f'the profile {item.profile}' if item.profile else 'the session'} is in the account {aws.account}",
+                cause=f"{item.batch} was begun in {item.account}; what was sent and started is there",
+                cure="use the credentials of that account",
+                code="OtherAccount",
+            )
+        return aws
+
+    def _connect(self, item: Item) -> Aws:
+        connect = self._context.connect
+        opened = connect(item.region, item.profile) if item.profile else connect(item.region)
+        return opened.keeping(Kept(self.control.now))
+
+    def watcher(self, item: Item) -> TaskPoller:
+        """The one that polls the tasks of the item's account and Region."""
+        return self._once(
+            self._pollers,
+            self.partition(item),
+            lambda: TaskPoller(self.aws(item), settings=self.settings, control=self.control, report=self.reporter),
+        )
+
+    def gate(self, item: Item) -> poll.Gate:
+        """The gate that every submission to the item's pool goes through: it counts other people's tasks, too.
+
+        Ours alone are bound by `take_slot`. A batch that asks for more than the settings say knows of a higher quota.
+        """
+        most = max(self._quota.usage(item)[1], _SETTING[item.kind](self.settings))
+        settings = replace(self.settings, import_limit=most, conversion_limit=most, export_limit=most)
+        return self._once(
+            self._gates,
+            f"{self.partition(item)}/{item.kind}/{most}",
+            lambda: shared_gate(self.aws(item), settings=settings, control=self.control, report=self.reporter),
+        )
+
+    def limits_of(self, batch: str) -> Limits:
+        """The limits that a batch was begun with."""
+        return self._once(self._limits, batch, lambda: self.store.batch(batch).limits)
+
+    def take_slot(self, item: Item) -> None:
+        """Wait until the item's pool has room, and take the item to `submitting`; raises Stopped, Cancelled."""
+        while not self._quota.take(item):
+            self.control.pause(self._context.pause)
+        if item.state is State.SENT:
+            self._report_state(item, State.SUBMITTING)
+
+    @contextmanager
+    def uploading(self, batch: str) -> Iterator[bool]:
+        """Whether this machine has room for one more upload, which it then holds: its own number, or the batch's."""
+        most = self._context.uploads or self.limits_of(batch).uploads
+        with self._lock:
+            room = self._uploading < most
+            self._uploading += room
         try:
-            store = Store(engine, now=company.clock.now, worker=worker)
-            store.prepare()
-            yield store
+            yield room
         finally:
-            engine.dispose()
+            with self._lock:
+                self._uploading -= room
+
+    @contextmanager
+    def stopping_on_shared_failure(self) -> Iterator[None]:
+        """Stop the whole process for a failure in here that every item would meet: this one is left as it is."""
+        try:
+            yield
+        except Exception as error:
+            why = affects_all_items(error)
+            if why is None:
+                raise
+            self.control.fail(why)
+            raise Stopped from error
+
+    def partition(self, item: Item) -> str:
+        """What AWS counts an item's task in: the account and the Region; the pool is the queue's."""
+        return f"{item.account}/{item.region}"
+
+    def move(self, item: Item, state: State, **given: object) -> bool:
+        """Take an item to a state, and report that."""
+        moved = self.store.move(item, state, **given)  # type: ignore[arg-type] # passed on
+        if moved:
+            error = given.get("error")
+            detail = error.get("message", "") if isinstance(error, dict) else given.get("task_id") or ""
+            self._report_state(item, state, str(detail))
+        return moved
+
+    def _report_state(self, item: Item, state: State, detail: str = "") -> None:
+        self.reporter(events.ItemSeen(item.batch, item.key, state.value, detail))
+
+    def report_of(self, item: Item) -> events.Reporter:
+        """A reporter for what is done for one item: names it, and stops the work when it is to stop."""
+
+        def report(event: events.Event, /) -> None:
+            match event:
+                case events.Progress():
+                    # During an upload there is no other place to check.
+                    self.control.check(item.batch)
+                case events.Note(text, level):
+                    self.reporter(events.Note(f"{item.key}: {text}", level))
+                case events.AwsCall():
+                    self.reporter(event)
+
+        return report
+
+    def _once(self, made: dict[str, T], key: str, make: Callable[[], T]) -> T:
+        with self._lock:
+            if key not in made:
+                made[key] = make()
+            return made[key]
 
 
-@contextmanager
-def recorded() -> Iterator[None]:
-    """Raises VmieError (NoState) when the state cannot be read or written in here."""
-    try:
-        yield
-    except (sa.exc.SQLAlchemyError, OSError) as error:
-        raise no_state(error) from error
+_SETTING: Mapping[Kind, Callable[[Settings], int]] = {
+    Kind.IMPORT: lambda settings: settings.import_limit,
+    Kind.CONVERSION: lambda settings: settings.conversion_limit,
+    Kind.EXPORT: lambda settings: settings.export_limit,
+}

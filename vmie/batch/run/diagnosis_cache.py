@@ -1,4 +1,4 @@
-"""Why AWS refused an item, from the account itself - looked at once for the five hundred that meet the same refusal."""
+"""Why AWS refused an item, read from the account once for the five hundred items that meet the same refusal."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from vmie.settings import Settings
 
 T = TypeVar("T")
 
-#: what is looked at anew for every item: it is about the item's own object
+#: what is checked for every item: it is about the item's own object
 _OWN: frozenset[Check] = frozenset((bucket.objects_there,))
 
 
-class Diagnoses:
-    """Threads share it, and wait for each other: the first looks, the others read what it saw.
+class DiagnosisCache:
+    """Threads share it, and wait for each other: the first reads the account, the others use what it found.
 
-    What was seen is believed for `good_for` seconds: whoever mends the account and tries again is told anew.
+    What was found is used for `good_for` seconds, so that a retry after the account was fixed reads it again.
     """
 
     def __init__(self, *, settings: Settings, clock: Clock, good_for: float = 300.0) -> None:
@@ -40,10 +40,10 @@ class Diagnoses:
         self._lock = threading.Lock()
         self._seen: dict[tuple[Any, ...], tuple[dt.datetime, Any]] = {}
 
-    def explain(self, error: VmieError, item: Item, door: Callable[[Item], Aws]) -> VmieError:
-        """The same failure, with the account's own reason where that can be told."""
+    def explain(self, error: VmieError, item: Item, connect: Callable[[Item], Aws]) -> VmieError:
+        """The same failure, with the account's own reason where that can be found."""
         with self._lock:
-            return diagnosed(error, lambda: self._case(item, door(item)), look=self._look)
+            return diagnosed(error, lambda: self._case(item, connect(item)), look=self._look)
 
     def _case(self, item: Item, aws: Aws) -> Case:
         given: dict[str, Any] = {"settings": self._settings, "clock": self._clock}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-import sqlalchemy as sa
-
 from vmie import catalogue, events, poll
+from vmie.batch.store import state_errors
+from vmie.batch.store.state_errors import STATE_LOST
 from vmie.errors import AwsRefused, TaskFailed, UsageError, VmieError
 from vmie.ops import waiting
 from vmie.poll import Clock, Patience
@@ -44,49 +44,22 @@ def another_task(error: TaskFailed) -> bool:
     return catalogue.explain(error.cause.partition("\n")[0]).retry in ("retry", "wait-for-quota")
 
 
-#: codes of errors of ours that look like AWS being out of reach, and are not
-_OURS = ("NoState", "SeatLost", "Unsettled")
+#: stops this process, which still has a call under way, so that it begins nothing anew
+UNSETTLED = "Unsettled"
 
 
-def strikes_all(error: BaseException) -> VmieError | None:
+def affects_all_items(error: BaseException) -> VmieError | None:
     """What to stop the process with when `error` would meet every item alike; None when it is the item's own.
 
     Credentials that ran out, are missing, wrong or another account's; a state that cannot be read or written.
     """
-    if isinstance(error, sa.exc.SQLAlchemyError):
-        return no_state(error)
-    if isinstance(error, VmieError) and error.code in _OURS:
+    if state_errors.is_database_error(error):
+        return state_errors.unavailable(error)
+    if isinstance(error, VmieError) and error.code in (*STATE_LOST, UNSETTLED):
         return error
     if isinstance(error, UsageError) and error.code in ("OtherAccount", "ProfileNotFound"):
         return error
     return error if isinstance(error, AwsRefused) and _who(error) else None
-
-
-def no_state(error: BaseException) -> VmieError:
-    """The state cannot be read or written: which of its usual reasons it is, and what to do."""
-    why = str(getattr(error, "orig", None) or error).strip()
-    low = why.lower()
-    cure = "see that the database runs and can be reached"
-    if "full" in low or "no space" in low:
-        cure = "free space where the state is kept (VMIE_STATE names another folder)"
-    elif "readonly" in low or "read-only" in low or "permission" in low or "unable to open" in low:
-        cure = "see that the state folder can be written (VMIE_STATE names another one)"
-    return VmieError(
-        "what was done cannot be recorded, so nothing more is done",
-        cause=(why.splitlines() or [type(error).__name__])[0],
-        cure=cure,
-        code="NoState",
-    )
-
-
-def seat_lost() -> VmieError:
-    """What a process is told whose session with the state database has ended."""
-    return VmieError(
-        "the session with the state database is lost",
-        cause="another worker may have taken over what this one was at, so it stops",
-        cure="start it again",
-        code="SeatLost",
-    )
 
 
 def _who(error: AwsRefused) -> str:

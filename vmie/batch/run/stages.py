@@ -10,8 +10,8 @@ import datetime as dt
 from typing import Any
 
 from vmie.batch.model import Item, Kind
+from vmie.batch.run.context import RunContext
 from vmie.batch.run.conversion_stages import Conversion
-from vmie.batch.run.resources import Crew
 from vmie.batch.run.retry_policy import another_task, persistently
 from vmie.batch.store import serialize
 from vmie.batch.store.journal import ItemJournal
@@ -31,35 +31,35 @@ from vmie.ops.import_.uploading import upload_disk
 class Stages:
     """The stages of one item, as one process carries them out."""
 
-    def __init__(self, crew: Crew, item: Item) -> None:
-        self._crew = crew
+    def __init__(self, context: RunContext, item: Item) -> None:
+        self._context = context
         self._item = item
-        self._journal = ItemJournal(crew.store, item)
-        self._report = crew.report_of(item)
+        self._journal = ItemJournal(context.store, item)
+        self._report = context.report_of(item)
 
     # --- send: check and upload ---------------------------------------------------------------------
 
     def check(self) -> None:
         """Think the item through and keep the plan. Raises what `plan` of the ops raises."""
         if self._journal.get("plan") is None:
-            made = persistently(self._plan, clock=self._crew.control, report=self._report)
+            made = persistently(self._plan, clock=self._context.control, report=self._report)
             self._journal.put("plan", made)
 
     def _plan(self) -> dict[str, Any]:
         try:
             return self._thought()
         except AwsRefused:
-            self._crew.aws(self._item).forget()
+            self._context.aws(self._item).forget()
             raise
 
     def _thought(self) -> dict[str, Any]:
-        crew, item = self._crew, self._item
-        aws = crew.aws(item)
+        context, item = self._context, self._item
+        aws = context.aws(item)
         if item.kind is Kind.EXPORT:
             made = export.plan(
                 aws,
                 ExportRequest.from_json(item.request),
-                settings=crew.settings,
+                settings=context.settings,
                 job=item.job,
                 begun=self._journal.get("submit"),
                 reporter=self._report,
@@ -68,9 +68,9 @@ class Stages:
         thought = import_.plan(
             aws,
             ImportRequest.from_json(item.request),
-            settings=crew.settings,
+            settings=context.settings,
             job=item.job,
-            clock=crew.control,
+            clock=context.control,
             begun=import_.submitted(self._journal) is not None,
             reporter=self._report,
         )
@@ -81,7 +81,7 @@ class Stages:
         if self._item.kind is Kind.EXPORT:
             return
         if self._item.kind is Kind.CONVERSION:
-            self._conversion().upload(lambda call: persistently(call, clock=self._crew.control, report=self._report))
+            self._conversion().upload(lambda call: persistently(call, clock=self._context.control, report=self._report))
             return
         work = self._import()
         if work.submitted() is not None or self._journal.get("finish") is not None:
@@ -89,7 +89,7 @@ class Stages:
         for number, planned in enumerate(work.plan.disks):
             persistently(
                 lambda number=number, planned=planned: upload_disk(work, number, planned),  # type: ignore[misc]
-                clock=self._crew.control,
+                clock=self._context.control,
                 report=self._report,
             )
 
@@ -111,13 +111,13 @@ class Stages:
         if (self._journal.get("task") or {}).get("id") == task_id:
             return
         if self._item.kind is Kind.CONVERSION:
-            watcher = self._crew.watcher(self._item)
+            watcher = self._context.watcher(self._item)
             ended = self._conversion().wait(lambda one, started: watcher.wait(one, started=started))
             self._journal.put("task", ended)
             return
         begun = dt.datetime.fromisoformat((self._journal.get("submit") or {})["at"])
         try:
-            done = self._crew.watcher(self._item).wait(task_id, started=begun)
+            done = self._context.watcher(self._item).wait(task_id, started=begun)
         except TaskFailed as error:
             if self._item.kind is Kind.EXPORT:
                 exporting.start_over(self._export())
@@ -134,7 +134,7 @@ class Stages:
         try:
             if export:
                 return exporting.vanished(self._export(), task_id, error)
-            return expired_tasks.imported(self._crew.aws(self._item), task_id, error)
+            return expired_tasks.imported(self._context.aws(self._item), task_id, error)
         except VmieError:
             if error.code == expired_tasks.UNKNOWN:
                 if export:
@@ -155,18 +155,18 @@ class Stages:
             made = self._conversion().attempts() - 1
         else:
             made = int((self._journal.get("attempt") or {}).get("number", 1)) - 1
-        return another_task(error) and made < self._crew.limits_of(self._item.batch).tries
+        return another_task(error) and made < self._context.limits_of(self._item.batch).tries
 
     # --- finish ---------------------------------------------------------------------------------------
 
     def finish(self) -> dict[str, Any]:
         """Tag, register, tidy up; the item's result in the shape of a single import or export."""
-        return persistently(self._finish, clock=self._crew.control, report=self._report)
+        return persistently(self._finish, clock=self._context.control, report=self._report)
 
     def _finish(self) -> dict[str, Any]:
         done = serialize.to_task(self._journal.get("task") or {})
         begun = dt.datetime.fromisoformat((self._journal.get("submit") or {})["at"])
-        seconds = (self._crew.control.now() - begun).total_seconds()
+        seconds = (self._context.control.now() - begun).total_seconds()
         if self._item.kind is Kind.EXPORT:
             exported = self._export()
             made = exporting.objects_of(exported, done)
@@ -203,14 +203,14 @@ class Stages:
 
     def undo(self) -> None:
         """Cancel the task, wait for its end, remove what was uploaded. Raises what AWS refuses."""
-        crew = self._crew
-        with crew.control.undoing():
+        context = self._context
+        with context.control.undoing():
             giving_up = export.undo if self._item.kind is Kind.EXPORT else import_.undo
             giving_up(
-                crew.aws(self._item),
+                context.aws(self._item),
                 self._journal,
-                settings=crew.settings,
-                clock=crew.control,
+                settings=context.settings,
+                clock=context.control,
                 reason=f"cancelled with {self._item.batch}",
                 reporter=self._report,
             )
@@ -218,15 +218,15 @@ class Stages:
     # --- the ops' own view ------------------------------------------------------------------------------
 
     def _import(self) -> Work:
-        crew = self._crew
+        context = self._context
         return Work(
-            crew.aws(self._item),
+            context.aws(self._item),
             serialize.to_import_plan(self._journal.get("plan") or {}),
             self._journal,
-            crew.settings,
-            crew.control,
+            context.settings,
+            context.control,
             self._report,
-            crew.gate(self._item),
+            context.gate(self._item),
         )
 
     def _conversion(self) -> Conversion:
@@ -236,15 +236,15 @@ class Stages:
         return Conversion(work, work.plan)
 
     def _export(self) -> export_submitting.Work:
-        crew = self._crew
+        context = self._context
         plan = serialize.to_export_plan(self._journal.get("plan") or {})
         return export_submitting.Work(
-            crew.aws(self._item),
+            context.aws(self._item),
             plan,
             plan.bucket.name if plan.bucket else "",
             self._journal,
-            crew.settings,
-            crew.control,
+            context.settings,
+            context.control,
             self._report,
-            crew.gate(self._item),
+            context.gate(self._item),
         )

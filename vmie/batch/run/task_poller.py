@@ -1,4 +1,4 @@
-"""Waiting for the tasks of a Region: one thread asks for all of them, one Describe per kind and look."""
+"""Waiting for the tasks of a Region: one thread polls for all of them, one Describe per kind and round."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from vmie import events, poll
 from vmie.aws import ec2
 from vmie.aws.session import Aws
 from vmie.batch.model import Stopped
-from vmie.batch.run.cancellation import Control
+from vmie.batch.run.cancellation import Cancellation
 from vmie.errors import TaskFailed
 from vmie.model import Task, TaskKind
 from vmie.ops import waiting
 from vmie.settings import Settings
 
-#: seconds after which a thread that waits for a task looks whether it is to stop
-_LOOK_UP = 1.0
+#: seconds after which a thread that waits for a task checks whether it is to stop
+_CHECK_EVERY = 1.0
 #: for how long others' tasks are counted once there was a sign of them, in seconds
 _SHARED_FOR = 3600.0
 
 
-class Watcher:
-    """The one that looks, for an account and Region. `wait` may be called from any thread."""
+class TaskPoller:
+    """Polls the tasks of an account and Region. `wait` may be called from any thread."""
 
-    def __init__(self, aws: Aws, *, settings: Settings, control: Control, report: events.Reporter) -> None:
+    def __init__(self, aws: Aws, *, settings: Settings, control: Cancellation, report: events.Reporter) -> None:
         self._control = control
         pace = waiting.wait_settings(settings)
         self._low = pace.low
@@ -50,7 +50,7 @@ class Watcher:
             self._control.check()
             if self._fault is not None:
                 raise self._fault
-            ended.wait(_LOOK_UP)
+            ended.wait(_CHECK_EVERY)
         try:
             return watch.result()
         except TaskFailed as error:
@@ -59,11 +59,11 @@ class Watcher:
     def _begin(self) -> None:
         with self._lock:
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._look, name="vmie-watch", daemon=True)
+                self._thread = threading.Thread(target=self._poll, name="vmie-watch", daemon=True)
                 self._thread.start()
 
-    def _look(self) -> None:
-        """Look at a steady pace: a task that joins waits for the next look, so that looks do not grow with tasks."""
+    def _poll(self) -> None:
+        """Poll at a steady pace: a task that joins waits for the next round, so that calls do not grow with tasks."""
         try:
             while True:
                 self._poller.tick()
@@ -74,7 +74,7 @@ class Watcher:
             self._fault = error
 
 
-def shared_gate(aws: Aws, *, settings: Settings, control: Control, report: events.Reporter) -> poll.Gate:
+def shared_gate(aws: Aws, *, settings: Settings, control: Cancellation, report: events.Reporter) -> poll.Gate:
     """The gate that all submissions of this process to an account and Region go through.
 
     The queues keep our own tasks under the limit; others' tasks are counted while there is a sign of them: some at
@@ -90,9 +90,9 @@ def shared_gate(aws: Aws, *, settings: Settings, control: Control, report: event
         since[kind] = now if found else now - dt.timedelta(seconds=_SHARED_FOR)
         return found
 
-    def told(event: events.Event, /) -> None:
+    def noting_refusals(event: events.Event, /) -> None:
         if isinstance(event, events.Note) and "AWS has no room" in event.text:
             since.clear()
         report(event)
 
-    return poll.Gate(active, clock=control, settings=waiting.gate_settings(settings), report=told)
+    return poll.Gate(active, clock=control, settings=waiting.gate_settings(settings), report=noting_refusals)

@@ -1,4 +1,4 @@
-"""One process at work, from when it sits down to when it leaves; and again, where a shared state was lost and found."""
+"""One process at work, from its lease to its end; and again, where a shared state was lost and found."""
 
 from __future__ import annotations
 
@@ -6,165 +6,153 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import sqlalchemy as sa
-
 from vmie import events
+from vmie.batch.context import BatchContext
 from vmie.batch.model import Kind, State
-from vmie.batch.report.workers import present, unserved
-from vmie.batch.run.cancellation import Control
-from vmie.batch.run.context import Company
-from vmie.batch.run.leases import FileSeat, Seat, SessionSeat, sit_down
-from vmie.batch.run.resources import Crew
-from vmie.batch.run.retry_policy import strikes_all
-from vmie.batch.run.scheduler import Leader
-from vmie.batch.run.workflows import Flows
-from vmie.batch.store.locations import Place
+from vmie.batch.report.workers import live_workers, unserved
+from vmie.batch.run.context import RunContext
+from vmie.batch.run.retry_policy import UNSETTLED, affects_all_items
+from vmie.batch.run.scheduler import Scheduler
+from vmie.batch.run.stages import Stages
+from vmie.batch.run.workflows import StagesOf, Workflows
+from vmie.batch.store import leases
+from vmie.batch.store.leases import Lease
+from vmie.batch.store.locations import Location
+from vmie.batch.store.state_errors import STATE_LOST, reported
 from vmie.batch.store.store import Store
-from vmie.errors import Interrupted, VmieError
+from vmie.errors import Cure, Interrupted, VmieError
 
 T = TypeVar("T")
 
 
-@contextmanager
-def seated(company: Company, place: Place, store: Store, worker: str, queues: Sequence[str]) -> Iterator[Seat]:
-    """A seat among those who work at a place, known to the others. Raises UsageError (BatchLocked) when it is taken."""
-    with ExitStack() as stack:
-        seat: Seat
-        if place.folder is not None:
-            seat = stack.enter_context(FileSeat(place.folder, store, worker))
-        else:
-            seat = stack.enter_context(SessionSeat(store, worker, pause=company.pause))
-        sit_down(store, worker, host=socket.gethostname(), queues=list(queues), uploads=company.uploads)
-        yield seat
-
-
-def again_and_again(company: Company, place: Place, shift: Callable[[], T], *, cure: str, batch: str = "") -> T:
-    """Work shift after shift while a shared state is lost and found again; say how to go on when it is not to be.
-
-    Raises Interrupted for Ctrl-C, and what stopped the work with `cure` as the way on.
-    """
-    if place.shared:
-        # An address that nobody answers at from the start is a mistake, not a loss.
-        place.engine().dispose()
-    lost: float | None = None
-    while True:
-        began = time.monotonic()
-        try:
-            return shift()
-        except KeyboardInterrupt:
-            raise Interrupted(
-                "interrupted",
-                cause="what AWS has goes on there; what was done is recorded",
-                cure=f"{cure} goes on{f', vmie batch cancel {batch} gives it up' if 'resume' in cure else ''}",
-                result={"batch": batch} if batch else {},
-            ) from None
-        except VmieError as error:
-            if batch and error.code != "BatchLocked":
-                error.result = {"batch": batch, **error.result}
-            if strikes_all(error) is None:
-                raise
-            now = time.monotonic()
-            lost = now if lost is None or now - began > company.regain else lost
-            if not (place.shared and error.code in ("SeatLost", "NoState") and now - lost < company.regain):
-                error.add_cure(cure)
-                raise
-            company.reporter(events.Note(f"{error.message} ({error.cause}); trying again", "warning"))
-            _sleep(company)
-
-
-def _sleep(company: Company) -> None:
-    time.sleep(min(5.0, 5 * company.pause))
-
-
 @dataclass(frozen=True, slots=True)
-class Shift:
-    """One process at work: on one batch, or on all of a shared place when `batch` is ""."""
+class Worker:
+    """One process at work: on one batch, or on all of a shared location when `batch` is ""."""
 
-    company: Company
+    context: BatchContext
+    location: Location
     store: Store
-    seat: Seat
-    worker: str
+    lease: Lease
+    name: str
     queues: Sequence[str]
     batch: str = ""
     stay: bool = False
     only_undo: bool = False
     kinds: tuple[Kind, ...] = tuple(Kind)
-    #: when which label was told of as served by nobody; "" for the next look
-    told: dict[str, float] = field(default_factory=dict)
+    stages: StagesOf = Stages
+    #: labels that were reported as served by nobody, and when that was; "" for the next check
+    _unserved: dict[str, float] = field(default_factory=dict)
 
-    def work(self, url: str) -> None:
-        """Until nothing is left to do. Raises what strikes every item alike."""
-        company = self.company
-        control = Control(company.clock)
-        crew = Crew(
-            company.doors,
-            store=self.store,
-            settings=company.settings,
-            control=control,
-            reporter=company.reporter,
-            pause=company.pause,
-            uploads=company.uploads,
-        )
-        control.cancelling(self.store.cancelling())
-        flows = Flows(
-            crew,
-            url=url,
-            worker=self.worker,
+    def work(self) -> None:
+        """Until nothing is left to do. Raises what every item would meet."""
+        context = RunContext(self.context, self.store)
+        context.control.cancelling(self.store.cancelling())
+        workflows = Workflows(
+            context,
+            url=self.location.url,
+            worker=self.name,
             queues=self.queues,
-            pause=company.pause,
-            stages=company.stages,
+            pause=self.context.pause,
+            stages=self.stages,
             only_undo=self.only_undo,
-            regain=company.regain if company.places.address else 0.0,
+            reconnect_within=self.context.reconnect_within if self.location.shared else 0.0,
             kinds=self.kinds,
         )
         try:
-            with flows:
-                leader = Leader(crew, flows)
-                while self._tick(flows, leader, control) or self.stay:
-                    company.clock.sleep(company.pause)
+            with workflows:
+                scheduler = Scheduler(context, workflows)
+                while self._round(context, workflows, scheduler) or self.stay:
+                    self.context.clock.sleep(self.context.pause)
         except Exception as error:
-            if flows.left or not (why := strikes_all(error)):
+            if workflows.settled or not (why := affects_all_items(error)):
                 raise
             # Something is still in the middle of a call: this process is not to begin anything anew.
-            raise VmieError(why.message, cause=why.cause, cure=why.cure, code="Unsettled") from error
+            raise VmieError(why.what, cause=why.cause, cure=why.actions, code=UNSETTLED) from error
         finally:
-            if flows.left:
-                with suppress(sa.exc.SQLAlchemyError):
-                    self.seat.rise()
+            if workflows.settled:
+                with suppress(VmieError), reported():
+                    self.lease.release()
 
-    def _tick(self, flows: Flows, leader: Leader, control: Control) -> bool:
-        """One look of the main thread; False when there is nothing left to do."""
-        if control.fault is not None:
-            raise control.fault
+    def _round(self, context: RunContext, workflows: Workflows, scheduler: Scheduler) -> bool:
+        """One round of the main thread; False when there is nothing left to do."""
+        if context.control.fault is not None:
+            raise context.control.fault
         cancelling = self.store.cancelling()
-        control.cancelling(cancelling)
-        flows.hand_back()
-        self._tell_of_unserved(control)
+        context.control.cancelling(cancelling)
+        workflows.return_refused()
+        self._report_unserved()
         active = self.store.active()
-        if self.seat.leads():
-            leader.adopt(self.seat.living)
-            leader.look(active, cancelling=cancelling, now=self.company.clock.now().timestamp())
+        if self.lease.is_leader():
+            scheduler.requeue_of_dead(self.lease.live_workers)
+            scheduler.schedule(active, cancelling=cancelling, now=self.context.clock.now().timestamp())
             active = self.store.active()
         return self.batch in active if self.batch else bool(active)
 
-    def _tell_of_unserved(self, control: Control) -> None:
-        """Say, once for each label, that items wait for a worker that is not there."""
-        now = control.now().timestamp()
-        if not (self.batch and self.company.places.address) or now < self.told.get("", 0.0):
+    def _report_unserved(self) -> None:
+        """Report, once for each label, that items wait for a worker that is not there."""
+        now = self.context.clock.now().timestamp()
+        if not (self.batch and self.location.shared) or now < self._unserved.get("", 0.0):
             return
-        self.told[""] = now + 10 * self.company.pause
-        labels = {label for one in present(self.store, self.company.places.shared(), ()) for label in one.queues}
-        for line in unserved(self.store.items(self.batch, states=[State.WAITING, State.QUEUED]), labels):
-            label = line.partition(" for ")[2]
-            if label not in self.told:
-                self.told[label] = now
-                self.company.reporter(events.Note(line, "warning"))
+        self._unserved[""] = now + 10 * self.context.pause
+        labels = {label for one in live_workers(self.store, self.location, ()) for label in one.queues}
+        waiting = self.store.items(self.batch, states=[State.WAITING, State.QUEUED])
+        for label, line in unserved(waiting, labels).items():
+            if label not in self._unserved:
+                self._unserved[label] = now
+                self.context.reporter(events.Note(line, "warning"))
 
 
-def new_name() -> str:
-    """A process' name, never used twice: a host's name and number would come back."""
-    return f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}"
+@contextmanager
+def open_store(context: BatchContext, location: Location) -> Iterator[tuple[Store, str]]:
+    """The store of a location under a worker's name that was never used: a host's name and number would come back."""
+    name = f"{socket.gethostname()[:40]}-{secrets.token_hex(6)}"
+    with location.open(context.clock.now, worker=name) as store:
+        yield store, name
+
+
+@contextmanager
+def leased(
+    context: BatchContext, location: Location, store: Store, worker: str, queues: Sequence[str]
+) -> Iterator[Lease]:
+    """A lease at a location, known to the other workers. Raises UsageError (BatchLocked) when there is none."""
+    with location.lease(store, worker, pause=context.pause) as lease:
+        leases.register(store, worker, host=socket.gethostname(), queues=list(queues), uploads=context.uploads)
+        yield lease
+
+
+def reconnecting(context: BatchContext, location: Location, work: Callable[[], T], *, cure: Cure, batch: str = "") -> T:
+    """`work()`, again while a shared state is lost and found; with `cure` as the way on when it is not found.
+
+    Raises Interrupted for Ctrl-C, and what stopped the work.
+    """
+    if location.shared:
+        # An address that nobody answers at from the start is a mistake, not a loss.
+        location.engine().dispose()
+    lost: float | None = None
+    while True:
+        began = time.monotonic()
+        try:
+            return work()
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "interrupted",
+                cause="AWS continues what it has; what was done is recorded",
+                cure=cure,
+                result={"batch": batch} if batch else {},
+            ) from None
+        except VmieError as error:
+            if batch and error.code != "BatchLocked":
+                error.result = {"batch": batch, **error.result}
+            if affects_all_items(error) is None:
+                raise
+            now = time.monotonic()
+            lost = now if lost is None or now - began > context.reconnect_within else lost
+            if not (location.shared and error.code in STATE_LOST and now - lost < context.reconnect_within):
+                error.add_cure(cure)
+                raise
+            context.reporter(events.Note(f"{error.message} ({error.cause}); trying again", "warning"))
+            time.sleep(min(5.0, 5 * context.pause))

@@ -12,16 +12,16 @@ from typing import Any
 import sqlalchemy as sa
 
 from vmie.batch.model import ENDED, Item, Kind, Limits, Plan, Pool, State
-from vmie.batch.run.retry_policy import seat_lost
 from vmie.batch.store import migrations
 from vmie.batch.store.rows import Batch, batch_of, item_of, row_of
+from vmie.batch.store.state_errors import lease_lost
 from vmie.batch.store.tables import BATCHES, ITEMS, MARKS, STEPS, WORKERS
-from vmie.errors import UsageError
+from vmie.errors import Run, UsageError
 
 #: any number that no other program's advisory lock is likely to have
 _PREPARING = 0x766D6965
 #: named, not "all but the ended", so that the index on states can be used
-_OPEN = [state.value for state in State if state not in ENDED]
+OPEN = [state.value for state in State if state not in ENDED]
 
 
 class Store:
@@ -41,13 +41,13 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[sa.Connection]:
-        """A transaction of this worker's; raises SeatLost when the others hold it for dead and go on with its work."""
+        """A transaction of this worker's; raises LeaseLost when others declared it dead and continue its work."""
         with self.engine.begin() as db:
             if self._worker and self.engine.dialect.name == "postgresql":
-                # FOR SHARE: who buries this worker waits for the transaction, or the transaction sees the grave.
+                # FOR SHARE: who marks this worker as gone waits for the transaction, or the transaction sees the mark.
                 mine = sa.select(WORKERS.c.gone).where(WORKERS.c.worker == self._worker).with_for_update(read=True)
                 if db.execute(mine).scalar():
-                    raise seat_lost()
+                    raise lease_lost()
             yield db
 
     # --- batches ------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ class Store:
                     account=account,
                     region=region,
                     cancelling=False,
-                    told=False,
+                    reported=False,
                     created=now,
                 )
             )
@@ -87,50 +87,40 @@ class Store:
 
     def batches(self) -> list[Batch]:
         """Every batch in this store, newest first."""
-        with self.engine.connect() as db:
-            rows = db.execute(sa.select(BATCHES).order_by(BATCHES.c.created.desc())).mappings()
-            return [batch_of(row) for row in rows]
+        return [batch_of(row) for row in self._rows(sa.select(BATCHES).order_by(BATCHES.c.created.desc()))]
 
     def batch(self, batch: str) -> Batch:
         """One batch; raises UsageError when there is none of that name."""
-        with self.engine.connect() as db:
-            row = db.execute(sa.select(BATCHES).where(BATCHES.c.batch == batch)).mappings().first()
-        if row is None:
-            raise UsageError(f"there is no batch {batch!r}", cure="`vmie batch status` lists them")
-        return batch_of(row)
+        for row in self._rows(sa.select(BATCHES).where(BATCHES.c.batch == batch)):
+            return batch_of(row)
+        raise UsageError(f"there is no batch {batch!r}", cure=Run(("vmie", "batch", "status"), "lists them"))
 
     def unfinished(self, fingerprint: str) -> str | None:
-        """The batch of the same plan that has not ended, or whose end nobody was told; None when there is none."""
-        running = sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, ITEMS.c.state.not_in(ENDED)).exists()
-        open_ = sa.or_(running, BATCHES.c.told.is_(False))
+        """The batch of the same plan that has not ended, or whose end was never reported; None when there is none."""
+        open_ = sa.or_(_has_items(ITEMS.c.state.not_in(ENDED)), BATCHES.c.reported.is_(False))
         wanted = sa.select(BATCHES.c.batch).where(BATCHES.c.fingerprint == fingerprint, open_)
-        with self.engine.connect() as db:
-            return db.execute(wanted.order_by(BATCHES.c.created.desc())).scalars().first()
+        return next(iter(self._scalars(wanted.order_by(BATCHES.c.created.desc()))), None)
 
     def cancel(self, batch: str) -> None:
-        """Say that the batch is to be given up; whoever works on it will see."""
-        with self.engine.begin() as db:
-            db.execute(BATCHES.update().where(BATCHES.c.batch == batch).values(cancelling=True))
+        """Mark the batch as being cancelled; whoever works on it will see that."""
+        self._update_batch(batch, cancelling=True)
 
-    def tell(self, batch: str) -> None:
-        """Say that the end of the batch is being told to whoever began it."""
-        with self.engine.begin() as db:
-            db.execute(BATCHES.update().where(BATCHES.c.batch == batch).values(told=True))
+    def mark_reported(self, batch: str) -> None:
+        """Record that the end of the batch was reported to the one who ran it."""
+        self._update_batch(batch, reported=True)
 
     def cancelling(self) -> frozenset[str]:
-        """The batches that are to be given up."""
-        with self.engine.connect() as db:
-            return frozenset(db.execute(sa.select(BATCHES.c.batch).where(BATCHES.c.cancelling)).scalars())
+        """The batches that are being cancelled."""
+        return frozenset(self._scalars(sa.select(BATCHES.c.batch).where(BATCHES.c.cancelling)))
 
     def active(self) -> list[str]:
         """The batches with items that have not ended, oldest first."""
-        wanted = (
-            sa.select(BATCHES.c.batch)
-            .where(sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, ITEMS.c.state.in_(_OPEN)).exists())
-            .order_by(BATCHES.c.created)
-        )
-        with self.engine.connect() as db:
-            return list(db.execute(wanted).scalars())
+        wanted = sa.select(BATCHES.c.batch).where(_has_items(ITEMS.c.state.in_(OPEN)))
+        return self._scalars(wanted.order_by(BATCHES.c.created))
+
+    def _update_batch(self, batch: str, **values: bool) -> None:
+        with self.engine.begin() as db:
+            db.execute(BATCHES.update().where(BATCHES.c.batch == batch).values(**values))
 
     # --- items --------------------------------------------------------------------------------------
 
@@ -141,16 +131,13 @@ class Store:
             wanted = wanted.where(ITEMS.c.state.in_(chosen))
         if wave is not None:
             wanted = wanted.where(ITEMS.c.wave == wave)
-        with self.engine.connect() as db:
-            return [item_of(row) for row in db.execute(wanted).mappings()]
+        return [item_of(row) for row in self._rows(wanted)]
 
     def item(self, batch: str, key: str) -> Item:
         """One item; KeyError when there is none."""
-        with self.engine.connect() as db:
-            found = db.execute(sa.select(ITEMS).where(ITEMS.c.batch == batch, ITEMS.c.key == key)).mappings().first()
-        if found is None:
-            raise KeyError(f"{batch} has no item {key}")
-        return item_of(found)
+        for row in self._rows(sa.select(ITEMS).where(ITEMS.c.batch == batch, ITEMS.c.key == key)):
+            return item_of(row)
+        raise KeyError(f"{batch} has no item {key}")
 
     def counts(self, batch: str) -> dict[tuple[int, Pool, State], int]:
         """How many items per wave, pool and state."""
@@ -164,24 +151,23 @@ class Store:
                 for state, wave, account, region, queue, kind, count in db.execute(wanted)
             }
 
+    def totals(self) -> dict[str, tuple[dict[State, int], str]]:
+        """Of every batch that has items: how many are in each state, and when the last of them changed."""
+        wanted = sa.select(ITEMS.c.batch, ITEMS.c.state, sa.func.count(), sa.func.max(ITEMS.c.updated))
+        found: dict[str, tuple[dict[State, int], str]] = {}
+        with self.engine.connect() as db:
+            for batch, state, count, updated in db.execute(wanted.group_by(ITEMS.c.batch, ITEMS.c.state)):
+                counts, latest = found.get(batch, ({}, ""))
+                found[batch] = {**counts, State(state): count}, max(latest, updated)
+        return found
+
     def waiting(self, batch: str, pool: Pool, *, wave: int, most: int) -> list[Item]:
         """The next items to be sent, largest first: the long ones decide when the last one ends."""
-        wanted = (
-            sa.select(ITEMS)
-            .where(
-                ITEMS.c.batch == batch,
-                ITEMS.c.state == State.WAITING,
-                ITEMS.c.wave == wave,
-                ITEMS.c.account == pool.account,
-                ITEMS.c.region == pool.region,
-                ITEMS.c.queue == pool.queue,
-                ITEMS.c.kind == pool.kind,
-            )
-            .order_by(ITEMS.c.size.desc(), ITEMS.c.position)
-            .limit(most)
+        of_pool = (getattr(ITEMS.c, name) == getattr(pool, name) for name in ("account", "region", "queue", "kind"))
+        wanted = sa.select(ITEMS).where(
+            ITEMS.c.batch == batch, ITEMS.c.state == State.WAITING, ITEMS.c.wave == wave, *of_pool
         )
-        with self.engine.connect() as db:
-            return [item_of(row) for row in db.execute(wanted).mappings()]
+        return [item_of(row) for row in self._rows(wanted.order_by(ITEMS.c.size.desc(), ITEMS.c.position).limit(most))]
 
     def move(
         self,
@@ -198,71 +184,51 @@ class Store:
 
         `only_if` is asked within the transaction: False leaves the item where it is.
         """
-        now = self.now()
-        values: dict[str, Any] = {"state": state.value, "updated": now, "worker": self._worker}
+        values: dict[str, Any] = {"state": state.value, "updated": self.now(), "worker": self._worker}
         given = {"task_id": task_id, "result": result, "error": error}
         values |= {name: value for name, value in given.items() if value is not None}
-        where = [ITEMS.c.batch == item.batch, ITEMS.c.key == item.key, ITEMS.c.round == item.round]
+        allowed = [ITEMS.c.state != state.value, ITEMS.c.state.not_in(ENDED)]
         if origins:
-            where.append(ITEMS.c.state.in_([origin.value for origin in origins]))
-        else:
-            where += [ITEMS.c.state != state.value, ITEMS.c.state.not_in(ENDED)]
+            allowed = [ITEMS.c.state.in_([origin.value for origin in origins])]
         with self._writing() as db:
             if only_if is not None and not only_if(db):
                 return False
-            moved = db.execute(ITEMS.update().where(*where).values(**values)).rowcount > 0
+            moved = db.execute(_same_round(item).where(*allowed).values(**values)).rowcount > 0
             if moved:
-                mark = {"batch": item.batch, "key": item.key, "state": state.value, "at": now, "worker": self._worker}
-                db.execute(MARKS.insert().values(**mark))
+                self._record_transition(db, item, state, at=values["updated"])
         return moved
 
-    def begin_again(self, item: Item, *, forgive: bool = True) -> None:
-        """Let a failed item run once more, as if new; what it has uploaded is kept. Its error goes with `forgive`."""
+    def retry(self, item: Item, *, forgive: bool = True) -> None:
+        """Begin a failed item anew; what it has uploaded is kept. Its error is forgotten with `forgive`."""
         state = State.BLOCKED if item.after else State.WAITING
+        error = {} if forgive else dict(item.error)
         with self._writing() as db:
-            again = db.execute(
-                ITEMS.update()
-                .where(
-                    ITEMS.c.batch == item.batch,
-                    ITEMS.c.key == item.key,
-                    ITEMS.c.round == item.round,
-                    ITEMS.c.state == State.FAILED,
-                )
-                .values(
-                    state=state.value,
-                    round=item.round + 1,
-                    error={} if forgive else dict(item.error),
-                    updated=self.now(),
-                )
-            )
-            if again.rowcount:
+            again = _same_round(item).where(ITEMS.c.state == State.FAILED)
+            values = self._next_round(item, state)
+            if db.execute(again.values(error=error, **values)).rowcount:
                 db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == "plan"))
-                db.execute(
-                    MARKS.insert().values(batch=item.batch, key=item.key, state=state.value, at=self.now(), worker="")
-                )
+                self._record_transition(db, item, state, at=values["updated"], worker="")
 
     def requeue(self, item: Item, state: State) -> Item | None:
         """Give an item that nobody works on a new round, from `state`; None when it has moved since it was read."""
+        unmoved = _same_round(item).where(ITEMS.c.state == item.state.value, ITEMS.c.updated == item.updated)
         with self._writing() as db:
-            again = db.execute(
-                ITEMS.update()
-                .where(
-                    ITEMS.c.batch == item.batch,
-                    ITEMS.c.key == item.key,
-                    ITEMS.c.round == item.round,
-                    ITEMS.c.state == item.state.value,
-                    ITEMS.c.updated == item.updated,
-                )
-                .values(state=state.value, round=item.round + 1, updated=self.now())
-            )
+            again = db.execute(unmoved.values(**self._next_round(item, state)))
         return replace(item, state=state, round=item.round + 1) if again.rowcount else None
 
-    def marks(self, batch: str) -> list[dict[str, Any]]:
+    def transitions(self, batch: str) -> list[dict[str, Any]]:
         """Every change of state, in order: key, state, at, worker."""
         columns = (MARKS.c.key, MARKS.c.state, MARKS.c.at, MARKS.c.worker)
-        wanted = sa.select(*columns).where(MARKS.c.batch == batch).order_by(MARKS.c.number)
-        with self.engine.connect() as db:
-            return [dict(row) for row in db.execute(wanted).mappings()]
+        return self._rows(sa.select(*columns).where(MARKS.c.batch == batch).order_by(MARKS.c.number))
+
+    def _next_round(self, item: Item, state: State) -> dict[str, Any]:
+        return {"state": state.value, "round": item.round + 1, "updated": self.now()}
+
+    def _record_transition(
+        self, db: sa.Connection, item: Item, state: State, *, at: str, worker: str | None = None
+    ) -> None:
+        by = self._worker if worker is None else worker
+        db.execute(MARKS.insert().values(batch=item.batch, key=item.key, state=state.value, at=at, worker=by))
 
     # --- workers ------------------------------------------------------------------------------------
 
@@ -281,9 +247,9 @@ class Store:
 
     def steps(self, item: Item) -> dict[str, dict[str, Any]]:
         """All that the item's journal holds."""
-        with self.engine.connect() as db:
-            rows = db.execute(sa.select(STEPS.c.step, STEPS.c.value).where(*_of(item)))
-            return {row.step: row.value for row in rows}
+        return {
+            row["step"]: row["value"] for row in self._rows(sa.select(STEPS.c.step, STEPS.c.value).where(*_of(item)))
+        }
 
     def put_step(self, item: Item, step: str, value: Mapping[str, Any]) -> None:
         """Record one step of the item's journal; durable when this returns."""
@@ -301,6 +267,22 @@ class Store:
         """The time as the tables hold it."""
         return self._now().isoformat(timespec="milliseconds")
 
+    def _rows(self, wanted: sa.Select[Any]) -> list[dict[str, Any]]:
+        with self.engine.connect() as db:
+            return [dict(row) for row in db.execute(wanted).mappings()]
+
+    def _scalars(self, wanted: sa.Select[Any]) -> list[str]:
+        with self.engine.connect() as db:
+            return list(db.execute(wanted).scalars())
+
 
 def _of(item: Item) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
     return STEPS.c.batch == item.batch, STEPS.c.key == item.key
+
+
+def _same_round(item: Item) -> sa.Update:
+    return ITEMS.update().where(ITEMS.c.batch == item.batch, ITEMS.c.key == item.key, ITEMS.c.round == item.round)
+
+
+def _has_items(*conditions: sa.ColumnElement[bool]) -> sa.Exists:
+    return sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, *conditions).exists()

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 METADATA = sa.MetaData()
 
-#: one row: which vmie made these tables; see `schema`
+#: one row: which vmie made these tables; see `migrations`
 SHAPE = sa.Table("vmie_shape", METADATA, sa.Column("version", sa.Integer, nullable=False))
 
 BATCHES = sa.Table(
@@ -20,8 +20,8 @@ BATCHES = sa.Table(
     sa.Column("account", sa.Text, nullable=False),
     sa.Column("region", sa.Text, nullable=False),
     sa.Column("cancelling", sa.Boolean, nullable=False, default=False),
-    #: its end was told: the same plan given again is then a new batch
-    sa.Column("told", sa.Boolean, nullable=False, default=False),
+    #: its end was reported: the same plan given again is then a new batch
+    sa.Column("told", sa.Boolean, nullable=False, default=False, key="reported"),
     sa.Column("created", sa.Text, nullable=False),
 )
 
@@ -50,7 +50,7 @@ ITEMS = sa.Table(
     #: the AWS profile asked for, "" for the session's; and the account that it was when the batch began
     sa.Column("profile", sa.Text, nullable=False, server_default=""),
     sa.Column("account", sa.Text, nullable=False, server_default=""),
-    # All that the leader asks for again and again: how many there are of each, and which come next, largest first.
+    # All that the scheduler asks for again and again: how many there are of each, and which come next, largest first.
     sa.Index(
         "vmie_items_next",
         *("batch", "state", "wave", "account", "region", "queue", "kind"),
@@ -68,7 +68,7 @@ STEPS = sa.Table(
     sa.Column("value", sa.JSON, nullable=False),
 )
 
-#: every change of an item's state: what the report draws
+#: every change of an item's state, which the report draws
 MARKS = sa.Table(
     "vmie_marks",
     METADATA,
