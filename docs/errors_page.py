@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
+
 from vmie import catalogue
 from vmie.catalogue import Entry
 from vmie.checks import RULES
+from vmie.errors import PYTHON, Action, Run, Terms, text_of
 from vmie.ops.doctor.diagnosis import CHECKS
 from vmie.ops.explaining import foreseen_by
 
@@ -28,21 +31,21 @@ _AGAIN = {
 _SECTIONS = {"api": "What a call answers", "task": "What a failed task says"}
 
 
-def errors() -> str:
-    """The page as Markdown."""
+def errors(terms: Terms = PYTHON) -> str:
+    """The page as Markdown; `terms` write the options."""
     parts = [_HEAD]
     for kind, title in _SECTIONS.items():
         parts.append(f"## {title}\n")
-        parts += [_entry(entry) for entry in catalogue.entries().values() if entry.kind == kind]
+        parts += [_entry(entry, terms) for entry in catalogue.entries().values() if entry.kind == kind]
     return "\n".join(parts)
 
 
-def _entry(entry: Entry) -> str:
+def _entry(entry: Entry, terms: Terms) -> str:
     lines = [f"### {entry.id}", "", f"    {catalogue.words(entry.id)}", ""]
     if entry.codes:
         lines += [f"Codes: {', '.join(f'`{code}`' for code in entry.codes)}.", ""]
     lines += ["Causes:", "", *(f"{number}. {cause}" for number, cause in enumerate(entry.causes, 1)), ""]
-    lines += ["Cure:", "", *(f"- {_command(step)}" for step in entry.cure), ""]
+    lines += ["Cure:", "", *(f"- {_step(step, terms)}" for step in entry.cure), ""]
     lines += [f"Again? {_AGAIN[entry.retry]}.", ""]
     if rules := foreseen_by(entry.id):
         lines.append(
@@ -54,12 +57,11 @@ def _entry(entry: Entry) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(step: str) -> str:
-    """A step that is a command, with its remark behind it."""
-    command, gap, remark = step.partition("    ")
-    if not command.startswith(("vmie ", "aws ", "curl ", "export ", "timedatectl ")) or ", or " in command:
-        return step
-    return f"`{command}`{f' {remark}' if gap else ''}"
+def _step(step: Action, terms: Terms) -> str:
+    """A command is code, with its note behind it."""
+    if not isinstance(step, Run):
+        return step.text(terms)
+    return f"`{shlex.join(step.argv)}`{f' ({text_of(step.note, terms)})' if step.note else ''}"
 
 
 def _anchor(rule_id: str) -> str:

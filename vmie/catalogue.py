@@ -7,6 +7,7 @@ sandbox fails with.
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 from typing import Any
+
+from vmie.errors import PYTHON, Action, Do, Drop, Run, Set, Terms
 
 #: may be tried again at once, after IAM or EC2 has caught up, when a task has ended, or not without a change
 RETRY_CLASSES = ("retry", "propagation", "wait-for-quota", "permanent")
@@ -44,7 +47,7 @@ class Entry:
     kind: str
     words: str
     causes: tuple[str, ...]
-    cure: tuple[str, ...]
+    cure: tuple[Action, ...]
     retry: str
     source: str
     codes: tuple[str, ...] = ()
@@ -54,7 +57,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why AWS said `message`: `causes` most likely first, `cure` as things to do or type.
+    """Why AWS said `message`: `causes` most likely first.
 
     `retry` is one of `RETRY_CLASSES`; `known` is False where the catalogue has nothing to offer.
     """
@@ -62,14 +65,14 @@ class Explanation:
     id: str
     message: str
     causes: tuple[str, ...]
-    cure: tuple[str, ...]
+    cure: tuple[Action, ...]
     retry: str = "permanent"
     kind: str = ""
     code: str = ""
     source: str = ""
     known: bool = True
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, terms: Terms = PYTHON) -> dict[str, Any]:
         """The contracted ``result`` of `vmie explain`."""
         return {
             "id": self.id,
@@ -78,7 +81,7 @@ class Explanation:
             "code": self.code,
             "kind": self.kind,
             "causes": list(self.causes),
-            "cure": list(self.cure),
+            "cure": [action.text(terms) for action in self.cure],
             "retry": self.retry,
             "source": self.source,
         }
@@ -135,7 +138,21 @@ def entries() -> Mapping[str, Entry]:
 
 def _entry(item: dict[str, Any]) -> Entry:
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in item.items()}
+    fields["cure"] = tuple(_action(one) for one in item["cure"])
     return Entry(**fields)
+
+
+def _action(item: str | dict[str, Any]) -> Action:
+    match item:
+        case str():
+            return Do(item)
+        case {"run": command}:
+            return Run(tuple(shlex.split(command)), item.get("note", ""))
+        case {"set": option}:
+            return Set(option, item.get("value", ""), item.get("note", ""))
+        case {"drop": options}:
+            return Drop(tuple(options), item.get("note", ""))
+    raise ValueError(f"no action: {item}")
 
 
 @cache
@@ -192,9 +209,9 @@ def _unknown(message: str, code: str) -> Explanation:
         message=message,
         causes=tuple(causes),
         cure=(
-            "vmie check FILE    (when it came of an import)",
-            "ask AWS support with the task id or request id, the Region and the time",
-            "and report the message to vmie, so that the next one is told",
+            Run(("vmie", "check", "FILE"), "when an import failed with it"),
+            Do("ask AWS support with the task id or request id, the Region and the time"),
+            Do("and report the message to vmie, so that it can be explained"),
         ),
         code=code,
         known=False,

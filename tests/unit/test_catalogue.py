@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 import pytest
+import typer.main
 from hypothesis import given
 from hypothesis import strategies as st
 
 from vmie import catalogue
+from vmie.cli.app import build
+from vmie.errors import Drop, Run, Set
 
 #: messages of aws-facts 5.1 as users quote them: (code, message, entry)
 API = [
@@ -264,7 +267,7 @@ def test_a_silent_missing_bucket_grant_is_guessed_first() -> None:
         "An internal error has occurred"
     )
     assert found.id == "export-bucket-grant"
-    assert "setup-role --export-bucket" in " ".join(found.cure)
+    assert "setup-role --export-bucket" in " ".join(action.text() for action in found.cure)
 
 
 @pytest.mark.parametrize(
@@ -341,24 +344,30 @@ def test_words_are_filled_with_what_is_given() -> None:
         catalogue.words("no such entry")
 
 
-def test_every_command_in_a_cure_is_one_of_ours_or_awss() -> None:
-    verbs = [
-        "setup-role",
-        "check",
-        "import",
-        "export",
-        "convert",
-        "upload",
-        "resume",
-        "cancel",
-        "jobs",
-        "tasks",
-        "explain",
-        "doctor",
-        "limits",
-        "policy",
-    ]
+def test_every_command_in_a_cure_can_be_typed() -> None:
+    commands = _commands(typer.main.get_command(build()), "vmie")
     for entry in catalogue.entries().values():
-        for line in entry.cure:
-            for verb in re.findall(r"(?<!\w)vmie ([a-z-]+)", line):
-                assert verb in verbs or verb in ("queues", "write"), (entry.id, line)
+        for run in (action for action in entry.cure if isinstance(action, Run) and action.argv[0] == "vmie"):
+            name = next((name for name in (" ".join(run.argv[:3]), " ".join(run.argv[:2])) if name in commands), "")
+            assert name, (entry.id, run)
+            flags = {word for word in run.argv if word.startswith("--")}
+            assert flags <= commands[name] | commands["vmie"], (entry.id, run)
+
+
+def test_every_option_in_a_cure_is_one_of_ours() -> None:
+    known = set().union(*_commands(typer.main.get_command(build()), "vmie").values())
+    for entry in catalogue.entries().values():
+        for action in entry.cure:
+            options = (
+                (action.option,) if isinstance(action, Set) else action.options if isinstance(action, Drop) else ()
+            )
+            assert {f"--{option.replace('_', '-')}" for option in options} <= known, (entry.id, action)
+            if not isinstance(action, Run):
+                assert "--" not in action.text() or "update-initramfs" in action.text(), (entry.id, action)
+
+
+def _commands(command: Any, name: str) -> dict[str, set[str]]:
+    found = {name: {opt for param in command.params for opt in (*param.opts, *param.secondary_opts)}}
+    for verb, inner in getattr(command, "commands", {}).items():
+        found |= _commands(inner, f"{name} {verb}")
+    return found

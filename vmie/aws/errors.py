@@ -20,7 +20,7 @@ from botocore.exceptions import (
 from botocore.parsers import ResponseParserError
 
 from vmie import catalogue
-from vmie.errors import AwsRefused, Run, UsageError, VmieError
+from vmie.errors import Action, AwsRefused, Run, UsageError, VmieError
 
 #: S3's HEAD has no body: botocore then makes the status the error code
 _STATUS_CODES = {"301": "PermanentRedirect", "400": "BadRequest", "403": "AccessDenied", "404": "NotFound"}
@@ -83,7 +83,7 @@ def _answered(error: ClientError, what: str) -> VmieError:
     code = _STATUS_CODES.get(code, code)
     said = catalogue.redact(str((answer.get("Error") or {}).get("Message") or "")).strip()
     why = catalogue.explain(said, code)
-    cure: list[str | Run] = list(why.cure)
+    cure: list[Action] = list(why.cure)
     if encoded := _ENCODED.search(said):
         cure.append(Run(("aws", "sts", "decode-authorization-message", "--encoded-message", encoded[1])))
         said = said.replace(encoded[0], "")

@@ -59,7 +59,7 @@ def _lines(found: Explained) -> list[str]:
         lines += _block("cure", culprit.cure.splitlines())
     else:
         lines += _block("causes, most likely first" if len(known.causes) > 1 else "cause", list(known.causes))
-        lines += _block("cure", list(known.cure))
+        lines += _block("cure", [action.text() for action in known.cure])
     if found.cleared:
         lines += _block("checked, and in order", [line.what for line in found.cleared])
     if unsure := [line for line in found.lines if line.verdict.value == "unknown"]:
