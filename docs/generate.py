@@ -11,16 +11,17 @@ import pages
 import plan_page
 
 from vmie.checks.docs_page import rules
+from vmie.cli.terms import TERMS
 
 REFERENCE = Path(__file__).parent / "reference"
 
 #: page name -> what renders it; each verb, rule or table adds its own
 PAGES: dict[str, Callable[[], str]] = {
     "cli.md": pages.cli,
-    "errors.md": errors_page.errors,
+    "errors.md": lambda: errors_page.errors(TERMS),
     "exit-codes.md": pages.exit_codes,
     "plan-file.md": plan_page.plan_file,
-    "rules.md": rules,
+    "rules.md": lambda: rules(TERMS),
     "settings.md": pages.settings,
 }
 

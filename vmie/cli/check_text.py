@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vmie.cli import render
+from vmie.cli.terms import TERMS
 from vmie.guest.facts import LinuxFacts
 from vmie.model import Finding, Route, Verdict
 
@@ -123,7 +124,7 @@ def _finding(finding: Finding) -> Iterator[Line]:
         return
     if finding.predicts:
         yield from _labelled("AWS says: ", finding.predicts, "red")
-    for number, line in enumerate(finding.cure.splitlines()):
+    for number, line in enumerate(finding.cure_text(TERMS).splitlines()):
         yield from _labelled("      " if number else "cure: ", line, "cyan")
     yield [(" " * _INDENT, ""), (finding.rule, "dim")]
 

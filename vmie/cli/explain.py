@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmie.cli import context, render
+from vmie.cli.terms import TERMS
 
 if TYPE_CHECKING:
     from vmie.ops.explaining import Explained
@@ -35,7 +36,7 @@ def explain(
         found = op.task(run.aws(), text.strip(), settings=run.settings, clock=SystemClock())
     else:
         found = op.message(text)
-    render.finish(run, "explain", found.as_json(), text="\n".join(_lines(found)))
+    render.finish(run, "explain", found.as_json(TERMS), text="\n".join(_lines(found)))
 
 
 def _lines(found: Explained) -> list[str]:
@@ -59,7 +60,7 @@ def _lines(found: Explained) -> list[str]:
         lines += _block("cure", culprit.cure.splitlines())
     else:
         lines += _block("causes, most likely first" if len(known.causes) > 1 else "cause", list(known.causes))
-        lines += _block("cure", [action.text() for action in known.cure])
+        lines += _block("cure", [action.text(TERMS) for action in known.cure])
     if found.cleared:
         lines += _block("checked, and in order", [line.what for line in found.cleared])
     if unsure := [line for line in found.lines if line.verdict.value == "unknown"]:

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from vmie.errors import VmieError
+from vmie.cli.terms import TERMS
+from vmie.errors import VmieError, text_of
 from vmie.model import Finding
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def fail(run: Run, command: str, error: VmieError) -> None:
     """Print an error: three lines (what, why, cure) on stderr, or the envelope on stdout."""
     if run.output == "json":
         _print_json(
-            envelope(command, status="error", result=error.result, findings=error.findings, error=error.as_json())
+            envelope(command, status="error", result=error.result, findings=error.findings, error=error.as_json(TERMS))
         )
         return
     for line in error_lines(error):
@@ -54,11 +55,11 @@ def fail(run: Run, command: str, error: VmieError) -> None:
 
 def error_lines(error: VmieError) -> list[str]:
     """What, why, cure, and the request id where AWS gave one."""
-    lines = [f"error: {error.message}"]
-    if error.cause:
-        lines.append(f"  why:  {_indented(error.cause)}")
-    if error.cure:
-        lines.append(f"  cure: {_indented(error.cure)}")
+    lines = [f"error: {text_of(error.what, TERMS)}"]
+    if cause := error.cause_text(TERMS):
+        lines.append(f"  why:  {_indented(cause)}")
+    if cure := error.cure_text(TERMS):
+        lines.append(f"  cure: {_indented(cure)}")
     if error.request_id:
         lines.append(f"  request id: {error.request_id}")
     return lines
@@ -78,7 +79,7 @@ def envelope(
         "command": command,
         "status": status,
         "result": result,
-        "findings": [finding.as_json() for finding in findings],
+        "findings": [finding.as_json(TERMS) for finding in findings],
         "error": error,
     }
 

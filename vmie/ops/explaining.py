@@ -10,6 +10,7 @@ from vmie import catalogue
 from vmie.aws.session import Aws
 from vmie.catalogue import Explanation
 from vmie.checks import RULES
+from vmie.errors import PYTHON, Terms
 from vmie.model import Task, TaskKind, TaskState, Verdict
 from vmie.ops import doctor, tasks
 from vmie.ops.doctor import Line, diagnosis
@@ -40,9 +41,9 @@ class Explained:
         """What was looked at and is well: none of these is the cause."""
         return tuple(line for line in self.lines if line.verdict is Verdict.PASS)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self, terms: Terms = PYTHON) -> dict[str, Any]:
         """The contracted ``result``."""
-        found: Mapping[str, Any] = self.explanation.as_json() if self.explanation else {"id": None, "known": True}
+        found: Mapping[str, Any] = self.explanation.as_json(terms) if self.explanation else {"id": None, "known": True}
         return {
             **found,
             "rules": list(self.rules),
