@@ -189,7 +189,10 @@ def resume(
     if job.startswith("batch-"):
         from vmie.batch.run import api  # noqa: PLC0415
 
-        return api.run(connection.batches(batch_state), job, retry_failed=retry_failed)
+        batches = connection.batches(batch_state)
+        outcome = api.run(batches, job, retry_failed=retry_failed)
+        api.mark_reported(batches, outcome.batch)
+        return outcome
     from vmie.jobs import exports, imports, uploads  # noqa: PLC0415
 
     desk = connection.desk()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import typer.main
 
+import vmie
 from tests.e2e.conftest import Done
 from tests.sandbox.conftest import bootable
 from tests.tools import ROOT
@@ -98,11 +100,15 @@ def test_the_tutorial_runs_as_printed(
             assert vmie(*argv).code == 0, argv
 
 
+def scripts(page: str) -> list[str]:
+    """The Python blocks of a page."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
 def test_the_script_of_the_batch_page_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, vmie: Callable[..., Done]
 ) -> None:
-    page = (ROOT / "docs/how-to/run-a-batch.md").read_text(encoding="utf-8")
-    (script,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    (script,) = scripts("docs/how-to/run-a-batch.md")
     (tmp_path / "vm.raw").write_bytes(bootable())
     (tmp_path / "plan.yaml").write_text("defaults: {skip_check: all}\nitems: [{source: vm.raw}]\n")
     monkeypatch.chdir(tmp_path)
@@ -113,3 +119,39 @@ def test_the_script_of_the_batch_page_runs(
     assert names["made"]["vm"].startswith("ami-")
     (listed,) = vmie("batch", "status").json["result"]["batches"]
     assert listed["batch"] == names["outcome"].batch
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that the pages name, in the working directory."""
+    shutil.copy(ROOT / "examples" / "demo.ova", tmp_path / "server.ova")
+    vmie.convert(tmp_path / "server.ova", tmp_path / "server.vmdk")
+    (tmp_path / "plan.yaml").write_text(
+        "items: [{source: server.ova}, {source: server.vmdk, key: data, route: snapshot}]\n"
+    )
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_page_of_the_library_runs() -> None:
+    *blocks, offline = scripts("docs/how-to/from-python.md")
+    names: dict[str, Any] = {}
+    with sandbox.start(seeded=True, speed=10_000):
+        for block in blocks:
+            exec(block, names)  # the page is ours
+    exec(offline, names)
+    assert names["made"].image_id.startswith("ami-")
+    assert {str(item.state) for item in names["outcome"].items} == {"completed"}
+    assert names["tried"].status == "completed"
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_ten_lines_of_the_readme_run() -> None:
+    (script,) = scripts("README.md")
+    names: dict[str, Any] = {}
+    with sandbox.start(seeded=True, speed=10_000):
+        exec(script, names)  # the page is ours
+    assert names["made"].status == "completed"
+    assert len(names["outcome"].items) == 2
+    assert len(script.split("\n\n", 1)[1].strip().splitlines()) <= 10

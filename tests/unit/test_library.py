@@ -122,7 +122,7 @@ class TestOthers:
         plan = vm.with_name("plan.yaml")
         plan.write_text(f"defaults: {{bucket: {BUCKET}, skip_check: all}}\nitems: [{{source: server.raw, key: web}}]\n")
         outcome = vmie.run_batch(plan)
-        assert [outcome.as_json()[name] for name in ("total", "completed", "failed")] == [1, 1, 0]
+        assert (outcome.total, outcome.completed, outcome.failed) == (1, 1, 0)
         has_its_json(outcome)
         again = vmie.resume(outcome.batch)
         assert again.as_json() == outcome.as_json()

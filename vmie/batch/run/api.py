@@ -37,16 +37,30 @@ class BatchResult:
         """Nothing is left to do."""
         return all(item.state.ended for item in self.items)
 
+    @property
+    def total(self) -> int:
+        """How many items there are."""
+        return len(self.items)
+
+    @property
+    def completed(self) -> int:
+        """How many items were carried out."""
+        return self.count(State.COMPLETED)
+
+    @property
+    def failed(self) -> int:
+        """How many items failed."""
+        return self.count(State.FAILED)
+
+    @property
+    def cancelled(self) -> int:
+        """How many items were cancelled."""
+        return self.count(State.CANCELLED)
+
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
-        return {
-            "batch": self.batch,
-            "total": len(self.items),
-            "completed": self.count(State.COMPLETED),
-            "failed": self.count(State.FAILED),
-            "cancelled": self.count(State.CANCELLED),
-            "items": [item.as_json() for item in self.items],
-        }
+        counts = {name: getattr(self, name) for name in ("batch", "total", "completed", "failed", "cancelled")}
+        return {**counts, "items": [item.as_json() for item in self.items]}
 
 
 def begin(context: BatchContext, plan: Plan) -> str:
