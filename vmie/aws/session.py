@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+#: what the answer of a stand-in without STS comes to: one that is not of STS's form (SeaweedFS: 503 in S3's form)
+_NO_STS = ("Unknown", "NotImplemented", "BrokenAnswer")
+
+
 class Aws:
     """One account in one Region. Threads may share it.
 
@@ -116,7 +120,11 @@ class Aws:
 
     @property
     def bucket_owner(self) -> str:
-        """The account whose buckets are ours, "" on a stand-in for S3 that has no STS."""
+        """The account whose buckets are ours, "" on a stand-in for S3 that has no STS.
+
+        Raises VmieError when STS was there and failed: a job's identity holds the account, and an answer that failed
+        is no empty answer.
+        """
         with self._lock:
             if self._account or self._no_account or not self._stands_in():
                 return "" if self._no_account else self.account
@@ -124,7 +132,9 @@ class Aws:
                 sts = self.once("sts")
                 with refusals("GetCallerIdentity"):
                     self._account = sts.get_caller_identity()["Account"]
-            except VmieError:
+            except VmieError as error:
+                if error.passing and error.code not in _NO_STS:
+                    return self.account
                 self._no_account = True
             return self._account
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -177,3 +178,68 @@ def test_ready_clients_can_be_handed_in() -> None:
     assert aws.credentials() is None
     with pytest.raises(KeyError, match="ec2"):
         aws.client("ec2")
+
+
+class _Flaky(BaseHTTPRequestHandler):
+    """STS that is out of order for as many answers as its server still has, then in order."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        failing, status = self.server.failing, self.server.status  # type: ignore[attr-defined]
+        self.server.failing = failing - 1  # type: ignore[attr-defined]
+        code = status if failing > 0 else 200
+        body = _ANSWER if code == 200 else self.server.fault  # type: ignore[attr-defined]
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+_OF_STS = b"<ErrorResponse><Error><Code>ServiceUnavailable</Code></Error></ErrorResponse>"
+_OF_S3 = b"<Error><Code>ServiceUnavailable</Code><Resource>/</Resource></Error>"
+_ANSWER = (
+    b'<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+    b"<Account>123456789012</Account></GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
+
+
+@pytest.fixture
+def flaky() -> Iterator[HTTPServer]:
+    with HTTPServer(("127.0.0.1", 0), _Flaky) as server:
+        server.failing, server.status, server.fault = 0, 503, _OF_STS  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.usefixtures("_credentials")
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_an_sts_that_fails_for_a_moment_is_no_missing_sts(flaky: HTTPServer, failures: int) -> None:
+    flaky.failing = failures  # type: ignore[attr-defined]
+    aws = connect(region="us-east-1", endpoint_url=f"http://127.0.0.1:{flaky.server_port}")
+    assert aws.bucket_owner == "123456789012"
+
+
+@pytest.mark.usefixtures("_credentials")
+def test_an_sts_that_stays_out_of_order_is_an_error_and_no_empty_account(
+    flaky: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vmie.aws.client_config.ATTEMPTS", 2)
+    flaky.failing = 100  # type: ignore[attr-defined]
+    aws = connect(region="us-east-1", endpoint_url=f"http://127.0.0.1:{flaky.server_port}")
+    with pytest.raises(VmieError) as caught:
+        _ = aws.bucket_owner
+    assert caught.value.passing
+
+
+@pytest.mark.usefixtures("_credentials")
+@pytest.mark.parametrize("status", [501, 503, 404, 405, 403])
+def test_a_stand_in_without_sts_has_no_account(flaky: HTTPServer, status: int) -> None:
+    flaky.failing, flaky.status, flaky.fault = 100, status, _OF_S3  # type: ignore[attr-defined]
+    aws = connect(region="us-east-1", endpoint_url=f"http://127.0.0.1:{flaky.server_port}")
+    assert aws.bucket_owner == ""
