@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from botocore.config import Config
 
 from vmie._version import __version__
-from vmie.errors import UsageError
+from vmie.errors import UsageError, says
 
 #: attempts of one call, the first included (aws-facts 6: 8 to 10 for EC2's token buckets)
 ATTEMPTS = 8
@@ -66,8 +66,11 @@ def sound_endpoint(service: str) -> Iterator[None]:
         raise UsageError(
             f"the endpoint of {service} is no address",
             cause=re.sub(r"//[^/@\s]*@", "//", str(error)),
-            cure=f"give AWS_ENDPOINT_URL, {named}, the AWS profile's endpoint_url or --endpoint-url one such as "
-            "http://127.0.0.1:4566, or none",
+            cure=says(
+                "give AWS_ENDPOINT_URL, {variable}, the AWS profile's endpoint_url or {endpoint_url} one such as "
+                "http://127.0.0.1:4566, or none",
+                variable=named,
+            ),
         ) from error
 
 

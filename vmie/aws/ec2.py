@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from vmie.aws.ec2_requests import ExportImage, ExportInstance, ImportImage, ImportSnapshot, RegisterImage, tag_list
 from vmie.aws.ec2_tasks import task_of
 from vmie.aws.errors import refusals
-from vmie.errors import AwsRefused, UsageError, VmieError
+from vmie.errors import AwsRefused, UsageError, VmieError, says
 from vmie.model import Task, TaskKind, TaskState
 from vmie.poll import VISIBILITY, Clock, retrying
 
@@ -187,7 +187,7 @@ def _taken(name: str, image: ImageTypeDef, *, cause: str) -> AwsRefused:
     return AwsRefused(
         f"the AMI name {name!r} is taken by {image['ImageId']}",
         cause=cause,
-        cure="give another --name or --register name, or deregister that AMI",
+        cure=says("give {name} or {register} another name, or deregister that AMI"),
         code="InvalidAMIName.Duplicate",
     )
 

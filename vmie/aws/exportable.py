@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from vmie.aws import s3
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused
+from vmie.errors import AwsRefused, says
 from vmie.policy import Document
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def instance(aws: Aws, instance_id: str) -> Instance:
     if found is None:
         raise AwsRefused(
             f"there is no instance {instance_id} in {aws.region}",
-            cure="check the id, --region and --profile",
+            cure=says("check the id, {region} and {profile}"),
             code="InvalidInstanceID.NotFound",
         )
     group, item = found
@@ -131,7 +131,7 @@ def image(aws: Aws, image_id: str) -> Image:
         return _image(aws, item)
     raise AwsRefused(
         f"there is no AMI {image_id} in {aws.region}",
-        cure="check the id, --region and --profile",
+        cure=says("check the id, {region} and {profile}"),
         code="InvalidAMIID.NotFound",
     )
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, DeadlineExceeded
+from vmie.errors import AwsRefused, DeadlineExceeded, Run
 from vmie.policy import EXTERNAL_ID, SERVICE, Document, same
 from vmie.policy.service import Errand, RoleDocuments, why_not_trusted
 from vmie.poll import Clock
@@ -76,6 +76,12 @@ def role_policy(aws: Aws, name: str) -> Document | None:
     return aws.kept(("inline policy", name), lambda: _policy(aws, name))
 
 
+def setup_command(name: str, *, bucket: str = "", export: bool = False, more: Sequence[str] = ()) -> Run:
+    """The command that makes the service role `name`, or puts it right."""
+    options = [*more, *(() if name == POLICY_NAME else ("--role-name", name))]
+    return Run(("vmie", "setup-role", "--export-bucket" if export else "--bucket", bucket or "BUCKET", *options))
+
+
 _READS, _WRITES = "reads the bucket and makes snapshots", "writes to the bucket"
 
 
@@ -85,8 +91,7 @@ def expect_role(aws: Aws, name: str, *, bucket: str = "", export: bool = False) 
     A caller who may not look is let through. Raises AwsRefused (code NoSuchRole, RoleTrust) with the command that
     makes it, or puts it right.
     """
-    option = "" if name == POLICY_NAME else f" --role-name {name}"
-    command = f"vmie setup-role {'--export-bucket' if export else '--bucket'} {bucket or 'BUCKET'}{option}"
+    command = setup_command(name, bucket=bucket, export=export)
     try:
         found = aws.kept(("role", name), lambda: _get_role(aws, name))
     except AwsRefused as error:

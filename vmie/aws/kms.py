@@ -6,13 +6,15 @@ from typing import Any
 
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused
+from vmie.errors import AwsRefused, Run
 
+#: state of a key → what is done about it, in order; none of these: look at it
 _CURES = {
-    "Disabled": "aws kms enable-key --key-id {key}",
-    "PendingDeletion": "aws kms cancel-key-deletion --key-id {key}, then aws kms enable-key --key-id {key}",
-    "PendingImport": "import the key's material: aws kms import-key-material --key-id {key} …",
+    "Disabled": ("enable-key",),
+    "PendingDeletion": ("cancel-key-deletion", "enable-key"),
+    "PendingImport": ("get-parameters-for-import", "import-key-material"),
 }
+_LIST = ("aws", "kms", "list-aliases", "--query", "Aliases[].[AliasName,TargetKeyId]", "--output", "table")
 
 
 def key_arn(aws: Aws, name: str) -> str:
@@ -46,14 +48,14 @@ def expect_key(aws: Aws, name: str) -> dict[str, Any] | None:
         raise AwsRefused(
             f"the KMS key {arn} is not in {aws.region}",
             cause="a snapshot is encrypted with a key of its own Region",
-            cure="aws kms list-aliases --query 'Aliases[].[AliasName,TargetKeyId]' --output table",
+            cure=Run(_LIST),
             code="KeyElsewhere",
         )
     if state != "Enabled":
         raise AwsRefused(
             f"the KMS key {name} cannot be used: its state is {state}",
             cause="the key must stay enabled for the whole import",
-            cure=_CURES.get(state, "aws kms describe-key --key-id {key}").format(key=arn),
+            cure=[Run(("aws", "kms", verb, "--key-id", arn)) for verb in _CURES.get(state, ("describe-key",))],
             code="KeyNotUsable",
         )
     if (usage := found.get("KeyUsage", "ENCRYPT_DECRYPT")) != "ENCRYPT_DECRYPT" or found.get(
@@ -62,7 +64,7 @@ def expect_key(aws: Aws, name: str) -> dict[str, Any] | None:
         raise AwsRefused(
             f"the KMS key {name} cannot encrypt a snapshot: it is for {usage} with {found.get('KeySpec')}",
             cause="EBS takes symmetric encryption keys",
-            cure="aws kms create-key    (makes one)",
+            cure=Run(("aws", "kms", "create-key"), "makes one"),
             code="KeyNotUsable",
         )
     return found

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused
+from vmie.errors import AwsRefused, Run, Set
 from vmie.policy import Document
 
 if TYPE_CHECKING:
@@ -74,17 +74,15 @@ def expect(aws: Aws, name: str, *, export: bool = False) -> Bucket:
     """The account's bucket `name`, wherever it is. Raises AwsRefused: NoSuchBucket, BucketNotOwned, AccessDenied."""
     bucket = find(aws, name)
     if bucket is None:
-        use, option = ("export must take its objects", "--export-bucket") if export else _IMPORT
+        use = "export must take its objects" if export else "import must hold the images"
+        option = "--export-bucket" if export else "--bucket"
         raise AwsRefused(
             f"there is no bucket {name}",
             cause=f"a bucket in the Region of the {use}",
-            cure=f"vmie setup-role {option} {name} --create-bucket --region {aws.region}",
+            cure=Run(("vmie", "setup-role", option, name, "--create-bucket", "--region", aws.region)),
             code="NoSuchBucket",
         )
     return bucket
-
-
-_IMPORT = ("import must hold the images", "--bucket")
 
 
 def region_of(aws: Aws, name: str) -> str:
@@ -95,7 +93,9 @@ def region_of(aws: Aws, name: str) -> str:
     except AwsRefused as error:
         if error.code in _ABSENT:
             raise AwsRefused(
-                f"there is no bucket {name}", cure="check its name: `aws s3 ls`", code="NoSuchBucket"
+                f"there is no bucket {name}",
+                cure=Run(("aws", "s3", "ls"), "shows the names of yours"),
+                code="NoSuchBucket",
             ) from error
         raise
     return answer.get("BucketRegion") or _location(aws, name)
@@ -106,7 +106,7 @@ def elsewhere(bucket: Bucket, region: str) -> AwsRefused:
     return AwsRefused(
         f"the bucket {bucket.name} is in {bucket.region}, not in {region}",
         cause="VM Import/Export only takes a bucket of the Region it works in",
-        cure=f"work there with --region {bucket.region}, or name a bucket of {region}",
+        cure=(Set("region", bucket.region, "to work there"), f"name a bucket of {region}"),
         code="BucketElsewhere",
     )
 
@@ -282,7 +282,7 @@ def _denied(aws: Aws, name: str, error: AwsRefused) -> AwsRefused:
     return AwsRefused(
         f"the bucket {name} belongs to another account, not to {aws.account}",
         cause="the owner of a bucket can read and replace every image in it",
-        cure="name a bucket of your own, or use the owner's credentials (--profile)",
+        cure=("name a bucket of your own", Set("profile", note="the owner's credentials")),
         code="BucketNotOwned",
         request_id=error.request_id,
     )

@@ -13,7 +13,7 @@ from typing import Any
 from vmie.aws import iam, kms, s3
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused
+from vmie.errors import Action, AwsRefused, Do, Run
 from vmie.model import S3Object
 from vmie.policy import Document, grants_of
 from vmie.policy.evaluate import Ask
@@ -230,12 +230,10 @@ def refusal(
     role: ServiceRole, found: Sequence[Lack], *, bucket: str, key: str = "", export: bool = False
 ) -> AwsRefused:
     """The refusal that names what is missing, why, and the cure; with `key` it is about that KMS key."""
-    option = "" if role.name == iam.POLICY_NAME else f" --role-name {role.name}"
+    more = ["--kms-key", key] if key else []
     if any(one.action.startswith("license-manager:") for one in found):
-        option += " --license-manager"
-    command = (
-        f"vmie setup-role --{'export-' if export else ''}bucket {bucket}{f' --kms-key {key}' if key else ''}{option}"
-    )
+        more.append("--license-manager")
+    command = iam.setup_command(role.name, bucket=bucket, export=export, more=more)
     return AwsRefused(
         missing(role, found),
         cause=why(found),
@@ -258,32 +256,35 @@ def why(found: Sequence[Lack]) -> str:
     return "\n".join(dict.fromkeys(one.why for one in found))
 
 
-def cure(role: ServiceRole, found: Sequence[Lack], command: str) -> str:
-    """What to type for these lacks: `command` grants what no policy allows; a Deny must be taken out by hand."""
+def cure(role: ServiceRole, found: Sequence[Lack], command: Run) -> list[Action]:
+    """What to do for these lacks: `command` grants what no policy allows; a Deny must be taken out by hand."""
     whys = {one.why for one in found}
-    name = role.name
-    cures = {
-        Judgement.SILENT.value: f"{command}{_force(role)}",
-        Judgement.DENIED.value: f"take the Deny out of the role's policies: `aws iam list-role-policies --role-name "
-        f"{name}` (`{command} --force` replaces the policy {iam.POLICY_NAME})",
-        Judgement.BOUNDARY.value: "let the permissions boundary allow it too, or take it off: "
-        f"aws iam delete-role-permissions-boundary --role-name {name}",
-        Judgement.RESOURCE.value: f"except the role from the Deny: {role.documents.arn}",
-        Judgement.FOREIGN.value: f"let that policy allow the role: {role.documents.arn}",
-        _KEY_WORDS[Judgement.RESOURCE]: f"except the role from the Deny in the key's policy: {role.documents.arn}",
-        _KEY_WORDS[Judgement.FOREIGN]: "add a statement for the role to the key's policy: "
-        f"`vmie policy kms --role-arn {role.documents.arn}` prints it",
+    name, arn = role.name, role.documents.arn
+    force = Run((*command.argv, "--force"), f"replaces the policy {iam.POLICY_NAME}, which somebody edited")
+    cures: dict[str, tuple[Action, ...]] = {
+        Judgement.SILENT.value: (force if _edited(role) else command,),
+        Judgement.DENIED.value: (
+            Run(("aws", "iam", "list-role-policies", "--role-name", name), "take the Deny out of them"),
+            Run(force.argv, f"replaces the policy {iam.POLICY_NAME}"),
+        ),
+        Judgement.BOUNDARY.value: (
+            Do("let the permissions boundary allow it too, or take it off"),
+            Run(("aws", "iam", "delete-role-permissions-boundary", "--role-name", name)),
+        ),
+        Judgement.RESOURCE.value: (Do(f"except the role from the Deny: {arn}"),),
+        Judgement.FOREIGN.value: (Do(f"let that policy allow the role: {arn}"),),
+        _KEY_WORDS[Judgement.RESOURCE]: (Do(f"except the role from the Deny in the key's policy: {arn}"),),
+        _KEY_WORDS[Judgement.FOREIGN]: (
+            Run(("vmie", "policy", "kms", "--role-arn", arn), "prints the statement to add to the key's policy"),
+        ),
     }
-    return "\n".join(text for reason, text in cures.items() if reason in whys) or command
+    return [action for reason, actions in cures.items() if reason in whys for action in actions] or [command]
 
 
-def _force(role: ServiceRole) -> str:
-    """setup-role widens no document that somebody else edited, unless told so."""
+def _edited(role: ServiceRole) -> bool:
+    """Whether setup-role's document is there and says something else: it widens none that somebody edited."""
     written = role.inline.get(iam.POLICY_NAME)
-    partition = role.documents.arn.split(":")[1]
-    if written is None or grants_of(written, partition=partition) is not None:
-        return ""
-    return f" --force    (replaces the policy {iam.POLICY_NAME}, which somebody edited)"
+    return written is not None and grants_of(written, partition=role.documents.arn.split(":")[1]) is None
 
 
 def _inline_names(client: Any, name: str) -> list[str]:

@@ -21,7 +21,7 @@ from vmie.aws.client_config import CONNECTIONS, STALL
 from vmie.aws.clients import Maker, Told
 from vmie.aws.credentials import CredentialFacts, facts_of
 from vmie.aws.errors import refusals
-from vmie.errors import AwsRefused, UsageError, VmieError
+from vmie.errors import AwsRefused, Drop, Run, Set, UsageError, VmieError, says
 from vmie.poll import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -197,9 +197,9 @@ class Aws:
             return self.client("s3", region=region)
         if accelerate and self._stands_in():
             raise UsageError(
-                "--accelerate goes to S3 itself only",
+                says("{accelerate} goes to S3 itself only"),
                 cause="another endpoint is named",
-                cure="leave one of the two out",
+                cure=(Drop(("accelerate",)), Drop(("endpoint_url",))),
             )
         tuned = Config(
             retries={"mode": "standard", "total_max_attempts": 1},
@@ -251,14 +251,19 @@ def connect(
         raise UsageError(
             f"the AWS profile {profile or 'named by AWS_PROFILE'} is not configured",
             cause=str(error),
-            cure="`aws configure list-profiles` shows the ones there are; `aws configure --profile NAME` makes one",
+            cure=(
+                Run(("aws", "configure", "list-profiles"), "shows the ones there are"),
+                Run(("aws", "configure", "--profile", "NAME"), "makes one"),
+            ),
             code="ProfileNotFound",
         ) from error
     if not chosen:
         raise UsageError(
             "no AWS Region is chosen",
-            cause="neither --region, AWS_REGION, AWS_DEFAULT_REGION, the settings file nor the AWS profile names one",
-            cure="add --region, for example `--region eu-central-1`, or `export AWS_DEFAULT_REGION=eu-central-1`",
+            cause=says(
+                "neither {region}, AWS_REGION, AWS_DEFAULT_REGION, the settings file nor the AWS profile names one"
+            ),
+            cure=(Set("region", "eu-central-1", "for example"), "export AWS_DEFAULT_REGION=eu-central-1"),
             code="NoRegion",
         )
     partition = _partition(session, chosen, endpoint_url=endpoint_url)
@@ -268,8 +273,12 @@ def connect(
         raise AwsRefused(
             "there are no AWS credentials",
             cause="neither the environment, the AWS profile, a web identity nor an instance role provides any",
-            cure="`aws configure` or `aws sso login`, or set AWS_PROFILE, or AWS_ACCESS_KEY_ID with "
-            "AWS_SECRET_ACCESS_KEY (to try vmie without AWS: --sandbox)",
+            cure=(
+                Run(("aws", "configure")),
+                Run(("aws", "sso", "login")),
+                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY",
+                Set("sandbox", note="tries vmie without AWS"),
+            ),
             code="NoCredentials",
         )
     return Aws(
@@ -292,6 +301,8 @@ def _partition(session: boto3.Session, region: str, *, endpoint_url: str | None)
         raise UsageError(
             f"{region} is not an AWS Region",
             cause="its name does not fit any AWS partition",
-            cure="`aws ec2 describe-regions --all-regions --query 'Regions[].RegionName'` lists them",
+            cure=Run(
+                ("aws", "ec2", "describe-regions", "--all-regions", "--query", "Regions[].RegionName"), "lists them"
+            ),
             code="NoRegion",
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from vmie.errors import DeadlineExceeded, TaskFailed, VmieError
+from vmie.errors import DeadlineExceeded, Run, TaskFailed, VmieError, says
 from vmie.model import Task, TaskKind
 from vmie.poll.watch import SHOWN_FOR, Watch
 
@@ -31,13 +31,13 @@ def failure(watch: Watch, task: Task) -> TaskFailed:
     return TaskFailed(
         f"{task.id} failed: AWS is {task.state.value} it" if not task.state.terminal else f"{task.id} failed",
         cause=said,
-        cure=f"see `vmie explain {task.id}`; the same words come from a task that somebody else cancelled",
+        cure=Run(("vmie", "explain", task.id), "the same words come from a task that somebody else cancelled"),
         result=result,
     )
 
 
 def unknown(task: Task) -> VmieError:
-    """Its status is one that nobody has heard of."""
+    """Its status is none that AWS documents."""
     return VmieError(
         f"{task.id} has a status that vmie does not know: {task.stage!r}",
         cause=task.message,
@@ -58,7 +58,7 @@ def gone(watch: Watch, now: dt.datetime) -> VmieError:
     return VmieError(
         f"AWS does not know {watch.id}",
         cause=cause,
-        cure="check the id, --region and --profile",
+        cure=says("check the id, {region} and {profile}"),
         code="TaskNotFound",
         result={"task_id": watch.id},
     )
@@ -70,7 +70,9 @@ def overdue(watch: Watch, deadline: float, *, cancelled: bool) -> DeadlineExceed
     return DeadlineExceeded(
         f"{watch.id} did not finish within {deadline / 86400:.3g} days of its start",
         cause=f"it was last seen {stage}; AWS gives a task seven days",
-        cure=("it was cancelled" if cancelled else f"`vmie tasks cancel {watch.id}`")
-        + "; start it again, with a smaller or repaired image if it stalled in one stage",
+        cure=(
+            "it was cancelled" if cancelled else Run(("vmie", "tasks", "cancel", watch.id)),
+            "start it again, with a smaller or repaired image if it stalled in one stage",
+        ),
         result={"task_id": watch.id},
     )

@@ -15,7 +15,7 @@ from enum import StrEnum
 
 import tenacity
 
-from vmie.errors import DeadlineExceeded, VmieError
+from vmie.errors import DeadlineExceeded, Run, VmieError
 from vmie.events import Note, Reporter, silent
 from vmie.model import Task, TaskKind
 from vmie.poll.clock import Clock
@@ -168,7 +168,7 @@ class Gate:
             raise DeadlineExceeded(
                 f"no room for another {queue.pool} task within {self._settings.within / 86400:.3g} days",
                 cause=why,
-                cure="end tasks with `vmie tasks cancel`, or ask AWS Support for a higher limit",
+                cure=(Run(("vmie", "tasks", "cancel", "TASK"), "ends one"), "ask AWS Support for a higher limit"),
                 code="QueueTimeout",
             )
         if queue.told is None or (now - queue.told).total_seconds() >= self._settings.tell_every:

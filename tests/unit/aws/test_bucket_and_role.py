@@ -16,7 +16,7 @@ from tests.clocks import ManualClock
 from vmie import policy
 from vmie.aws import iam, kms, s3
 from vmie.aws.session import Aws, connect
-from vmie.errors import AwsRefused, DeadlineExceeded
+from vmie.errors import AwsRefused, DeadlineExceeded, Set
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_bucket_elsewhere_names_both_regions(aws: Aws) -> None:
     with pytest.raises(AwsRefused, match="in us-west-2, not in eu-west-1") as caught:
         s3.expect_local(aws, "far-away")
     assert caught.value.code == "BucketElsewhere"
-    assert "--region us-west-2" in caught.value.cure
+    assert Set("region", "us-west-2", "to work there") in caught.value.actions
 
 
 def test_a_bucket_of_another_account_is_told_from_one_that_may_not_be_seen() -> None:

@@ -41,7 +41,7 @@ def test_without_credentials_it_is_refused_with_a_cure() -> None:
 def test_without_a_region_it_is_refused_with_a_cure() -> None:
     with pytest.raises(UsageError) as caught:
         connect()
-    assert "--region" in caught.value.cure
+    assert "region" in caught.value.cure
 
 
 @pytest.mark.usefixtures("_credentials")
