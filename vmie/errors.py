@@ -60,7 +60,7 @@ PYTHON = PythonTerms()
 class Message:
     """A sentence that names options: ``{volume_type}`` in `template` is the option, or the value of that name.
 
-    Values are put in as they are; they are never searched for options.
+    ``{route=image}`` is the option with that value. Values are put in as they are; they are never searched for options.
     """
 
     template: str
@@ -69,12 +69,16 @@ class Message:
     @property
     def fields(self) -> tuple[str, ...]:
         """The options that it names, in order."""
+        return tuple(dict.fromkeys(name.partition("=")[0] for name in self._named))
+
+    @property
+    def _named(self) -> list[str]:
         named = (name for _, name, _, _ in string.Formatter().parse(self.template) if name)
-        return tuple(dict.fromkeys(name for name in named if name not in self.values))
+        return [name for name in named if name not in self.values]
 
     def text(self, terms: Terms = PYTHON) -> str:
         """The sentence as one place writes it."""
-        options = {name: terms.option(name) for name in self.fields}
+        options = {name: terms.option(*name.split("=", 1)) for name in self._named}
         return self.template.format_map({**options, **self.values})
 
     def __str__(self) -> str:

@@ -102,9 +102,9 @@ def import_image(
     """
     connection, rest = _connection(on_event, options)
     from vmie.jobs import imports  # noqa: PLC0415
-    from vmie.ops.import_ import ImportRequest  # noqa: PLC0415
+    from vmie.options import ImportRequest  # noqa: PLC0415
 
-    request = ImportRequest(sources=tuple(_source(one) for one in _listed(source)), **_typed(rest))
+    request = ImportRequest(**{"sources": source, **rest})
     return _result(imports.run(connection.desk(), request, wait=wait))
 
 
@@ -115,11 +115,9 @@ def export(source: str, *, wait: bool = True, on_event: OnEvent | None = None, *
     """
     connection, rest = _connection(on_event, options)
     from vmie.jobs import exports  # noqa: PLC0415
-    from vmie.ops.export import ExportRequest  # noqa: PLC0415
+    from vmie.options import ExportRequest  # noqa: PLC0415
 
-    if rest.get("download"):
-        rest["download"] = str(Path(rest["download"]).absolute())
-    request = ExportRequest(source=source, **_typed(rest))
+    request = ExportRequest(**{"source": source, **rest})
     return _result(exports.run(connection.desk(), request, wait=wait))
 
 
@@ -127,8 +125,9 @@ def upload(source: StrPath, target: str, *, on_event: OnEvent | None = None, **o
     """Send a disk to ``s3://bucket/key`` in the form that EC2 takes; a key that ends in / gets the file's name."""
     connection, rest = _connection(on_event, options)
     from vmie.jobs import uploads  # noqa: PLC0415
+    from vmie.options import UploadRequest  # noqa: PLC0415
 
-    request = uploads.UploadRequest(path=str(Path(source).absolute()), target=target, **_typed(rest))
+    request = UploadRequest(**{"path": source, "url": target, **rest})
     return _result(uploads.run(connection.desk(), request))
 
 
@@ -139,8 +138,9 @@ def setup_role(*, on_event: OnEvent | None = None, **options: Any) -> RoleResult
     """
     connection, rest = _connection(on_event, options)
     from vmie.ops import setup_role as op  # noqa: PLC0415
+    from vmie.options import RoleRequest  # noqa: PLC0415
 
-    plan = op.plan(connection.aws, op.RoleRequest(**_typed(rest)))
+    plan = op.plan(connection.aws, RoleRequest(**rest))
     return op.apply(connection.aws, plan, reporter=connection.reporter)
 
 
@@ -248,23 +248,6 @@ def _no_more(options: dict[str, Any]) -> None:
 
 def _listed(given: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
     return [given] if isinstance(given, str | os.PathLike) else list(given)
-
-
-def _source(one: StrPath) -> str:
-    text = os.fspath(one)
-    return text if text.startswith("s3://") else str(Path(text).absolute())
-
-
-def _typed(options: dict[str, Any]) -> dict[str, Any]:
-    """Paths, lists and names as requests hold them."""
-    kinds: dict[str, Callable[[Any], Any]] = {"route": Route, "rules": Profile}
-    return {name: kinds.get(name, _plain)(value) for name, value in options.items()}
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, os.PathLike):
-        return str(Path(value).absolute())
-    return tuple(value) if isinstance(value, list) else value
 
 
 def _result(outcome: Outcome[Any, ResultT]) -> ResultT:

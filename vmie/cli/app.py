@@ -8,24 +8,8 @@ from typing import Annotated
 import typer
 
 from vmie._version import __version__
-from vmie.cli import (
-    batch,
-    check,
-    convert,
-    doctor,
-    explain,
-    export,
-    import_,
-    jobs,
-    limits,
-    policy,
-    sandbox,
-    setup_role,
-    tasks,
-    upload,
-    worker,
-)
 from vmie.cli.context import Run
+from vmie.cli.verbs import Verbs
 
 
 class LogFormat(StrEnum):
@@ -83,24 +67,9 @@ def root(
 
 
 def build() -> typer.Typer:
-    """The application; one line per verb."""
-    app = typer.Typer(name="vmie", pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=True)
+    """The application; its verbs are loaded when they are asked for."""
+    app = typer.Typer(
+        name="vmie", cls=Verbs, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=True
+    )
     app.callback()(root)
-    app.command("setup-role")(setup_role.setup_role)
-    app.command("check")(check.check)
-    app.command("import")(import_.import_)
-    app.command("export")(export.export)
-    app.add_typer(tasks.build(), name="tasks")
-    app.command("explain")(explain.explain)
-    app.command("doctor")(doctor.doctor)
-    app.command("limits")(limits.limits)
-    app.add_typer(policy.build(), name="policy")
-    app.command("convert")(convert.convert)
-    app.command("upload")(upload.upload)
-    app.command("resume")(jobs.resume)
-    app.command("cancel")(jobs.cancel)
-    app.command("jobs")(jobs.jobs)
-    app.add_typer(batch.build(), name="batch")
-    app.command("worker")(worker.worker)
-    app.add_typer(sandbox.build(), name="sandbox")
     return app

@@ -2,63 +2,24 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vmie.cli import context, render
-from vmie.cli.import_ import tags
+from vmie.cli.options import takes
+from vmie.options import ExportRequest
 
 if TYPE_CHECKING:
     from vmie.jobs.exports import ExportOutcome
     from vmie.ops.export import ExportPlan, ExportResult
 
 
-class Form(StrEnum):
-    """The forms that AWS exports to."""
-
-    VMDK = "vmdk"
-    VHD = "vhd"
-    RAW = "raw"
-    OVA = "ova"
-
-
-class Target(StrEnum):
-    """The virtualisation environments of CreateInstanceExportTask."""
-
-    VMWARE = "vmware"
-    MICROSOFT = "microsoft"
-    CITRIX = "citrix"
-
-
+@takes(ExportRequest)
 def export(
     ctx: typer.Context,
     source: Annotated[str, typer.Argument(metavar="i-…|ami-…", help="An instance, or an AMI.")],
-    form: Annotated[
-        Form, typer.Option("--format", case_sensitive=False, help="vmdk, vhd, ova (instances only) or raw (AMIs only).")
-    ],
-    bucket: Annotated[
-        str | None,
-        typer.Option(help="Default: VMIE_EXPORT_BUCKET, VMIE_BUCKET, the settings file, the role's policy."),
-    ] = None,
-    prefix: Annotated[
-        str | None, typer.Option(help="Put before the task's id as it is; ends with / for a folder.")
-    ] = None,
-    download: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Then fetch the objects into this folder.")
-    ] = None,
-    description: Annotated[str, typer.Option(help="Of the task.")] = "",
-    tag: Annotated[list[str] | None, typer.Option(metavar="K=V", help="On the task; repeatable.")] = None,
-    target: Annotated[
-        Target | None, typer.Option(help="Of an instance's export; by default the one that goes with the format.")
-    ] = None,
-    role_name: Annotated[str | None, typer.Option(help="The service role, for AMIs (default vmimport).")] = None,
-    client_token: Annotated[str, typer.Option(help="Idempotency token; made from the job by default.")] = "",
-    skip_check: Annotated[
-        list[str] | None, typer.Option(metavar="RULE", help="Go on against this rule; all for every rule.")
-    ] = None,
+    given: dict[str, Any],
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Return once AWS has the task; `vmie resume JOB` finishes it.")
     ] = False,
@@ -72,23 +33,9 @@ def export(
     What AWS would refuse is checked first and stops the export before it is asked for (exit 4).
     """
     from vmie.jobs import exports
-    from vmie.ops.export import ExportRequest
 
     run = context.of(ctx)
-    request = ExportRequest(
-        source=source,
-        format=form.value,
-        bucket=bucket.removeprefix("s3://").rstrip("/") if bucket else None,
-        prefix=prefix,
-        description=description,
-        tags=tags(tag or ()),
-        target=target.value if target else "",
-        role_name=role_name,
-        client_token=client_token,
-        download=str(download.absolute()) if download else "",
-        skip_check=tuple(skip_check or ()),
-    )
-    request.validate()
+    request = ExportRequest(source=source, **given)
     show(run, exports.run(run.desk(), request, wait=not no_wait, dry_run=run.dry_run))
 
 

@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from vmie.cli import context, render
+from vmie.cli.options import takes
+from vmie.options import RoleRequest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vmie.cli.context import Run
     from vmie.model import Change
-    from vmie.ops.setup_role import RolePlan, RoleRequest
+    from vmie.ops.setup_role import RolePlan
 
 
+@takes(RoleRequest)
 def setup_role(
     ctx: typer.Context,
-    bucket: Annotated[
-        list[str] | None, typer.Option("--bucket", metavar="B", help="A bucket to import from; may be repeated.")
-    ] = None,
-    export_bucket: Annotated[
-        list[str] | None, typer.Option("--export-bucket", metavar="B", help="A bucket to export to; may be repeated.")
-    ] = None,
-    grant: Annotated[
-        str,
-        typer.Option(
-            help="How instance exports are let into an export bucket: policy, or acl (switches the bucket's ACLs on)."
-        ),
-    ] = "policy",
-    kms_key: Annotated[
-        list[str] | None,
-        typer.Option("--kms-key", metavar="KEY", help="A KMS key (ARN, id or alias) for encrypted imports."),
-    ] = None,
-    license_manager: Annotated[
-        bool, typer.Option("--license-manager", help="Let the role attach licence configurations.")
-    ] = False,
-    role_name: Annotated[str | None, typer.Option("--role-name", help="Another name than vmimport.")] = None,
-    create_bucket: Annotated[
-        bool, typer.Option("--create-bucket", help="Make the buckets that do not exist, private and encrypted.")
-    ] = False,
-    restrict_source: Annotated[
-        bool, typer.Option("--restrict-source", help="Trust only requests of this account (confused deputy).")
-    ] = False,
-    tag: Annotated[
-        list[str] | None, typer.Option("--tag", metavar="K=V", help="A tag of the role; may be repeated.")
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace documents that somebody else edited.")] = False,
+    given: dict[str, Any],
     save_settings: Annotated[
         bool | None,
         typer.Option(
@@ -67,23 +41,14 @@ def setup_role(
     May be repeated: what is right stays, what was granted before is kept, a document that somebody
     else edited is shown and left alone unless --force.
     """
-    from vmie.cli.import_ import tags
     from vmie.ops import setup_role as op
 
     run = context.of(ctx)
-    request = op.RoleRequest(
-        # Without any option the configured bucket is meant; with some, only what they say.
-        buckets=bucket or ([run.settings.bucket] if run.settings.bucket and not export_bucket else []),
-        export_buckets=export_bucket or [],
-        kms_keys=kms_key or [],
-        license_manager=license_manager,
-        role_name=role_name or run.settings.role_name,
-        create_bucket=create_bucket,
-        restrict_source=restrict_source,
-        tags=tags(tag or []),
-        force=force,
-        grant=grant,
-    )
+    usual: dict[str, Any] = {"role_name": run.settings.role_name}
+    if run.settings.bucket and not {"buckets", "export_buckets"} & given.keys():
+        # Without any bucket the configured one is meant; with some, only what they say.
+        usual["buckets"] = run.settings.bucket
+    request = RoleRequest(**{**usual, **given})
     aws = run.aws()
     plan = op.plan(aws, request)
     if run.dry_run:

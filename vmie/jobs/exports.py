@@ -22,7 +22,6 @@ def run(desk: Desk, request: ExportRequest, *, wait: bool = True, dry_run: bool 
 
     Raises what `ops.export` raises.
     """
-    request.validate()
     if dry_run:
         return Outcome(_plan(desk, request), None)
     with runner.begun(

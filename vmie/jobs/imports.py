@@ -25,7 +25,6 @@ def run(desk: Desk, request: ImportRequest, *, wait: bool = True, dry_run: bool 
     with _explained(desk, request):
         if dry_run:
             return Outcome(_plan(desk, request, job="JOB"), None)
-        request.validate()
         with runner.begun(
             desk,
             "import",

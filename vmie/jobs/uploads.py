@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,47 +9,25 @@ from vmie import events
 from vmie.jobs import runner
 from vmie.jobs.runner import Desk, Outcome
 from vmie.jobs.store import Job
-from vmie.model import S3Object
 from vmie.ops import ingest, transfer_options, upload, upload_state
 from vmie.ops.upload import STEP, UploadPlan, UploadResult
+from vmie.options import UploadRequest
 
 UploadOutcome = Outcome[UploadPlan, UploadResult]
 
 
-@dataclass(frozen=True, slots=True)
-class UploadRequest:
-    """An upload as the user meant it; `path` is absolute."""
-
-    path: str
-    target: str
-    as_is: bool = False
-    format: str | None = None
-    disk: int | None = None
-    sse: str = ""
-    sse_kms_key: str = ""
-    storage_class: str = ""
-    max_rate: float | None = None
-    accelerate: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """For the journal."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> UploadRequest:
-        """Read back what `as_json` wrote, also by another version of vmie."""
-        return cls(**{f.name: data[f.name] for f in fields(cls) if f.name in data})
-
-
 def run(desk: Desk, request: UploadRequest, *, dry_run: bool = False) -> UploadOutcome:
     """Upload as a job; the same command after an interruption goes on. Raises what `ops.upload` raises."""
-    transfer_options.validate(request)
     if dry_run:
         return Outcome(_plan(desk, request), None)
-    asked = {name: value for name, value in request.as_json().items() if name not in ("max_rate", "accelerate")}
     content = ingest.Identity.of(Path(request.path)).as_json()
     with runner.begun(
-        desk, "upload", source=request.path, request=request.as_json(), meant=[asked, content], ended_too=True
+        desk,
+        "upload",
+        source=request.path,
+        request=request.as_json(),
+        meant=[request.lasting(), content],
+        ended_too=True,
     ) as held:
         return _run(desk, held, request)
 
@@ -90,7 +66,7 @@ def _plan(desk: Desk, request: UploadRequest) -> UploadPlan:
     return upload.plan(
         desk.aws,
         Path(request.path),
-        S3Object.parse(request.target),
+        request.object,
         as_is=request.as_is,
         wanted=request.format,
         index=request.disk,

@@ -6,9 +6,8 @@ kept (`Change.action` "conflict" when it would have to change), unless `force`.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
@@ -19,29 +18,9 @@ from vmie.errors import PreflightError, UsageError
 from vmie.model import Change
 from vmie.ops.change_step import Step
 from vmie.ops.setup_bucket import BucketWish, bucket_steps
+from vmie.options import RoleRequest
 from vmie.policy import Document, Grants
 from vmie.poll import Clock, SystemClock
-
-_ROLE_NAME = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
-
-
-@dataclass(frozen=True, slots=True)
-class RoleRequest:
-    """What the role shall be. Buckets may be written ``s3://name``; keys as id, alias or ARN.
-
-    `grant` is how instance exports are let into the export buckets: by their "policy", or by "acl".
-    """
-
-    buckets: Sequence[str] = ()
-    export_buckets: Sequence[str] = ()
-    kms_keys: Sequence[str] = ()
-    license_manager: bool = False
-    role_name: str = "vmimport"
-    create_bucket: bool = False
-    restrict_source: bool = False
-    tags: Mapping[str, str] = field(default_factory=dict)
-    force: bool = False
-    grant: str = "policy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,14 +97,6 @@ def plan(aws: Aws, request: RoleRequest) -> RolePlan:
 
     Raises UsageError, and AwsRefused for a bucket that is absent, another's or in another Region.
     """
-    if not _ROLE_NAME.fullmatch(request.role_name):
-        raise UsageError(
-            f"{request.role_name!r} is not the name of a role",
-            cause="AWS takes the role by name, not by ARN or path",
-            cure="give the last part of the ARN alone: --role-name vmimport",
-        )
-    if request.grant not in ("policy", "acl"):
-        raise UsageError(f"--grant {request.grant!r}: choose policy or acl")
     asked = _asked(aws, request)
     role = iam.find_role(aws, request.role_name)
     current = role.policies.get(iam.POLICY_NAME) if role else None
@@ -195,19 +166,16 @@ def diff(change: Change) -> str:
 
 
 def _asked(aws: Aws, request: RoleRequest) -> Grants:
-    try:
-        buckets = tuple(dict.fromkeys(policy.bucket_name(name) for name in request.buckets))
-        exports = tuple(dict.fromkeys(policy.bucket_name(name) for name in request.export_buckets))
-    except ValueError as error:
-        raise UsageError(str(error), cure="give the bucket's name alone, for example --bucket my-images") from error
+    keys = tuple(dict.fromkeys(_key(aws, name) for name in request.kms_keys))
     return Grants(
-        buckets, exports, tuple(dict.fromkeys(_key(aws, name) for name in request.kms_keys)), request.license_manager
+        tuple(dict.fromkeys(request.buckets)),
+        tuple(dict.fromkeys(request.export_buckets)),
+        keys,
+        request.license_manager,
     )
 
 
 def _key(aws: Aws, name: str) -> str:
-    if "*" in name or "?" in name or not name:
-        raise UsageError(f"{name!r} is not a KMS key", cure="give a key's id, alias/NAME or ARN")
     try:
         return policy.key_arn(name)
     except ValueError:

@@ -108,7 +108,7 @@ items:
         (10, "late is in wave 2"),
         (12, "license_type and usage_operation cannot both be given"),
         (13, "for route: snapshot"),
-        (14, "an export needs one"),
+        (14, "format is missing"),
         (15, "not for an export"),
         (16, "must name a bucket and a key"),
         (17, "cannot be shared by the 2 files"),
@@ -201,7 +201,7 @@ def test_csv_is_the_same_plan(folder: Path) -> None:
         name="plan.csv",
     )
     two, one = plan.items
-    assert two.request["sources"] == (str(folder / "a.raw"), str(folder / "b.raw"))
+    assert two.request["sources"] == [str(folder / "a.raw"), str(folder / "b.raw")]
     assert (two.request["tags"], two.request["encrypted"]) == ({"team": "red"}, True)
     assert (one.after, one.wave, one.region) == (("two",), 2, "eu-west-1")
 

@@ -37,8 +37,8 @@ def test_what_spreadsheets_write(folder: Path, text: str) -> None:
 def test_lists_and_words_of_a_cell(folder: Path) -> None:
     text = 'source;as;encrypted;wave;skip_check\n"a.raw;b.raw";image;YES;2;all\nc.vmdk;snapshot;;;\n'
     two, one = load(folder, text, name="plan.csv").items
-    assert two.request["sources"] == (str(folder / "a.raw"), str(folder / "b.raw"))
-    assert (two.request["encrypted"], two.wave, two.request["skip"]) == (True, 2, ["all"])
+    assert two.request["sources"] == [str(folder / "a.raw"), str(folder / "b.raw")]
+    assert (two.request["encrypted"], two.wave, two.request["skip_check"]) == (True, 2, ["all"])
     assert one.request["route"] == "snapshot"
 
 

@@ -67,7 +67,7 @@ def test_usage_errors_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(shown) == {"vmie", "command", "status", "result", "findings", "error"}
 
 
-@pytest.mark.parametrize("argv", [["nonsense"], ["--nonsense"], ["import", "x", "--as", "boat"], ["tasks"]])
+@pytest.mark.parametrize("argv", [["nonsense"], ["--nonsense"], ["import", "x", "--volume-size", "boat"], ["tasks"]])
 def test_what_cannot_be_parsed_exits_2_with_a_cure(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(argv) == 2
     shown = capsys.readouterr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,9 @@ REGION = "eu-central-1"
 CANONICAL = export_canonical_id(REGION)
 
 GRANTED = ExportBucket(
-    "b",
+    "exports",
     encryption="AES256",
-    policy=export_bucket("b", canonical_id=CANONICAL),
+    policy=export_bucket("exports", canonical_id=CANONICAL),
     grants=(),
     ownership="BucketOwnerEnforced",
 )
@@ -174,7 +175,7 @@ def test_the_worst_comes_first() -> None:
                     "Effect": "Allow",
                     "Principal": {"AWS": f"arn:aws:iam::{OTHER}:root"},
                     "Action": ["s3:GetBucketAcl", "s3:PutObject"],
-                    "Resource": ["arn:aws:s3:::b", "arn:aws:s3:::b/*"],
+                    "Resource": ["arn:aws:s3:::exports", "arn:aws:s3:::exports/*"],
                 }
             },
         ),
@@ -189,7 +190,7 @@ def test_other_ways_of_granting_are_taken(bucket: ExportBucket) -> None:
     "policy",
     [
         export_bucket("other", canonical_id=CANONICAL),
-        export_bucket("b", canonical_id=export_canonical_id("ap-east-1")),
+        export_bucket("exports", canonical_id=export_canonical_id("ap-east-1")),
         {"Statement": [{"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ME}:root"}, "Action": "s3:*"}]},
         {"Statement": [{"Effect": "Deny", "Principal": {"CanonicalUser": CANONICAL}, "Action": "s3:*"}]},
     ],
@@ -200,27 +201,27 @@ def test_grants_of_something_else_do_not_count(policy: dict[str, object]) -> Non
 
 
 def test_a_bucket_of_gov_cloud_is_granted_to_its_own_user() -> None:
-    gov = replace(GRANTED, policy=export_bucket("b", canonical_id=export_canonical_id("us-gov-west-1")))
+    gov = replace(GRANTED, policy=export_bucket("exports", canonical_id=export_canonical_id("us-gov-west-1")))
     given = replace(facts(INSTANCE, bucket=gov), region="us-gov-west-1")
     assert judge(given) == []
 
 
 @pytest.mark.parametrize(
-    "request_",
+    ("source", "form", "options"),
     [
-        ExportRequest("vol-1", "vmdk"),
-        ExportRequest("i-1", "qcow2"),
-        ExportRequest("ami-1", "vmdk", target="vmware"),
-        ExportRequest("i-1", "vmdk", target="citrix"),
-        ExportRequest("i-1", "vhd", target="vmware"),
-        ExportRequest("i-1", "vhd", target="xen"),
-        ExportRequest("i-1", "vmdk", description="x" * 240),
-        ExportRequest("i-1", "vmdk", tags={str(n): "" for n in range(50)}),
+        ("vol-1", "vmdk", {}),
+        ("i-1", "qcow2", {}),
+        ("ami-1", "vmdk", {"target": "vmware"}),
+        ("i-1", "vmdk", {"target": "citrix"}),
+        ("i-1", "vhd", {"target": "vmware"}),
+        ("i-1", "vhd", {"target": "xen"}),
+        ("i-1", "vmdk", {"description": "x" * 240}),
+        ("i-1", "vmdk", {"tags": {str(n): "" for n in range(50)}}),
     ],
 )
-def test_options_that_cannot_be_meant_together(request_: ExportRequest) -> None:
+def test_options_that_cannot_be_meant_together(source: str, form: str, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        request_.validate()
+        ExportRequest(source, form, **options)
 
 
 @pytest.mark.parametrize(
@@ -236,6 +237,5 @@ def test_the_environment_follows_the_format(
     form: str, target: str, environment: str, container: str, disk: str
 ) -> None:
     request = ExportRequest("i-1", form, target=target)
-    request.validate()
     assert (request.environment, request.container, request.disk_format) == (environment, container, disk)
     assert ExportRequest.from_json(request.as_json()) == request

@@ -15,7 +15,7 @@ from vmie import disk
 from vmie.disk.base import FileSource
 from vmie.errors import ImageError, UsageError
 from vmie.model import Extent, ExtentKind, Route
-from vmie.ops import ingest, payloads, transfer_options
+from vmie.ops import ingest, payloads
 from vmie.ops.import_ import ImportRequest
 from vmie.ops.ingest import Choice, Identity, Look, choose
 
@@ -139,7 +139,7 @@ def test_packed_files_are_looked_through(tmp_path: Path) -> None:
 )
 def test_impossible_ways_of_sending_are_refused(sending: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        transfer_options.validate(ImportRequest(("/a",), **sending))
+        ImportRequest(("/a",), **sending)
 
 
 class Huge(disk.Disk):

@@ -12,12 +12,12 @@ from vmie.errors import UsageError
 from vmie.limits import LINUX_INSTANCE_TYPES_2016
 from vmie.model import Profile, Route
 from vmie.ops.import_ import ImportRequest
-from vmie.ops.import_.launch import expect_type
+from vmie.ops.import_.placement import expect_type
 
 FULL: dict[str, Any] = {
     "instance_type": "m3.large",
-    "subnet": "subnet-1",
-    "security_groups": ("sg-1", "web"),
+    "subnet": "subnet-01234567",
+    "security_groups": ("sg-01234567", "web"),
     "private_ip": "10.0.0.4",
     "user_data": "/a/file",
     "shutdown_behavior": "stop",
@@ -35,16 +35,14 @@ def asked(route: Route = Route.INSTANCE, **fields: Any) -> ImportRequest:
 
 def test_a_request_survives_its_job() -> None:
     request = asked(**FULL)
-    request.validate()
     assert ImportRequest.from_json(json.loads(json.dumps(request.as_json()))) == request
 
 
 @pytest.mark.parametrize("route", [Route.IMAGE, Route.SNAPSHOT])
 def test_they_are_refused_on_the_other_routes(route: Route) -> None:
     with pytest.raises(UsageError) as caught:
-        asked(route, **FULL).validate()
-    for option in ("--instance-type", "--security-group", "--user-data", "--attach-data-disks"):
-        assert option in caught.value.message
+        asked(route, **FULL)
+    assert {"instance_type", "security_groups", "user_data", "attach_data_disks"} <= set(caught.value.fields)
 
 
 @pytest.mark.parametrize(
@@ -68,14 +66,13 @@ def test_they_are_refused_on_the_other_routes(route: Route) -> None:
 )
 def test_what_importinstance_has_no_field_for(fields: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
-        asked(**fields).validate()
+        asked(**fields)
     assert caught.value.cause or caught.value.cure or "choose" in caught.value.message
 
 
 def test_volumes_are_imported_one_by_one() -> None:
-    request = ImportRequest(("/a/1", "/a/2"), Route.VOLUME, availability_zone="us-east-1a")
     with pytest.raises(UsageError, match="one disk"):
-        request.validate()
+        ImportRequest(("/a/1", "/a/2"), Route.VOLUME, availability_zone="us-east-1a")
 
 
 def test_the_page_lists_22_types() -> None:

@@ -12,8 +12,8 @@ from vmie import events
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
 from vmie.batch.model import Kind, PlanItem
-from vmie.batch.plan import requests
-from vmie.errors import AwsRefused, PreflightError, VmieError
+from vmie.batch.plan.wording import PLAN
+from vmie.errors import AwsRefused, PreflightError, VmieError, text_of
 from vmie.model import Route, Verdict
 from vmie.ops import export, import_
 from vmie.ops.export import ExportRequest
@@ -73,9 +73,9 @@ def preview(context: BatchContext, aws: Aws, item: PlanItem) -> Preview:
         return replace(
             seen,
             verdict=Verdict.FAIL.value,
-            says=requests.in_plan_words(error.message),
-            cause=requests.in_plan_words(error.cause),
-            cure=requests.in_plan_words(error.cure),
+            says=text_of(error.what, PLAN),
+            cause=error.cause_text(PLAN),
+            cure=error.cure_text(PLAN),
             rule=error.code if isinstance(error, PreflightError) else "",
         )
 

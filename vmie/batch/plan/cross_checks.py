@@ -201,7 +201,7 @@ def _twice(judge: _Judge, source: str, draft: Draft, other: Draft) -> str:
 
 def _registered(judge: _Judge) -> None:
     def name(draft: Draft) -> Any:
-        registered = draft.values.get("register_as")
+        registered = draft.values.get("register")
         return (draft.values.get("profile", ""), draft.region or judge.region, registered) if registered else None
 
     for group in _groups(judge.drafts, name).values():
@@ -232,7 +232,7 @@ def _buckets(judge: _Judge) -> None:
         if not region:
             continue
         used = [("bucket", str(draft.values["bucket"]))] if "bucket" in draft.values else []
-        if not draft.values.get("copy_first"):
+        if not draft.values.get("copy"):
             stored = (source for source in draft.sources if source.startswith("s3://"))
             used += [("source", source[5:].partition("/")[0]) for source in stored]
         for name, bucket in used:

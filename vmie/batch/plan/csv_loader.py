@@ -14,6 +14,7 @@ from vmie.batch.plan.document import Path_, Raw
 from vmie.batch.plan.schema import ALIASES, ItemModel, LimitsModel, spelled
 from vmie.batch.plan.suggestions import unknown
 from vmie.errors import UsageError
+from vmie.options.base import kind
 
 _TRUE, _FALSE = ("true", "yes", "y", "1", "on"), ("false", "no", "n", "0", "off")
 #: what Excel writes for a comma, by the country; the first one that fits wins
@@ -51,10 +52,10 @@ def read(path: Path, text: str) -> Raw:
 
 def typed(name: str, text: str) -> Any:
     """What the text of a cell stands for in a field; the text itself where it does not fit, for that to be told."""
-    kind = _kinds().get(name, "")
-    if kind == "int" and re.fullmatch(r"-?[0-9]{1,9}", text):
+    what = _kinds().get(name, "")
+    if what == "number" and re.fullmatch(r"-?[0-9]{1,9}", text):
         return int(text)
-    if kind == "bool" and text.lower() in (*_TRUE, *_FALSE):
+    if what == "flag" and text.lower() in (*_TRUE, *_FALSE):
         return text.lower() in _TRUE
     return text
 
@@ -127,17 +128,16 @@ def _record(raw: Raw, columns: list[str], cells: list[str], line: int) -> None:
             item[name] = [part.strip() for part in re.split(r"[;\n]", cell) if part.strip()]
         else:
             item[name] = typed(name, cell)
-            if _kinds()[name] != "text":
+            if _kinds()[name] in ("flag", "number"):
                 raw.words[*where, name] = cell
     raw.data["items"].append(item)
 
 
 @cache
 def _kinds() -> Mapping[str, str]:
-    """What stands in each field: list, bool, int or text."""
-    found: dict[str, str] = {}
-    for model in (LimitsModel, ItemModel):
-        for written, name in spelled(model).items():
-            text = str(model.model_fields[name].annotation)
-            found[written] = next((kind for kind in ("list", "bool", "int") if kind in text), "text")
-    return found
+    """What stands in each field; see `vmie.options.base.kind`."""
+    return {
+        written: kind(model.model_fields[name].annotation)
+        for model in (LimitsModel, ItemModel)
+        for written, name in spelled(model).items()
+    }

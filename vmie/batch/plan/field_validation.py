@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,18 +11,10 @@ from pydantic import BaseModel, ValidationError
 from vmie.batch.plan import suggestions
 from vmie.batch.plan.document import Path_, Raw
 from vmie.batch.plan.schema import ALIASES, spelled
+from vmie.options.reasons import brief, reason
 
 #: what YAML makes of plain words, as its users call it
 _READ_AS = {bool: "a boolean", int: "a number", float: "a number", dt.date: "a date", dt.datetime: "a time"}
-_WANTED = {
-    "string_type": "a text is wanted",
-    "int_type": "a whole number is wanted",
-    "int_from_float": "a whole number is wanted",
-    "bool_type": "true or false is wanted",
-    "list_type": "a text or a list of texts is wanted",
-    "dict_type": "names with their texts are wanted, such as {team: red}",
-    "model_type": "fields with their values are wanted",
-}
 
 
 def part(raw: Raw, model: type[BaseModel], given: Any, where: Path_) -> dict[str, Any]:
@@ -34,7 +25,7 @@ def part(raw: Raw, model: type[BaseModel], given: Any, where: Path_) -> dict[str
     if given is None:
         return {}
     if not isinstance(given, dict):
-        raw.wrong(where, f"{_shown(raw, where, given)}: fields with their values are wanted")
+        raw.wrong(where, f"{raw.words.get(where) or brief(given)}: fields with their values are wanted")
         return {}
     fields = {name: value for name, value in _renamed(raw, given, where).items() if (*where, name) not in raw.spoilt}
     known = spelled(model)
@@ -89,58 +80,13 @@ def _told(raw: Raw, error: ValidationError, fields: dict[str, Any], where: Path_
 
 def _sentence(raw: Raw, one: Any, where: Path_) -> str:
     """What is wrong, and what is wanted."""
-    kind, context = str(one["type"]), one.get("ctx") or {}
-    if kind == "value_error":
-        return str(context.get("error", one["msg"]))
-    if kind in ("string_too_short", "too_short") and context.get("min_length") == 1:
-        return "is empty"
-    message = str(one["msg"])
-    wanted = message[:1].lower() + message[1:]
-    match kind:
-        case "literal_error":
-            choices = re.findall(r"'([^']*)'|\b(\d+)\b", str(context.get("expected", "")))
-            names = [text or number for text, number in choices]
-            wanted = f"choose {_either(names)}{suggestions.value(one.get('input'), names)}"
-        case "string_pattern_mismatch":
-            wanted = _PATTERNS.get(str(where[-1]), "this is not how it is written")
-        case "greater_than_equal":
-            wanted = f"at least {context['ge']}"
-        case "less_than_equal":
-            wanted = f"at most {context['le']}"
-        case "string_too_long" | "too_long":
-            wanted = f"{len(str(one['input']))} characters are too many, at most {context['max_length']}"
-        case "string_too_short" | "too_short":
-            wanted = f"at least {context['min_length']} characters"
-        case _ if kind in _WANTED:
-            wanted = f"{_WANTED[kind]}{_quotes(raw, where, one.get('input'), kind)}"
-    return f"{_shown(raw, where, one.get('input'))}: {wanted}"
-
-
-_PATTERNS = {
-    "key": "a key is made of 1 to 64 letters, digits, dots, hyphens and underscores, a letter or digit first",
-    "queue": "a label is made of 1 to 32 lower-case letters, digits and hyphens, a letter or digit first",
-}
+    kind, given = str(one["type"]), one.get("input")
+    what, wanted = reason(one, shown=raw.words.get(where), hint=_quotes(raw, where, given, kind))
+    return f"{what}{', ' if wanted.startswith('such as') else ': '}{wanted}" if wanted else what
 
 
 def _quotes(raw: Raw, where: Path_, given: Any, kind: str) -> str:
     """For a word that YAML did not read as a text."""
-    if kind not in ("string_type", "list_type") or where not in raw.words or type(given) not in _READ_AS:
+    if kind not in ("string_type", "list_type", "tuple_type") or where not in raw.words or type(given) not in _READ_AS:
         return ""
     return f", and YAML reads {raw.words[where]} as {_READ_AS[type(given)]}: put it in quotes"
-
-
-def _shown(raw: Raw, where: Path_, given: Any) -> str:
-    """The value as it was written, short."""
-    if where in raw.words:
-        return raw.words[where]
-    if given is None:
-        return "nothing"
-    if isinstance(given, str):
-        return repr(given[:60]) + ("…" if len(given) > 60 else "")
-    if isinstance(given, dict | list):
-        return "a list" if isinstance(given, list) else "a mapping"
-    return f"a value of {type(given).__name__}"
-
-
-def _either(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"

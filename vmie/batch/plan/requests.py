@@ -2,38 +2,20 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from typing import Any
 
 from vmie.batch.plan.schema import EXPORT, ItemModel, spelled, ways_of
-from vmie.errors import UsageError, VmieError
-from vmie.model import Profile, Route
-from vmie.ops import transfer_options
-from vmie.ops.export import ExportRequest
-from vmie.ops.import_ import ImportRequest
+from vmie.batch.plan.wording import PLAN
+from vmie.errors import UsageError, VmieError, text_of
+from vmie.options import ExportRequest, ImportRequest
+from vmie.options.base import each, fields_of
 
 #: tells a mistake: the field ("" for the item) and the sentence
 Wrong = Callable[[str, str], None]
 
-#: what a single import or export calls its options, where a plan has another word
-_FIELDS = {
-    "arch": "architecture",
-    "as": "route",
-    "license-configuration": "license_configurations",
-    "rules": "rules",
-    "security-group": "security_groups",
-    "tag": "tags",
-}
-_OPTION = re.compile(r"--([a-z0-9-]*[a-z0-9])")
-#: in backticks, or to the end of the line
-_COMMAND = re.compile(r"`[^`\n]*`|\b(?:vmie|aws) [a-z][a-z0-9-]*[^\n]*")
-_ROUTE = re.compile(r"--as (image|snapshot|instance|volume)\b")
 #: fields of which an item's own takes the place of a default's other one
 _RIVALS = ({"license_type", "usage_operation"}, {"as_is", "format"})
-#: what stands in for a field that was missing, so that the rest can be judged
-STAND_INS = {"instance_type": "m3.medium", "format": "vmdk", "subnet": "subnet-00000000"}
-_ROUNDS = 40
 
 
 def written(name: str) -> str:
@@ -71,102 +53,29 @@ def _not_for(ways: tuple[str, ...], route: str) -> str:
 
 
 def request(
-    values: Mapping[str, Any], sources: list[str], *, export: bool, wrong: Wrong
+    values: Mapping[str, Any], sources: list[str], *, export: bool, spoilt: Set[str], wrong: Wrong
 ) -> ImportRequest | ExportRequest | None:
-    """The request, or None when anything about it was told to be wrong.
-
-    After each mistake the fields that it names are left out, so that the next one is found in the same run.
-    """
-    left, right = dict(values), True
-    for _ in range(_ROUNDS):
-        try:
-            made = _export(left, sources[0]) if export else _import(left, sources)
-            made.validate()
-        except VmieError as error:
-            right = False
-            field, message = _in_words(error)
-            wrong(field, message)
-            if not _left_out(left, error, field):
-                return None
-        else:
-            return made if right else None
+    """The request, or None when anything about it was reported to be wrong; `spoilt` are fields that were before."""
+    model: type[ImportRequest | ExportRequest] = ExportRequest if export else ImportRequest
+    given = {name: value for name, value in values.items() if name in fields_of(model)}
+    if export:
+        name = {"Name": values["name"]} if "name" in values else {}
+        # An unknown source was reported where it stands.
+        given |= {"source": sources[0] if sources != ["?"] else "i-00000000", "tags": {**name, **values["tags"]}}
+    else:
+        given["sources"] = sources
+    try:
+        return model(**given)
+    except UsageError as error:
+        for mistake in each(error):
+            if spoilt.isdisjoint(mistake.fields):
+                wrong(*in_words(mistake))
     return None
 
 
-def _left_out(left: dict[str, Any], error: VmieError, field: str) -> bool:
-    """Take what the mistake is about out of `left`; False when that would change nothing."""
-    options = [_FIELDS.get(name, name.replace("-", "_")) for name in _OPTION.findall(error.message)]
-    names = {spelled(ItemModel).get(name, "") for name in (field, *options)} - {"", "source", "route"}
-    before = dict(left)
-    for name in names:
-        if name in STAND_INS:
-            left[name] = STAND_INS[name]
-        else:
-            left.pop(name, None)
-    return left != before
-
-
-def _import(values: Mapping[str, Any], sources: list[str]) -> ImportRequest:
-    plain = (
-        *("bucket", "prefix", "name", "description", "tags", "architecture", "platform", "boot_mode", "license_type"),
-        *("usage_operation", "encrypted", "kms_key", "role_name", "keep_object", "imds_v2", "volume_type", "as_is"),
-        *("strict", "sse", "sse_kms_key", "storage_class", "accelerate"),
-        *("instance_type", "subnet", "private_ip", "availability_zone", "user_data", "shutdown_behavior", "tenancy"),
-        *("monitoring", "volume_size", "attach_data_disks"),
-    )
-    return ImportRequest(
-        sources=tuple(sources),
-        route=Route(values.get("route", "image")),
-        register=values.get("register_as", ""),
-        format=values.get("format"),
-        skip_check=tuple(values.get("skip_check", ())),
-        license_configurations=tuple(values.get("license_configurations", ())),
-        rules=Profile(values.get("rules", "current")),
-        max_rate=transfer_options.rate(values.get("max_rate", "")),
-        copy=values.get("copy_first", False),
-        security_groups=tuple(values.get("security_groups", ())),
-        **{name: values[name] for name in plain if name in values},
-    )
-
-
-def _export(values: Mapping[str, Any], source: str) -> ExportRequest:
-    if "format" not in values:
-        raise UsageError("--format is missing", cause="an export needs one: vmdk, vhd, ova or raw")
-    name = {"Name": values["name"]} if "name" in values else {}
-    plain = ("bucket", "prefix", "description", "target", "role_name", "download")
-    return ExportRequest(
-        source=source,
-        format=values["format"],
-        tags={**name, **values["tags"]},
-        skip_check=tuple(values.get("skip_check", ())),
-        **{name: values[name] for name in plain if name in values},
-    )
-
-
-def in_plan_words(text: str) -> str:
-    """The options of the single verbs in a sentence, as fields of a plan; those of a command to type stay."""
-    return "".join(
-        part if _COMMAND.match(part) else _fields_in(part) for part in re.split(rf"({_COMMAND.pattern})", text)
-    )
-
-
-def _fields_in(text: str) -> str:
-    known = set(spelled(ItemModel))
-
-    def word(match: re.Match[str]) -> str:
-        name = _FIELDS.get(match[1], match[1].replace("-", "_"))
-        return name if name in known else match[0]
-
-    return _OPTION.sub(word, _ROUTE.sub(r"route: \1", text))
-
-
-def _in_words(error: VmieError) -> tuple[str, str]:
-    """The field that an option of the single verb stands for, and what is wrong with it, in the words of a plan."""
-    named = _OPTION.search(error.message)
-    field = in_plan_words(named[0]) if named else ""
-    parts: list[str] = []
-    for part in filter(None, (error.message, error.cause, error.cure)):
-        plain = in_plan_words(part)
-        alone = field and not parts and not plain.startswith(f"{field} and ")
-        parts.append(plain.removeprefix(field).lstrip(": ") if alone else plain)
-    return (field if field in spelled(ItemModel) else ""), "; ".join(parts)
+def in_words(error: VmieError) -> tuple[str, str]:
+    """The field that a mistake is about, "" for the item, and what is wrong, in the words of a plan."""
+    known = spelled(ItemModel)
+    field = next((name for name in error.fields if name in known), "")
+    parts = (text_of(error.what, PLAN), error.cause_text(PLAN), error.cure_text(PLAN))
+    return field, "; ".join(filter(None, parts))

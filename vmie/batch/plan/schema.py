@@ -1,58 +1,48 @@
-"""The plan file's fields, one by one. `docs/reference/plan-file.md` is made from it.
+"""The plan file's fields: the options of imports and exports, and what is a plan's own.
 
-`ways` of a field says which items take it: the four routes of an import, and exports. What every item takes has none.
+`docs/reference/plan-file.md` and `plan.schema.json` are made from it. `ways_of` a field says which items take it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
+from pydantic.fields import FieldInfo
 
-from vmie.batch.plan import aws_names
+from vmie.batch.plan.wording import PLAN
+from vmie.errors import says
+from vmie.options import ExportRequest, ImportRequest
+from vmie.options.base import Extra, allow_names, extra, fields_of
+from vmie.options.types import ABSOLUTE, Region, Text, Texts
+
+allow_names()
 
 KEY = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 LABEL = r"^[a-z0-9][a-z0-9-]{0,31}$"
 
 EXPORT = "export"
-_NEWER = ("image", "snapshot")
-_OLDER = ("instance", "volume")
-_IMPORTS = (*_NEWER, *_OLDER)
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+def _matching(pattern: str, words: str) -> Any:
+    def judge(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(repr(text[:60]), words)
+        return text
+
+    return Annotated[Text, AfterValidator(judge), WithJsonSchema({"type": "string", "pattern": pattern})]
 
 
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
+Key = _matching(KEY, "a key is made of 1 to 64 letters, digits, dots, hyphens and underscores, a letter or digit first")
+Label = _matching(LABEL, "a label is made of 1 to 32 lower-case letters, digits and hyphens, a letter or digit first")
 
 
-Text = Annotated[str, AfterValidator(aws_names.clean)]
-Texts = Annotated[list[Text], BeforeValidator(_listed)]
-Region = Annotated[Text, AfterValidator(aws_names.region)]
-Bucket = Annotated[Text, AfterValidator(aws_names.bucket)]
-Role = Annotated[Text, AfterValidator(aws_names.role)]
-UsageOperation = Annotated[Text, AfterValidator(aws_names.usage_operation)]
-KmsKey = Annotated[Text, AfterValidator(aws_names.kms_key)]
-Rate = Annotated[Text, AfterValidator(aws_names.rate)]
-InstanceType = Annotated[Text, AfterValidator(aws_names.instance_type)]
-Zone = Annotated[Text, AfterValidator(aws_names.zone)]
-Subnet = Annotated[Text, AfterValidator(aws_names.subnet)]
-Address = Annotated[Text, AfterValidator(aws_names.address)]
-LicenseConfiguration = Annotated[Text, AfterValidator(aws_names.license_configuration)]
-SecurityGroup = Annotated[Text, AfterValidator(aws_names.security_group)]
-LicenseConfigurations = Annotated[list[LicenseConfiguration], BeforeValidator(_listed)]
-SecurityGroups = Annotated[list[SecurityGroup], BeforeValidator(_listed)]
-StorageClass = Literal[
-    "STANDARD", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER_IR", "REDUCED_REDUNDANCY"
-]
-
-
-def _field(description: str, *ways: str, **limits: Any) -> Any:
-    return Field(None, description=description, json_schema_extra={"ways": list(ways)}, **limits)
+def _field(description: str, *, guesses: tuple[str, ...] = (), **limits: Any) -> Any:
+    return Field(None, description=description, json_schema_extra=Extra(guesses=guesses), **limits)
 
 
 class _Strict(BaseModel):
@@ -86,124 +76,89 @@ class LimitsModel(_Strict):
     tries: int = Field(3, ge=1, le=10, description="Tasks per item, when AWS fails one through a fault of its own.")
 
 
-class Common(_Strict):
-    """What an item may say, and `defaults` for all of them."""
+class _Place(_Strict):
+    """Where and when: what an item may say beside the options, and `defaults` for all of them."""
 
-    # where and when
     region: Region | None = _field("AWS Region. Default: the session's.")
     profile: Text | None = _field(
         "AWS profile, for another account. Default: the session's. Every worker needs it.",
         min_length=1,
         max_length=128,
+        guesses=("account", "credentials"),
     )
-    queue: str | None = _field(
-        "Label of the workers near the item's disks (`vmie worker --queue`). Default: `default`.", pattern=LABEL
+    queue: Label | None = _field(  # type: ignore[valid-type]
+        "Label of the workers near the item's disks (`vmie worker --queue`). Default: `default`.", guesses=("label",)
     )
-    wave: int | None = _field("Begins when every item of a lower wave has ended. Default: 0.", ge=0, le=10_000)
-    route: Annotated[Literal["image", "snapshot", "instance", "volume"], BeforeValidator(_lower)] | None = _field(
-        "What becomes of the disks: an AMI by ImportImage (the default), an EBS snapshot by ImportSnapshot, a stopped "
-        "instance by ImportInstance, a volume by ImportVolume. `as` is another name of this field.",
-        *_IMPORTS,
+    wave: int | None = _field(
+        "Begins when every item of a lower wave has ended. Default: 0.",
+        ge=0,
+        le=10_000,
+        guesses=("batch", "order", "phase", "priority", "stage"),
     )
-    # what it is called and where it goes
-    bucket: Bucket | None = _field(
-        "S3 bucket, in the item's Region. Default: the settings', or what the role may read."
-    )
-    prefix: Text | None = _field(
-        "What the objects' keys begin with; of an export as it is, so end it with `/` for a folder.", max_length=500
-    )
-    description: Text | None = _field("Of the task.", max_length=255)
-    tags: dict[Text, Text] | None = _field("On the task and on its results; an item's add to the defaults'.")
-    role_name: Role | None = _field("The service role. Default: vmimport.", *_NEWER, EXPORT)
-    format: Annotated[Literal["ova", "vmdk", "vhd", "vhdx", "raw"], BeforeValidator(_lower)] | None = _field(
-        "Import: send in this form; of an object in S3 the form it is in. Export: the form to make (`ova`, `vmdk`, "
-        "`vhd`, `raw`); an export needs one."
-    )
-    # the check
-    skip_check: Texts | None = _field("Rules that shall not block; `all` for every rule.")
-    strict: bool | None = _field("Warnings of the check block too.", *_IMPORTS)
-    rules: Annotated[Literal["current", "2016"], BeforeValidator(_lower)] | None = _field(
-        "The rules of the check.", *_IMPORTS
-    )
-    # the guest
-    architecture: Literal["x86_64", "i386"] | None = _field("Read from the image by default.", *_IMPORTS)
-    platform: Literal["Linux", "Windows"] | None = _field("Read from the image by default.", *_IMPORTS)
-    boot_mode: Literal["legacy-bios", "uefi"] | None = _field("Read from the image by default.", *_IMPORTS)
-    license_type: Literal["AWS", "BYOL"] | None = _field("Windows licence.", "image")
-    usage_operation: UsageOperation | None = _field("Such as `RunInstances:0800`, instead of `license_type`.", "image")
-    license_configurations: LicenseConfigurations | None = _field("ARNs of License Manager.", "image")
-    # what it becomes
-    encrypted: bool | None = _field("Encrypt with the account's default EBS key.", *_NEWER)
-    kms_key: KmsKey | None = _field("Encrypt with this key: its id, `alias/NAME`, or an ARN.", *_NEWER)
-    imds_v2: bool | None = _field("With `register`: instances demand IMDSv2.", "snapshot")
-    volume_type: Literal["gp3", "gp2", "standard"] | None = _field("With `register`. Default: `gp3`.", "snapshot")
-    # how it is sent
-    as_is: bool | None = _field("Send the file as it is, never re-streamed.", *_IMPORTS)
-    copy_first: bool | None = Field(
-        None,
-        alias="copy",
-        description="Have S3 copy `s3://` sources into the import bucket first, also from another Region.",
-        json_schema_extra={"ways": list(_NEWER)},
-    )
-    keep_object: bool | None = _field("Leave the uploaded object in S3.", *_IMPORTS)
-    sse: Literal["AES256", "aws:kms", "aws:kms:dsse"] | None = _field(
-        "Encrypt the uploaded object; by default as the bucket says.", *_IMPORTS
-    )
-    sse_kms_key: KmsKey | None = _field("Encrypt the uploaded object with this key.", *_IMPORTS)
-    storage_class: StorageClass | None = _field("Of the uploaded object.", *_IMPORTS)
-    max_rate: Rate | None = _field(
-        "Send at most this, in bytes per second, such as `20M`; each item by itself.", *_IMPORTS
-    )
-    accelerate: bool | None = _field("Send by S3 Transfer Acceleration; the bucket must have it enabled.", *_IMPORTS)
-    # the instance or volume
-    instance_type: InstanceType | None = _field("Such as `m3.large`; the route `instance` needs one.", "instance")
-    availability_zone: Zone | None = _field("Default: the subnet's, or AWS's choice.", *_OLDER)
-    subnet: Subnet | None = _field("A subnet's id.", "instance")
-    security_groups: SecurityGroups | None = _field("Ids or names.", "instance")
-    user_data: Text | None = _field(
-        "A file that is given to the instance. It is read when the task starts, and never kept or shown.", "instance"
-    )
-    shutdown_behavior: Literal["stop", "terminate"] | None = _field("What a shutdown from within does.", "instance")
-    tenancy: Literal["default", "dedicated"] | None = _field("Of the instance.", "instance")
-    monitoring: bool | None = _field("Detailed monitoring.", "instance")
-    attach_data_disks: bool | None = _field("Attach the volumes of the other disks when all are there.", "instance")
-    # exports
-    target: Annotated[Literal["vmware", "microsoft", "citrix"], BeforeValidator(_lower)] | None = _field(
-        "Virtualisation environment of an instance's export. Default: the one that goes with the format.", EXPORT
-    )
-    download: Text | None = _field("Then fetch the objects into this folder; it is made if need be.", EXPORT)
 
 
-class DefaultsModel(Common):
-    """What holds for every item that takes it and does not say otherwise."""
+class _Item(_Strict):
+    """What one item alone may say."""
 
-
-class ItemModel(Common):
-    """One VM, or with a pattern in `source` one VM per file."""
-
-    source: Annotated[list[Text], BeforeValidator(_listed)] = Field(
+    source: Texts = Field(
         min_length=1,
         description="A disk, an OVA or `s3://bucket/key`; several are the disks of one VM, boot disk first. "
         "A pattern (`*`, `?`, `[…]`, `**`) makes one item of each file. `i-…` or `ami-…` is an export.",
+        json_schema_extra=Extra(
+            guesses=("disk", "disks", "file", "files", "image", "images", "instance", "path", "paths", "url", "vm")
+        ),
     )
     without: Texts | None = Field(
-        None, alias="except", description="Files that a pattern in `source` is not to match; patterns too."
-    )
-    key: str | None = _field(
-        "Names the item in `after`, in tags and in S3. Default: from `name` or `source`.", pattern=KEY
-    )
-    name: Text | None = _field("Name tag of the task and of its results.", min_length=1, max_length=256)
-    after: Texts | None = _field("Keys of items that must be completed first; `web-*` for all that begin so.")
-    register_as: Text | None = Field(
         None,
-        alias="register",
-        description="Register an AMI of this name.",
-        json_schema_extra={"ways": ["snapshot"]},
-        min_length=3,
-        max_length=128,
+        alias="except",
+        description="Files that a pattern in `source` is not to match; patterns too.",
+        json_schema_extra=Extra(guesses=("exclude",)),
     )
-    private_ip: Address | None = _field("An address of the `subnet`.", "instance")
-    volume_size: int | None = _field("GiB of the (first) disk's volume, larger than the disk.", *_OLDER, ge=1, le=16384)
+    key: Key | None = _field(  # type: ignore[valid-type]
+        "Names the item in `after`, in tags and in S3. Default: from `name` or `source`.", guesses=("id",)
+    )
+    after: Texts | None = _field(
+        "Keys of items that must be completed first; `web-*` for all that begin so.",
+        guesses=("depends", "depends_on", "needs", "requires"),
+    )
+
+
+def _options(*, single: bool) -> dict[str, Any]:
+    """The options of imports and exports as fields of a plan: None for what is not given."""
+    mine, theirs = fields_of(ImportRequest), fields_of(ExportRequest)
+    fields = {}
+    for name in dict.fromkeys((*mine, *theirs)):
+        info = mine.get(name) or theirs[name]
+        said = extra(info)
+        if said.in_plans and said.single is single:
+            other = theirs.get(name) if name in mine else None
+            # A path begins at the plan file, which knows its folder.
+            kept = tuple(one for one in info.metadata if one is not ABSOLUTE)
+            inner: Any = Annotated[(info.annotation, *kept)] if kept else info.annotation
+            routes = (*said.routes, EXPORT) if other is not None and said.routes else said.routes
+            described = Field(None, description=_words(info, other), json_schema_extra=replace(said, routes=routes))
+            fields[name] = (inner | None, described)
+    return fields
+
+
+def _words(info: FieldInfo, other: FieldInfo | None) -> str:
+    """The help of an option; of one that exports have too, with what it is there."""
+    words = info.description or ""
+    if other is not None and other.description not in (None, words):
+        words = f"{words} Exports: {other.description}"
+    return says(words).text(PLAN)
+
+
+Common: Any = create_model("Common", __base__=_Place, __doc__=_Place.__doc__, **_options(single=False))
+DefaultsModel: Any = create_model(
+    "DefaultsModel", __base__=Common, __doc__="What holds for every item that takes it and does not say otherwise."
+)
+ItemModel: Any = create_model(
+    "ItemModel",
+    __base__=(_Item, Common),
+    __doc__="One VM, or with a pattern in `source` one VM per file.",
+    **_options(single=True),
+)
 
 
 class HeadModel(_Strict):
@@ -213,16 +168,20 @@ class HeadModel(_Strict):
     name: Text = Field("", max_length=100, description="Of the batch, for people.")
 
 
-class PlanModel(HeadModel):
-    """The whole file."""
-
-    limits: LimitsModel = Field(default_factory=LimitsModel, description="How much at once.")  # type: ignore[arg-type]
-    defaults: DefaultsModel = Field(
-        default_factory=DefaultsModel,  # type: ignore[arg-type]
-        description="For every item that takes it; an item's `null` takes a default back.",
-    )
-    items: list[ItemModel] = Field(min_length=1, max_length=100_000, description="The VMs.")
-
+PlanModel: Any = create_model(
+    "PlanModel",
+    __base__=HeadModel,
+    __doc__="The whole file.",
+    limits=(LimitsModel, Field(default_factory=LimitsModel, description="How much at once.")),  # type: ignore[arg-type]
+    defaults=(
+        DefaultsModel,
+        Field(
+            default_factory=DefaultsModel,
+            description="For every item that takes it; an item's `null` takes a default back.",
+        ),
+    ),
+    items=(list[ItemModel], Field(min_length=1, max_length=100_000, description="The VMs.")),
+)
 
 #: other names of fields that are read like them
 ALIASES = {"as": "route"}
@@ -237,6 +196,4 @@ def spelled(model: type[BaseModel]) -> Mapping[str, str]:
 @cache
 def ways_of(model: type[BaseModel], name: str) -> tuple[str, ...]:
     """The routes, and "export", that take a field; () for all of them."""
-    extra = model.model_fields[name].json_schema_extra
-    ways = extra.get("ways", []) if isinstance(extra, dict) else []
-    return tuple(str(way) for way in ways) if isinstance(ways, list) else ()
+    return extra(model.model_fields[name]).routes

@@ -17,7 +17,7 @@ EXPORTED = re.compile(r"(i|ami)-([0-9a-f]{8}|[0-9a-f]{17})")
 _LIKE_AN_ID = re.compile(r"(i|ami|snap|vol)-[0-9a-zA-Z]+")
 #: a pattern is one folder's content, not a file server's
 _MOST_FILES = 100_000
-_SHARED = {"key": "key", "name": "name", "register_as": "register"}
+_SHARED = ("key", "name", "register")
 
 
 def vms(own: dict[str, Any], folder: Path, wrong: Wrong, *, label: str = "default") -> Iterator[tuple[list[str], bool]]:
@@ -25,7 +25,7 @@ def vms(own: dict[str, Any], folder: Path, wrong: Wrong, *, label: str = "defaul
 
     `label`: of the workers that read the disks; files of another site need not be here.
     """
-    given: list[str] = own.get("source") or []
+    given: list[str] = list(own.get("source") or ())
     if len(given) == 1 and _pattern(given[0]):
         yield from (([name], True) for name in _matched(given[0], own, folder, wrong, label=label))
         return
@@ -72,7 +72,7 @@ def _matched(pattern: str, own: dict[str, Any], folder: Path, wrong: Wrong, *, l
         there = f"; files of the site {label} are named one by one" if label != "default" else ""
         spared = " that is not excepted" if left_out else ""
         wrong("source", f"{pattern!r} matches no file{spared} in {folder}{there}")
-    shared = [field for name, field in _SHARED.items() if own.get(name)]
+    shared = [name for name in _SHARED if own.get(name)]
     if len(found) > 1 and shared:
         wrong(shared[0], f"cannot be shared by the {len(found)} files that the pattern matches")
     return sorted(found)

@@ -13,14 +13,17 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vmie.batch.model import Kind, Limits, Plan, PlanItem
-from vmie.batch.plan import aws_names, cross_checks, field_validation, requests
+from vmie.batch.plan import cross_checks, field_validation, requests
 from vmie.batch.plan import sources as sourcing
 from vmie.batch.plan.cross_checks import Draft
 from vmie.batch.plan.document import Mistake, Path_, Raw
-from vmie.batch.plan.schema import KEY, DefaultsModel, HeadModel, ItemModel, LimitsModel, PlanModel
+from vmie.batch.plan.schema import ALIASES, KEY, DefaultsModel, HeadModel, ItemModel, LimitsModel, PlanModel, spelled
 from vmie.batch.plan.suggestions import unknown
 from vmie.batch.plan.yaml_loader import read
 from vmie.errors import UsageError
+from vmie.options import ExportRequest, ImportRequest, aws_names
+from vmie.options.base import fields_of
+from vmie.options.types import ABSOLUTE
 from vmie.settings import Settings
 
 #: lines of the error; all of them are in the JSON
@@ -113,7 +116,7 @@ def _drafts(raw: Raw, path: Path, defaults: Mapping[str, Any], number: int, give
         return
     folder = path.absolute().parent
     own = field_validation.part(raw, ItemModel, given, where)
-    without_source = own.get("source", ["?"]) == ["?"]
+    without_source = "source" not in own or own["source"] == ("?",)
     exported = any(sourcing.EXPORTED.fullmatch(source) for source in own.get("source", ()))
     export = exported or (without_source and not own.keys().isdisjoint({"target", "download"}))
     if exported and len(own["source"]) > 1:
@@ -123,8 +126,8 @@ def _drafts(raw: Raw, path: Path, defaults: Mapping[str, Any], number: int, give
     if values.get("route") == "volume" and not {"availability_zone"} & {*values, *given}:
         wrong("availability_zone", "is missing; a volume lies in one zone, that of the instance it is for")
     _regions(values, own, wrong)
-    # What was given and is wrong is not missing.
-    stand_ins = {name: text for name, text in requests.STAND_INS.items() if name in given and name not in own}
+    # What was given and is wrong is not missing, and does not contradict.
+    spoilt = {spelled(ItemModel).get(ALIASES.get(name) or name, name) for name in given} - own.keys()
     label = str(values.get("queue", "default"))
     vms = [(["?"], False)] if without_source else list(sourcing.vms(own, folder, wrong, label=label))
     for sources, by_pattern in vms or [(["?"], False)]:
@@ -133,7 +136,7 @@ def _drafts(raw: Raw, path: Path, defaults: Mapping[str, Any], number: int, give
         key = own.get("key") or ("" if no_key else _key(own.get("name") or sources[0]))
         if not no_key and not re.fullmatch(KEY, key):
             wrong("key", f"{sources[0]!r} makes no key: give one")
-        request = requests.request({**stand_ins, **values}, sources, export=export, wrong=wrong)
+        request = requests.request(values, sources, export=export, spoilt=spoilt, wrong=wrong)
         yield Draft(
             where,
             key,
@@ -148,9 +151,9 @@ def _drafts(raw: Raw, path: Path, defaults: Mapping[str, Any], number: int, give
 
 def _paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """With the paths that begin at the plan file made absolute."""
-    paths: dict[str, Any] = {
-        name: sourcing.absolute(folder, values[name]) for name in ("user_data", "download") if name in values
-    }
+    fields = {**fields_of(ImportRequest), **fields_of(ExportRequest)}
+    local = [name for name in values if name in fields and ABSOLUTE in fields[name].metadata]
+    paths = {name: sourcing.absolute(folder, values[name]) for name in local}
     return {**values, **paths}
 
 
@@ -168,8 +171,12 @@ def _regions(values: Mapping[str, Any], own: Mapping[str, Any], wrong: requests.
     region = values.get("region")
     if not region:
         return
-    named = [(name, values[name]) for name in ("kms_key", "sse_kms_key") if name in values]
-    named += [("license_configurations", arn) for arn in values.get("license_configurations", ())]
+    named = [
+        (name, text)
+        for name, value in values.items()
+        for text in (value if isinstance(value, tuple) else (value,))
+        if isinstance(text, str) and text.startswith("arn:")
+    ]
     at_item = "region" if own.get("region") else ""
     for name, text in named:
         there = aws_names.region_of_arn(text)

@@ -14,7 +14,7 @@ from vmie.aws.session import Aws
 from vmie.errors import VmieError
 from vmie.model import Verdict
 from vmie.ops import setup_role
-from vmie.ops.setup_role import RoleRequest
+from vmie.options import RoleRequest
 from vmie.poll import Clock
 from vmie.settings import Settings
 

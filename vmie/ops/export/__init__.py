@@ -2,6 +2,6 @@
 
 from vmie.ops.export.applying import ExportResult, apply, undo
 from vmie.ops.export.planning import ExportPlan, plan
-from vmie.ops.export.request import ExportRequest
+from vmie.options import ExportRequest
 
 __all__ = ["ExportPlan", "ExportRequest", "ExportResult", "apply", "plan", "undo"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vmie import limits
 from vmie.aws.exportable import ExportBucket, Image, Instance
 from vmie.model import Task, Verdict
-from vmie.ops.export.request import ExportRequest
+from vmie.options import ExportRequest
 from vmie.policy import Document, statements
 
 #: Usage operations whose software AWS bills (aws-facts 3.9).

@@ -15,8 +15,8 @@ from vmie.model import Finding, Task, TaskKind, Verdict
 from vmie.ops import bucket as buckets
 from vmie.ops.bucket import ChosenBucket
 from vmie.ops.export.judges import ExportFacts
-from vmie.ops.export.request import ExportRequest
 from vmie.ops.export.rules import judge
+from vmie.options import ExportRequest
 from vmie.settings import Settings
 
 #: on every task that a job starts
@@ -96,7 +96,6 @@ def plan(
     then AWS has the task, and nothing is looked at any more.
     Raises UsageError, PreflightError (exit 4, with the findings) and AwsRefused.
     """
-    request.validate()
     if request.download:
         _expect_folder(Path(request.download))
     role_name = request.role_name or settings.role_name

@@ -14,9 +14,9 @@ from vmie.ops.import_.applying import ImportResult
 from vmie.ops.import_.context import submitted
 from vmie.ops.import_.conversion_plan import ConversionPlan
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk
-from vmie.ops.import_.request import ImportRequest
 from vmie.ops.import_.undo import undo
 from vmie.ops.journal import Journal
+from vmie.options import ImportRequest
 from vmie.poll import Clock
 from vmie.settings import Settings
 

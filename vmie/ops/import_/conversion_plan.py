@@ -15,9 +15,9 @@ from vmie.limits import GIB
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import ingest
-from vmie.ops.import_ import launch, placement
+from vmie.ops.import_ import placement
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, plain, told_by
-from vmie.ops.import_.request import ImportRequest
+from vmie.options import ImportRequest
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -75,7 +75,7 @@ class ConversionPlan(ImportPlan):
             "then": [f"ImportVolume of disk {number + 2}" for number in range(len(self.disks) - 1)],
             "boot_mode": None,
             "availability_zone": self.zone or None,
-            "launch": {name: getattr(request, name) for name in launch.OPTIONS} if instance else None,
+            "launch": request.group("Instance") if instance else None,
             "attach_data_disks": request.attach_data_disks,
         }
 
@@ -93,18 +93,19 @@ def plan(
 
     Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
     """
-    request.validate()
     placement.expect_region(aws.region, request.route)
     warnings = [presign.expect_lasting(aws, seconds=settings.deadline_seconds, now=clock.now())]
     local = [Path(source) for source in request.sources if not source.startswith("s3://")]
     judged = (
-        replace(request, skip_check=(*request.skip_check, _ONE_DISK)) if request.route is Route.INSTANCE else request
+        request.model_copy(update={"skip_check": (*request.skip_check, _ONE_DISK)})
+        if request.route is Route.INSTANCE
+        else request
     )
     report = checked(judged, local, clock=clock, reporter=reporter) if local else None
     told, notes = told_by(report, request)
     _expect_platform(told)
     if told.route is Route.INSTANCE:
-        warnings.append(launch.expect_type(told))
+        warnings.append(placement.expect_type(told))
         user_data(told)
     zone = placement.zone_of(aws, told, reporter=reporter)
     chosen = buckets.resolve(aws, settings, option=told.bucket, role_name=settings.role_name)

@@ -8,10 +8,10 @@ from typing import Any
 from vmie import events
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, PreflightError, UsageError
-from vmie.limits import LEGACY_REGIONS
-from vmie.model import Route
-from vmie.ops.import_.request import ImportRequest
+from vmie.errors import AwsRefused, PreflightError, UsageError, says
+from vmie.limits import LEGACY_REGIONS, LINUX_INSTANCE_TYPES_2016
+from vmie.model import Profile, Route
+from vmie.options import ImportRequest
 
 
 def expect_region(region: str, route: Route) -> None:
@@ -70,6 +70,25 @@ def _fits(request: ImportRequest, subnet: dict[str, Any]) -> None:
     network = ipaddress.ip_network(str(subnet.get("CidrBlock") or "0.0.0.0/0"))
     if request.private_ip and ipaddress.ip_address(request.private_ip) not in network:
         raise UsageError(f"--private-ip {request.private_ip} is not in {network}, the network of {request.subnet}")
+
+
+def expect_type(request: ImportRequest) -> str:
+    """See that the instance type takes the platform; a warning where AWS may refuse it, else "".
+
+    The page of 2016 lists the types for Linux; today's guide repeats the list in its troubleshooting chapter only.
+    Raises UsageError under the 2016 profile.
+    """
+    if request.platform.lower() != "linux" or request.instance_type in LINUX_INSTANCE_TYPES_2016:
+        return ""
+    said = "Linux is not supported on the requested instance"
+    if request.rules is Profile.Y2016:
+        raise UsageError(
+            says("{instance_type}: {_type}: {_said}", _type=request.instance_type, _said=said),
+            cause="the 2016 prerequisites page does not list it for Linux",
+            cure=f"choose one of {', '.join(LINUX_INSTANCE_TYPES_2016)}",
+            code="InstanceType",
+        )
+    return f"{request.instance_type} is not on the page's list for ImportInstance: AWS may say {said!r}"
 
 
 class _Look:

@@ -14,7 +14,7 @@ from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import check, copying, ingest
 from vmie.ops.copying import CopyPlan
-from vmie.ops.import_.request import ImportRequest
+from vmie.options import ImportRequest
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -103,7 +103,6 @@ def plan(
     With `begun` AWS has the task already: then nothing of the account may stop the wait for it.
     Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
     """
-    request.validate()
     local = [Path(source) for source in request.sources if not source.startswith("s3://")]
     report = checked(request, local, clock=clock, reporter=reporter) if local else None
     request, notes = told_by(report, request)
@@ -189,7 +188,7 @@ def told_by(report: check.CheckReport | None, request: ImportRequest) -> tuple[I
     elif not request.boot_mode and facts.firmware == "bios" and request.register:
         told["boot_mode"] = "legacy-bios"
     notes = tuple(f"{field.replace('_', ' ')} {value}: read from the image" for field, value in told.items())
-    return replace(request, **told), notes  # type: ignore[arg-type]
+    return request.model_copy(update=told), notes
 
 
 def _stored(aws: Aws, source: S3Object, request: ImportRequest, folder: S3Object | None) -> PlannedDisk:

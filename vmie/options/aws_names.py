@@ -1,7 +1,7 @@
 """The shapes that AWS gives its names and numbers, as far as they can be told without asking it.
 
-Each function takes a text and gives it back, tidied where it is clear what was meant, or raises ValueError saying
-what is wrong with it.
+Each function takes a text and gives it back, tidied where it is clear what was meant, or raises ValueError with
+what is wrong with it and, where that is not plain, what is wanted.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Mapping
 
 from vmie.limits import TAGS_PER_RESOURCE
-from vmie.ops.transfer_options import rate as rate_of
 
 #: area, sometimes a part of it, and a direction: holds for Regions that are yet to come
 _DIRECTIONS = "north|northeast|east|southeast|south|southwest|west|northwest|central"
@@ -39,6 +38,11 @@ _USAGE = re.compile(r"RunInstances(:[0-9a-zA-Z]{4})?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 TAG_KEY, TAG_VALUE = 128, 256
+_TOKEN = re.compile(r"[\x21-\x7e]{1,64}")
+_AMI_NAME = re.compile(r"[A-Za-z0-9()\[\] ./\-'@_]{3,128}")
+_RATE = re.compile(r"(\d{1,15}(?:\.\d{1,9})?)\s*([KMG]?)(?:i?B)?(?:/s)?", re.IGNORECASE | re.ASCII)
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+
 #: the tag that every task and result of a job bears
 OURS = "vmie:job"
 
@@ -54,15 +58,15 @@ def region(text: str) -> str:
     """An AWS Region."""
     if not _REGION.fullmatch(text):
         zone = text[:-1] if _ZONE.fullmatch(text) else ""
-        hint = f"; that is a zone of {zone}" if _REGION.fullmatch(zone) else ", such as eu-central-1"
-        raise ValueError(f"{text!r} is no AWS Region{hint}")
+        hint = f"that is a zone of {zone}" if _REGION.fullmatch(zone) else "such as eu-central-1"
+        raise ValueError(f"{text!r} is no AWS Region", hint)
     return text
 
 
 def zone(text: str) -> str:
     """An Availability Zone or Local Zone."""
     if not _ZONE.fullmatch(text):
-        raise ValueError(f"{text!r} is no Availability Zone, such as eu-central-1a")
+        raise ValueError(f"{text!r} is no Availability Zone", "such as eu-central-1a")
     return text
 
 
@@ -70,41 +74,47 @@ def bucket(text: str) -> str:
     """The name of a bucket; ``s3://`` before it is taken off."""
     name = text.removeprefix("s3://").rstrip("/")
     if "/" in name:
-        raise ValueError(f"{text!r} is more than a bucket: give the rest as `prefix`")
+        raise ValueError(f"{text!r} is more than a bucket", "give the rest as `prefix`")
     if name.startswith("arn:"):
-        raise ValueError(f"{text!r} is an ARN: give the bucket's name")
+        raise ValueError(f"{text!r} is an ARN", "give the bucket's name")
     if not _BUCKET.fullmatch(name) or ".." in name or re.fullmatch(r"\d+\.\d+\.\d+\.\d+", name):
         raise ValueError(
-            f"{text!r} is no bucket's name: 3 to 63 lower-case letters, digits, dots and hyphens, no address, "
-            "a letter or digit first and last"
+            f"{text!r} is no bucket's name",
+            "3 to 63 lower-case letters, digits, dots and hyphens, no address, a letter or digit first and last",
         )
     if name.startswith(_BUCKET_BEGINS) or name.endswith(_BUCKET_ENDS):
-        raise ValueError(f"{text!r}: S3 reserves names that begin or end like this")
+        raise ValueError(f"{text!r}: S3 reserves names that begin or end like this", "choose another bucket")
     return name
 
 
 def role(text: str) -> str:
     """The name of a role."""
     if text.startswith("arn:"):
-        raise ValueError(f"{text!r} is an ARN: give the role's name, what follows the last /")
+        raise ValueError(f"{text!r} is an ARN", "give the role's name, what follows the last /")
     if not _ROLE.fullmatch(text):
-        raise ValueError(f"{text!r} is no role's name: 1 to 64 letters, digits and +=,.@_-")
+        raise ValueError(f"{text!r} is no role's name", "1 to 64 letters, digits and +=,.@_-")
     return text
 
 
 def kms_key(text: str) -> str:
     """A KMS key: its id, an alias, or the ARN of either."""
-    if not (_KMS.fullmatch(text) or _KMS_ARN.fullmatch(text)):
-        raise ValueError(f"{text!r} is no KMS key: give a key's id, alias/NAME, or the ARN of either")
+    found = _KMS_ARN.fullmatch(text)
+    if not (found or _KMS.fullmatch(text)):
+        raise ValueError(f"{text!r} is no KMS key", "give a key's id, alias/NAME, or the ARN of either")
+    if found:
+        region(found["region"])
     return text
 
 
 def license_configuration(text: str) -> str:
     """The ARN of a licence configuration."""
-    if not _LICENSE.fullmatch(text):
+    found = _LICENSE.fullmatch(text)
+    if not found:
         raise ValueError(
-            f"{text!r} is no licence configuration: arn:aws:license-manager:REGION:ACCOUNT:license-configuration:lic-…"
+            f"{text!r} is no licence configuration",
+            "arn:aws:license-manager:REGION:ACCOUNT:license-configuration:lic-…",
         )
+    region(found["region"])
     return text
 
 
@@ -117,28 +127,28 @@ def region_of_arn(text: str) -> str:
 def usage_operation(text: str) -> str:
     """What a usage operation looks like."""
     if not _USAGE.fullmatch(text):
-        raise ValueError(f"{text!r} is no usage operation, such as RunInstances:0800")
+        raise ValueError(f"{text!r} is no usage operation", "such as RunInstances:0800")
     return text
 
 
 def subnet(text: str) -> str:
     """A subnet's id."""
     if not _SUBNET.fullmatch(text):
-        raise ValueError(f"{text!r} is no subnet, such as subnet-0123456789abcdef0")
+        raise ValueError(f"{text!r} is no subnet", "such as subnet-0123456789abcdef0")
     return text
 
 
 def security_group(text: str) -> str:
     """A security group's id or name."""
     if not text or len(text) > 255 or (re.match(r"sg-[0-9a-z]", text) and not _GROUP_ID.fullmatch(text)):
-        raise ValueError(f"{text!r} is no security group: sg- with 8 or 17 hexadecimal digits, or a name")
+        raise ValueError(f"{text!r} is no security group", "sg- with 8 or 17 hexadecimal digits, or a name")
     return text
 
 
 def instance_type(text: str) -> str:
     """What an instance type looks like."""
     if not _INSTANCE_TYPE.fullmatch(text):
-        raise ValueError(f"{text!r} is no instance type, such as m3.large")
+        raise ValueError(f"{text!r} is no instance type", "such as m3.large")
     return text
 
 
@@ -147,13 +157,48 @@ def address(text: str) -> str:
     try:
         return str(ipaddress.IPv4Address(text))
     except ValueError:
-        raise ValueError(f"{text!r} is no IPv4 address") from None
+        raise ValueError(f"{text!r} is no IPv4 address", "such as 10.0.0.9") from None
 
 
-def rate(text: str) -> str:
-    """Bytes per second, such as 20M."""
-    if not rate_of(text):
-        raise ValueError(f"{text!r} is no rate: bytes per second, such as 500K, 20M or 1.5G")
+def rate(given: object) -> float:
+    """Bytes per second, such as 20M, as a number."""
+    if isinstance(given, str) and (found := _RATE.fullmatch(given)):
+        given = float(found[1]) * _UNITS[found[2].upper()]
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given < float("inf"):
+        raise ValueError(f"{given!r} is no rate", "bytes per second, such as 500K, 20M or 1.5G")
+    return float(given)
+
+
+def client_token(text: str) -> str:
+    """A token of idempotency."""
+    if not _TOKEN.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is no token", "1 to 64 printable ASCII characters without spaces")
+    return text
+
+
+def ami_name(text: str) -> str:
+    """The name of an AMI."""
+    # https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RegisterImage.html
+    if not _AMI_NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is no AMI name", "3 to 128 letters, digits, spaces and ()[]./-'@_")
+    return text
+
+
+def usable_class(text: str) -> str:
+    """A storage class that an import can read at once: the frozen ones are named for what they are."""
+    if text in ("GLACIER", "DEEP_ARCHIVE"):
+        raise ValueError(
+            f"{text}: EC2 could not read the object, which must be restored first", "choose STANDARD or STANDARD_IA"
+        )
+    return text
+
+
+def volume_type(text: str) -> str:
+    """A type of EBS volume that an AMI can ask for without more: its other types are named for what they need."""
+    if text in ("io1", "io2"):
+        raise ValueError(f"{text} needs a number of IOPS, which vmie does not set", "choose gp3, gp2 or standard")
+    if text in ("st1", "sc1"):
+        raise ValueError(f"{text} cannot be a boot volume", "choose gp3, gp2 or standard")
     return text
 
 

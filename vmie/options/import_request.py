@@ -1,0 +1,305 @@
+"""The options of `vmie import`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Annotated
+
+from vmie.errors import Drop, Set, UsageError, says
+from vmie.limits import DISK_BYTES, GIB
+from vmie.model import Profile, Route, S3Object
+from vmie.options.base import OneOf, allow_names, extra, option
+from vmie.options.shared import TransferOptions, judged_description, judged_tags
+from vmie.options.types import (
+    Address,
+    AmiName,
+    Bucket,
+    ClientToken,
+    ImportFormat,
+    InstanceType,
+    KmsKey,
+    LicenseConfigurations,
+    LocalPath,
+    Role,
+    RouteName,
+    RulesName,
+    SecurityGroups,
+    Sources,
+    Subnet,
+    Tags,
+    Text,
+    Texts,
+    UsageOperation,
+    VolumeType,
+    Zone,
+)
+
+allow_names()
+
+_NEWER = ("image", "snapshot")
+_OLDER = ("instance", "volume")
+_IMPORTS = (*_NEWER, *_OLDER)
+_READ = "Read from the image by default."
+CALLS = {
+    Route.IMAGE: "ImportImage",
+    Route.SNAPSHOT: "ImportSnapshot",
+    Route.INSTANCE: "ImportInstance",
+    Route.VOLUME: "ImportVolume",
+}
+
+
+class ImportRequest(TransferOptions):
+    """An import as the user meant it.
+
+    `sources` are absolute local paths or ``s3://bucket/key``; several are the disks of one VM, boot disk first. "" and
+    None leave an option to vmie or AWS. `user_data` is the path of a file: its content is a secret, read when it is
+    sent. `volume_size` is GiB, of the first disk's volume.
+    """
+
+    sources: Sources = option(..., "The disks.", bounds={"min_length": 1}, argument=True, in_plans=False)
+    route: RouteName = option(
+        Route.IMAGE,
+        "What becomes of the disks. image: an AMI, by ImportImage. snapshot: by ImportSnapshot. instance: a stopped "
+        "instance, by ImportInstance. volume: by ImportVolume.",
+        flags=("--as",),
+        routes=_IMPORTS,
+        guesses=("type",),
+    )
+    bucket: Bucket | None = option(
+        None,
+        "S3 bucket, in the same Region. Default: the settings', or what the role may read.",
+        group="Where to",
+        guesses=("s3_bucket",),
+    )
+    prefix: Text | None = option(
+        None,
+        "Begin the objects' keys with this.",
+        group="Where to",
+        bounds={"max_length": 500},
+        guesses=("s3_prefix", "s3_key"),
+    )
+    name: Text = option(
+        "",
+        "Name tag of the task and of its results.",
+        bounds={"min_length": 1, "max_length": 256},
+        single=True,
+        guesses=("image_name",),
+    )
+    description: Text = option("", "Of the task.", bounds={"max_length": 255}, guesses=("comment",))
+    tags: Tags = option(
+        {}, "On the task and on its results; repeatable.", flags=("--tag",), metavar="K=V", guesses=("tag", "labels")
+    )
+    architecture: Annotated[str, OneOf("x86_64", "i386")] = option(
+        "", _READ, flags=("--arch",), group="The guest", routes=_IMPORTS, guesses=("arch",)
+    )
+    platform: Annotated[str, OneOf("Linux", "Windows")] = option(
+        "", _READ, group="The guest", routes=_IMPORTS, guesses=("os", "os_type", "operating_system")
+    )
+    #: `uefi-preferred` is in the API's enumeration and refused for imports (aws-facts 1.1)
+    boot_mode: Annotated[str, OneOf("legacy-bios", "uefi")] = option(
+        "", _READ, group="The guest", routes=_IMPORTS, guesses=("boot", "firmware")
+    )
+    license_type: Annotated[str, OneOf("AWS", "BYOL")] = option(
+        "",
+        "Windows licence.",
+        group="The guest",
+        routes=("image",),
+        guesses=("license", "licence", "licence_type"),
+    )
+    usage_operation: UsageOperation = option(
+        "", "Such as RunInstances:0800, instead of {license_type}.", group="The guest", routes=("image",)
+    )
+    license_configurations: LicenseConfigurations = option(
+        (),
+        "ARNs of License Manager; repeatable.",
+        flags=("--license-configuration",),
+        metavar="ARN",
+        group="The guest",
+        routes=("image",),
+        guesses=("licenses", "licences", "license_configuration"),
+    )
+    encrypted: bool = option(
+        False,
+        "Encrypt with the account's default EBS key.",
+        group="Encryption",
+        routes=_NEWER,
+        guesses=("encrypt",),
+    )
+    kms_key: KmsKey = option(
+        "",
+        "Encrypt with this key: its id, alias/NAME, or an ARN.",
+        group="Encryption",
+        routes=_NEWER,
+        guesses=("kms", "key_id", "kms_key_id"),
+    )
+    role_name: Role | None = option(
+        None, "The service role (default vmimport).", group="Where to", routes=_NEWER, guesses=("role",)
+    )
+    register: AmiName = option(
+        "", "Register an AMI of this name.", metavar="NAME", routes=("snapshot",), single=True, guesses=("ami_name",)
+    )
+    imds_v2: bool = option(False, "With {register}: instances demand IMDSv2.", routes=("snapshot",))
+    volume_type: VolumeType = option("gp3", "With {register}: of the AMI's root volume.", routes=("snapshot",))
+    as_is: bool = option(False, "Send the file as it is, never re-streamed.", group="Sending", routes=_IMPORTS)
+    format: ImportFormat | None = option(
+        None,
+        "Send in this form; of an s3:// source the form it is in.",
+        group="Sending",
+        guesses=("disk_format",),
+    )
+    skip_check: Texts = option(
+        (), "Rules that shall not block; all for every rule; repeatable.", metavar="RULE", guesses=("skip",)
+    )
+    strict: bool = option(False, "Warnings of the check block too.", routes=_IMPORTS)
+    rules: RulesName = option(Profile.CURRENT, "The rules of the check: today's, or those of 2016.", routes=_IMPORTS)
+    keep_object: bool = option(False, "Leave the uploaded object in S3.", group="Sending", routes=_IMPORTS)
+    client_token: ClientToken = option(
+        "", "Idempotency token; made from the job by default.", routes=_NEWER, in_plans=False
+    )
+    copy: bool = option(  # type: ignore[assignment]
+        False,
+        "Have S3 copy s3:// sources into the import bucket first, also from another Region.",
+        group="Sending",
+        routes=_NEWER,
+    )
+    instance_type: InstanceType = option("", "Such as m3.medium.", group="Instance", routes=("instance",))
+    subnet: Subnet = option(
+        "", "A subnet's id.", metavar="subnet-…", group="Instance", routes=("instance",), guesses=("subnet_id",)
+    )
+    security_groups: SecurityGroups = option(
+        (),
+        "Ids or names; repeatable.",
+        flags=("--security-group",),
+        metavar="sg-…|NAME",
+        group="Instance",
+        routes=("instance",),
+        guesses=("security_group", "sg", "groups"),
+    )
+    private_ip: Address = option("", "An address of the {subnet}.", group="Instance", routes=("instance",), single=True)
+    availability_zone: Zone = option(
+        "", "Default: the subnet's, or AWS's choice.", group="Instance", routes=_OLDER, guesses=("az", "zone")
+    )
+    user_data: LocalPath = option(
+        "",
+        "A file that is given to the instance; read when the task starts, never kept or shown.",
+        metavar="FILE",
+        group="Instance",
+        routes=("instance",),
+        guesses=("userdata",),
+    )
+    shutdown_behavior: Annotated[str, OneOf("stop", "terminate")] = option(
+        "", "What a shutdown from within does.", group="Instance", routes=("instance",), guesses=("shutdown",)
+    )
+    #: `host` is in the API's enumeration; ImportInstance does not take it (aws-facts 1.5)
+    tenancy: Annotated[str, OneOf("default", "dedicated")] = option(
+        "", "Of the instance.", group="Instance", routes=("instance",)
+    )
+    monitoring: bool = option(False, "Detailed monitoring.", group="Instance", routes=("instance",))
+    volume_size: int | None = option(
+        None,
+        "GiB of the (first) disk's volume, larger than the disk.",
+        bounds={"ge": 1, "le": DISK_BYTES.value // GIB},
+        metavar="GIB",
+        group="Instance",
+        routes=_OLDER,
+        single=True,
+        guesses=("size",),
+    )
+    attach_data_disks: bool = option(
+        False, "Attach the volumes of the other disks when all are there.", group="Instance", routes=("instance",)
+    )
+
+    def conflicts(self) -> Iterator[UsageError]:
+        """See `Options.conflicts`."""
+        yield from super().conflicts()
+        yield from judged_tags(self.tags, others=1 + (self.name != "" and "Name" not in self.tags))
+        yield from judged_description(self.description, marked=self.route.value in _OLDER)
+        yield from self._elsewhere()
+        if self.license_type and self.usage_operation:
+            yield UsageError(
+                says("{license_type} and {usage_operation} cannot both be given"),
+                cause="AWS refuses the two together: the usage operation says the licence already",
+                cure="leave one out",
+            )
+        if self.as_is and self.format:
+            yield UsageError(says("{as_is} and {format} cannot both be given"), cure="leave one out")
+        if self.name and self.tags.get("Name", self.name) != self.name:
+            yield UsageError(
+                says("{name} and the tag Name in {tags} differ"),
+                cure="leave one out: the name is that very tag",
+            )
+        if self.imds_v2 and self.route is Route.SNAPSHOT and not self.register:
+            yield UsageError(
+                says("{imds_v2} needs {register}"),
+                cause="a snapshot has no metadata options",
+                cure=Set("register", "NAME"),
+            )
+        yield from self._sources()
+        if self.route is Route.INSTANCE:
+            yield from self._instance()
+        if self.route.value in _OLDER:
+            yield from self._older()
+
+    def _elsewhere(self) -> Iterator[UsageError]:
+        """Options that the route's call has no parameter for."""
+        fields = type(self).model_fields
+        given = [(extra(fields[name]).routes, name) for name in fields if name in self.model_fields_set]
+        strange = [(routes, name) for routes, name in given if routes and self.route not in routes]
+        for routes, several in groupby(sorted(strange, key=lambda one: one[0]), key=lambda one: one[0]):
+            names = tuple(name for _, name in several)
+            listed = ", ".join(f"{{{name}}}" for name in names)
+            wanted = " or ".join(f"{{route={route}}}" for route in routes)
+            yield UsageError(
+                says(f"{listed}: only with {wanted}"),
+                cause=f"{CALLS[self.route]} has no such parameter",
+                cure=Drop(names),
+                fields=names,
+            )
+
+    def _sources(self) -> Iterator[UsageError]:
+        if len(self.sources) > 1 and self.route in (Route.SNAPSHOT, Route.VOLUME):
+            whole = Route.IMAGE if self.route is Route.SNAPSHOT else Route.INSTANCE
+            yield UsageError(
+                says(f"{{route={self.route}}} takes one disk"),
+                cause=f"{CALLS[self.route]} has one disk",
+                cure=says(f"import the disks one by one, or all of them with {{route={whole}}}"),
+            )
+        for source in self.sources:
+            if source.startswith("s3://"):
+                try:
+                    S3Object.parse(source)
+                except ValueError:
+                    yield UsageError(
+                        f"{source!r} names no object in S3", cure="give s3://BUCKET/KEY", fields=("sources",)
+                    )
+
+    def _instance(self) -> Iterator[UsageError]:
+        if not self.instance_type:
+            yield UsageError(
+                says("{instance_type} is missing"),
+                cause="ImportInstance makes an instance, and an instance has a type",
+                cure=Set("instance_type", "m3.medium", "or another type"),
+            )
+        if self.tenancy == "dedicated" and self.instance_type.startswith("t2."):
+            yield UsageError(
+                says("{tenancy=dedicated}: not with a t2 instance"),
+                cause="t2 instances do not run on dedicated hardware (2016 prerequisites page)",
+                cure=says("choose another {instance_type}"),
+            )
+        if self.private_ip and not self.subnet:
+            yield UsageError(says("{private_ip} needs {subnet}"), cure="name the subnet that the address is in")
+
+    def _older(self) -> Iterator[UsageError]:
+        if self.boot_mode == "uefi":
+            yield UsageError(
+                says(f"{{boot_mode=uefi}}: not with {{route={self.route}}}"),
+                cause=f"{CALLS[self.route]} has no such parameter",
+                cure=says("leave it out, or use {route=image}"),
+            )
+        if self.format in ("ova", "vhdx"):
+            yield UsageError(
+                says(f"{{format={self.format}}}: not with {{route={self.route}}}"),
+                cause="the older calls take VMDK, VHD and raw",
+                cure="leave it out: vmie sends a stream-optimised VMDK",
+            )

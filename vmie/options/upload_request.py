@@ -1,0 +1,48 @@
+"""The options of `vmie upload`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from vmie.errors import UsageError, says
+from vmie.model import S3Object
+from vmie.options import aws_names
+from vmie.options.base import option
+from vmie.options.shared import KEY_HELP, TransferOptions
+from vmie.options.types import KmsKey, LocalPath, Text, UploadFormat
+
+
+def _url(text: str) -> str:
+    found = re.fullmatch(r"s3://([^/]+)/(.*)", text, re.DOTALL)
+    if not found:
+        raise ValueError(f"{text!r} names no object", "s3://BUCKET/KEY, or s3://BUCKET/ for the file's own name")
+    return f"s3://{aws_names.bucket(found[1])}/{found[2]}"
+
+
+class UploadRequest(TransferOptions):
+    """An upload as the user meant it: `url` is ``s3://bucket/key``, or a folder with a / at its end."""
+
+    path: LocalPath = option(..., "A disk in any format that vmie reads, or an OVA.", argument=True, metavar="FILE")
+    url: Annotated[Text, AfterValidator(_url)] = option(
+        ..., "A key that ends in / gets the file's name.", argument=True, metavar="s3://BUCKET/KEY"
+    )
+    disk: int | None = option(None, "Which disk of an OVA, from 0.", bounds={"ge": 0}, metavar="N")
+    as_is: bool = option(False, "Send the file as it is, whatever it is.")
+    format: UploadFormat | None = option(None, "Send in this form.")
+    sse_kms_key: KmsKey = option("", KEY_HELP, flags=("--kms-key", "--sse-kms-key"), group="Sending")
+
+    @property
+    def object(self) -> S3Object:
+        """Where it goes; a folder gets the file's name."""
+        return S3Object.parse(self.url + PurePath(self.path).name if self.url.endswith("/") else self.url)
+
+    def conflicts(self) -> Iterator[UsageError]:
+        """See `Options.conflicts`."""
+        yield from super().conflicts()
+        if self.as_is and self.format:
+            yield UsageError(says("{as_is} and {format} cannot both be given"), cure="leave one out")
