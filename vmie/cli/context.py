@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -119,6 +118,3 @@ def of(ctx: typer.Context) -> Run:
     """The run that `ctx` belongs to."""
     found = ctx.find_object(Run)
     return found if found is not None else Run()
-
-
-Verb = Callable[..., None]

@@ -25,7 +25,7 @@ class SandboxClock:
         today: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC),
     ) -> None:
         if speed < 0:
-            raise ValueError("speed is seconds of work per second: 0 (moved by hand) or more")
+            raise ValueError("speed is seconds of work per second: 0 (advanced by hand) or more")
         self.speed = speed
         self._monotonic = monotonic
         self._epoch = today()
@@ -52,6 +52,6 @@ class SandboxClock:
     def advance(self, seconds: float) -> None:
         """Move both times forward by `seconds`."""
         if seconds < 0:
-            raise ValueError("time only goes on")
+            raise ValueError("time only moves forward")
         with self._lock:
             self._ahead += seconds

@@ -23,7 +23,6 @@ from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import (
     account_actions,
     account_state,
-    legacy_actions,
     legacy_instances,
     task_actions,
 )
@@ -102,8 +101,9 @@ class Emulator:
                     TaskKind.EXPORT_INSTANCE: exports,
                 }
             )
-            task_actions.install(self._patcher, task_actions.TaskActions(self.service, imports, exports), self.service)
-            legacy_actions.install(self._patcher, LegacyActions(self.service, conversions), self.service)
+            task_actions.TaskActions(self.service, imports, exports).install(self._patcher)
+            task_actions.allow_tags(self._patcher)
+            LegacyActions(self.service, conversions).install(self._patcher)
         except BaseException:
             self.close()
             raise

@@ -60,7 +60,7 @@ KINDS = ("throttle", "unavailable", "fail", "lose", "fail_task", "stall_task")
 class FaultInjector:
     """The faults to inject. Thread-safe; `clear` ends every fault.
 
-    `propagation` is how many seconds IAM takes to make a change of a role felt; `visible_after` how
+    `propagation` is how many seconds IAM takes until a change of a role has effect; `visible_after` how
     long a new task is invisible to Describe.
     """
 
@@ -92,7 +92,7 @@ class FaultInjector:
         self.add(Fault("fail", action, times, code=code, message=message, status=status, region=region))
 
     def lose(self, action: str, *, times: int | None = 1, how: str = "reset") -> None:
-        """Do what is asked, then lose the answer: `how` is "reset" (connection) or "500"."""
+        """Carry the call out, then lose the answer: `how` is "reset" (connection) or "500"."""
         self.add(Fault("lose", action, times, how=how))
 
     def fail_task(

@@ -9,6 +9,7 @@ from moto.iam.models import IAMBackend, iam_backends
 from moto.s3.models import s3_backends
 from moto.utilities.utils import get_partition
 
+from vmie import policy
 from vmie.limits import export_canonical_id
 from vmie.sandbox.defaults import ACCESS_KEY, BUCKET, ROLE
 from vmie.sandbox.moto_fixes.compute import GIB, Device, RegisteredImage, SnapshotContents, make_snapshot
@@ -20,6 +21,7 @@ INSTANCE = "i-0123456789abcdef0"
 IMAGE = "ami-0123456789abcdef0"
 SNAPSHOT = "snap-0123456789abcdef0"
 TASK = "import-ami-0123456789abcdef0"
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def seed_account(region: str, contents: SnapshotContents) -> None:
@@ -27,80 +29,29 @@ def seed_account(region: str, contents: SnapshotContents) -> None:
     partition = get_partition(region)
     s3 = s3_backends[ACCOUNT][partition]
     s3.create_bucket(BUCKET, region)
-    s3.put_bucket_policy(BUCKET, json.dumps(bucket_policy(partition, region)).encode())
+    grant = policy.export_bucket(BUCKET, canonical_id=export_canonical_id(region), partition=partition)
+    s3.put_bucket_policy(BUCKET, json.dumps(grant).encode())
     iam = iam_backends[ACCOUNT][partition]
     iam.create_role(
         role_name=ROLE,
-        assume_role_policy_document=json.dumps(TRUST),
+        assume_role_policy_document=json.dumps(policy.trust(partition=partition)),
         path="/",
         permissions_boundary=None,
         description="Lets VM Import/Export read and write the sandbox's bucket",
         tags=[],
         max_session_duration="3600",
     )
-    iam.put_role_policy(ROLE, ROLE, json.dumps(role_policy(partition)))
+    rights = policy.role(policy.Grants((BUCKET,), (BUCKET,)), partition=partition)
+    iam.put_role_policy(ROLE, ROLE, json.dumps(rights))
     _caller(iam, region)
     _machine(region, contents)
-
-
-TRUST = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {
-            "Effect": "Allow",
-            "Principal": {"Service": "vmie.amazonaws.com"},
-            "Action": "sts:AssumeRole",
-            "Condition": {"StringEquals": {"sts:ExternalId": "vmimport"}},
-        }
-    ],
-}
 
 
 def _caller(iam: IAMBackend, region: str) -> None:
     """The user whose credentials are in `sandbox.environment`."""
     iam.create_user(region_name=region, user_name=USER, path="/", tags=[])
-    iam.put_user_policy(USER, USER, json.dumps({"Version": "2012-10-17", "Statement": [EVERYTHING]}))
+    iam.put_user_policy(USER, USER, json.dumps(EVERYTHING))
     iam.create_access_key(USER).access_key_id = ACCESS_KEY
-
-
-EVERYTHING = {"Effect": "Allow", "Action": "*", "Resource": "*"}
-
-
-def role_policy(partition: str) -> dict[str, object]:
-    """The role's rights on the bucket, for imports and exports (aws-facts 4.2)."""
-    bucket = f"arn:{partition}:s3:::{BUCKET}"
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": ["s3:ListBucket", "s3:GetBucketLocation", "s3:GetBucketAcl"],
-                "Resource": [bucket],
-            },
-            {"Effect": "Allow", "Action": ["s3:GetObject", "s3:PutObject"], "Resource": [f"{bucket}/*"]},
-            {
-                "Effect": "Allow",
-                "Action": ["ec2:ModifySnapshotAttribute", "ec2:CopySnapshot", "ec2:RegisterImage", "ec2:Describe*"],
-                "Resource": "*",
-            },
-        ],
-    }
-
-
-def bucket_policy(partition: str, region: str) -> dict[str, object]:
-    """The grant that CreateInstanceExportTask needs (aws-facts 4.4)."""
-    bucket = f"arn:{partition}:s3:::{BUCKET}"
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"CanonicalUser": export_canonical_id(region)},
-                "Action": ["s3:GetBucketAcl", "s3:PutObject"],
-                "Resource": [bucket, f"{bucket}/*"],
-            }
-        ],
-    }
 
 
 def seeded_disk() -> SparseDisk:

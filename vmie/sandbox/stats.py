@@ -50,7 +50,7 @@ class Stats:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def region(self, name: str) -> RegionStats:
-        """The counts of one Region; zeros for one that nobody has called."""
+        """The counts of one Region; zeros for one without calls."""
         with self._lock:
             return self.regions.setdefault(name, RegionStats())
 

@@ -1,4 +1,4 @@
-"""Which action of which service a request is: enough to count it and to spoil it."""
+"""Which action of which service a request is: enough to count it and to inject faults."""
 
 from __future__ import annotations
 

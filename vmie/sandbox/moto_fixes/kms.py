@@ -1,4 +1,4 @@
-"""KMS as vmie meets it: moto's switches of a key know the bare id only, AWS takes the ARN as well."""
+"""KMS: moto's actions that enable or disable a key accept the bare id only, AWS the ARN as well."""
 
 from __future__ import annotations
 

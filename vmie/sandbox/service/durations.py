@@ -33,7 +33,7 @@ class Durations:
     def draw(self, usual: float, *, origin: str, size: int) -> float:
         """The seconds of a new task that reads `size` bytes from `origin`, whose timeline says `usual`.
 
-        They hang on the origin and on how many tasks it had before, not on what other tasks were drawn meanwhile: a
+        They depend on the origin and on how many tasks it had before, not on the tasks of other origins: a
         batch takes the same times in whatever order its items come.
         """
         middle = (self.median or usual) + self.per_gib * size / GIB

@@ -1,4 +1,4 @@
-"""The service's opinion of a guest: what vmie's own rules foresee, for nobody outside AWS knows better."""
+"""The verdict on a guest by vmie's own rules; AWS publishes no better ones."""
 
 from __future__ import annotations
 

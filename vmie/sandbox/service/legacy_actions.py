@@ -4,38 +4,35 @@ from __future__ import annotations
 
 from typing import Any
 
-from moto.ec2.responses import EC2Response
-
 from vmie.model import TaskKind, TaskState
 from vmie.sandbox import api_errors
-from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import legacy_requests
 from vmie.sandbox.service.legacy_imports import INSTANCE, VOLUME, LegacyImportHandler, expires
-from vmie.sandbox.service.task_actions import answering, parameters, tags
+from vmie.sandbox.service.task_actions import Actions, parameters, tags
 from vmie.sandbox.service.task_service import Service
 from vmie.sandbox.service.tasks import SandboxTask
 
-ACTIONS = ("import_instance", "import_volume", "describe_conversion_tasks", "cancel_conversion_task")
+_KINDS = (TaskKind.CONVERSION,)
 
 
-class LegacyActions:
-    """One method per action, as in `task_actions.TaskActions`."""
+class LegacyActions(Actions):
+    """The actions of ImportInstance and ImportVolume."""
 
     def __init__(self, service: Service, work: LegacyImportHandler) -> None:
-        self._service = service
+        super().__init__(service)
         self._work = work
 
     def import_instance(self, call: Any) -> Any:
         """ImportInstance."""
-        request = parameters(call)
-        legacy_requests.check_import_instance(request, region=call.region)
-        return {"ConversionTask": self._create(call, request, INSTANCE)}
+        legacy_requests.check_import_instance(parameters(call), region=call.region)
+        task = self._create(call, TaskKind.CONVERSION, self._work.accept, prefix=INSTANCE)
+        return {"ConversionTask": self._shape(call, task)}
 
     def import_volume(self, call: Any) -> Any:
         """ImportVolume."""
-        request = parameters(call)
-        legacy_requests.check_import_volume(request, region=call.region)
-        return {"ConversionTask": self._create(call, request, VOLUME)}
+        legacy_requests.check_import_volume(parameters(call), region=call.region)
+        task = self._create(call, TaskKind.CONVERSION, self._work.accept, prefix=VOLUME)
+        return {"ConversionTask": self._shape(call, task)}
 
     def describe_conversion_tasks(self, call: Any) -> Any:
         """DescribeConversionTasks: no filters, no pages."""
@@ -45,9 +42,9 @@ class LegacyActions:
         with self._service.lock:
             ids = request.get("ConversionTaskIds") or ()
             if ids:
-                found = [self._find(call, one) for one in dict.fromkeys(ids)]
+                found = [self._find(call, one, _KINDS, api_errors.unknown_import) for one in dict.fromkeys(ids)]
             else:
-                found = self._service.listed((TaskKind.CONVERSION,), account=call.current_account, region=call.region)
+                found = self._service.listed(_KINDS, account=call.current_account, region=call.region)
             return {"ConversionTasks": [self._shape(call, task) for task in found]}
 
     def cancel_conversion_task(self, call: Any) -> Any:
@@ -55,28 +52,11 @@ class LegacyActions:
         request = parameters(call)
         if not request.get("ConversionTaskId"):
             raise api_errors.missing_parameter("ConversionTaskId")
-        task = self._find(call, request["ConversionTaskId"])
+        task = self._find(call, request["ConversionTaskId"], _KINDS, api_errors.unknown_import)
         if request.get("DryRun"):
             raise api_errors.dry_run()
         self._service.cancel(task, reason=request.get("ReasonMessage") or "")
         return {}
-
-    def _create(self, call: Any, request: dict[str, Any], prefix: str) -> dict[str, Any]:
-        task = self._service.create(
-            TaskKind.CONVERSION,
-            account=call.current_account,
-            region=call.region,
-            request=request,
-            accept=self._work.accept,
-            prefix=prefix,
-        )
-        return self._shape(call, task)
-
-    def _find(self, call: Any, task_id: str) -> SandboxTask:
-        task = self._service.find(task_id, account=call.current_account, region=call.region)
-        if task is None or task.kind is not TaskKind.CONVERSION:
-            raise api_errors.unknown_import(task_id)
-        return task
 
     def _shape(self, call: Any, task: SandboxTask) -> dict[str, Any]:
         moment = expires(task, self._service.limits.life_seconds)
@@ -113,9 +93,3 @@ def _disk(task: SandboxTask) -> dict[str, Any]:
         "Image": {"Format": image["Format"], "ImportManifestUrl": image["ImportManifestUrl"], "Size": size},
         "Volume": {**made, "Size": int(volume["Size"])},
     }
-
-
-def install(patcher: Patcher, actions: LegacyActions, service: Service) -> None:
-    """Attach the actions."""
-    for name in ACTIONS:
-        patcher.attribute(EC2Response, name, answering(getattr(actions, name), service))

@@ -11,7 +11,7 @@ from moto.utilities.utils import get_partition
 
 from vmie.aws import manifest
 from vmie.aws.manifest import Manifest
-from vmie.disk.base import SECTOR, Disk
+from vmie.disk.base import Disk
 from vmie.errors import ImageError
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
@@ -24,7 +24,6 @@ from vmie.sandbox.storage import Blob
 INSTANCE, VOLUME = "import-i-", "import-vol-"
 INVALID_MANIFEST = "ClientError: Invalid manifest [{reason}]"
 NO_BOOT = "ClientError: No bootable partition found"
-_GPT_TYPE = 0xEE
 
 
 class LegacyImportHandler:
@@ -100,22 +99,24 @@ class LegacyImportHandler:
             parts.append(found)
         whole = Blob.joined(parts).named(f"the image of {task.id}")
         disk = validation.open_disks(whole, parsed.format)[0]
-        self._judge(task, disk)
+        self._validate(task, disk)
         task.work["opener"] = lambda: validation.open_disks(whole, parsed.format)[0]
 
-    def _judge(self, task: SandboxTask, disk: Disk) -> None:
+    def _validate(self, task: SandboxTask, disk: Disk) -> None:
         validation.check_sizes([disk], validation.SNAPSHOT_LIMIT)
-        room = int(task.work["image"]["Volume"]["Size"]) * GIB
-        if disk.size > room:
+        capacity = int(task.work["image"]["Volume"]["Size"]) * GIB
+        if disk.size > capacity:
             raise TaskFailed(
                 f"ClientError: Disk validation failed [The disk image size of {disk.size} bytes "
-                f"exceeds the volume size of {room // GIB} GiB]"
+                f"exceeds the volume size of {capacity // GIB} GiB]"
             )
         if task.id.startswith(VOLUME):
             return
         if (disk.format, disk.variant) == ("vhd", "fixed"):
             raise TaskFailed(validation.UNSUPPORTED_FORMAT)
-        if _has_gpt(disk):
+        # a type of two digits is one of an MBR, all but that of the protective one
+        types = validation.partition_types(disk)
+        if any(len(one) > 2 or one == "ee" for one in types):
             raise TaskFailed(NO_BOOT)
         validation.look([disk], self._verdict)
 
@@ -163,7 +164,7 @@ class LegacyImportHandler:
 
 
 def expires(task: SandboxTask, life_seconds: float) -> dt.datetime:
-    """When the service gives an unfinished task up."""
+    """When an unfinished task expires."""
     return task.created + dt.timedelta(seconds=life_seconds)
 
 
@@ -175,8 +176,3 @@ def _zone(backend: Any, request: Mapping[str, Any]) -> str:
     found = {zone.zone_id: zone.name for zone in backend.describe_availability_zones()}
     legacy_instances.expect_zone(backend, str(found.get(wanted, wanted)))
     return str(found[wanted])
-
-
-def _has_gpt(disk: Disk) -> bool:
-    sector = disk.read(0, SECTOR)
-    return len(sector) == SECTOR and any(sector[446 + 16 * slot + 4] == _GPT_TYPE for slot in range(4))

@@ -64,7 +64,7 @@ def import_snapshot(task: SandboxTask, tags: dict[str, str]) -> Shape:
 
 
 def export_image(task: SandboxTask, tags: dict[str, str]) -> Shape:
-    """An element of ExportImageTasks; ExportImage itself also tells the format and the role."""
+    """An element of ExportImageTasks; the answer of ExportImage too."""
     where = task.request["S3ExportLocation"]
     return _present(
         {

@@ -38,11 +38,47 @@ _IMPORTS = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT)
 _EXPORTS = (TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE)
 
 
-class TaskActions:
-    """One method per action; `self` is the service, `call` moto's response object with the parsed parameters."""
+class Actions:
+    """One public method per action; `call` is moto's response object with the parsed parameters."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def install(self, patcher: Patcher) -> None:
+        """Attach the actions to moto's EC2."""
+        for name in vars(type(self)):
+            if not name.startswith("_"):
+                patcher.attribute(EC2Response, name, answering(getattr(self, name), self._service))
+
+    def _create(
+        self,
+        call: Any,
+        kind: TaskKind,
+        accept: Callable[[SandboxTask], None],
+        *,
+        tags: dict[str, str] | None = None,
+        prefix: str = "",
+    ) -> SandboxTask:
+        where = {"account": call.current_account, "region": call.region}
+        task = self._service.create(kind, request=parameters(call), accept=accept, prefix=prefix, **where)
+        if tags:
+            call.ec2_backend.create_tags([task.id], tags)
+        return task
+
+    def _find(
+        self, call: Any, task_id: str, kinds: tuple[TaskKind, ...], unknown: Callable[[str], ApiError]
+    ) -> SandboxTask:
+        task = self._service.find(task_id, account=call.current_account, region=call.region)
+        if task is None or task.kind not in kinds:
+            raise unknown(task_id)
+        return task
+
+
+class TaskActions(Actions):
+    """The actions of ImportImage, ImportSnapshot and both exports."""
 
     def __init__(self, service: Service, imports: ImportHandler, exports: ExportHandler) -> None:
-        self._service = service
+        super().__init__(service)
         self._imports = imports
         self._exports = exports
 
@@ -129,24 +165,6 @@ class TaskActions:
         self._service.cancel(self._find(call, request["ExportTaskId"], _EXPORTS, api_errors.unknown_export))
         return {}
 
-    def _create(
-        self, call: Any, kind: TaskKind, accept: Callable[[SandboxTask], None], *, tags: dict[str, str]
-    ) -> SandboxTask:
-        task = self._service.create(
-            kind, account=call.current_account, region=call.region, request=parameters(call), accept=accept
-        )
-        if tags:
-            call.ec2_backend.create_tags([task.id], tags)
-        return task
-
-    def _find(
-        self, call: Any, task_id: str, kinds: tuple[TaskKind, ...], unknown: Callable[[str], ApiError]
-    ) -> SandboxTask:
-        task = self._service.find(task_id, account=call.current_account, region=call.region)
-        if task is None or task.kind not in kinds:
-            raise unknown(task_id)
-        return task
-
     def _describe(self, call: Any, listing: _Listing) -> Any:
         request = parameters(call)
         ids = request.get(listing.ids) or ()
@@ -206,24 +224,9 @@ _EXPORT_INSTANCES = _Listing(
     TaskKind.EXPORT_INSTANCE, "ExportTaskIds", "ExportTasks", serialize.export_instance, api_errors.unknown_export
 )
 
-ACTIONS = (
-    "import_image",
-    "import_snapshot",
-    "export_image",
-    "create_instance_export_task",
-    "describe_import_image_tasks",
-    "describe_import_snapshot_tasks",
-    "describe_export_image_tasks",
-    "describe_export_tasks",
-    "cancel_import_task",
-    "cancel_export_task",
-)
 
-
-def install(patcher: Patcher, actions: TaskActions, service: Service) -> None:
-    """Attach the actions, and let tasks be tagged as every resource of EC2 is."""
-    for name in ACTIONS:
-        patcher.attribute(EC2Response, name, answering(getattr(actions, name), service))
+def allow_tags(patcher: Patcher) -> None:
+    """Let tasks be tagged as every resource of EC2 is."""
     for resource, prefix in _TASK_PREFIXES.items():
         patcher.item(ec2_utils.EC2_RESOURCE_TO_PREFIX, resource, prefix)
         patcher.item(ec2_utils.EC2_PREFIX_TO_RESOURCE, prefix, resource)

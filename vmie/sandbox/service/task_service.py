@@ -1,4 +1,4 @@
-"""The service behind the API: makes tasks, moves them on, forgets them.
+"""The tasks behind the API: created, advanced by the clock, removed when they are listed no longer.
 
     create ─► ACTIVE ─ step ─ step ─ … ─► COMPLETED ─ 7 days ─► forgotten
                 │ failed or cancelled
@@ -53,7 +53,7 @@ class Limits:
     conversions: int = 5
     exports: int = 5
     list_seconds: float = WEEK  #: how long a finished task is listed
-    life_seconds: float = WEEK  #: after which an unfinished one is given up
+    life_seconds: float = WEEK  #: after which an unfinished one expires
     regions: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def of(self, group: str, region: str) -> int:

@@ -1,4 +1,4 @@
-"""A task as the service keeps it, and the two ways it can end badly."""
+"""A task as the service keeps it, and the two exceptions of its steps."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from vmie.sandbox.service.timeline import OF_KIND, Step
 
 
 class TaskFailed(Exception):  # noqa: N818 - the task's end, not a fault of ours
-    """The service gives the task up; the text becomes its StatusMessage."""
+    """The task fails; the text becomes its StatusMessage."""
 
 
-class NotYet(Exception):  # noqa: N818 - a reason to look again later
+class NotYet(Exception):  # noqa: N818 - a reason to try again later
     """The step is not done: the task stays where it is."""
 
 
@@ -64,7 +64,7 @@ class SandboxTask:
     platform: str = ""
     architecture: str = ""
     boot_mode: str = ""
-    work: dict[str, Any] = field(default_factory=dict)  #: what the kind's own steps hand to each other
+    work: dict[str, Any] = field(default_factory=dict)  #: what the steps of its kind share
 
     @property
     def active(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a task says of itself while it works: the sequences seen in the field (aws-facts 1.12, 1.13).
+"""The stages that a task reports: the sequences seen in the field (aws-facts 1.12, 1.13).
 
 Times are seconds of AWS's work since the task began; `Phase` names the step at which the service
 does something that can fail.

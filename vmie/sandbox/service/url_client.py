@@ -1,7 +1,7 @@
-"""How the service reads, looks at and deletes by URL: S3 of this sandbox by presigned URL, else plain HTTP nearby.
+"""GET, HEAD and DELETE by URL, as the service makes them: this sandbox's S3 by presigned URL, else HTTP on loopback.
 
-A presigned URL is taken as S3 takes it: SigV4, in its time, for the method it was made for where the sandbox knows
-the key. Redirects are not followed, as a signature does not survive them.
+A presigned URL is verified as S3 does: SigV4, not expired, for the method that it was signed for where the sandbox
+knows the key. Redirects are not followed, as a signature does not survive them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _MOST = 1 << 30
 
 
 class HttpError(Exception):
-    """Any answer but 2xx; `status` 0 when nobody answered."""
+    """Any answer but 2xx; `status` 0 when there was no answer."""
 
     def __init__(self, status: int, reason: str = "") -> None:
         phrase = reason or (HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "")

@@ -1,12 +1,11 @@
-"""What the service says of the bytes it was given: it opens them, and refuses what AWS refuses (aws-facts 5.2).
+"""Validation of images: the bytes are opened, and what AWS refuses is refused (aws-facts 5.2).
 
-Whether the guest inside is one that AWS supports is rules_verdict by a `GuestVerdict`, handed in; on its own this
+Whether the guest inside is one that AWS supports is decided by a `GuestVerdict`; on its own this
 module reads no further than the partition table.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from vmie.disk.base import SECTOR, Disk, Source
 from vmie.disk.ovf import open_appliance
 from vmie.disk.tarball import looks_like_tar
 from vmie.errors import ImageError
+from vmie.guest.partitions import BIOS_BOOT, EFI_SYSTEM, layout
 from vmie.sandbox.service.tasks import TaskFailed
 
 GuestVerdict = Callable[[Sequence[Disk]], str | None]
@@ -22,7 +22,7 @@ GuestVerdict = Callable[[Sequence[Disk]], str | None]
 
 
 def any_guest(disks: Sequence[Disk]) -> str | None:
-    """The verdict of a service that takes any guest."""
+    """The verdict of a service that accepts any guest."""
     del disks
     return None
 
@@ -44,7 +44,7 @@ IMAGE_LIMIT, SNAPSHOT_LIMIT = 8 * _TIB, 16 * _TIB
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What an import found: the disks, and what it made of them."""
+    """What an import found: the disks, and what they hold."""
 
     disks: tuple[Disk, ...]
     platform: str = "Linux"
@@ -76,18 +76,17 @@ def check_sizes(disks: Sequence[Disk], limit: int) -> None:
 
 
 def look(disks: Sequence[Disk], verdict: GuestVerdict) -> Machine:
-    """Read what ImportImage reads of a machine; raises TaskFailed with the service's words."""
+    """Read what ImportImage reads of a machine; raises TaskFailed with the service's message."""
     try:
-        tables = [table for disk in disks if (table := _partitions(disk)) is not None]
-        if not tables:
+        types = {part_type for disk in disks for part_type in partition_types(disk)}
+        if not types:
             raise TaskFailed(NO_PARTITIONS)
         if message := verdict(disks):
             raise TaskFailed(message)
     except ImageError as error:
         raise TaskFailed(BAD_DATA) from error
-    kinds = set().union(*tables)
-    windows = bool(kinds & _WINDOWS) and not kinds & _LINUX
-    uefi = _ESP in kinds and not (kinds & _BIOS_BOOT)
+    windows = bool(types & _WINDOWS) and not types & _LINUX
+    uefi = EFI_SYSTEM in types and BIOS_BOOT not in types
     return Machine(tuple(disks), "Windows" if windows else "Linux", "uefi" if uefi else "legacy-bios")
 
 
@@ -124,45 +123,17 @@ def _unreadable(error: ImageError, format_: str) -> str:
     return UNSUPPORTED_VMDK if format_ == "VMDK" else UNSUPPORTED_FORMAT
 
 
-# Partition kinds, as one type byte (MBR) or the type GUID as it lies on disk (GPT).
-_ESP = bytes.fromhex("28732ac11ff8d211ba4b00a0c93ec93b")
-_BIOS_BOOT = {bytes.fromhex("4861682149646f6e744e656564454649")}
+def partition_types(disk: Disk) -> set[str]:
+    """The types of a disk's partitions: two digits (MBR) or a GUID (GPT); "ee" is a GPT that cannot be read."""
+    return {part.type for part in layout(disk)[0].partitions} if disk.size >= SECTOR else set()
+
+
 _LINUX = {
-    b"\x83",
-    b"\x8e",
-    b"\xfd",
-    bytes.fromhex("af3dc60f838472478e793d69d8477de4"),  # Linux filesystem data
-    bytes.fromhex("79d3d6e607f5c244a23c238f2a3df928"),  # Linux LVM
-    bytes.fromhex("e3bc684fcde8b14d96e7fbcaf984b709"),  # Linux root (x86-64)
+    "83",
+    "8e",
+    "fd",
+    "0FC63DAF-8483-4772-8E79-3D69D8477DE4",  # Linux filesystem data
+    "E6D6D379-F507-44C2-A23C-238F2A3DF928",  # Linux LVM
+    "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",  # Linux root (x86-64)
 }
-_WINDOWS = {b"\x07", b"\x27", bytes.fromhex("a2a0d0ebe5b9334487c068b6b72699c7")}
-
-
-def _partitions(disk: Disk) -> set[bytes] | None:
-    """The kinds of partition on a disk; None where there is no partition table."""
-    sector = disk.read(0, SECTOR)
-    if len(sector) < SECTOR or sector[510:] != b"\x55\xaa":
-        return None
-    kinds = {sector[446 + 16 * slot + 4 :][:1] for slot in range(4)} - {b"\0"}
-    if b"\xee" in kinds:
-        return _gpt(disk)
-    # A boot sector without a table (a whole-disk file system) ends in 55 AA too: real entries have a start and a size.
-    real = any(
-        struct.unpack_from("<II", sector, 446 + 16 * slot + 8) > (0, 0) and sector[446 + 16 * slot] in (0, 0x80)
-        for slot in range(4)
-        if sector[446 + 16 * slot + 4]
-    )
-    bounded = all(sector[446 + 16 * slot] in (0, 0x80) for slot in range(4))
-    return kinds if real and bounded else None
-
-
-def _gpt(disk: Disk) -> set[bytes] | None:
-    header = disk.read(SECTOR, SECTOR)
-    if header[:8] != b"EFI PART":
-        return None
-    table, count, size = struct.unpack_from("<QII", header, 72)
-    if not 128 <= size <= 4096 or count > 1024:
-        return None
-    entries = disk.read(table * SECTOR, count * size)
-    kinds = {entries[at : at + 16] for at in range(0, len(entries) - 15, size)} - {bytes(16)}
-    return kinds or None
+_WINDOWS = {"07", "27", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"}
