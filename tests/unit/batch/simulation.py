@@ -35,6 +35,8 @@ from vmie.settings import Settings
 REGIONS = ("us-east-1", "eu-west-1")
 #: seconds of virtual time between two looks, as on AWS
 STEP = 15.0
+#: seconds of this machine's time without a word of the engine after which it waits for something unexpected
+SILENCE = 30.0
 #: what fails in the sandbox: an image's own fault for good, AWS's own fault once more
 FAULTS = {
     "ClientError: Unknown OS / Missing OS files.": 0.04,
@@ -113,6 +115,8 @@ class Watch:
     notes: list[str] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     marks: list[Mark] = field(default_factory=list)
+    #: when the engine last reported anything, in this machine's time
+    heard: float = field(default_factory=time.monotonic)
     cost: Callable[[], float] = lambda: 0.0
     _tasks: dict[str, str] = field(default_factory=dict)
     _at: dict[str, State] = field(default_factory=dict)
@@ -122,6 +126,7 @@ class Watch:
         self.needing.update(self.regions.values())
 
     def __call__(self, event: events.Event, /) -> None:
+        self.heard = time.monotonic()
         with self._lock:
             match event:
                 case events.TaskSeen(task) if task.state.terminal and task.id in self._tasks:
@@ -175,7 +180,9 @@ class Driver:
     def run(self) -> None:
         since = time.monotonic()
         while self.watch.left and not self.over.wait(0.001):
-            if not (settled := self.clock.looked() and self.watch.settled()) and time.monotonic() - since < 60:
+            settled = self.clock.looked() and self.watch.settled()
+            # Silent for so long, it waits: filling all places takes seconds of processor time, more on a busy machine.
+            if not settled and time.monotonic() - max(since, self.watch.heard) < SILENCE:
                 continue
             self.unexpected += not settled
             since = time.monotonic()
