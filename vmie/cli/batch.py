@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from vmie import events
 from vmie.cli import context, render
-from vmie.errors import PartialFailure, PreflightError, UsageError
+from vmie.errors import Cancel, PartialFailure, PreflightError, Resume, Set, UsageError
 
 if TYPE_CHECKING:
     from vmie.batch.context import BatchContext
@@ -51,24 +52,19 @@ def build() -> typer.Typer:
 
 
 def batch_context(run: context.Run, state: str, *, uploads: int | None = None) -> BatchContext:
-    """What batches need of this invocation; `vmie worker` shares it."""
-    from vmie.batch.context import BatchContext
-    from vmie.batch.store.locations import Locations
+    """What batches need of this invocation; `vmie worker` shares it.
 
-    return BatchContext(Locations(run.state, state), run.door, run.settings, reporter=_reporter(run), uploads=uploads)
-
-
-def _reporter(run: context.Run) -> events.Reporter:
-    """Each change of an item is a line; the states of hundreds of tasks only go to logs and with --verbose."""
-    reporter = run.reporter
+    Each change of an item is a line; the states of hundreds of tasks only go to logs and with --verbose.
+    """
+    made = run.connection.batches(state, uploads=uploads)
     if run.verbose or run.log_format == "json":
-        return reporter
+        return made
 
     def without_tasks(event: events.Event, /) -> None:
         if not isinstance(event, events.TaskSeen):
-            reporter(event)
+            run.reporter(event)
 
-    return without_tasks
+    return replace(made, reporter=without_tasks)
 
 
 def run(
@@ -110,7 +106,7 @@ def run(
             raise typer.Exit(PreflightError.exit_code)
         return
     if report_to is not None and not report_to.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder for {report_to}", cure="choose another file with --report")
+        raise UsageError(f"there is no folder for {report_to}", cure=Set("report", note="another file"))
     from vmie.batch.run import api
 
     used = batch_context(this, state)
@@ -144,9 +140,7 @@ def _find(this: context.Run, name: str, state: str) -> JobSummary:
 
     known = job_index.find(name, this.state, clock=SystemClock(), shared=state)
     if known.kind != "batch":
-        raise UsageError(
-            f"{name} is no batch", cure=f"`vmie resume` and `vmie cancel` take any job: vmie resume {name}"
-        )
+        raise UsageError(f"{name} is no batch", cure=(Resume(name), Cancel(name)))
     return known
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from typing import Any
@@ -79,57 +78,55 @@ def table() -> Mapping[str, Mapping[str, Figure]]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of the bill: `amount` is in the figure's unit, `how` says the sum of `shown`."""
+
+    what: str
+    figure: str
+    amount: Callable[[Use], float]
+    shown: Callable[[Use], float]
+    how: str
+
+
+_LINES = (
+    _Line(
+        "S3 requests",
+        "s3_1000_puts",
+        lambda use: use.puts / 1000,
+        lambda use: use.puts,
+        "{:.0f} uploads of parts and the like",
+    ),
+    _Line(
+        "S3 storage until AWS is done",
+        "s3_gb_month",
+        lambda use: use.stored / _GB * use.hours / _HOURS_PER_MONTH,
+        lambda use: use.stored / _GB,
+        "at most {:.1f} GB",
+    ),
+    _Line("snapshots, each month", "snapshot_gb_month", *2 * (lambda use: use.snapshots / _GB,), "at most {:.1f} GB"),
+    _Line("volumes, each month", "volume_gb_month", *2 * (lambda use: use.volumes_gib,), "{:.0f} GiB"),
+)
+
+
 def bill(uses: Iterable[Use]) -> Bill:
     """The bill of a plan: what is used in each Region at that Region's prices."""
-    known = table()
-    used: dict[tuple[str, str], Figure] = {}
+    known, asked = table(), list(uses)
+    figures: dict[tuple[str, str], Figure] = {}
     borrowed: dict[str, None] = {}
-    rows: defaultdict[str, list[tuple[Use, Figure]]] = defaultdict(list)
-    for use in uses:
-        for name, amount in (
-            ("s3_1000_puts", use.puts),
-            ("s3_gb_month", use.stored),
-            ("snapshot_gb_month", use.snapshots),
-            ("volume_gb_month", use.volumes_gib),
-        ):
-            if not amount:
+    lines: list[Cost] = []
+    for line in _LINES:
+        rows = []
+        for use in asked:
+            if not line.shown(use):
                 continue
-            figure = known.get(use.region, {}).get(name)
+            figure = known.get(use.region, {}).get(line.figure)
             if figure is None:
                 borrowed[use.region] = None
-                figure = known[_HOME][name]
-            used[figure.region, name] = figure
-            rows[name].append((use, figure))
-    lines = tuple(_LINES[name](rows[name]) for name in _LINES if rows[name])
-    return Bill((*lines, Cost("transfer into AWS", 0.0, "free")), tuple(used.values()), tuple(borrowed))
-
-
-_Rows = Sequence[tuple[Use, Figure]]
-
-
-def _puts(rows: _Rows) -> Cost:
-    amount = sum(use.puts / 1000 * figure.usd for use, figure in rows)
-    return Cost("S3 requests", amount, f"{sum(use.puts for use, _ in rows)} uploads of parts and the like")
-
-
-def _stored(rows: _Rows) -> Cost:
-    amount = sum(use.stored / _GB * figure.usd * use.hours / _HOURS_PER_MONTH for use, figure in rows)
-    return Cost("S3 storage until AWS is done", amount, f"at most {sum(use.stored for use, _ in rows) / _GB:.1f} GB")
-
-
-def _snapshots(rows: _Rows) -> Cost:
-    amount = sum(use.snapshots / _GB * figure.usd for use, figure in rows)
-    return Cost("snapshots, each month", amount, f"at most {sum(use.snapshots for use, _ in rows) / _GB:.1f} GB")
-
-
-def _volumes(rows: _Rows) -> Cost:
-    amount = sum(use.volumes_gib * figure.usd for use, figure in rows)
-    return Cost("volumes, each month", amount, f"{sum(use.volumes_gib for use, _ in rows)} GiB")
-
-
-_LINES = {
-    "s3_1000_puts": _puts,
-    "s3_gb_month": _stored,
-    "snapshot_gb_month": _snapshots,
-    "volume_gb_month": _volumes,
-}
+                figure = known[_HOME][line.figure]
+            figures[figure.region, line.figure] = figure
+            rows.append((use, figure))
+        if rows:
+            usd = sum(line.amount(use) * figure.usd for use, figure in rows)
+            lines.append(Cost(line.what, usd, line.how.format(sum(line.shown(use) for use, _ in rows))))
+    return Bill((*lines, Cost("transfer into AWS", 0.0, "free")), tuple(figures.values()), tuple(borrowed))

@@ -75,7 +75,7 @@ class Worker:
         finally:
             if workflows.settled:
                 with suppress(VmieError), reported():
-                    self.lease.release()
+                    leases.mark_gone(self.store, [self.name])
 
     def _round(self, context: RunContext, workflows: Workflows, scheduler: Scheduler) -> bool:
         """One round of the main thread; False when there is nothing left to do."""

@@ -31,9 +31,6 @@ class Lease(Protocol):
     def live_workers(self) -> set[str]:
         """The names of those alive, this process included; from now on the store refuses the writes of all others."""
 
-    def release(self) -> None:
-        """Leave no unfinished business: what this process worked on is free for others at once."""
-
 
 def file_lock(folder: Path) -> ProcessLock:
     """The lock of a batch that is kept in `folder`."""
@@ -73,12 +70,8 @@ class FileLease:
 
     def live_workers(self) -> set[str]:
         """See `Lease.live_workers`: the holder of the lock is alone."""
-        _mark_gone(self._store, _others(self._store, self._worker))
+        mark_gone(self._store, _others(self._store, self._worker))
         return {self._worker}
-
-    def release(self) -> None:
-        """See `Lease.release`."""
-        _mark_gone(self._store, [self._worker])
 
 
 class SessionLease:
@@ -122,12 +115,8 @@ class SessionLease:
             missing = [worker for worker in others if self._try_lock(worker, keep=False)]
         self._missing_since = {worker: self._missing_since.get(worker, now) for worker in missing}
         dead = [worker for worker, since in self._missing_since.items() if now - since >= self._grace]
-        _mark_gone(self._store, dead)
+        mark_gone(self._store, dead)
         return {self._worker, *others} - set(dead)
-
-    def release(self) -> None:
-        """See `Lease.release`."""
-        _mark_gone(self._store, [self._worker])
 
     @contextmanager
     def _session_alive(self) -> Iterator[None]:
@@ -187,7 +176,8 @@ def _others(store: Store, worker: str) -> list[str]:
     return [row["worker"] for row in registered(store) if row["worker"] != worker]
 
 
-def _mark_gone(store: Store, workers: Collection[str]) -> None:
+def mark_gone(store: Store, workers: Collection[str]) -> None:
+    """Declare workers dead: what they worked on is free for others, and the store refuses their writes."""
     if workers:
         with store.engine.begin() as db:
             db.execute(WORKERS.update().where(WORKERS.c.worker.in_(workers)).values(gone=True))

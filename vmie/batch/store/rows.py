@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from vmie.batch.model import Item, Kind, Limits, State
+from vmie.batch.model import Item, Kind, Limits, PlanItem, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,21 +23,17 @@ class Batch:
     created: str
 
 
-def row_of(batch: str, number: int, item: Any, region: str, now: str) -> dict[str, Any]:
+def row_of(batch: str, number: int, item: PlanItem, *, region: str, account: str, now: str) -> dict[str, Any]:
     """A new item, as it is inserted."""
     return {
+        **{one.name: getattr(item, one.name) for one in fields(item)},
         "batch": batch,
-        "key": item.key,
         "position": number,
         "kind": item.kind.value,
-        "source": item.source,
-        "profile": item.profile,
         "request": dict(item.request),
         "region": item.region or region,
-        "queue": item.queue,
-        "wave": item.wave,
+        "account": account,
         "after": list(item.after),
-        "size": item.size,
         "state": (State.BLOCKED if item.after else State.WAITING).value,
         "round": 1,
         "updated": now,
@@ -62,14 +58,5 @@ def limits_of(recorded: Mapping[str, int]) -> Limits:
 
 def batch_of(row: Any) -> Batch:
     """A batch, from a row with all columns."""
-    limits = limits_of(row["limits"])
-    return Batch(
-        row["batch"],
-        row["name"],
-        row["source"],
-        limits,
-        row["account"],
-        row["region"],
-        bool(row["cancelling"]),
-        row["created"],
-    )
+    values = {one.name: row[one.name] for one in fields(Batch)}
+    return Batch(**values | {"limits": limits_of(row["limits"])})

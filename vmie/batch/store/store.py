@@ -65,7 +65,7 @@ class Store:
         """Record a new batch with all its items, or nothing of it. `accounts`: of the profiles that items name."""
         now = self.now()
         rows = [
-            {**row_of(batch, number, item, region, now), "account": accounts.get(item.profile, account)}
+            row_of(batch, number, item, region=region, account=accounts.get(item.profile, account), now=now)
             for number, item in enumerate(plan.items)
         ]
         with self.engine.begin() as db:
