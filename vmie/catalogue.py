@@ -92,7 +92,7 @@ def explain(message: str, code: str = "") -> Explanation:
 
     The message comes back without the secrets that it may hold.
     The words decide before the code, since one code ("InvalidParameter") stands for many things. An
-    unknown message is said to be unknown.
+    unknown message is reported as unknown.
     """
     text = _PREFIX.sub("", str(message)[:_LONGEST])
     given = str(code)

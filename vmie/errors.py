@@ -1,7 +1,7 @@
 """One exception tree: what happened, why, the cures as actions, and the exit code.
 
     VmieError                 1
-    ├── UsageError            2   options that cannot be meant
+    ├── UsageError            2   options that cannot be given, or not together
     ├── ImageError            2   input that cannot be read as a disk
     ├── PartialFailure        3   a batch where some items failed
     ├── PreflightError        4   the image would be refused: nothing was sent
@@ -279,7 +279,7 @@ class VmieError(Exception):
 
 
 class UsageError(VmieError):
-    """Options or arguments that cannot be meant together."""
+    """Options or arguments that cannot be given, or not together."""
 
     exit_code = 2
     default_code = "Usage"

@@ -1,7 +1,7 @@
 """AWS's numbers, each with the seed's value, today's value and where it stands written.
 
 `seed` is the 2016 prerequisites page; `current` is what today's guide or API model says. Where today's guide no
-longer prints a number, `current` is None and the seed's holds: `value` tells which (aws-facts 3).
+longer prints a number, `current` is None and the seed's holds: `value` is the one that holds (aws-facts 3).
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class TaskKind(StrEnum):
 
     @classmethod
     def of(cls, task_id: str) -> TaskKind:
-        """The kind that an id's prefix tells; raises ValueError. The suffix is not looked at (aws-facts 1.10)."""
+        """The kind of task by its id's prefix; raises ValueError. The suffix is not looked at (aws-facts 1.10)."""
         for prefix, kind in _KIND_OF_PREFIX.items():
             if task_id.startswith(prefix):
                 return kind

@@ -1,4 +1,4 @@
-"""How clients are made: each set up alike, and each call told to the reporter."""
+"""How clients are made: each set up alike, and each call reported."""
 
 from __future__ import annotations
 

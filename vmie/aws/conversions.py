@@ -1,4 +1,4 @@
-"""ImportInstance and ImportVolume, and what EC2 must be told afterwards: attaching volumes (aws-facts 1.5, 1.6).
+"""ImportInstance and ImportVolume, and the calls that follow: attaching volumes (aws-facts 1.5, 1.6).
 
 Neither call takes a token or tags, so each is sent once: after a lost answer the task is looked for by the marker
 in its description. `Image.Bytes` is bytes, whatever the API's page says; `Volume.Size` is GiB.

@@ -1,4 +1,4 @@
-"""The caller's credentials, as far as they may be told."""
+"""The caller's credentials, as far as they may be shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CredentialFacts:
-    """What can be told of the caller's credentials without showing them.
+    """What may be said of the caller's credentials without showing them.
 
     `temporary`: a presigned URL dies with them (aws-facts 2.5). `expires` is None when they do not
     expire, renew themselves, or do not say. `source` is botocore's word: "env", "assume-role", "iam-role" …

@@ -198,7 +198,7 @@ def _image(aws: Aws, item: Any) -> Image:
 
 
 def _snapshots(aws: Aws, ids: Sequence[str]) -> frozenset[str] | None:
-    """Those of the snapshots that are there; None when that cannot be told.
+    """Those of the snapshots that are there; None when that cannot be determined.
 
     By filter, not by id: one unknown id would make AWS refuse the whole call. The snapshots of somebody else's
     AMI are not shown, which says nothing: the rules ask only for our own AMIs.

@@ -43,7 +43,7 @@ class Signer:
             url: str = self._client.generate_presigned_url(
                 operation, Params={"Bucket": item.bucket, "Key": item.key}, ExpiresIn=self.seconds
             )
-        # botocore falls back to SigV2 in the old Regions unless told; young buckets refuse that.
+        # botocore falls back to SigV2 in the old Regions unless asked for SigV4; young buckets refuse that.
         if parse_qs(urlsplit(url).query).get("X-Amz-Algorithm") != ["AWS4-HMAC-SHA256"]:
             raise VmieError(
                 f"a presigned URL for {item.url} is not signed with SigV4",
@@ -60,7 +60,7 @@ def lifetime(seconds: float) -> int:
 
 
 def expect_lasting(aws: Aws, *, seconds: float, now: dt.datetime) -> str:
-    """See that the credentials outlive URLs made `now` for `seconds`; a warning where that cannot be told, else "".
+    """See that the credentials outlive URLs made `now` for `seconds`; a warning where that cannot be determined, else "".
 
     Raises AwsRefused (code CredentialsExpire) when the URLs would die with the session before their time.
     """

@@ -62,7 +62,7 @@ def _find(aws: Aws, name: str) -> Bucket | None:
 def expect_local(aws: Aws, name: str, *, export: bool = False) -> Bucket:
     """The account's bucket `name` in the session's Region, where the service wants it (seed).
 
-    Raises AwsRefused, told apart by code: NoSuchBucket, BucketNotOwned, AccessDenied, BucketElsewhere.
+    Raises AwsRefused with code NoSuchBucket, BucketNotOwned, AccessDenied, BucketElsewhere.
     """
     bucket = expect(aws, name, export=export)
     if bucket.region != aws.region:

@@ -78,7 +78,7 @@ def _bls(subject: Subject) -> Outcome:
         named = root.grubenv_saved_entry[:100]
         return [Hit(f"grubenv's saved_entry {named} is none of the Boot Loader Specification entries")]
     what = "grubenv has no saved_entry" if root.grubenv else "there is no grubenv"
-    return [Hit(f"GRUB reads Boot Loader Specification entries, and {what}: the default kernel cannot be told")]
+    return [Hit(f"GRUB reads Boot Loader Specification entries, and {what}: the default kernel cannot be determined")]
 
 
 def _loader(subject: Subject) -> Outcome:
@@ -88,7 +88,7 @@ def _loader(subject: Subject) -> Outcome:
     if root.bootloader in _TAKEN_LOADERS:
         return ()
     if root.bootloader is Bootloader.UNKNOWN:
-        return [Hit("the boot loader cannot be told", Verdict.UNKNOWN)]
+        return [Hit("the boot loader cannot be determined", Verdict.UNKNOWN)]
     what = "no boot loader is installed" if root.bootloader is Bootloader.NONE else f"it is {root.bootloader.value}"
     return [Hit(f"the service takes GRUB and GRUB 2: {what}")]
 
@@ -113,7 +113,7 @@ def _kernel(subject: Subject) -> Outcome:
     if not root.kernels:
         return [Hit("no kernel is installed under /boot")]
     if not root.default_kernel:
-        return [Hit(f"{len(root.kernels)} kernels are installed, the default one cannot be told", Verdict.UNKNOWN)]
+        return [Hit(f"{len(root.kernels)} kernels are installed, the default one cannot be determined", Verdict.UNKNOWN)]
     return ()
 
 
@@ -173,7 +173,7 @@ def _root_option(subject: Subject) -> Outcome:
         return None
     # Volume groups and multipath keep their names on other machines; sda, vda and the like do not.
     if root.root_device.startswith("/dev/") and "/mapper/" not in root.root_device and _by_name(root.root_device):
-        return [Hit(f"the kernel is told root={root.root_device}, a name that changes on EC2")]
+        return [Hit(f"the kernel gets root={root.root_device}, a name that changes on EC2")]
     return ()
 
 
@@ -239,7 +239,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="VMIE-BOOT-007",
-        title="The default kernel can be told",
+        title="The default kernel is known",
         judge=_kernel,
         predicts=predicted_messages.NO_KERNEL_VERSION,
         cure="install the distribution's kernel package and run update-grub or grub2-mkconfig",

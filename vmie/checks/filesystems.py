@@ -93,7 +93,7 @@ def _free_2016(subject: Subject) -> Outcome:
     if root is None:
         return None
     if root.free_bytes is None:
-        return [Hit("the free space cannot be told", verdict=Verdict.UNKNOWN)]
+        return [Hit("the free space cannot be determined", verdict=Verdict.UNKNOWN)]
     return (
         [Hit(f"{_mib(root.free_bytes)} free, 250 MB are needed")]
         if root.free_bytes < limits.FREE_BYTES_LINUX.of(Profile.Y2016)
@@ -115,7 +115,7 @@ def _free_windows(subject: Subject) -> Outcome:
     if windows is None:
         return None
     if windows.free_bytes is None:
-        return [Hit("the free space of the Windows volume cannot be told", verdict=Verdict.UNKNOWN)]
+        return [Hit("the free space of the Windows volume cannot be determined", verdict=Verdict.UNKNOWN)]
     if windows.free_bytes < limits.FREE_BYTES_WINDOWS.value:
         return [Hit(f"{_mib(windows.free_bytes)} free on the Windows volume, 6 GiB are needed")]
     return ()
@@ -133,10 +133,10 @@ def _clean(subject: Subject) -> Outcome:
 
 
 def _problems(subject: Subject) -> Outcome:
-    told = {where for where, _, _ in opaque_volumes(subject)} | set(encrypted_volumes(subject))
-    told |= {volume.where for volume in subject.guest.volumes if not volume.readable}
-    problems = [problem for problem in subject.guest.problems if problem.where not in told]
-    problems = [problem for problem in problems if "GPT header is damaged" not in problem.what]  # told by PART-005
+    known = {where for where, _, _ in opaque_volumes(subject)} | set(encrypted_volumes(subject))
+    known |= {volume.where for volume in subject.guest.volumes if not volume.readable}
+    problems = [problem for problem in subject.guest.problems if problem.where not in known]
+    problems = [problem for problem in problems if "GPT header is damaged" not in problem.what]  # reported by PART-005
     for root in subject.guest.linux:
         told_by_boot = root.initramfs.path if root.initramfs.readable is False else None
         problems += [one for one in root.problems if not told_by_boot or not one.where.endswith(told_by_boot)]

@@ -21,7 +21,7 @@ TIB = 1 << 40
 class DiskImage:
     """One disk as a file: the names of `disk.Disk`, plus `file_size`, the bytes of the file itself.
 
-    `size` is 0 where it cannot be told without reading the whole file (gzip).
+    `size` is 0 where it cannot be determined without reading the whole file (gzip).
     """
 
     path: str = "disk.raw"

@@ -69,7 +69,7 @@ def _distribution(subject: Subject) -> Outcome:
         return None
     if root.distribution == "unknown":
         why = f": {root.problems[0]}" if root.problems else ""
-        return [Hit(f"the Linux distribution cannot be told{why[:200]}", Verdict.UNKNOWN if why else None)]
+        return [Hit(f"the Linux distribution cannot be determined{why[:200]}", Verdict.UNKNOWN if why else None)]
     if releases(root.distribution, subject.profile):
         return ()
     name = NAMES.get(canonical(root.distribution), root.pretty_name or root.distribution)
@@ -90,7 +90,7 @@ def _unlisted(subject: Subject, root: LinuxFacts) -> Hit:
     rows = releases(root.distribution, subject.profile)
     numbers = parse(root.version)
     if not numbers:
-        return Hit(f"the version of {name} cannot be told", Verdict.UNKNOWN)
+        return Hit(f"the version of {name} cannot be determined", Verdict.UNKNOWN)
     message = f"{name} {root.version} is not listed; listed are {spans(rows)}"
     if numbers[:2] == (6, 0) and canonical(root.distribution) in {"rhel", "centos"}:
         return Hit(f"{name} 6.0 lacks the drivers that EC2 needs", cure="update the guest to 6.1 or later")

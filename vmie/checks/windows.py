@@ -25,7 +25,7 @@ def _release(subject: Subject) -> Outcome:
         if windows.product:
             return [Hit(f"{windows.product} (build {windows.build}) is on no list of VM Import")]
         why = windows.unknown[0] if windows.unknown else "the registry does not say"
-        return [Hit(f"the Windows version cannot be told: {why[:200]}", Verdict.UNKNOWN)]
+        return [Hit(f"the Windows version cannot be determined: {why[:200]}", Verdict.UNKNOWN)]
     if windows_release(windows.release, subject.profile) is None:
         return [Hit(f"Windows {windows.release} is not on the list")]
     return [Hit("Nano Server is not supported")] if windows.nano else ()
@@ -133,7 +133,7 @@ def _directory(subject: Subject) -> Outcome:
 def _incomplete(subject: Subject) -> Iterator[Hit]:
     for windows in subject.guest.windows:
         for reason in windows.unknown[:5]:
-            yield Hit(f"not all could be told: {reason[:200]}")
+            yield Hit(f"not everything could be read: {reason[:200]}")
 
 
 RULES: tuple[Rule, ...] = (
@@ -229,7 +229,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="VMIE-WIN-012",
-        title="The registry told everything",
+        title="The registry was read whole",
         judge=_incomplete,
         verdict=Verdict.WARN,
         cure="start Windows and shut it down in order, then export again",

@@ -3,7 +3,7 @@
     file ──► probe (content first, name for ties) ──► Disk: size, read, extents, facts
 
 `open` is the only door: each format is a module with `probe(source) -> bool`, cheap and by content,
-and `open_source(source) -> Disk`. Order matters only where two could answer: a fixed VHD is told by
+and `open_source(source) -> Disk`. Order matters only where two could answer: a fixed VHD is recognised by
 its last sector alone, so that its first ones may look like anything (there the name decides), and
 everything is a raw disk in the end.
 """

@@ -1,4 +1,4 @@
-"""What an OVF descriptor tells of a machine, as values.
+"""What an OVF descriptor says of a machine, as values.
 
 Appliance
 ├── disks        what the DiskSection lists, in its order, with the file and the controller of each
@@ -18,7 +18,7 @@ class ApplianceDisk:
     """A disk of an appliance; sizes in bytes.
 
     `file` is the name as the descriptor gives it, "" for a disk that is to be created empty.
-    `controller` is ide, scsi, sata, nvme, virtio, or "" where none is told; `attached` whether a
+    `controller` is ide, scsi, sata, nvme, virtio, or "" where none is named; `attached` whether a
     hardware item uses the disk; `controller_type` is the descriptor's own word (lsilogic, VirtualSCSI, AHCI …).
     `compression` is the member's (gzip), not the disk format's; `chunk_size` is set for a disk that
     is split into numbered files.
@@ -95,7 +95,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What the descriptor alone tells; `Appliance` adds the package around it.
+    """What the descriptor alone says; `Appliance` adds the package around it.
 
     `firmware` is bios, efi or unknown. `virtual_systems` counts the machines described; hardware is
     that of the first.

@@ -1,6 +1,6 @@
 """An OVF descriptor into a `Machine`. Sources: DSP0243 1.1.1 and 2.1.1 (OVF), DSP0004 (units), CIM resource types.
 
-Elements and attributes are told by their local names: exporters disagree on namespaces (VMware's OVF
+Elements and attributes are recognised by their local names: exporters disagree on namespaces (VMware's OVF
 0.9, envelope/1, envelope/2, oVirt's elements with none at all), not on the names.
 """
 

@@ -25,7 +25,7 @@ from vmie.events import Reporter, silent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Appliance(Machine):
-    """A machine and its files: what the descriptor tells, and the disks to open.
+    """A machine and its files: what the descriptor says, and the disks to open.
 
     `signed` says whether a .cert lies beside the descriptor; its signature is not checked. Close the
     appliance when done: disks opened by `open_disk` from an OVA read through it.

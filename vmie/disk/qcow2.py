@@ -191,7 +191,7 @@ class Qcow2Disk(MappedDisk):
             raise damaged(self.source, f"an L2 entry places a cluster at byte {host:,}, where none can begin")
 
     def _extended(self, entries: array[int], within: int, length: int) -> Iterator[Run]:
-        """As `_clusters`, of extended L2 entries: a second word tells 32 subclusters' state."""
+        """As `_clusters`, of extended L2 entries: a second word holds 32 subclusters' state."""
         first, skip = divmod(within, self._cluster)
         for slot in range(first, (within + length + self._cluster - 1) >> self._bits):
             part = min(self._cluster - skip, length)

@@ -113,7 +113,7 @@ class FixedVhd(Disk):
 
 
 class DynamicVhd(Disk):
-    """Blocks by a table; within a block, a bitmap tells which sectors were ever written."""
+    """Blocks by a table; within a block, a bitmap says which sectors were ever written."""
 
     format = "vhd"
     variant = "dynamic"

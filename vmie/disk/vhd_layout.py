@@ -30,7 +30,7 @@ _BLOCK_LIMIT = 1 << 30
 _MAX_GEOMETRY_SECTORS = 65535 * 16 * 255
 #: These show their guests the disk by its geometry, and Current Size may be larger than that; everyone else
 #: (Hyper-V "win ", disk2vhd "d2v ", XenServer "tap\0", Azure "wa\0\0", VirtualBox "vbox", qemu with force_size
-#: "qem2") goes by Current Size. QEMU tells creators apart in the same way.
+#: "qem2") goes by Current Size. QEMU distinguishes creators in the same way.
 _BY_GEOMETRY = (b"vpc ", b"qemu")
 
 
@@ -53,7 +53,7 @@ class Footer:
 
     @classmethod
     def parse(cls, data: bytes) -> Footer | None:
-        """None where the cookie is missing; a false checksum is told by `valid`."""
+        """None where the cookie is missing; `valid` says whether the checksum fits."""
         if not data.startswith(COOKIE) or len(data) < SHORT_FOOTER:
             return None
         data = data.ljust(SECTOR, b"\0")
@@ -135,7 +135,7 @@ def dynamic_header(source: Source, footer: Footer) -> tuple[int, int, int]:
 
 
 def parent_name(source: Source, footer: Footer) -> str:
-    """The parent's name in a differencing disk's header, "" if it cannot be told."""
+    """The parent's name in a differencing disk's header, "" if it cannot be determined."""
     data = source.pread(footer.header_offset, _HEADER_SIZE)
     if not data.startswith(HEADER_COOKIE):
         return ""

@@ -27,7 +27,7 @@ FLAG_ZEROED_GRAIN = 1 << 2
 FLAG_COMPRESSED = 1 << 16
 FLAG_MARKERS = 1 << 17
 
-#: `gd_offset` of a stream: the directory's place is told by the footer.
+#: `gd_offset` of a stream: the footer names the directory's place.
 GD_AT_END = 0xFFFFFFFFFFFFFFFF
 #: A grain table entry that stands for a grain of zeros, under FLAG_ZEROED_GRAIN.
 GTE_ZEROED = 1
@@ -126,7 +126,7 @@ class SparseHeader:
         if not 1 <= self.table_entries <= _TABLE_ENTRIES_LIMIT:
             raise damaged(source, f"its grain tables would have {self.table_entries:,} entries; 512 is the format's")
         if not 0 < self.capacity <= _SECTORS_LIMIT:
-            raise damaged(source, f"its capacity of {self.capacity:,} sectors cannot be meant")
+            raise damaged(source, f"its capacity of {self.capacity:,} sectors is impossible")
         if self.overhead != 0 and self.overhead * SECTOR > source.size:
             raise damaged(source, f"its header alone would take {self.overhead:,} sectors: the file is truncated")
 
@@ -154,6 +154,6 @@ def read_footer(source: Source) -> SparseHeader:
             return SparseHeader.parse(tail[at : at + SECTOR])
     raise ImageError(
         f"{source.name} is truncated: the footer of the stream-optimised VMDK is missing",
-        cause="its header says that the grain directory is told by a footer at the end of the file",
+        cause="its header says that the grain directory is named by a footer at the end of the file",
         cure="copy or export the image again, and compare its size and checksum with the original's",
     )

@@ -17,7 +17,7 @@ from vmie.disk.reading import damaged, read_exact
 MAGIC = b"\x28\xb5\x2f\xfd"
 
 _SKIPPABLE = 0x184D2A50
-_MAX_WINDOW = 1 << 27  # what `zstd -d` takes without being told otherwise
+_MAX_WINDOW = 1 << 27  # what `zstd -d` takes without an option
 _MAX_HEADER = 18
 _PROBED_FRAMES = 8
 _BATCH_BYTES = 1 << 20

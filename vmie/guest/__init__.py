@@ -26,7 +26,7 @@ _MOUNTS = ("/etc", "/usr", "/var", "/opt", "/tmp", "/boot", "/efi", "/boot/efi")
 
 
 def inspect(disks: Sequence[Blocks], *, budget: Budget) -> GuestFacts:
-    """What is on `disks` (`disk.Disk`s, in the machine's order), as far as it can be told within `budget`.
+    """What is on `disks` (`disk.Disk`s, in the machine's order), as far as it can be read within `budget`.
 
     Never raises for what is in the image: that ends in `GuestFacts.problems`. One thread at a time.
     """

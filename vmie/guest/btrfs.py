@@ -52,7 +52,7 @@ class _Map:
 
 
 def subvolumes(blocks: Blocks) -> int | None:
-    """The number of subvolumes and snapshots besides the top level; None when it cannot be told."""
+    """The number of subvolumes and snapshots besides the top level; None when it cannot be determined."""
     head = blocks.read(_SUPER, 4096)
     if len(head) < 4096:
         return None

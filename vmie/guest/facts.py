@@ -5,7 +5,7 @@
                 ├─ roots[]      LinuxFacts | WindowsFacts: one per operating system found
                 └─ problems[]   Problem: what could not be read, and why
 
-A fact that could not be told is None (or the word "unknown"), never a guess; why is in `problems`.
+A fact that could not be determined is None (or the word "unknown"), never a guess; why is in `problems`.
 Sizes are bytes, offsets are bytes from the start of the disk. Every field has a default, so that a
 rule's test needs to say only what it is about.
 """
@@ -98,7 +98,7 @@ class Partition:
     `content` is what its superblock says: ext2 ext3 ext4 xfs btrfs jfs ntfs fat exfat swap lvm2 md luks
     bitlocker storage-spaces ldm zfs bcache refs …, "empty" (nothing but zeros at its head) or "unknown".
     `detail` says more about the content: "LUKS2", "raid1 of 2, metadata 1.2", and of Btrfs "top
-    level only" or "3 subvolumes" ("" where that could not be told).
+    level only" or "3 subvolumes" ("" where that could not be determined).
     """
 
     disk: int
@@ -124,7 +124,7 @@ class Partition:
 class DiskLayout:
     """One disk: `index` is its place in the machine; `gpt_primary` and `gpt_backup` None where there is no GPT.
 
-    `boot_code` tells whether the first sector holds code, `boot_loader` whose it is: grub, lilo,
+    `boot_code`: whether the first sector holds code, `boot_loader` whose it is: grub, lilo,
     syslinux, windows, or "" when it is nobody's that we know.
     """
 
@@ -199,7 +199,7 @@ class Mount:
     """One line of fstab.
 
     `by_name` is True for a device named after hardware (/dev/sda1, by-path, by-id): EC2's is called
-    otherwise. `target` tells whether the device is in the image, None where that cannot be told or
+    otherwise. `target`: whether the device is in the image, None where that cannot be determined or
     does not apply (tmpfs). `network` is True for shares: nfs, cifs, vboxsf, vmhgfs, sshfs …
     """
 
@@ -251,7 +251,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Sshd:
-    """The SSH server; `enabled` None when it cannot be told. `port` is the first of sshd_config."""
+    """The SSH server; `enabled` None when it cannot be determined. `port` is the first of sshd_config."""
 
     installed: bool = False
     enabled: bool | None = None
@@ -283,13 +283,13 @@ class Users:
 class LinuxFacts:
     """One Linux root file system. `volume` says where it lies ("disk 0 partition 1", "vg0/root").
 
-    `version` is the point release where a file tells it ("7.9", "12.4", "15.5" for SLES 15 SP5).
+    `version` is the point release where a file names it ("7.9", "12.4", "15.5" for SLES 15 SP5).
     `architecture` is x86_64, i386, arm64, ppc64le, s390x, riscv64, … or "unknown". `grub_configs` are
     all the grub.cfg, grub.conf and menu.lst found, links resolved, without those that only load another;
     `grub_configs_differ` when their contents do. `default_kernel` is a version, "" when no boot loader
     names one; `default_kernel_source` the file that did. `root_device` is the root= of the
     default command line. `free` maps mount points that hold files of the system to free bytes
-    (None: cannot be told); `free_bytes` is that of /. `dirty` None where the file system does not say.
+    (None: cannot be determined); `free_bytes` is that of /. `dirty` None where the file system does not say.
     """
 
     volume: str = ""
@@ -340,7 +340,7 @@ class LinuxFacts:
 
 @dataclass(frozen=True, slots=True)
 class GuestFacts:
-    """All that could be told about one machine's disks.
+    """All that was found out about one machine's disks.
 
     `table`, `hybrid` are those of the boot disk (the one of the first root, else the first disk).
     `efi_loaders` are the loaders on EFI system partitions as paths ("/EFI/debian/shimx64.efi");

@@ -44,7 +44,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What lstat tells: `size` in bytes, `mode` the permission bits (0 where there are none)."""
+    """What lstat returns: `size` in bytes, `mode` the permission bits (0 where there are none)."""
 
     kind: Kind
     size: int = 0
@@ -64,7 +64,7 @@ class FileSystem(Protocol):
 
     @property
     def free_bytes(self) -> int | None:
-        """Bytes not in use, None where that is not told."""
+        """Bytes not in use, None where that is not known."""
 
     @property
     def clean(self) -> bool | None:

@@ -213,7 +213,7 @@ def _header(disk: Blocks, sector: int, lba: int) -> tuple[_Header | None, str]:
     if own != lba:
         return None, f"it says that it is at sector {own}"
     if not 128 <= entry_size <= 4096 or not 0 < count <= _MAX_ENTRIES:
-        return None, f"it tells of {count} entries of {entry_size} bytes"
+        return None, f"it announces {count} entries of {entry_size} bytes"
     table = disk.read(table_at * sector, count * entry_size)
     if zlib.crc32(table) != table_check:
         return None, "the checksum of its table is wrong"

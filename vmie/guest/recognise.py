@@ -1,4 +1,4 @@
-"""What a range of a disk holds, told by its superblock alone: no file system is opened here.
+"""What a range of a disk holds, recognised by its superblock alone: no file system is opened here.
 
 Offsets and magics: util-linux's libblkid documents most of them in its superblock probers
 (https://github.com/util-linux/util-linux/tree/master/libblkid/src/superblocks); the on-disk

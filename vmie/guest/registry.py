@@ -67,7 +67,7 @@ class Hive:
         self.close()
 
     def has_key(self, path: str) -> bool:
-        """Whether the key is there. Raises HiveError when that cannot be told."""
+        """Whether the key is there. Raises HiveError when that cannot be determined."""
         return self._key(path) is not None
 
     def subkeys(self, path: str) -> list[str]:

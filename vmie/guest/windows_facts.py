@@ -1,4 +1,4 @@
-"""What a Windows volume says about the system on it. Frozen; `None` always means "could not be told"."""
+"""What a Windows volume says about the system on it. Frozen; `None` always means "could not be determined"."""
 
 from __future__ import annotations
 

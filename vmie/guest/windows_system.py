@@ -63,7 +63,7 @@ def control_set(hive: Hive) -> str:
 
 
 def facts(hive: Hive) -> tuple[dict[str, Any], list[str]]:
-    """What the control set says, as `WindowsFacts` names it, and why parts could not be told."""
+    """What the control set says, as `WindowsFacts` names it, and why parts could not be determined."""
     current = control_set(hive)
     out: dict[str, Any] = {}
     unknown = []
@@ -109,10 +109,10 @@ def _rdp_open(hive: Hive, current: str) -> bool | None:
         hive.text(policy + r"\FirewallRules", name)
         for name in ("RemoteDesktop-UserMode-In-TCP", "RemoteDesktop-In-TCP")
     ]
-    told = [rule.lower() for rule in rules if rule]
-    if not told:
+    active = [rule.lower() for rule in rules if rule]
+    if not active:
         return None
-    return any("active=true" in rule and "action=allow" in rule for rule in told)
+    return any("active=true" in rule and "action=allow" in rule for rule in active)
 
 
 def _network(hive: Hive, current: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@
                           └── role(grants) ──► document        same(a, b), missing(have, wanted)
 
 `Grants` is all that a role policy of vmie says. A document is *ours* when it says exactly what some
-`Grants` says, whoever typed it and in whatever order: that is how an edited policy is told from one
+`Grants` says, whoever typed it and in whatever order: that is how an edited policy is distinguished from one
 that may be replaced (no marker, nothing to lose).
 """
 

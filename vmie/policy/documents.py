@@ -131,7 +131,7 @@ def export_bucket(bucket: str, *, canonical_id: str, partition: str = "aws") -> 
 
 
 def merged(existing: Document | None, ours: Document) -> Document:
-    """`existing` with our statements (told by their Sid) brought up to date; all others are kept as they are.
+    """`existing` with our statements (recognised by their Sid) brought up to date; all others are kept as they are.
 
     S3 shows a canonical id back as that account's ARN, so a statement that differs only in this is left.
     """

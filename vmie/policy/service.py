@@ -125,7 +125,7 @@ def combined(
     everyone = Principal("AWS", (role.arn, _root(role), role.account))
     if decide([resource_policy], ask, principal=everyone) is Decision.DENY:
         return Judgement.RESOURCE
-    # A grant to the whole account is handed on by identity policies; only one to the role stands alone.
+    # A grant to the whole account is passed on by identity policies; only one to the role stands alone.
     named = decide([resource_policy], ask, principal=Principal("AWS", (role.arn,))) is Decision.ALLOW
     if owner and owner != role.account:
         if decide([resource_policy], ask, principal=everyone) is not Decision.ALLOW:

@@ -171,8 +171,8 @@ class Gate:
                 cure=(Run(("vmie", "tasks", "cancel", "TASK"), "ends one"), "ask AWS Support for a higher limit"),
                 code="QueueTimeout",
             )
-        if queue.told is None or (now - queue.told).total_seconds() >= self._settings.tell_every:
-            queue.told = now
+        if queue.reported is None or (now - queue.reported).total_seconds() >= self._settings.tell_every:
+            queue.reported = now
             self._report(Note(f"{why}; waiting for a free place"))
 
     def _pause(self, attempt: int) -> float:
@@ -184,4 +184,4 @@ class Gate:
 class _Queue:
     pool: Pool
     since: dt.datetime
-    told: dt.datetime | None = None
+    reported: dt.datetime | None = None

@@ -26,7 +26,7 @@ class Patience:
     note: str = ""
 
 
-#: A role is used before IAM has told every Region of it; AWS asks for seconds, rarely a minute (aws-facts 6).
+#: A role is used before IAM has propagated it to every Region; AWS asks for seconds, rarely a minute (aws-facts 6).
 ROLE = Patience(within=120, note="the role is not ready yet")
 #: Throttles, 5xx and broken connections, beyond what the SDK has already retried.
 TRANSIENT = Patience(within=120, note="AWS did not answer")

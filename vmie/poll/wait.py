@@ -81,7 +81,7 @@ class Poller:
         return watch
 
     def expect_cancel(self, task_id: str, reason: str = "") -> None:
-        """Say that we asked AWS to cancel this task: its end is then told as a cancellation, not a failure."""
+        """Say that we asked AWS to cancel this task: its end is then reported as a cancellation, not a failure."""
         with self._lock:
             if task_id in self._watches:
                 self._watches[task_id].cancelled = reason
@@ -170,7 +170,7 @@ class Poller:
                 task.progress,
             )
         ):
-            watch.changed, watch.told = now, 0
+            watch.changed, watch.reported = now, 0
             self._report(TaskSeen(task))
         watch.task, watch.seen = task, now
         # `deleting` may carry the reason and `deleted` may not (aws-facts 1.12).
@@ -202,8 +202,8 @@ class Poller:
 
     def _tell_stale(self, watch: Watch, task: Task, now: dt.datetime) -> None:
         quiet = int((now - (watch.changed or now)).total_seconds() // self._settings.stale_after)
-        if quiet > watch.told:
-            watch.told = quiet
+        if quiet > watch.reported:
+            watch.reported = quiet
             hours = quiet * self._settings.stale_after / 3600
             stage = task.stage or task.state.value
             self._report(Note(f"{task.id} has been {stage} for {hours:.3g} h without a change; still waiting"))

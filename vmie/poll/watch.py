@@ -57,7 +57,7 @@ class Watch:
     message: str = ""
     seen: dt.datetime | None = None
     changed: dt.datetime | None = None
-    told: int = 0
+    reported: int = 0
     ended: dt.datetime | None = None
     on_done: Callable[[Watch], None] | None = field(default=None, repr=False)
 

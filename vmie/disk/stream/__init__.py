@@ -47,7 +47,7 @@ class Target:
     """A format that disks are written as.
 
     `check(disk)` raises ImageError when the format cannot hold it; `upper_bound(disk)` is a length
-    in bytes that the stream never passes, told without reading data; `stream(disk)` yields the bytes;
+    in bytes that the stream never passes, computed without reading data; `stream(disk)` yields the bytes;
     `save(disk, file)` puts them into a new file, with holes where the format has zeros, and returns
     the bytes written.
     """

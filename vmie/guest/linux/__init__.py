@@ -37,7 +37,7 @@ def is_skeleton(filesystem: FileSystem, *, budget: Budget) -> bool:
 def inspect(tree: Tree, devices: Devices, *, volume: str, disk: int) -> LinuxFacts:
     """Everything about the Linux in `tree`, whose mounts are in place.
 
-    What could not be told, also for want of time, is in its `problems`.
+    What could not be determined, also for want of time, is in its `problems`.
     """
     found: dict[str, Any] = {"volume": volume, "disk": disk, "filesystem": tree.root.kind}
     steps: tuple[Callable[[], dict[str, Any]], ...] = (
@@ -58,11 +58,11 @@ def inspect(tree: Tree, devices: Devices, *, volume: str, disk: int) -> LinuxFac
 
 
 def _identity(tree: Tree) -> dict[str, Any]:
-    told = release.release(tree)
+    system = release.release(tree)
     return {
-        "distribution": told.id,
-        "version": told.version,
-        "pretty_name": told.pretty_name,
+        "distribution": system.id,
+        "version": system.version,
+        "pretty_name": system.pretty_name,
         "architecture": release.architecture(tree),
     }
 

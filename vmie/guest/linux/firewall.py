@@ -1,4 +1,4 @@
-"""Whether the firewall that starts at boot lets SSH in: rules are not simulated, only plain cases are told."""
+"""Whether the firewall that starts at boot lets SSH in: rules are not simulated, only plain cases are recognised."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def _ufw(tree: Tree, port: int) -> Firewall | None:
 def _suse(tree: Tree, port: int) -> Firewall | None:
     if not enabled(tree, "SuSEfirewall2", "SuSEfirewall2_setup"):
         return None
-    told = variables(tree.text("/etc/sysconfig/SuSEfirewall2"))
-    words = f"{told.get('FW_SERVICES_EXT_TCP', '')} {told.get('FW_CONFIGURATIONS_EXT', '')}".split()
+    assigned = variables(tree.text("/etc/sysconfig/SuSEfirewall2"))
+    words = f"{assigned.get('FW_SERVICES_EXT_TCP', '')} {assigned.get('FW_CONFIGURATIONS_EXT', '')}".split()
     return Firewall("susefirewall2", active=True, ssh_allowed=bool({"ssh", "sshd", str(port)} & set(words)))
 
 

@@ -151,5 +151,5 @@ def root_device(cmdline: str) -> str:
 
 def grub_default_cmdline(tree: Tree) -> str:
     """What grub-mkconfig would put on the next kernel's command line."""
-    told = variables(tree.text("/etc/default/grub"))
-    return f"{told.get('GRUB_CMDLINE_LINUX', '')} {told.get('GRUB_CMDLINE_LINUX_DEFAULT', '')}".strip()
+    assigned = variables(tree.text("/etc/default/grub"))
+    return f"{assigned.get('GRUB_CMDLINE_LINUX', '')} {assigned.get('GRUB_CMDLINE_LINUX_DEFAULT', '')}".strip()

@@ -61,11 +61,11 @@ MARKS = (
 def release(tree: Tree) -> Release:
     """The distribution of the root in `tree`."""
     text = tree.text("/etc/os-release", limit=_SMALL) or tree.text("/usr/lib/os-release", limit=_SMALL)
-    told = variables(text)
+    assigned = variables(text)
     found = Release(
-        told.get("ID", "").strip().lower() or "unknown",
-        told.get("VERSION_ID", "").strip(),
-        told.get("PRETTY_NAME", "") or told.get("NAME", ""),
+        assigned.get("ID", "").strip().lower() or "unknown",
+        assigned.get("VERSION_ID", "").strip(),
+        assigned.get("PRETTY_NAME", "") or assigned.get("NAME", ""),
     )
     if found.id == "unknown":
         return _older(tree)
@@ -123,19 +123,19 @@ def _suse(tree: Tree) -> Release:
     if not text:
         return Release()
     first = text.splitlines()[0].strip()
-    told = variables(text)
-    patch = told.get("PATCHLEVEL", "")
-    version = told.get("VERSION", "")
+    assigned = variables(text)
+    patch = assigned.get("PATCHLEVEL", "")
+    version = assigned.get("VERSION", "")
     name = "opensuse" if "opensuse" in first.lower() else "sled" if "desktop" in first.lower() else "sles"
     return Release(name, f"{version}.{patch}" if patch not in ("", "0") and name != "opensuse" else version, first)
 
 
 def _lsb(tree: Tree) -> Release:
-    told = variables(tree.text("/etc/lsb-release", limit=_SMALL))
-    if not told.get("DISTRIB_ID"):
+    assigned = variables(tree.text("/etc/lsb-release", limit=_SMALL))
+    if not assigned.get("DISTRIB_ID"):
         return Release()
     return Release(
-        told["DISTRIB_ID"].lower(), told.get("DISTRIB_RELEASE", ""), told.get("DISTRIB_DESCRIPTION", told["DISTRIB_ID"])
+        assigned["DISTRIB_ID"].lower(), assigned.get("DISTRIB_RELEASE", ""), assigned.get("DISTRIB_DESCRIPTION", assigned["DISTRIB_ID"])
     )
 
 

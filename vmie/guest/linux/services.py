@@ -20,7 +20,7 @@ _MAX_USERS = 2000
 
 
 def enabled(tree: Tree, *names: str) -> bool | None:
-    """Whether a service of one of `names` starts at boot; None when the init system cannot be told."""
+    """Whether a service of one of `names` starts at boot; None when the init system cannot be determined."""
     if tree.first(*_SYSTEMD):
         return any(_systemd(tree, name) for name in names) or any(_sysv(tree, name) for name in names)
     if tree.first(*_RUNLEVELS, "/etc/init", "/etc/inittab"):
@@ -98,8 +98,8 @@ def virtualbox_additions(tree: Tree) -> bool:
 
 def selinux(tree: Tree) -> str:
     """enforcing, permissive, disabled, or "" without SELinux."""
-    told = variables(tree.text("/etc/selinux/config")).get("SELINUX", "").lower()
-    return told if told in ("enforcing", "permissive", "disabled") else ""
+    assigned = variables(tree.text("/etc/selinux/config")).get("SELINUX", "").lower()
+    return assigned if assigned in ("enforcing", "permissive", "disabled") else ""
 
 
 def users(tree: Tree) -> Users:
