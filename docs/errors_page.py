@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from vmie import catalogue
-from vmie.catalogue import Entry
+from vmie.catalogue import CatalogueEntry
 from vmie.checks import RULES
 from vmie.errors import PYTHON, Action, Run, Terms, text_of
 from vmie.ops.doctor.diagnosis import CHECKS
@@ -40,7 +40,7 @@ def errors(terms: Terms = PYTHON) -> str:
     return "\n".join(parts)
 
 
-def _entry(entry: Entry, terms: Terms) -> str:
+def _entry(entry: CatalogueEntry, terms: Terms) -> str:
     lines = [f"### {entry.id}", "", f"    {catalogue.words(entry.id)}", ""]
     if entry.codes:
         lines += [f"Codes: {', '.join(f'`{code}`' for code in entry.codes)}.", ""]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.tools import need, run
 from vmie.guest.budget import Budget
-from vmie.guest.filesystem import Entry, FileSystemError, Kind
+from vmie.guest.filesystem import FileStatus, FileSystemError, Kind
 from vmie.guest.tree import Tree
 
 MIB = 1 << 20
@@ -37,13 +37,13 @@ class Files:
                 self._nodes.setdefault("/" + "/".join(parts[:size]), None)
             self._nodes["/" + "/".join(parts)] = node
 
-    def lstat(self, path: str) -> Entry | None:
+    def lstat(self, path: str) -> FileStatus | None:
         if path not in self._nodes:
             return None
         node = self._nodes[path]
         if node is None:
-            return Entry(Kind.DIRECTORY)
-        return Entry(Kind.LINK if isinstance(node, Link) else Kind.FILE, len(self._bytes(path)))
+            return FileStatus(Kind.DIRECTORY)
+        return FileStatus(Kind.LINK if isinstance(node, Link) else Kind.FILE, len(self._bytes(path)))
 
     def _bytes(self, path: str) -> bytes:
         node = self._nodes.get(path)

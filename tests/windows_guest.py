@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests import hives, ntfs
 from tests.tools import run
-from vmie.guest.filesystem import Entry, Kind
+from vmie.guest.filesystem import FileStatus, Kind
 
 NT = r"Microsoft\Windows NT\CurrentVersion"
 CURRENT = r"Microsoft\Windows\CurrentVersion"
@@ -69,11 +69,11 @@ class FakeVolume:
         self.free_bytes = free
         self.clean = clean
 
-    def lstat(self, path: str) -> Entry | None:
+    def lstat(self, path: str) -> FileStatus | None:
         if path in self.files:
-            return Entry(Kind.FILE, len(self.files[path]))
+            return FileStatus(Kind.FILE, len(self.files[path]))
         below = path.rstrip("/") + "/"
-        return Entry(Kind.DIRECTORY) if any(name.startswith(below) for name in self.files) else None
+        return FileStatus(Kind.DIRECTORY) if any(name.startswith(below) for name in self.files) else None
 
     def read(self, path: str, limit: int, offset: int = 0) -> bytes:
         return self.files[path][offset : offset + limit]

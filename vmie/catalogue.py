@@ -40,7 +40,7 @@ _LONGEST = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogueEntry:
     """One message of the service. `words` hold {names} that `example` fills."""
 
     id: str
@@ -129,17 +129,17 @@ def words(entry_id: str, **values: str) -> str:
 
 
 @cache
-def entries() -> Mapping[str, Entry]:
+def entries() -> Mapping[str, CatalogueEntry]:
     """The whole catalogue by id, in the order in which it is searched."""
     raw = tomllib.loads(resources.files("vmie").joinpath("catalogue.toml").read_text(encoding="utf-8"))
     found = [_entry(item) for item in raw["entry"]]
     return MappingProxyType({entry.id: entry for entry in found})
 
 
-def _entry(item: dict[str, Any]) -> Entry:
+def _entry(item: dict[str, Any]) -> CatalogueEntry:
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in item.items()}
     fields["cure"] = tuple(_action(one) for one in item["cure"])
-    return Entry(**fields)
+    return CatalogueEntry(**fields)
 
 
 def _action(item: str | dict[str, Any]) -> Action:
@@ -156,19 +156,19 @@ def _action(item: str | dict[str, Any]) -> Action:
 
 
 @cache
-def _patterns() -> tuple[tuple[re.Pattern[str], Entry], ...]:
+def _patterns() -> tuple[tuple[re.Pattern[str], CatalogueEntry], ...]:
     return tuple(
         (re.compile(entry.pattern, re.IGNORECASE | re.DOTALL), entry) for entry in entries().values() if entry.pattern
     )
 
 
 @cache
-def _codes() -> Mapping[str, Entry]:
+def _codes() -> Mapping[str, CatalogueEntry]:
     return MappingProxyType({code: entry for entry in entries().values() for code in entry.codes})
 
 
 @cache
-def _own_words() -> tuple[tuple[re.Pattern[str], Entry], ...]:
+def _own_words() -> tuple[tuple[re.Pattern[str], CatalogueEntry], ...]:
     """The words themselves as patterns, their {names} standing for anything."""
     found = []
     for entry in entries().values():
@@ -177,11 +177,11 @@ def _own_words() -> tuple[tuple[re.Pattern[str], Entry], ...]:
     return tuple(found)
 
 
-def _by_words(text: str) -> Entry | None:
+def _by_words(text: str) -> CatalogueEntry | None:
     return next((entry for pattern, entry in (*_patterns(), *_own_words()) if pattern.search(text)), None)
 
 
-def _by_code(code: str) -> Entry | None:
+def _by_code(code: str) -> CatalogueEntry | None:
     code = _bare(code)
     # "InvalidAMIID.Whatever" is at least as well explained as "InvalidAMIID".
     return _codes().get(code) or _codes().get(code.partition(".")[0])
@@ -192,7 +192,7 @@ def _bare(code: str) -> str:
     return code.removeprefix("Client.").removeprefix("Server.")
 
 
-def _by_codes_in(text: str) -> Entry | None:
+def _by_codes_in(text: str) -> CatalogueEntry | None:
     tokens = (match[0].strip(".") for match in _TOKEN.finditer(text))
     return next((entry for token in tokens if not _PLAIN.fullmatch(token) and (entry := _by_code(token))), None)
 

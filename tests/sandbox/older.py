@@ -10,7 +10,7 @@ import boto3
 
 from tests.sandbox.conftest import BUCKET
 from vmie.aws import manifest
-from vmie.aws.manifest import Manifest, Part
+from vmie.aws.manifest import ImportManifest, ManifestPart
 from vmie.aws.presign import Signer
 from vmie.aws.session import Aws
 from vmie.model import S3Object
@@ -24,10 +24,10 @@ class Image:
     """An image in parts; `change` spoils its manifest, `write` stores it."""
 
     aws: Aws
-    manifest: Manifest
+    manifest: ImportManifest
     key: str
 
-    def change(self, change: Callable[[Manifest], Manifest]) -> Image:
+    def change(self, change: Callable[[ImportManifest], ImportManifest]) -> Image:
         self.manifest = change(self.manifest)
         return self
 
@@ -56,9 +56,9 @@ def stored(aws: Aws, data: bytes, *, format_: str = "RAW", name: str = "image", 
         item = S3Object(BUCKET, f"older/{name}.part{index}")
         if upload:
             aws.client("s3").put_object(Bucket=BUCKET, Key=item.key, Body=data[start : end + 1])
-        parts.append(Part(start, end, item.key, signer.head(item), signer.get(item), signer.delete(item)))
+        parts.append(ManifestPart(start, end, item.key, signer.head(item), signer.get(item), signer.delete(item)))
     key = f"older/{name}.manifest.xml"
-    made = Manifest(format_, len(data), 1, tuple(parts), signer.delete(S3Object(BUCKET, key)))
+    made = ImportManifest(format_, len(data), 1, tuple(parts), signer.delete(S3Object(BUCKET, key)))
     return Image(aws, made, key)
 
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from vmie.policy.evaluate import Ask, Decision, Principal, decide, matches
+from vmie.policy.evaluate import Access, Decision, Principal, decide, matches
 
-GET = Ask("s3:GetObject", "arn:aws:s3:::images/disk.vmdk")
+GET = Access("s3:GetObject", "arn:aws:s3:::images/disk.vmdk")
 
 
 def statement(**changes: Any) -> dict[str, Any]:
@@ -50,10 +50,10 @@ def test_one_statement(changes: dict[str, Any], decision: Decision) -> None:
 def test_not_action_and_not_resource_name_what_is_left_out() -> None:
     everything_but = {"Statement": {"Effect": "Allow", "NotAction": "s3:Delete*", "Resource": "*"}}
     assert decide([everything_but], GET) is Decision.ALLOW
-    assert decide([everything_but], Ask("s3:DeleteObject", GET.resource)) is Decision.SILENT
+    assert decide([everything_but], Access("s3:DeleteObject", GET.resource)) is Decision.SILENT
     elsewhere = {"Statement": {"Effect": "Allow", "Action": "s3:*", "NotResource": "arn:aws:s3:::images/*"}}
     assert decide([elsewhere], GET) is Decision.SILENT
-    assert decide([elsewhere], Ask("s3:GetObject", "arn:aws:s3:::other/x")) is Decision.ALLOW
+    assert decide([elsewhere], Access("s3:GetObject", "arn:aws:s3:::other/x")) is Decision.ALLOW
 
 
 def test_an_explicit_deny_wins_wherever_it_stands() -> None:
@@ -62,10 +62,10 @@ def test_an_explicit_deny_wins_wherever_it_stands() -> None:
 
 
 def test_condition_keys_are_spelt_in_any_case_and_values_are_not() -> None:
-    asked = Ask("sts:AssumeRole", context={"sts:ExternalId": "vmimport"})
+    asked = Access("sts:AssumeRole", context={"sts:ExternalId": "vmimport"})
     trust = statement(Action="sts:AssumeRole", Condition={"StringEquals": {"sts:Externalid": "vmimport"}})
     assert decide([trust], asked) is Decision.ALLOW
-    assert decide([trust], Ask("sts:AssumeRole", context={"sts:ExternalId": "VMImport"})) is Decision.SILENT
+    assert decide([trust], Access("sts:AssumeRole", context={"sts:ExternalId": "VMImport"})) is Decision.SILENT
 
 
 @pytest.mark.parametrize(
@@ -82,16 +82,16 @@ def test_condition_keys_are_spelt_in_any_case_and_values_are_not() -> None:
     ],
 )
 def test_operators(operator: str, wanted: str, held: bool) -> None:
-    asked = Ask("sts:AssumeRole", context={"aws:SourceArn": "arn:aws:vmie:eu-west-1:123456789012:task/import-ami-0"})
+    asked = Access("sts:AssumeRole", context={"aws:SourceArn": "arn:aws:vmie:eu-west-1:123456789012:task/import-ami-0"})
     document = statement(Action="sts:AssumeRole", Condition={operator: {"aws:SourceArn": wanted}})
     assert (decide([document], asked) is Decision.ALLOW) is held
 
 
 def test_policy_variables_take_the_requests_value() -> None:
     document = statement(Resource="arn:aws:s3:::${aws:SourceAccount}-images/*")
-    asked = Ask("s3:GetObject", "arn:aws:s3:::42-images/x", {"aws:SourceAccount": "42"})
+    asked = Access("s3:GetObject", "arn:aws:s3:::42-images/x", {"aws:SourceAccount": "42"})
     assert decide([document], asked) is Decision.ALLOW
-    assert decide([document], Ask("s3:GetObject", "arn:aws:s3:::42-images/x")) is Decision.SILENT
+    assert decide([document], Access("s3:GetObject", "arn:aws:s3:::42-images/x")) is Decision.SILENT
 
 
 SERVICE = Principal("Service", ("vmie.amazonaws.com",))
@@ -111,7 +111,7 @@ SERVICE = Principal("Service", ("vmie.amazonaws.com",))
 )
 def test_a_trust_policy_must_name_who_asks(principal: Any, named: bool) -> None:
     trust = {"Statement": [{"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}]}
-    assert (decide([trust], Ask("sts:AssumeRole"), principal=SERVICE) is Decision.ALLOW) is named
+    assert (decide([trust], Access("sts:AssumeRole"), principal=SERVICE) is Decision.ALLOW) is named
 
 
 @pytest.mark.parametrize(

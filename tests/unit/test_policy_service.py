@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from vmie import policy
-from vmie.policy.evaluate import Ask
+from vmie.policy.evaluate import Access
 from vmie.policy.service import (
     KEY_ACTIONS,
-    Errand,
     Judgement,
     RoleDocuments,
+    TaskOrigin,
     import_asks,
     judge,
     judge_key,
@@ -23,8 +23,8 @@ from vmie.policy.service import (
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/vmimport"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1"
-ERRAND = Errand("aws", "eu-west-1", ACCOUNT)
-GET = Ask("s3:GetObject", "arn:aws:s3:::b/k")
+ERRAND = TaskOrigin("aws", "eu-west-1", ACCOUNT)
+GET = Access("s3:GetObject", "arn:aws:s3:::b/k")
 
 
 def statement(effect: str, actions: Any, resource: Any = "*", **more: Any) -> dict[str, Any]:
@@ -86,8 +86,8 @@ def test_a_deny_under_a_condition_is_sure_only_if_it_can_be_judged() -> None:
     allowed = statement("Allow", "s3:*")
     elsewhere = statement("Deny", "s3:*", Principal="*", Condition={"StringNotEquals": {"aws:SourceVpce": "vpce-1"}})
     insecure = statement("Deny", "s3:*", Principal="*", Condition={"Bool": {"aws:SecureTransport": "false"}})
-    asked = Ask("s3:GetObject", GET.resource, {"aws:SecureTransport": "true"})
-    sure = Ask(asked.action, asked.resource, asked.context, generous=True)
+    asked = Access("s3:GetObject", GET.resource, {"aws:SecureTransport": "true"})
+    sure = Access(asked.action, asked.resource, asked.context, generous=True)
     assert judge(role(allowed), asked, resource_policy=elsewhere) is Judgement.RESOURCE
     assert judge(role(allowed), sure, resource_policy=elsewhere) is Judgement.ALLOWED
     assert judge(role(allowed), asked, resource_policy=insecure) is Judgement.ALLOWED
@@ -99,7 +99,7 @@ def test_a_key_is_ruled_by_its_own_policy() -> None:
     naming = statement("Allow", "kms:*", Principal={"AWS": ROLE})
     other = statement("Allow", "kms:*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:user/x"})
     granted = role(statement("Allow", "kms:*", KEY))
-    ask = Ask("kms:Decrypt", KEY)
+    ask = Access("kms:Decrypt", KEY)
     assert judge_key(granted, ask, delegating) is Judgement.ALLOWED
     assert judge_key(role(), ask, delegating) is Judgement.SILENT
     assert judge_key(role(), ask, naming) is Judgement.ALLOWED
@@ -116,7 +116,7 @@ def test_the_role_that_setup_role_writes_meets_every_need() -> None:
         assert may(written, ask), ask
     delegating = statement("Allow", "kms:*", Principal={"AWS": f"arn:aws:iam::{ACCOUNT}:root"})
     for action in KEY_ACTIONS:
-        assert judge_key(written, Ask(action, KEY), delegating) is Judgement.ALLOWED
+        assert judge_key(written, Access(action, KEY), delegating) is Judgement.ALLOWED
     by_statement = policy.key_statement(ROLE)
     for action in KEY_ACTIONS:
-        assert judge_key(role(), Ask(action, KEY), by_statement) is Judgement.ALLOWED
+        assert judge_key(role(), Access(action, KEY), by_statement) is Judgement.ALLOWED

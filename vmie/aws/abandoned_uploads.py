@@ -1,8 +1,8 @@
 """Multipart uploads that are to go: one that is known, and those that S3 began and nobody could note.
 
 S3 keeps, and bills, their parts until somebody aborts them. An upload whose CreateMultipartUpload was answered to
-nobody - the answer was lost, or the process died before it wrote the id down - has no parts; that distinguishes it from one
-that somebody else is filling.
+nobody - the answer was lost, or the process died before it wrote the id down - has no parts; one that
+somebody else is filling has.
 """
 
 from __future__ import annotations

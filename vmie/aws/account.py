@@ -7,7 +7,7 @@ from typing import Any
 
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.policy.evaluate import Ask, Decision, Principal, decide
+from vmie.policy.evaluate import Access, Decision, Principal, decide
 
 #: the Service Quotas code of VM Import/Export (aws-facts 3.3)
 SERVICE_CODE = "vmimportexport"
@@ -49,4 +49,4 @@ def _open(document: str) -> bool:
     except ValueError:
         return False
     anyone = Principal("AWS", ("*",))
-    return not readable or decide([document], Ask("any:thing", "arn:any"), principal=anyone) is Decision.ALLOW
+    return not readable or decide([document], Access("any:thing", "arn:any"), principal=anyone) is Decision.ALLOW

@@ -62,7 +62,7 @@ class UploadOptions:
         return {"ExpectedBucketOwner": self.owner} if self.owner else {}
 
 
-class Wire:
+class Connection:
     """The calls about one object, made by many threads. `stop` ends them all, also in the middle of a body."""
 
     def __init__(

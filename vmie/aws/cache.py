@@ -22,7 +22,7 @@ _MOST = 1000
 
 
 @dataclass(slots=True)
-class Kept:
+class ReadCache:
     """The readings of one account, Region and caller. Threads share it: who asks at the same time waits for one."""
 
     now: Callable[[], datetime]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
 
-class Told:
+class CallReporter:
     """Tells a reporter of every call: which, how it ended, its request id, how long it took; never its parameters."""
 
     def __init__(self, reporter: events.Reporter, clock: Clock) -> None:
@@ -55,10 +55,10 @@ class Told:
         )
 
 
-class Maker:
+class ClientFactory:
     """Makes the clients of one session."""
 
-    def __init__(self, session: boto3.Session, *, endpoint_url: str | None, stall: float, told: Told) -> None:
+    def __init__(self, session: boto3.Session, *, endpoint_url: str | None, stall: float, told: CallReporter) -> None:
         self._session = session
         self._endpoint_url = endpoint_url
         self._stall = stall

@@ -12,9 +12,9 @@ from typing import Any
 
 from vmie import events
 from vmie.aws import multipart
-from vmie.aws.attempts import UploadOptions, Wire
+from vmie.aws.attempts import Connection, UploadOptions
 from vmie.aws.multipart import Done, UploadState
-from vmie.aws.objects import Facts
+from vmie.aws.objects import ObjectFacts
 from vmie.aws.parts import MIB, part_size_for
 from vmie.aws.session import Aws
 from vmie.aws.upload import Uploaded
@@ -38,7 +38,7 @@ def copy(
     aws: Aws,
     source: S3Object,
     target: S3Object,
-    found: Facts,
+    found: ObjectFacts,
     *,
     state: UploadState,
     options: UploadOptions,
@@ -48,7 +48,7 @@ def copy(
 
     Raises AwsRefused, and VmieError (SourceChanged) when the source is not that object any more.
     """
-    wire = Wire(aws, target, options=replace(options, stall=max(_STALL, options.stall)), reporter=reporter)
+    wire = Connection(aws, target, options=replace(options, stall=max(_STALL, options.stall)), reporter=reporter)
     given = {"CopySource": {"Bucket": source.bucket, "Key": source.key}, "CopySourceIfMatch": found.etag}
     try:
         if found.size <= PART:
@@ -65,7 +65,7 @@ def copy(
         ) from error
 
 
-def _whole(wire: Wire, given: Mapping[str, Any], found: Facts) -> Uploaded:
+def _whole(wire: Connection, given: Mapping[str, Any], found: ObjectFacts) -> Uploaded:
     parameters = {"MetadataDirective": "REPLACE", "ChecksumAlgorithm": "SHA256", **wire.options.create()}
     answer = wire.call("CopyObject", "copy_object", wants=("CopyObjectResult",), **given, **parameters)
     etag = str(answer["CopyObjectResult"].get("ETag", ""))
@@ -76,7 +76,13 @@ class _Copier:
     """One copy in parts; counts under one lock."""
 
     def __init__(
-        self, wire: Wire, given: Mapping[str, Any], found: Facts, *, state: UploadState, reporter: events.Reporter
+        self,
+        wire: Connection,
+        given: Mapping[str, Any],
+        found: ObjectFacts,
+        *,
+        state: UploadState,
+        reporter: events.Reporter,
     ) -> None:
         self._wire = wire
         self._given = given

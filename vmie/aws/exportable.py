@@ -23,7 +23,7 @@ _DENIED = ("UnauthorizedOperation", "AccessDenied", "AccessDeniedException", "Me
 
 
 @dataclass(frozen=True, slots=True)
-class Volume:
+class AttachedVolume:
     """One EBS volume of an instance, or one snapshot in an AMI's block device mapping. `size` in GiB.
 
     `encrypted` and `size` are None when they could not be read; `missing`: the snapshot is gone.
@@ -49,7 +49,7 @@ class Image:
     platform_details: str = ""
     usage_operation: str = ""
     product_codes: tuple[str, ...] = ()
-    volumes: tuple[Volume, ...] = ()
+    volumes: tuple[AttachedVolume, ...] = ()
     ephemeral: tuple[str, ...] = ()
 
     @property
@@ -72,7 +72,7 @@ class Instance:
     platform_details: str = ""
     usage_operation: str = ""
     product_codes: tuple[str, ...] = ()
-    volumes: tuple[Volume, ...] = ()
+    volumes: tuple[AttachedVolume, ...] = ()
     interfaces: int = 1
 
 
@@ -184,7 +184,7 @@ def _image(aws: Aws, item: Any) -> Image:
         usage_operation=item.get("UsageOperation", ""),
         product_codes=_codes(item.get("ProductCodes", [])),
         volumes=tuple(
-            Volume(
+            AttachedVolume(
                 device=device,
                 id=mapping.get("SnapshotId", ""),
                 size=mapping.get("VolumeSize"),
@@ -214,7 +214,7 @@ def _snapshots(aws: Aws, ids: Sequence[str]) -> frozenset[str] | None:
     return frozenset(snapshot["SnapshotId"] for answer in answers for snapshot in answer.get("Snapshots", []))
 
 
-def _volumes(aws: Aws, attached: Sequence[tuple[str, str]]) -> tuple[Volume, ...]:
+def _volumes(aws: Aws, attached: Sequence[tuple[str, str]]) -> tuple[AttachedVolume, ...]:
     if not attached:
         return ()
     try:
@@ -223,10 +223,10 @@ def _volumes(aws: Aws, attached: Sequence[tuple[str, str]]) -> tuple[Volume, ...
     except AwsRefused as error:
         if error.code not in _DENIED:
             raise
-        return tuple(Volume(device, volume) for device, volume in attached)
+        return tuple(AttachedVolume(device, volume) for device, volume in attached)
     details = {item["VolumeId"]: item for item in answer.get("Volumes", [])}
     return tuple(
-        Volume(
+        AttachedVolume(
             device,
             volume,
             size=details.get(volume, {}).get("Size"),

@@ -11,7 +11,7 @@ from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, DeadlineExceeded, Run
 from vmie.policy import EXTERNAL_ID, SERVICE, Document, same
-from vmie.policy.service import Errand, RoleDocuments, why_not_trusted
+from vmie.policy.service import RoleDocuments, TaskOrigin, why_not_trusted
 from vmie.poll import Clock
 
 #: the name of the inline policy, as in the seed's `put-role-policy`
@@ -108,7 +108,7 @@ def expect_role(aws: Aws, name: str, *, bucket: str = "", export: bool = False) 
         ) from error
     account = found["Arn"].split(":")[4]
     role = RoleDocuments(found["Arn"], account, document(found["AssumeRolePolicyDocument"]), ())
-    if why := why_not_trusted(role, Errand(aws.partition, aws.region, account)):
+    if why := why_not_trusted(role, TaskOrigin(aws.partition, aws.region, account)):
         raise AwsRefused(
             f"the service role {name} does not let VM Import/Export in: {why}",
             cause=f"VM Import/Export assumes the role as {SERVICE} with the external id {EXTERNAL_ID}",

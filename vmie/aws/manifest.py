@@ -31,7 +31,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ManifestPart:
     """Bytes `start` to `end`, both included, of the image; the URLs are presigned, so secret.
 
     `delete_url` is "" where the part is to stay.
@@ -51,13 +51,13 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class ImportManifest:
     """One image file in parts. `size` is the file's bytes, `volume_gib` that of the volume to be made of it."""
 
     format: str
     size: int
     volume_gib: int
-    parts: tuple[Part, ...]
+    parts: tuple[ManifestPart, ...]
     self_destruct_url: str = field(default="", repr=False)
     importer: tuple[str, str, str] = ("vmie", __version__, VERSION)
 
@@ -68,7 +68,7 @@ def ranges(size: int, part: int = PART_BYTES) -> Iterator[tuple[int, int]]:
         yield start, min(size, start + part) - 1
 
 
-def write(manifest: Manifest) -> bytes:
+def write(manifest: ImportManifest) -> bytes:
     """The manifest as XML, in the schema's order, one element a line.
 
     Raises ImageError for a key with a character that XML cannot hold.
@@ -102,7 +102,7 @@ def write(manifest: Manifest) -> bytes:
     return "\n".join(lines).encode("utf-8")
 
 
-def _part_lines(index: int, part: Part) -> list[str]:
+def _part_lines(index: int, part: ManifestPart) -> list[str]:
     lines = [
         f'      <part index="{index}">',
         f"        <byte-range start={quoteattr(str(part.start))} end={quoteattr(str(part.end))}/>",
@@ -115,7 +115,7 @@ def _part_lines(index: int, part: Part) -> list[str]:
     return [*lines, "      </part>"]
 
 
-def parse(data: bytes) -> Manifest:
+def parse(data: bytes) -> ImportManifest:
     """Read a manifest of any producer; raises ImageError that says what is wrong with it.
 
     Tolerant where producers differ: parts in any order, no count, no delete URLs, a last end that is the size
@@ -146,7 +146,7 @@ def parse(data: bytes) -> Manifest:
     if kind not in FORMATS:
         raise _bad(f"its file format is {kind[:40]!r}, not one of {', '.join(FORMATS)}")
     importer = _child(root, "importer")
-    return Manifest(
+    return ImportManifest(
         format=kind,
         size=size,
         volume_gib=_number(_text(image, "volume-size"), "volume-size"),
@@ -156,7 +156,7 @@ def parse(data: bytes) -> Manifest:
     )
 
 
-def _joined(parts: Sequence[Part], size: int) -> tuple[Part, ...]:
+def _joined(parts: Sequence[ManifestPart], size: int) -> tuple[ManifestPart, ...]:
     """The parts as they must lie; the last end corrected."""
     at = 0
     for index, part in enumerate(parts):
@@ -172,10 +172,10 @@ def _joined(parts: Sequence[Part], size: int) -> tuple[Part, ...]:
     return (*parts[:-1], replace(final, end=size - 1))
 
 
-def _part(element: Element) -> Part:
+def _part(element: Element) -> ManifestPart:
     span = _child(element, "byte-range")
     delete = element.find("delete-url")
-    return Part(
+    return ManifestPart(
         start=_number(span.get("start", ""), "start"),
         end=_number(span.get("end", ""), "end"),
         key=_text(element, "key"),

@@ -15,7 +15,7 @@ _ABSENT = ("NotFound", "NoSuchKey", "404")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ObjectFacts:
     """What HeadObject says. `etag` has its quotes; `sha256` is base64, with ``-PARTS`` behind for a multipart one.
 
     `encryption` is AES256, aws:kms …, "" where S3 does not say; `metadata` has lower-case keys.
@@ -29,7 +29,7 @@ class Facts:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def facts(aws: Aws, target: S3Object, *, own: bool = True, region: str | None = None) -> Facts | None:
+def facts(aws: Aws, target: S3Object, *, own: bool = True, region: str | None = None) -> ObjectFacts | None:
     """What S3 says of an object, None when there is none. With `own` its bucket must be the account's.
 
     Raises AwsRefused when it may not be seen.
@@ -49,9 +49,9 @@ def facts(aws: Aws, target: S3Object, *, own: bool = True, region: str | None = 
     return of_head(head)
 
 
-def of_head(head: Mapping[str, Any]) -> Facts:
+def of_head(head: Mapping[str, Any]) -> ObjectFacts:
     """The facts in a HeadObject answer."""
-    return Facts(
+    return ObjectFacts(
         size=int(head["ContentLength"]),
         etag=str(head.get("ETag", "")),
         sha256=str(head.get("ChecksumSHA256", "")),
@@ -66,7 +66,7 @@ def size(aws: Aws, target: S3Object) -> int:
     return existing(aws, target).size
 
 
-def existing(aws: Aws, target: S3Object, *, own: bool = True, region: str | None = None) -> Facts:
+def existing(aws: Aws, target: S3Object, *, own: bool = True, region: str | None = None) -> ObjectFacts:
     """What S3 says of an object that must be there. Raises AwsRefused when it is not, or may not be seen."""
     found = facts(aws, target, own=own, region=region)
     if found is None:

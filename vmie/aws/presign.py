@@ -60,7 +60,7 @@ def lifetime(seconds: float) -> int:
 
 
 def expect_lasting(aws: Aws, *, seconds: float, now: dt.datetime) -> str:
-    """See that the credentials outlive URLs made `now` for `seconds`; a warning where that cannot be determined, else "".
+    """See that the credentials outlive URLs made `now` for `seconds`; a warning where that is unknown, else "".
 
     Raises AwsRefused (code CredentialsExpire) when the URLs would die with the session before their time.
     """

@@ -16,8 +16,8 @@ from vmie.aws.session import Aws
 from vmie.errors import Action, AwsRefused, Do, Run
 from vmie.model import S3Object
 from vmie.policy import Document, grants_of
-from vmie.policy.evaluate import Ask
-from vmie.policy.service import KEY_ACTIONS, Errand, Judgement, RoleDocuments, import_asks, judge, judge_key
+from vmie.policy.evaluate import Access
+from vmie.policy.service import KEY_ACTIONS, Judgement, RoleDocuments, TaskOrigin, import_asks, judge, judge_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class ServiceRole:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Lack:
+class MissingRight:
     """What the role may not do, and why not."""
 
     action: str
@@ -85,9 +85,9 @@ def _look(aws: Aws, name: str) -> ServiceRole | None:
     return ServiceRole(name, documents, kept, attached, tuple(unread))
 
 
-def errand(aws: Aws) -> Errand:
+def errand(aws: Aws) -> TaskOrigin:
     """A task of this account and Region."""
-    return Errand(aws.partition, aws.region, aws.account)
+    return TaskOrigin(aws.partition, aws.region, aws.account)
 
 
 def context(aws: Aws, role: ServiceRole) -> dict[str, str]:
@@ -104,12 +104,12 @@ def context(aws: Aws, role: ServiceRole) -> dict[str, str]:
 def lacks(
     aws: Aws,
     role: ServiceRole,
-    asks: Iterable[Ask],
+    asks: Iterable[Access],
     *,
     resource_policy: Document | str | None,
     owner: str = "",
     generous: bool = True,
-) -> list[Lack]:
+) -> list[MissingRight]:
     """What the role surely may not do (with `generous` False: also what hangs on conditions).
 
     `resource_policy` is the bucket's, None when it cannot be read: it might allow what the role's own do not.
@@ -124,7 +124,7 @@ def lacks(
         )
         if judgement is Judgement.ALLOWED or (unsure and generous):
             continue
-        found.append(Lack(ask.action, ask.resource, judgement.value))
+        found.append(MissingRight(ask.action, ask.resource, judgement.value))
     return found
 
 
@@ -142,7 +142,7 @@ def bucket_policy(aws: Aws, name: str) -> Document | str | None:
 
 def key_lacks(
     aws: Aws, role: ServiceRole, key: Mapping[str, Any], actions: Iterable[str] = KEY_ACTIONS, *, generous: bool = True
-) -> list[Lack]:
+) -> list[MissingRight]:
     """What the role surely may not do with a KMS key (its metadata), by the key's policy, the role's and grants.
 
     Nothing for a key that AWS manages: it serves every principal of the account through the service.
@@ -159,7 +159,7 @@ def key_lacks(
     }
     found = []
     for action in actions:
-        ask = Ask(action, arn, known, generous)
+        ask = Access(action, arn, known, generous)
         judgement = judge_key(role.documents, ask, document or "")
         if judgement is Judgement.ALLOWED:
             continue
@@ -169,7 +169,7 @@ def key_lacks(
             unsure = granted is None or document is None or (judgement is Judgement.SILENT and role.unread)
             if unsure and generous:
                 continue
-        found.append(Lack(action, arn, _KEY_WORDS.get(judgement, judgement.value)))
+        found.append(MissingRight(action, arn, _KEY_WORDS.get(judgement, judgement.value)))
     return found
 
 
@@ -206,7 +206,7 @@ def expect_reader(
         return
     for bucket in buckets:
         document = bucket_policy(aws, bucket)
-        found: list[Lack] = []
+        found: list[MissingRight] = []
         for name_ in sorted({one.key for one in objects if one.bucket == bucket}):
             asks = import_asks(aws.partition, bucket, name_, image=image, licensed=licensed)
             found += lacks(aws, role, asks, resource_policy=document, owner=aws.account)
@@ -227,7 +227,7 @@ def bucket_key(aws: Aws, bucket: str) -> Mapping[str, Any] | None:
 
 
 def refusal(
-    role: ServiceRole, found: Sequence[Lack], *, bucket: str, key: str = "", export: bool = False
+    role: ServiceRole, found: Sequence[MissingRight], *, bucket: str, key: str = "", export: bool = False
 ) -> AwsRefused:
     """The refusal that names what is missing, why, and the cure; with `key` it is about that KMS key."""
     more = ["--kms-key", key] if key else []
@@ -242,7 +242,7 @@ def refusal(
     )
 
 
-def missing(role: ServiceRole, found: Sequence[Lack]) -> str:
+def missing(role: ServiceRole, found: Sequence[MissingRight]) -> str:
     """ "the service role … lacks … on …", the actions of one resource together."""
     by_resource: dict[str, list[str]] = {}
     for one in found:
@@ -251,12 +251,12 @@ def missing(role: ServiceRole, found: Sequence[Lack]) -> str:
     return f"the service role {role.name} lacks {listed}"
 
 
-def why(found: Sequence[Lack]) -> str:
+def why(found: Sequence[MissingRight]) -> str:
     """The reasons, each once."""
     return "\n".join(dict.fromkeys(one.why for one in found))
 
 
-def cure(role: ServiceRole, found: Sequence[Lack], command: Run) -> list[Action]:
+def cure(role: ServiceRole, found: Sequence[MissingRight], command: Run) -> list[Action]:
     """What to do for these lacks: `command` grants what no policy allows; a Deny must be taken out by hand."""
     whys = {one.why for one in found}
     name, arn = role.name, role.documents.arn

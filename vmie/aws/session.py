@@ -16,9 +16,9 @@ from botocore.exceptions import ProfileNotFound, UnknownRegionError
 
 from vmie import events
 from vmie.aws import client_config
-from vmie.aws.cache import Kept
+from vmie.aws.cache import ReadCache
 from vmie.aws.client_config import CONNECTIONS, STALL
-from vmie.aws.clients import Maker, Told
+from vmie.aws.clients import CallReporter, ClientFactory
 from vmie.aws.credentials import CredentialFacts, facts_of
 from vmie.aws.errors import refusals
 from vmie.errors import AwsRefused, Drop, Run, Set, UsageError, VmieError, says
@@ -63,14 +63,14 @@ class Aws:
         self.partition = partition
         self.endpoint_url = endpoint_url
         self._session = session
-        told = Told(reporter, clock or SystemClock())
-        self._maker = Maker(session, endpoint_url=endpoint_url, stall=stall, told=told) if session else None
+        told = CallReporter(reporter, clock or SystemClock())
+        self._maker = ClientFactory(session, endpoint_url=endpoint_url, stall=stall, told=told) if session else None
         # botocore makes clients from shared loaders: making two at once is not safe, using them is.
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str], Any] = {(name, region): client for name, client in (clients or {}).items()}
         self._account = account
         self._no_account = False
-        self._kept: Kept | None = None
+        self._kept: ReadCache | None = None
 
     @classmethod
     def of(
@@ -85,14 +85,14 @@ class Aws:
         """An `Aws` over ready clients (service → client): no session, nothing is looked up."""
         return cls(None, region=region, partition=partition, clients=clients, account=account, clock=clock)
 
-    def keeping(self, kept: Kept) -> Aws:
+    def keeping(self, kept: ReadCache) -> Aws:
         """The same door, for work that may act on what `kept` remembers of the account."""
         other = copy.copy(self)
         other._kept = kept  # noqa: SLF001 - of this very class
         return other
 
     def kept(self, key: Hashable, read: Callable[[], T], *, seconds: float | None = None) -> T:
-        """What `read` answers: each time, or now and then where the door is one that keeps (`Kept.get`)."""
+        """What `read` answers: each time, or now and then where the door is one that keeps (`ReadCache.get`)."""
         return read() if self._kept is None else self._kept.get(key, read, seconds=seconds)
 
     def forget(self) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused
-from vmie.policy.evaluate import Ask
+from vmie.policy.evaluate import Access
 
 _WORDS = {
     "explicitDeny": "a policy denies it",
@@ -30,7 +30,7 @@ class Simulated:
 
 
 def simulate(
-    aws: Aws, principal: str, asks: Iterable[Ask], *, context: Mapping[str, str] | None = None
+    aws: Aws, principal: str, asks: Iterable[Access], *, context: Mapping[str, str] | None = None
 ) -> list[Simulated] | None:
     """Every ask as IAM would decide it for `principal` (a user's or role's ARN).
 

@@ -113,7 +113,7 @@ def _kernel(subject: Subject) -> Outcome:
     if not root.kernels:
         return [Hit("no kernel is installed under /boot")]
     if not root.default_kernel:
-        return [Hit(f"{len(root.kernels)} kernels are installed, the default one cannot be determined", Verdict.UNKNOWN)]
+        return [Hit(f"{len(root.kernels)} kernels are installed, the default one is unknown", Verdict.UNKNOWN)]
     return ()
 
 

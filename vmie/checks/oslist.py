@@ -12,7 +12,7 @@ Version = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Release:
+class ListedRelease:
     """A row of the Linux list: versions `first` to `last`, both included, and the kernels it names.
 
     A kernel is a leading part of the version string ("4.18.0"); one with a star in front may stand
@@ -42,13 +42,13 @@ def _names(pattern: str, kernel: str) -> bool:
     return kernel.startswith(pattern) and not kernel[len(pattern) : len(pattern) + 1].isdigit()
 
 
-def _rows(distribution: str, *rows: str) -> tuple[Release, ...]:
+def _rows(distribution: str, *rows: str) -> tuple[ListedRelease, ...]:
     """Each row is "7.0-7.9: 3.10.0 4.1.12", a single version stands for itself and all below it."""
     made = []
     for row in rows:
         span, _, kernels = row.partition(":")
         first, _, last = span.partition("-")
-        made.append(Release(distribution, parse(first), parse(last or first), tuple(kernels.split())))
+        made.append(ListedRelease(distribution, parse(first), parse(last or first), tuple(kernels.split())))
     return tuple(made)
 
 
@@ -61,7 +61,7 @@ def parse(version: str) -> Version:
     return (*numbers, int(match[2])) if match[2] else numbers
 
 
-LINUX: dict[Profile, tuple[Release, ...]] = {
+LINUX: dict[Profile, tuple[ListedRelease, ...]] = {
     Profile.CURRENT: (
         *_rows("amzn", "2: 4.14 4.19 5.4 5.10", "2023: 6.1"),
         *_rows("centos", "5.1-5.11: 2.6.18", "6.1-6.8: 2.6.32", "7.0-7.9: 3.10.0", "8.0-8.2: 4.18.0", "9: 5.14.0"),
@@ -125,13 +125,13 @@ def canonical(distribution: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def releases(distribution: str, profile: Profile) -> tuple[Release, ...]:
+def releases(distribution: str, profile: Profile) -> tuple[ListedRelease, ...]:
     """The rows of one distribution."""
     wanted = canonical(distribution)
     return tuple(row for row in LINUX[profile] if row.distribution == wanted)
 
 
-def matching(distribution: str, version: str, profile: Profile) -> tuple[Release, ...]:
+def matching(distribution: str, version: str, profile: Profile) -> tuple[ListedRelease, ...]:
     """The rows that cover a version; a SLES without service pack is SP0."""
     numbers = parse(version)
     if canonical(distribution) == "sles" and len(numbers) == 1:
@@ -151,7 +151,7 @@ def is_point(distribution: str) -> bool:
     return canonical(distribution) in _POINTS
 
 
-def neighbours(distribution: str, version: str, profile: Profile) -> tuple[Release, ...]:
+def neighbours(distribution: str, version: str, profile: Profile) -> tuple[ListedRelease, ...]:
     """The rows of the same major version; none for Ubuntu, whose releases are called by year and month."""
     numbers = parse(version)
     if not numbers or canonical(distribution) == "ubuntu":
@@ -159,7 +159,7 @@ def neighbours(distribution: str, version: str, profile: Profile) -> tuple[Relea
     return tuple(row for row in releases(distribution, profile) if row.first[0] == numbers[0])
 
 
-def spans(rows: Iterable[Release]) -> str:
+def spans(rows: Iterable[ListedRelease]) -> str:
     """The rows' versions for a message: "7.0-7.9, 9"."""
     return ", ".join(
         _dotted(row, row.first) if row.first == row.last else f"{_dotted(row, row.first)}-{_dotted(row, row.last)}"
@@ -167,7 +167,7 @@ def spans(rows: Iterable[Release]) -> str:
     )
 
 
-def _dotted(row: Release, version: Version) -> str:
+def _dotted(row: ListedRelease, version: Version) -> str:
     """Ubuntu counts months with two digits."""
     form = "02d" if row.distribution == "ubuntu" else "d"
     return ".".join([str(version[0]), *(format(number, form) for number in version[1:])])

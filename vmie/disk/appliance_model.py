@@ -81,7 +81,7 @@ class OsSection:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class PackageManifest:
     """The .mf file: `algorithms` in it, such as ("SHA256",); none where there is no manifest.
 
     `problem` says why a manifest that is there cannot be read: no reason to leave the disks alone.
@@ -94,7 +94,7 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class VirtualMachine:
     """What the descriptor alone says; `Appliance` adds the package around it.
 
     `firmware` is bios, efi or unknown. `virtual_systems` counts the machines described; hardware is
@@ -117,7 +117,7 @@ class Machine:
 
     def as_json(self) -> dict[str, Any]:
         """JSON-able, keys as the fields; each disk also says `chunked` and `compressed`."""
-        out = {item.name: plain(getattr(self, item.name)) for item in fields(Machine)}
+        out = {item.name: plain(getattr(self, item.name)) for item in fields(VirtualMachine)}
         for row, disk in zip(out["disks"], self.disks, strict=True):
             row.update(chunked=disk.chunked, compressed=disk.compressed)
         return out

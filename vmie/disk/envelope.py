@@ -1,4 +1,4 @@
-"""An OVF descriptor into a `Machine`. Sources: DSP0243 1.1.1 and 2.1.1 (OVF), DSP0004 (units), CIM resource types.
+"""An OVF descriptor as a `VirtualMachine`: DSP0243 1.1.1 and 2.1.1 (OVF), DSP0004 (units), CIM resource types.
 
 Elements and attributes are recognised by their local names: exporters disagree on namespaces (VMware's OVF
 0.9, envelope/1, envelope/2, oVirt's elements with none at all), not on the names.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
-from vmie.disk.appliance_model import ApplianceDisk, CdRom, Machine, Nic, OsSection
+from vmie.disk.appliance_model import ApplianceDisk, CdRom, Nic, OsSection, VirtualMachine
 from vmie.disk.hardware import Hardware, Item, number
 from vmie.disk.units import in_bytes
 from vmie.errors import ImageError
@@ -34,7 +34,7 @@ _OVIRT_INTERFACES = {"ide": "ide", "sata": "sata", "virtio": "virtio", "virtio_s
 _CURE = "export the appliance again, as OVF 1.0 or 2.0"
 
 
-def parse(data: bytes, *, name: str) -> Machine:
+def parse(data: bytes, *, name: str) -> VirtualMachine:
     """Read a descriptor; `name` is for messages. Raises ImageError."""
     return _Reader(_root(data, name), name).machine()
 
@@ -82,14 +82,14 @@ class _Reader:
         self._root = root
         self._name = name
 
-    def machine(self) -> Machine:
+    def machine(self) -> VirtualMachine:
         systems = [element for element in self._root.iter() if _is(element, "VirtualSystem", "Content")]
         system = systems[0] if systems else self._root
         files = self._files()
         items = self._items(system)
         hardware = Hardware(items)
         boot_order = [attribute(element, "instanceId") for element in named(system, "BootOrderSection")]
-        return Machine(
+        return VirtualMachine(
             name=self._system_name(system),
             ovf_version=self._version(),
             disks=tuple(self._attach(disk, hardware, boot_order) for disk in self._disks(files)),

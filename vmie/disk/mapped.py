@@ -1,6 +1,6 @@
 """Disks kept as blocks that a table finds: what VHDX, VDI and qcow2 have in common.
 
-    virtual offset ──► table entry ──► Run(kind, host offset) ──► one pread for all runs that lie side by side
+    virtual offset ──► table entry ──► MappedRun(kind, host offset) ──► one pread for all runs that lie side by side
 
 A format says where its blocks lie (`MappedDisk._runs`); joining, bounds, coalescing and the error
 for a block beyond the end of the file are here, once. Tables are read a page at a time and kept in
@@ -32,7 +32,7 @@ _COUNTED_PAGES = 16
 _CACHE_BYTES = 8 << 20
 
 
-class Run(NamedTuple):
+class MappedRun(NamedTuple):
     """`length` bytes of one kind.
 
     `host` is where they lie in the file, -1 when they read as zeros. `packed`, where not 0, is the
@@ -100,10 +100,10 @@ class MappedDisk(Disk):
     least_packed = 1
 
     @abstractmethod
-    def _runs(self, offset: int, length: int) -> Iterator[Run]:
+    def _runs(self, offset: int, length: int) -> Iterator[MappedRun]:
         """The runs of exactly ``[offset, offset+length)``, in order; they need not be coalesced."""
 
-    def _unpack(self, run: Run) -> bytes:
+    def _unpack(self, run: MappedRun) -> bytes:
         """The bytes of a compressed run."""
         raise damaged(self.source, f"compressed data at {run.packed} in a format that has none")
 
@@ -186,7 +186,7 @@ class BlockDisk(MappedDisk):
     def _place(self, entry: int) -> tuple[ExtentKind, int]:
         """An entry's kind, and its block's offset in the file (-1: none)."""
 
-    def _runs(self, offset: int, length: int) -> Iterator[Run]:
+    def _runs(self, offset: int, length: int) -> Iterator[MappedRun]:
         end = offset + length
         size = self.block_size
         while offset < end:
@@ -197,13 +197,13 @@ class BlockDisk(MappedDisk):
                 kind, host = self._place(page.entries[0])
                 if host < 0:
                     part = min(end, (number * self.per_page + len(page.entries)) * size) - offset
-                    yield Run(part, kind)
+                    yield MappedRun(part, kind)
                     offset += part
                     continue
             for entry in page.entries[slot : slot + (end - offset + skip + size - 1) // size]:
                 part = min(size - skip, end - offset)
                 kind, host = self._place(entry)
-                yield Run(part, kind, host + skip if host >= 0 else -1)
+                yield MappedRun(part, kind, host + skip if host >= 0 else -1)
                 offset += part
                 skip = 0
 

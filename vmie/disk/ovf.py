@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from vmie.disk import envelope
 from vmie.disk import manifest as manifests
-from vmie.disk.appliance_model import Machine, Manifest, plain
+from vmie.disk.appliance_model import PackageManifest, VirtualMachine, plain
 from vmie.disk.base import Disk, FileSource, Source
 from vmie.disk.manifest import Digest, Mismatch
 from vmie.disk.package import Archive, Folder, Package
@@ -24,14 +24,14 @@ from vmie.events import Reporter, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Appliance(Machine):
+class Appliance(VirtualMachine):
     """A machine and its files: what the descriptor says, and the disks to open.
 
     `signed` says whether a .cert lies beside the descriptor; its signature is not checked. Close the
     appliance when done: disks opened by `open_disk` from an OVA read through it.
     """
 
-    manifest: Manifest
+    manifest: PackageManifest
     signed: bool
     package: Package = field(repr=False, compare=False)
     digests: tuple[Digest, ...] | None = field(repr=False)
@@ -42,8 +42,8 @@ class Appliance(Machine):
         machine = envelope.parse(_descriptor(package), name=package.source.name)
         digests, problem = _manifest(package)
         return cls(
-            **{item.name: getattr(machine, item.name) for item in fields(Machine)},
-            manifest=Manifest(
+            **{item.name: getattr(machine, item.name) for item in fields(VirtualMachine)},
+            manifest=PackageManifest(
                 present=digests is not None or bool(problem),
                 algorithms=tuple(sorted({digest.algorithm for digest in digests or ()})),
                 files=len(digests or ()),
@@ -118,7 +118,7 @@ class Appliance(Machine):
     def as_json(self) -> dict[str, Any]:
         """The machine's facts, the manifest's and the package's, JSON-able."""
         return {
-            **Machine.as_json(self),
+            **VirtualMachine.as_json(self),
             "manifest": plain(self.manifest),
             "signed": self.signed,
             **self.package.describe(),

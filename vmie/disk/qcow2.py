@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from vmie.disk import qcow2_header
 from vmie.disk.base import Source
 from vmie.disk.inflate import Unpacker
-from vmie.disk.mapped import PAGE_ENTRIES, MappedDisk, Page, PageCache, Run, page_of
+from vmie.disk.mapped import PAGE_ENTRIES, MappedDisk, MappedRun, Page, PageCache, page_of
 from vmie.disk.reading import damaged, read_exact
 from vmie.model import Extent, ExtentKind
 
@@ -122,7 +122,7 @@ class Qcow2Disk(MappedDisk):
             raise damaged(self.source, f"an L2 table at byte {offset}, which no cluster begins at")
         return page_of(read_exact(self.source, offset, self._cluster, what="L2 table"), "Q", big_endian=True)
 
-    def _runs(self, offset: int, length: int) -> Iterator[Run]:
+    def _runs(self, offset: int, length: int) -> Iterator[MappedRun]:
         end = offset + length
         while offset < end:
             index, skip = divmod(offset, self._span)
@@ -137,20 +137,20 @@ class Qcow2Disk(MappedDisk):
             if table:
                 yield from self._table_runs(table, skip, stop - offset)
             else:
-                yield Run(stop - offset, ExtentKind.HOLE)
+                yield MappedRun(stop - offset, ExtentKind.HOLE)
             offset = stop
 
-    def _table_runs(self, table: int, skip: int, length: int) -> Iterator[Run]:
+    def _table_runs(self, table: int, skip: int, length: int) -> Iterator[MappedRun]:
         """The runs of `length` bytes from byte `skip` of what the L2 table at `table` maps."""
         page = self._tables[table]
         if page.uniform and not page.entries[0]:
-            yield Run(length, ExtentKind.HOLE)
+            yield MappedRun(length, ExtentKind.HOLE)
         elif self._words == 1:
             yield from self._clusters(page.entries, skip, length)
         else:
             yield from self._extended(page.entries, skip, length)
 
-    def _clusters(self, entries: array[int], within: int, length: int) -> Iterator[Run]:
+    def _clusters(self, entries: array[int], within: int, length: int) -> Iterator[MappedRun]:
         """The runs of `length` bytes from `within` a table's span, of plain L2 entries; neighbours as one run."""
         size = self._cluster
         first, skip = divmod(within, size)
@@ -166,9 +166,9 @@ class Qcow2Disk(MappedDisk):
                     expected += step
             part = min((following - index) * size - skip, length)
             if kind is None:
-                yield Run(part, ExtentKind.ALLOCATED, skip, entry)
+                yield MappedRun(part, ExtentKind.ALLOCATED, skip, entry)
             else:
-                yield Run(part, kind, host + skip if host >= 0 else -1)
+                yield MappedRun(part, kind, host + skip if host >= 0 else -1)
             length -= part
             skip = 0
             index = following
@@ -190,45 +190,45 @@ class Qcow2Disk(MappedDisk):
         if host & (self._cluster - 1):
             raise damaged(self.source, f"an L2 entry places a cluster at byte {host:,}, where none can begin")
 
-    def _extended(self, entries: array[int], within: int, length: int) -> Iterator[Run]:
+    def _extended(self, entries: array[int], within: int, length: int) -> Iterator[MappedRun]:
         """As `_clusters`, of extended L2 entries: a second word holds 32 subclusters' state."""
         first, skip = divmod(within, self._cluster)
         for slot in range(first, (within + length + self._cluster - 1) >> self._bits):
             part = min(self._cluster - skip, length)
             entry, states = entries[2 * slot], entries[2 * slot + 1]
             if entry & _COMPRESSED:
-                yield Run(part, ExtentKind.ALLOCATED, skip, entry)
+                yield MappedRun(part, ExtentKind.ALLOCATED, skip, entry)
             else:
                 yield from self._subclusters(entry & _OFFSET, states, skip, part)
             length -= part
             skip = 0
 
-    def _subclusters(self, host: int, states: int, skip: int, length: int) -> Iterator[Run]:
+    def _subclusters(self, host: int, states: int, skip: int, length: int) -> Iterator[MappedRun]:
         present, zero = states & _ALL, states >> 32
         if present:
             self._aligned(host)
         if present & zero or (present and not host):
             raise damaged(self.source, f"subcluster states {states:#x} contradict themselves, or have no cluster")
         if present == _ALL:
-            yield Run(length, ExtentKind.ALLOCATED, host + skip)
+            yield MappedRun(length, ExtentKind.ALLOCATED, host + skip)
         elif not present and zero in (0, _ALL):
-            yield Run(length, ExtentKind.ZERO if zero else ExtentKind.HOLE)
+            yield MappedRun(length, ExtentKind.ZERO if zero else ExtentKind.HOLE)
         else:
             yield from self._mixed(host, present, zero, skip, length)
 
-    def _mixed(self, host: int, present: int, zero: int, skip: int, length: int) -> Iterator[Run]:
+    def _mixed(self, host: int, present: int, zero: int, skip: int, length: int) -> Iterator[MappedRun]:
         size = self._cluster // _SUBCLUSTERS
         while length:
             index, within = divmod(skip, size)
             part = min(size - within, length)
             if present >> index & 1:
-                yield Run(part, ExtentKind.ALLOCATED, host + skip)
+                yield MappedRun(part, ExtentKind.ALLOCATED, host + skip)
             else:
-                yield Run(part, ExtentKind.ZERO if zero >> index & 1 else ExtentKind.HOLE)
+                yield MappedRun(part, ExtentKind.ZERO if zero >> index & 1 else ExtentKind.HOLE)
             skip += part
             length -= part
 
-    def _unpack(self, run: Run) -> bytes:
+    def _unpack(self, run: MappedRun) -> bytes:
         """See `MappedDisk._unpack`: the descriptor holds a byte offset and a number of further 512-byte sectors."""
         offset_bits = 62 - (self._bits - 8)
         host = run.packed & ((1 << offset_bits) - 1)

@@ -31,7 +31,7 @@ _FLATTEN = "make it stand alone: `qemu-img convert -O qcow2 FILE WHOLE.qcow2` wh
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class Qcow2Header:
     """What reading needs. `compression` is zlib or zstd; `extended` says that L2 entries map 32 subclusters each."""
 
     version: int
@@ -51,7 +51,7 @@ class Header:
         return _EXT_BITMAPS in self.extensions
 
 
-def read(source: Source) -> Header:
+def read(source: Source) -> Qcow2Header:
     """The header of version 2 or 3; ImageError for what cannot be read, with the reason and the way out."""
     head = read_exact(source, 0, _V2_LENGTH, what="header")
     magic, version, backing_at, backing_size, bits, size, crypt, l1_entries, l1_at = struct.unpack_from(
@@ -71,7 +71,7 @@ def read(source: Source) -> Header:
     _refuse_features(source, incompatible, extensions)
     if backing_at:
         raise _backed(source, backing_at, backing_size)
-    return Header(
+    return Qcow2Header(
         version=version,
         cluster_bits=bits,
         size=plausible_size(source, size),

@@ -27,7 +27,7 @@ from vmie.disk.vhd_layout import (
     FIXED,
     HEADER_COOKIE,
     SHORT_FOOTER,
-    Found,
+    FooterMatch,
     dynamic_header,
     find_footer,
     parent_name,
@@ -94,7 +94,7 @@ class FixedVhd(Disk):
     format = "vhd"
     variant = "fixed"
 
-    def __init__(self, source: Source, found: Found) -> None:
+    def __init__(self, source: Source, found: FooterMatch) -> None:
         super().__init__(source)
         self.size = found.footer.disk_size
         if self.size > found.end:
@@ -118,7 +118,7 @@ class DynamicVhd(Disk):
     format = "vhd"
     variant = "dynamic"
 
-    def __init__(self, source: Source, found: Found) -> None:
+    def __init__(self, source: Source, found: FooterMatch) -> None:
         super().__init__(source)
         self.size = found.footer.disk_size
         table_offset, entries, self._block = dynamic_header(source, found.footer)
@@ -204,7 +204,7 @@ def _keep_written(data: bytes, written: bytes, skip: int) -> bytes:
     return bytes(kept)
 
 
-def _facts(found: Found) -> dict[str, Any]:
+def _facts(found: FooterMatch) -> dict[str, Any]:
     """``footer`` (end, header: the one at the end is damaged), ``footer_copies_identical`` (dynamic; None for
     fixed), sizes in bytes, and who wrote it."""
     footer = found.footer

@@ -83,7 +83,7 @@ class Footer:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FooterMatch:
     """The footer to go by, and what the other copy is like."""
 
     footer: Footer
@@ -103,16 +103,16 @@ def tails(source: Source) -> Iterator[tuple[Footer, int]]:
                 yield footer, source.size - length
 
 
-def find_footer(source: Source) -> Found:
+def find_footer(source: Source) -> FooterMatch:
     """The footer at the end, or the copy at the start of a dynamic disk. Raises ImageError if neither is valid."""
     head = Footer.parse(source.pread(0, SECTOR))
     ends = list(tails(source))
     for footer, end in ends:
         if footer.valid:
             same = None if footer.kind == FIXED else head is not None and head.data == footer.data
-            return Found(footer, end, from_header=False, short=source.size - end != SECTOR, identical=same)
+            return FooterMatch(footer, end, from_header=False, short=source.size - end != SECTOR, identical=same)
     if head is not None and head.valid and head.kind != FIXED:
-        return Found(head, source.size, from_header=True, short=False, identical=False)
+        return FooterMatch(head, source.size, from_header=True, short=False, identical=False)
     raise ImageError(
         f"{source.name} is a damaged VHD: no footer with a valid checksum",
         cause="the footer at the end of the file "

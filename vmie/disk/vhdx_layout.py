@@ -37,7 +37,7 @@ _KNOWN_ITEMS = frozenset((_FILE_PARAMETERS, _DISK_SIZE, _LOGICAL_SECTOR, _PHYSIC
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class VhdxHeader:
     """The header in force. `log` is the log's GUID, None when nothing waits in it."""
 
     sequence: int
@@ -66,7 +66,7 @@ class Metadata:
     has_parent: bool
 
 
-def read_header(source: Source) -> Header:
+def read_header(source: Source) -> VhdxHeader:
     """The valid header of the highest sequence number ([MS-VHDX] 2.2.2); ImageError when neither is valid."""
     found = [header for offset in _HEADERS if (header := _header_at(source, offset)) is not None]
     if not found:
@@ -74,7 +74,7 @@ def read_header(source: Source) -> Header:
     return max(found, key=lambda header: header.sequence)
 
 
-def _header_at(source: Source, offset: int) -> Header | None:
+def _header_at(source: Source, offset: int) -> VhdxHeader | None:
     data = source.pread(offset, 4096)
     if len(data) < 4096 or data[:4] != b"head" or not _checksum_holds(data):
         return None
@@ -88,7 +88,7 @@ def _header_at(source: Source, offset: int) -> Header | None:
             cause="only version 1 with log version 0 is defined",
             cure="convert it with Hyper-V's Convert-VHD or with `qemu-img convert`",
         )
-    return Header(sequence, log if log.int else None, log_offset, log_length)
+    return VhdxHeader(sequence, log if log.int else None, log_offset, log_length)
 
 
 def _checksum_holds(data: bytes) -> bool:
@@ -191,7 +191,7 @@ def creator(source: Source) -> str:
     return text if text.isprintable() else ""
 
 
-def log_waits(source: Source, header: Header) -> bool:
+def log_waits(source: Source, header: VhdxHeader) -> bool:
     """Whether the log holds an entry of the session that the header names ([MS-VHDX] 2.3).
 
     A GUID without entries is a file that was opened and never written: it may be read as it is.

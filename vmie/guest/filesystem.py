@@ -43,7 +43,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class FileStatus:
     """What lstat returns: `size` in bytes, `mode` the permission bits (0 where there are none)."""
 
     kind: Kind
@@ -70,7 +70,7 @@ class FileSystem(Protocol):
     def clean(self) -> bool | None:
         """False when the journal is not empty or a check is due."""
 
-    def lstat(self, path: str) -> Entry | None:
+    def lstat(self, path: str) -> FileStatus | None:
         """What `path` is, None if nothing is there; links are not followed."""
 
     def readlink(self, path: str) -> str:
@@ -194,13 +194,13 @@ class _Libyal:
 class _Unix(_Libyal):
     """ext and XFS: entries with a mode."""
 
-    def lstat(self, path: str) -> Entry | None:
+    def lstat(self, path: str) -> FileStatus | None:
         entry = self._entry(path)
         if entry is None:
             return None
         mode = int(self._guard(lambda: entry.file_mode) or 0)
         size = int(self._guard(lambda: entry.size) or 0)
-        return Entry(_MODES.get(stat.S_IFMT(mode), Kind.OTHER), size, stat.S_IMODE(mode))
+        return FileStatus(_MODES.get(stat.S_IFMT(mode), Kind.OTHER), size, stat.S_IMODE(mode))
 
 
 class _Ext(_Unix):
@@ -224,16 +224,16 @@ class _Windows(_Libyal):
 class _Ntfs(_Windows):
     module = "pyfsntfs"
 
-    def lstat(self, path: str) -> Entry | None:
+    def lstat(self, path: str) -> FileStatus | None:
         entry = self._entry(path)
         if entry is None:
             return None
         if self._guard(entry.has_directory_entries_index):
-            return Entry(Kind.DIRECTORY)
+            return FileStatus(Kind.DIRECTORY)
         flags = int(self._guard(lambda: entry.file_attribute_flags) or 0)
         if flags & _REPARSE and self._guard(lambda: entry.symbolic_link_target):
-            return Entry(Kind.LINK)
-        return Entry(Kind.FILE, int(self._guard(lambda: entry.size) or 0))
+            return FileStatus(Kind.LINK)
+        return FileStatus(Kind.FILE, int(self._guard(lambda: entry.size) or 0))
 
     @cached_property
     def _counted(self) -> int | None:
@@ -260,13 +260,13 @@ class _Ntfs(_Windows):
 class _Fat(_Windows):
     module = "pyfsfat"
 
-    def lstat(self, path: str) -> Entry | None:
+    def lstat(self, path: str) -> FileStatus | None:
         entry = self._entry(path)
         if entry is None:
             return None
         if path == "/" or int(self._guard(lambda: entry.file_attribute_flags) or 0) & _DIRECTORY:
-            return Entry(Kind.DIRECTORY)
-        return Entry(Kind.FILE, int(self._guard(lambda: entry.size) or 0))
+            return FileStatus(Kind.DIRECTORY)
+        return FileStatus(Kind.FILE, int(self._guard(lambda: entry.size) or 0))
 
 
 _MODES = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from vmie.guest.budget import Budget
 from vmie.guest.facts import Problem
-from vmie.guest.filesystem import Entry, FileSystem, FileSystemError, Kind
+from vmie.guest.filesystem import FileStatus, FileSystem, FileSystemError, Kind
 
 _MAX_LINKS = 40
 _MAX_STEPS = 512
 _MAX_PROBLEMS = 50
-_ROOT = Entry(Kind.DIRECTORY)
+_ROOT = FileStatus(Kind.DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Place:
     path: str
     filesystem: FileSystem
     inner: str
-    entry: Entry
+    entry: FileStatus
 
 
 class Tree:

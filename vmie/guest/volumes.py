@@ -180,8 +180,8 @@ def _volumes(name: str, group: Section, by_uuid: Mapping[str, PhysicalVolume]) -
     for key, value in section(group.get("physical_volumes")).items():
         one = section(value)
         uuid = text(one.get("id"))
-        name = f"{uuid} ({text(one.get('device')) or key})"
-        physical[key] = (by_uuid.get(uuid), number(one.get("pe_start")) * _SECTOR, name)
+        label = f"{uuid} ({text(one.get('device')) or key})"
+        physical[key] = (by_uuid.get(uuid), number(one.get("pe_start")) * _SECTOR, label)
     found = []
     logical = section(group.get("logical_volumes"))
     for key in list(logical)[:_MAX_VOLUMES]:
@@ -189,7 +189,7 @@ def _volumes(name: str, group: Section, by_uuid: Mapping[str, PhysicalVolume]) -
         if "VISIBLE" in items(one.get("status")):
             built = _build(one, extent, physical)
             found.append(_mapped(name, key, one, built, extent))
-    return found, tuple(name for volume, _, name in physical.values() if volume is None)
+    return found, tuple(label for volume, _, label in physical.values() if volume is None)
 
 
 def _build(volume: Section, extent: int, physical: Mapping[str, tuple[PhysicalVolume | None, int, str]]) -> _Built:

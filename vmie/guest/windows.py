@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from vmie.errors import ImageError
 from vmie.guest import windows_software, windows_system
 from vmie.guest.budget import OverBudget
-from vmie.guest.filesystem import Entry, FileSystemError, Kind
+from vmie.guest.filesystem import FileStatus, FileSystemError, Kind
 from vmie.guest.registry import Hive, HiveError
 from vmie.guest.windows_facts import WindowsFacts
 
@@ -36,7 +36,7 @@ class Files(Protocol):
     def clean(self) -> bool | None:
         """False when the volume is dirty."""
 
-    def lstat(self, path: str) -> Entry | None:
+    def lstat(self, path: str) -> FileStatus | None:
         """What `path` is."""
 
     def read(self, path: str, limit: int, offset: int = 0) -> bytes:
@@ -109,7 +109,7 @@ def _find_root(files: Files) -> str | None:
     return None
 
 
-def _locate(files: Files, path: str) -> tuple[str, Entry] | None:
+def _locate(files: Files, path: str) -> tuple[str, FileStatus] | None:
     """`path` as the volume spells it, and what lies there: NTFS keeps the case of names, readers may insist on it.
 
     None also where it cannot be read.

@@ -22,7 +22,7 @@ class CopyPlan:
 
     source: S3Object
     target: S3Object
-    found: objects.Facts
+    found: objects.ObjectFacts
 
     @property
     def token(self) -> str:
@@ -31,7 +31,7 @@ class CopyPlan:
         return hashlib.sha256(json.dumps(meant).encode()).hexdigest()
 
 
-def look(aws: Aws, source: S3Object) -> objects.Facts:
+def look(aws: Aws, source: S3Object) -> objects.ObjectFacts:
     """What S3 says of a source, in whatever Region and account it is. Raises AwsRefused."""
     return objects.existing(aws, source, own=False, region=s3.region_of(aws, source.bucket))
 

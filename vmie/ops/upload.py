@@ -222,13 +222,13 @@ def _already(aws: Aws, plan: UploadPlan, options: UploadOptions) -> Uploaded | N
     return None
 
 
-def _stored_alike(found: objects.Facts, options: UploadOptions) -> bool:
+def _stored_alike(found: objects.ObjectFacts, options: UploadOptions) -> bool:
     """Whether the object is kept as this upload would keep it."""
     sse = options.sse or ("aws:kms" if options.kms_key else "")
     return found.storage_class == (options.storage_class or found.storage_class) and sse in ("", found.encryption)
 
 
-def _same_content(plan: UploadPlan, found: objects.Facts) -> bool:
+def _same_content(plan: UploadPlan, found: objects.ObjectFacts) -> bool:
     """Compare the file with S3's SHA-256 of the object: reading is cheaper than sending."""
     if not found.sha256 or found.size != plan.source_size:
         return False

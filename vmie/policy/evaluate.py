@@ -34,7 +34,7 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class Access:
     """One action on one resource, with the request's context keys (any case).
 
     `generous` gives the benefit of the doubt: a condition on a key that is not in `context`, or by an operator that
@@ -47,7 +47,9 @@ class Ask:
     generous: bool = False
 
 
-def decide(documents: Iterable[str | Mapping[str, Any]], ask: Ask, *, principal: Principal | None = None) -> Decision:
+def decide(
+    documents: Iterable[str | Mapping[str, Any]], ask: Access, *, principal: Principal | None = None
+) -> Decision:
     """Judge `ask` by all `documents`.
 
     With `principal` the documents are resource or trust policies, whose statements must name it;
@@ -102,7 +104,7 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _applies(statement: Mapping[str, Any], ask: Ask, *, resource_matters: bool) -> bool:
+def _applies(statement: Mapping[str, Any], ask: Access, *, resource_matters: bool) -> bool:
     if "NotAction" in statement:
         if any(_names(item, ask.action) for item in _texts(statement["NotAction"])):
             return False
@@ -121,11 +123,11 @@ def _names(pattern: str, action: str) -> bool:
     return matches(pattern.lower(), action.lower())
 
 
-def _arn_matches(pattern: str, ask: Ask) -> bool:
+def _arn_matches(pattern: str, ask: Access) -> bool:
     return matches(_filled(pattern, ask), ask.resource)
 
 
-def _filled(text: str, ask: Ask) -> str:
+def _filled(text: str, ask: Access) -> str:
     """Policy variables: ``${aws:SourceAccount}`` is the request's own value; unknown ones match nothing."""
     values = {key.lower(): value for key, value in ask.context.items()}
 
@@ -150,7 +152,7 @@ def _named(names: Any, principal: Principal) -> bool:
     return any(name == "*" or name in principal.ids for name in _texts(names.get(principal.kind)))
 
 
-def _conditions_hold(conditions: Any, ask: Ask, *, denying: bool) -> bool:
+def _conditions_hold(conditions: Any, ask: Access, *, denying: bool) -> bool:
     if not conditions:
         return True
     if not isinstance(conditions, Mapping):

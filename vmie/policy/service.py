@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any
 
 from vmie.policy.documents import EXTERNAL_ID, SERVICE
-from vmie.policy.evaluate import Ask, Decision, Principal, decide, parsed
+from vmie.policy.evaluate import Access, Decision, Principal, decide, parsed
 
 Text = str | Mapping[str, Any]
 
@@ -48,7 +48,7 @@ class RoleDocuments:
 
 
 @dataclass(frozen=True, slots=True)
-class Errand:
+class TaskOrigin:
     """What a task will do with the role, for the trust policy's confused-deputy conditions."""
 
     partition: str
@@ -68,19 +68,19 @@ class Judgement(Enum):
     FOREIGN = "the resource is another account's, whose policy does not allow it"
 
 
-def trusts_service(role: RoleDocuments, errand: Errand, *, generous: bool = False) -> bool:
-    """May VM Import/Export assume the role for this task? `generous` as in `Ask`."""
+def trusts_service(role: RoleDocuments, errand: TaskOrigin, *, generous: bool = False) -> bool:
+    """May VM Import/Export assume the role for this task? `generous` as in `Access`."""
     arn = f"arn:{errand.partition}:vmie:{errand.region}:{errand.account}:task/{errand.task_id}"
     context = {"sts:ExternalId": EXTERNAL_ID, "aws:SourceAccount": errand.account, "aws:SourceArn": arn}
-    asked = Ask("sts:AssumeRole", context=context, generous=generous)
+    asked = Access("sts:AssumeRole", context=context, generous=generous)
     return decide([role.trust], asked, principal=_WHO) is Decision.ALLOW
 
 
-def why_not_trusted(role: RoleDocuments, errand: Errand) -> str:
+def why_not_trusted(role: RoleDocuments, errand: TaskOrigin) -> str:
     """What is wrong with the trust policy, in words; "" unless VM Import/Export may surely not assume the role."""
     if trusts_service(role, errand, generous=True):
         return ""
-    plain = Ask("sts:AssumeRole", context={"sts:ExternalId": EXTERNAL_ID}, generous=True)
+    plain = Access("sts:AssumeRole", context={"sts:ExternalId": EXTERNAL_ID}, generous=True)
     if decide([role.trust], plain, principal=_WHO) is Decision.ALLOW:
         return f"its trust policy is narrowed to requests that are not from account {errand.account}"
     found = _statements_for_service(role.trust)
@@ -96,7 +96,7 @@ def why_not_trusted(role: RoleDocuments, errand: Errand) -> str:
     return f"its trust policy lets {SERVICE} in for other requests than those of VM Import/Export in this account"
 
 
-def judge(role: RoleDocuments, ask: Ask, *, resource_policy: Text = "", owner: str = "") -> Judgement:
+def judge(role: RoleDocuments, ask: Access, *, resource_policy: Text = "", owner: str = "") -> Judgement:
     """May the role do it? `resource_policy` is the bucket's, `owner` the account the bucket belongs to."""
     return combined(
         role,
@@ -110,7 +110,7 @@ def judge(role: RoleDocuments, ask: Ask, *, resource_policy: Text = "", owner: s
 
 def combined(
     role: RoleDocuments,
-    ask: Ask,
+    ask: Access,
     identity: Decision,
     *,
     bounded: bool = True,
@@ -134,12 +134,12 @@ def combined(
     return Judgement.ALLOWED if identity is Decision.ALLOW or named else Judgement.SILENT
 
 
-def may(role: RoleDocuments, ask: Ask, *, resource_policy: Text = "", owner: str = "") -> bool:
+def may(role: RoleDocuments, ask: Access, *, resource_policy: Text = "", owner: str = "") -> bool:
     """`judge` as yes or no."""
     return judge(role, ask, resource_policy=resource_policy, owner=owner) is Judgement.ALLOWED
 
 
-def judge_key(role: RoleDocuments, ask: Ask, key_policy: Text) -> Judgement:
+def judge_key(role: RoleDocuments, ask: Access, key_policy: Text) -> Judgement:
     """May the role use a KMS key so? The key's policy rules, and delegates to IAM when it names the account."""
     by_name = decide([key_policy], ask, principal=Principal("AWS", (role.arn,)))
     by_account = decide([key_policy], ask, principal=Principal("AWS", (_root(role), role.account)))
@@ -159,30 +159,34 @@ def judge_key(role: RoleDocuments, ask: Ask, key_policy: Text) -> Judgement:
 
 def may_use_key(role: RoleDocuments, key_arn: str, key_policy: Text, actions: Iterable[str] = KEY_ACTIONS) -> bool:
     """`judge_key` of all `actions`."""
-    return all(judge_key(role, Ask(action, key_arn), key_policy) is Judgement.ALLOWED for action in actions)
+    return all(judge_key(role, Access(action, key_arn), key_policy) is Judgement.ALLOWED for action in actions)
 
 
-def import_asks(partition: str, bucket: str, key: str, *, image: bool, licensed: bool = False) -> list[Ask]:
+def import_asks(partition: str, bucket: str, key: str, *, image: bool, licensed: bool = False) -> list[Access]:
     """What an import does with the role (aws-facts 4.2)."""
     arn = f"arn:{partition}:s3:::{bucket}"
-    asks = [Ask("s3:GetBucketLocation", arn), Ask("s3:ListBucket", arn), Ask("s3:GetObject", f"{arn}/{key}")]
+    asks = [
+        Access("s3:GetBucketLocation", arn),
+        Access("s3:ListBucket", arn),
+        Access("s3:GetObject", f"{arn}/{key}"),
+    ]
     return asks + service_asks(image=image, licensed=licensed)
 
 
-def service_asks(*, image: bool, licensed: bool = False) -> list[Ask]:
+def service_asks(*, image: bool, licensed: bool = False) -> list[Access]:
     """The part of an import's or export's needs that has nothing to do with S3."""
-    return [Ask(action) for action in (*_EC2, *(_IMAGE if image else ()), *(_LICENSE if licensed else ()))]
+    return [Access(action) for action in (*_EC2, *(_IMAGE if image else ()), *(_LICENSE if licensed else ()))]
 
 
-def export_asks(partition: str, bucket: str, key: str) -> list[Ask]:
+def export_asks(partition: str, bucket: str, key: str) -> list[Access]:
     """What ExportImage does with the role (aws-facts 4.2)."""
     arn = f"arn:{partition}:s3:::{bucket}"
     return [
-        Ask("s3:GetBucketLocation", arn),
-        Ask("s3:ListBucket", arn),
-        Ask("s3:GetBucketAcl", arn),
-        Ask("s3:PutObject", f"{arn}/{key}"),
-        Ask("ec2:DescribeImages"),
+        Access("s3:GetBucketLocation", arn),
+        Access("s3:ListBucket", arn),
+        Access("s3:GetBucketAcl", arn),
+        Access("s3:PutObject", f"{arn}/{key}"),
+        Access("ec2:DescribeImages"),
     ]
 
 
@@ -191,7 +195,7 @@ def _statements_for_service(trust: Text) -> list[Mapping[str, Any]]:
     found = []
     for statement in parsed(trust):
         bare = {key: value for key, value in statement.items() if key != "Condition"}
-        if decide([{"Statement": [bare]}], Ask("sts:AssumeRole"), principal=_WHO) is not Decision.SILENT:
+        if decide([{"Statement": [bare]}], Access("sts:AssumeRole"), principal=_WHO) is not Decision.SILENT:
             found.append(statement)
     return found
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from vmie.aws.cache import Kept
+from vmie.aws.cache import ReadCache
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused
 
@@ -26,7 +26,7 @@ class Clock:
 
 def test_a_reading_is_good_for_its_time() -> None:
     clock, read = Clock(), iter(range(10))
-    kept = Kept(clock.now, seconds=300)
+    kept = ReadCache(clock.now, seconds=300)
     assert [kept.get("role", lambda: next(read)) for _ in range(3)] == [0, 0, 0]
     clock.advance(299)
     assert kept.get("role", lambda: next(read)) == 0
@@ -39,7 +39,7 @@ def test_a_reading_is_good_for_its_time() -> None:
 
 
 def test_a_failure_is_never_kept() -> None:
-    kept, asked = Kept(Clock().now), []
+    kept, asked = ReadCache(Clock().now), []
 
     def refused() -> str:
         asked.append(1)
@@ -54,7 +54,7 @@ def test_a_failure_is_never_kept() -> None:
 
 
 def test_who_asks_at_the_same_time_waits_for_one_answer() -> None:
-    kept, asked, all_there = Kept(Clock().now), [], threading.Barrier(8)
+    kept, asked, all_there = ReadCache(Clock().now), [], threading.Barrier(8)
 
     def ask(_: int) -> str:
         all_there.wait(5)
@@ -66,7 +66,7 @@ def test_who_asks_at_the_same_time_waits_for_one_answer() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    kept = Kept(Clock().now)
+    kept = ReadCache(Clock().now)
     for number in range(3000):
         kept.get(number, lambda: "x")
     assert len(kept._found) <= 1000
@@ -76,7 +76,7 @@ def test_memory_is_bounded() -> None:
 def test_only_a_door_that_keeps_does_not_ask_each_time() -> None:
     clock, asked = Clock(), []
     plain = Aws.of({}, account="1")
-    keeping = plain.keeping(Kept(clock.now))
+    keeping = plain.keeping(ReadCache(clock.now))
     for _ in range(2):
         plain.kept("role", lambda: asked.append("plain") or 1)
         keeping.kept("role", lambda: asked.append("keeping") or 1)

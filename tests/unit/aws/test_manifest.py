@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 
 from tests.tools import need, run
 from vmie.aws import manifest
-from vmie.aws.manifest import Manifest, Part
+from vmie.aws.manifest import ImportManifest, ManifestPart
 from vmie.errors import ImageError
 
 HERE = Path(__file__).parent
 GOLDEN = HERE / "manifest-golden.xml"
-MADE = Manifest(
+MADE = ImportManifest(
     format="VMDK",
     size=12_595_200,
     volume_gib=1,
     parts=(
-        Part(
+        ManifestPart(
             0,
             10_485_759,
             "vmie/a & b.part0",
@@ -30,7 +30,7 @@ MADE = Manifest(
             "https://b.example/0?g=1&s=2",
             "https://b.example/0?d=1&s=2",
         ),
-        Part(
+        ManifestPart(
             10_485_760,
             12_595_199,
             "vmie/a & b.part1",
@@ -73,7 +73,7 @@ def test_what_is_written_is_the_golden_file() -> None:
 def test_what_is_written_is_valid_by_the_schema(tmp_path: Path) -> None:
     need("xmllint")
     whole = manifest.ranges(37 << 20)
-    parts = tuple(Part(*span, f"k{n}", "https://e/h?a&b", "https://e/g", "") for n, span in enumerate(whole))
+    parts = tuple(ManifestPart(*span, f"k{n}", "https://e/h?a&b", "https://e/g", "") for n, span in enumerate(whole))
     for number, made in enumerate((MADE, replace(MADE, size=37 << 20, parts=parts))):
         file = tmp_path / f"{number}.xml"
         file.write_bytes(manifest.write(made))

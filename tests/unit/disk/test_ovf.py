@@ -12,14 +12,14 @@ import pytest
 from tests.unit.disk import appliances
 from vmie import disk
 from vmie.disk import envelope
-from vmie.disk.appliance_model import Machine
+from vmie.disk.appliance_model import VirtualMachine
 from vmie.disk.units import in_bytes
 from vmie.errors import ImageError
 
 GIB = 1 << 30
 
 
-def parse(text: str) -> Machine:
+def parse(text: str) -> VirtualMachine:
     return envelope.parse(text.encode(), name="vm.ovf")
 
 

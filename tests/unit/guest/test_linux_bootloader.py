@@ -303,5 +303,5 @@ def test_submenus_in_each_other_end() -> None:
     [("id-6.1", True), ("id-6.1.conf", True), ("Linux 6.1", True), ("0", True), ("gone", False), ("7", False)],
 )
 def test_whether_saved_entry_names_a_bls_entry(saved: str, *, found: bool) -> None:
-    entries = [grub.Entry(title="Linux 6.1", id="id-6.1")]
+    entries = [grub.MenuEntry(title="Linux 6.1", id="id-6.1")]
     assert grub.names_bls(entries, saved) is found

@@ -6,7 +6,7 @@ import pytest
 
 from tests.guests import Files, Link, tree
 from vmie.guest.budget import Budget
-from vmie.guest.filesystem import Entry, FileSystemError, Kind
+from vmie.guest.filesystem import FileStatus, FileSystemError, Kind
 from vmie.guest.tree import Tree
 
 
@@ -82,7 +82,7 @@ def test_text_is_cut_at_the_budget() -> None:
 
 def test_a_file_on_the_way_is_the_end_of_it_and_no_damage() -> None:
     class Strict(Files):
-        def lstat(self, path: str) -> Entry | None:
+        def lstat(self, path: str) -> FileStatus | None:
             if path == "/lib/notes/vmlinuz":
                 raise FileSystemError("unsupported file type")
             return super().lstat(path)

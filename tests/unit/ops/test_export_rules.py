@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from vmie.aws.exportable import ExportBucket, Image, Instance, Volume
+from vmie.aws.exportable import AttachedVolume as Volume
+from vmie.aws.exportable import ExportBucket, Image, Instance
 from vmie.errors import UsageError
 from vmie.limits import export_canonical_id
 from vmie.model import Finding, Task, TaskKind, TaskState, Verdict
@@ -87,8 +88,16 @@ TRIPS = {
     "instance-store mapping": ("003", Verdict.FAIL, image(ephemeral=("/dev/sdb",))),
     "shared image": ("004", Verdict.FAIL, image(owner=OTHER)),
     "shared instance": ("004", Verdict.FAIL, instance(owner=OTHER)),
-    "encrypted volume": ("005", Verdict.FAIL, instance(volumes=(Volume("/dev/sda1", "vol-1", 8, encrypted=True),))),
-    "encrypted snapshot": ("005", Verdict.FAIL, image(volumes=(Volume("/dev/sda1", "snap-1", 8, encrypted=True),))),
+    "encrypted volume": (
+        "005",
+        Verdict.FAIL,
+        instance(volumes=(Volume("/dev/sda1", "vol-1", 8, encrypted=True),)),
+    ),
+    "encrypted snapshot": (
+        "005",
+        Verdict.FAIL,
+        image(volumes=(Volume("/dev/sda1", "snap-1", 8, encrypted=True),)),
+    ),
     "unreadable volume": ("005", Verdict.UNKNOWN, instance(volumes=(Volume("/dev/sda1", "vol-1"),))),
     "windows": ("006", Verdict.FAIL, instance(**WINDOWS, image=STOCK)),
     "windows told by words only": (
@@ -119,7 +128,11 @@ TRIPS = {
     ),
     "another export": ("014", Verdict.FAIL, replace(facts(IMAGE), active=(TASK,))),
     "the AMI is gone": ("015", Verdict.WARN, instance(image=None)),
-    "a snapshot is gone": ("016", Verdict.FAIL, image(volumes=(Volume("/dev/sda1", "snap-1", 8, missing=True),))),
+    "a snapshot is gone": (
+        "016",
+        Verdict.FAIL,
+        image(volumes=(Volume("/dev/sda1", "snap-1", 8, missing=True),)),
+    ),
     "a VHD": ("017", Verdict.PASS, facts(IMAGE, form="vhd")),
     "somebody's AMI": ("018", Verdict.WARN, instance(image=STOCK)),
     "running": ("019", Verdict.WARN, instance(state="running")),

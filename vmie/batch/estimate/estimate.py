@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any
 
 from vmie import events
-from vmie.aws.cache import Kept
+from vmie.aws.cache import ReadCache
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
 from vmie.batch.estimate import prices
@@ -204,7 +204,7 @@ def _connections(context: BatchContext, plan: Plan) -> dict[tuple[str, str], Aws
     connections = {}
     for region, profile in {(item.region, item.profile) for item in plan.items}:
         aws = context.connect(region, profile) if profile else context.connect(region)
-        connections[region, profile] = aws.keeping(Kept(context.clock.now))
+        connections[region, profile] = aws.keeping(ReadCache(context.clock.now))
     return connections
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from vmie import events, poll
-from vmie.aws.cache import Kept
+from vmie.aws.cache import ReadCache
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
 from vmie.batch.model import Item, Kind, Limits, State, Stopped
@@ -64,7 +64,7 @@ class RunContext:
     def _connect(self, item: Item) -> Aws:
         connect = self._context.connect
         opened = connect(item.region, item.profile) if item.profile else connect(item.region)
-        return opened.keeping(Kept(self.control.now))
+        return opened.keeping(ReadCache(self.control.now))
 
     def watcher(self, item: Item) -> TaskPoller:
         """The one that polls the tasks of the item's account and Region."""

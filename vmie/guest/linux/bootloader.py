@@ -96,7 +96,7 @@ def _choose(
     tree: Tree,
     full: dict[str, grub.Config],
     legacy: dict[str, str],
-    entries: list[grub.Entry],
+    entries: list[grub.MenuEntry],
     environment: dict[str, str],
 ) -> tuple[Bootloader, Choice | None, bool]:
     for path, config in full.items():
@@ -174,7 +174,7 @@ def _systemd_boot(tree: Tree) -> Choice | None:
         if not entries:
             names = [name for name in tree.listdir(f"{esp}/EFI/Linux") if name.lower().endswith(".efi")]
             names.sort(key=sort_key, reverse=True)
-            entries = [grub.Entry(id=name, images=Images(f"/EFI/Linux/{name}")) for name in names]
+            entries = [grub.MenuEntry(id=name, images=Images(f"/EFI/Linux/{name}")) for name in names]
         lines = dict(line.replace("\t", " ").partition(" ")[::2] for line in tree.lines(f"{esp}/loader/loader.conf"))
         pattern = lines.get("default", "").strip()
         for entry in entries:

@@ -21,14 +21,14 @@ _INITRD = frozenset(("initrd", "initrd16", "initrdefi"))
 
 
 @dataclass(slots=True)
-class Entry:
+class MenuEntry:
     """One thing that can be booted: `images` as its configuration spells them."""
 
     title: str = ""
     id: str = ""
     images: Images = field(default_factory=Images)
     cmdline: str = ""
-    children: list[Entry] | None = None
+    children: list[MenuEntry] | None = None
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Config:
 
     defaults: list[str] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[MenuEntry] = field(default_factory=list)
     bls: bool = False
     loads_other: bool = False
 
@@ -49,7 +49,7 @@ def _words(line: str) -> list[str]:
 def parse(text: str) -> Config:
     """A grub.cfg."""
     config = Config()
-    stack: list[Entry | None] = []  # what each open brace belongs to: an entry, or None (a function)
+    stack: list[MenuEntry | None] = []  # what each open brace belongs to: an entry, or None (a function)
     count = 0
     for raw in text.splitlines()[:_MAX_LINES]:
         line = raw.strip()
@@ -76,9 +76,9 @@ def parse(text: str) -> Config:
     return config
 
 
-def _titled(line: str, *, submenu: bool) -> Entry:
+def _titled(line: str, *, submenu: bool) -> MenuEntry:
     words = _words(line)
-    entry = Entry(title=words[1] if len(words) > 1 else "", children=[] if submenu else None)
+    entry = MenuEntry(title=words[1] if len(words) > 1 else "", children=[] if submenu else None)
     for index, word in enumerate(words):
         if word in ("--id", "$menuentry_id_option") and index + 1 < len(words):
             entry.id = words[index + 1]
@@ -100,7 +100,7 @@ def _setting(config: Config, first: str, line: str) -> None:
             config.defaults.append(value)
 
 
-def _loading(entry: Entry, first: str, line: str) -> None:
+def _loading(entry: MenuEntry, first: str, line: str) -> None:
     words = _words(line)
     if first in _LINUX and len(words) > 1 and not words[1].endswith("xen.gz") and not entry.images.kernel:
         entry.images = Images(words[1], entry.images.initramfs)
@@ -144,7 +144,7 @@ def _default(config: Config, environment: dict[str, str]) -> tuple[str, str]:
     return wanted, source
 
 
-def _select(entries: list[Entry], wanted: str) -> Entry | None:
+def _select(entries: list[MenuEntry], wanted: str) -> MenuEntry | None:
     head, _, rest = wanted.partition(">")
     found = None
     if head.isdecimal() and len(head) < 6:
@@ -179,7 +179,7 @@ def environment(tree: Tree) -> tuple[dict[str, str], bool]:
     return {}, False
 
 
-def bls_entries(tree: Tree, folder: str) -> list[Entry]:
+def bls_entries(tree: Tree, folder: str) -> list[MenuEntry]:
     """``loader/entries/*.conf`` in the order of GRUB's menu: newest first.
 
     https://uapi-group.org/specifications/specs/boot_loader_specification/
@@ -187,7 +187,7 @@ def bls_entries(tree: Tree, folder: str) -> list[Entry]:
     names = sorted((name for name in tree.listdir(folder) if name.endswith(".conf")), key=sort_key, reverse=True)
     found = []
     for name in names[:_MAX_ENTRIES]:
-        entry = Entry(id=name.removesuffix(".conf"))
+        entry = MenuEntry(id=name.removesuffix(".conf"))
         options = []
         kernel = initramfs = ""
         for line in tree.lines(f"{folder}/{name}"):
@@ -206,7 +206,7 @@ def bls_entries(tree: Tree, folder: str) -> list[Entry]:
     return found
 
 
-def choose_bls(entries: list[Entry], config: Config | None, saved: dict[str, str]) -> Choice | None:
+def choose_bls(entries: list[MenuEntry], config: Config | None, saved: dict[str, str]) -> Choice | None:
     """The default among BLS entries: grubenv's saved_entry (an id, a title or an index), else the first."""
     wanted = _default(config, saved)[0] if config and config.defaults else saved.get("saved_entry", "")
     source = "grubenv saved_entry" if wanted and wanted == saved.get("saved_entry") else "first BLS entry"
@@ -220,7 +220,7 @@ def choose_bls(entries: list[Entry], config: Config | None, saved: dict[str, str
     return Choice(entry.images, expanded.strip()[:8192], source)
 
 
-def names_bls(entries: list[Entry], saved: str) -> bool:
+def names_bls(entries: list[MenuEntry], saved: str) -> bool:
     """Whether grubenv's `saved` names one of `entries`: by id (with or without .conf), title or index."""
     return _select(entries, saved.removesuffix(".conf")) is not None or _select(entries, saved) is not None
 
@@ -228,7 +228,7 @@ def names_bls(entries: list[Entry], saved: str) -> bool:
 def choose_legacy(text: str) -> Choice | None:
     """The default of a menu.lst or grub.conf: ``default N`` counts the ``title`` stanzas from 0."""
     wanted = 0
-    stanzas: list[Entry] = []
+    stanzas: list[MenuEntry] = []
     for raw in text.splitlines()[:_MAX_LINES]:
         line = raw.strip()
         if not line or line.startswith("#"):
@@ -238,7 +238,7 @@ def choose_legacy(text: str) -> Choice | None:
         if first == "default" and not stanzas:
             wanted = int(rest) if rest.strip().isdecimal() and len(rest) < 6 else 0
         elif first == "title" and len(stanzas) < _MAX_ENTRIES:
-            stanzas.append(Entry(title=rest.strip()))
+            stanzas.append(MenuEntry(title=rest.strip()))
         elif stanzas and words:
             words = [word for word in words if not word.startswith("--")]
             words[:1] = [re.sub(r"^\([^)]*\)", "", words[0])] if words else []
@@ -249,7 +249,7 @@ def choose_legacy(text: str) -> Choice | None:
     return Choice(chosen.images, chosen.cmdline, "default" if wanted < len(stanzas) else "first entry")
 
 
-def _stanza(entry: Entry, first: str, words: list[str]) -> None:
+def _stanza(entry: MenuEntry, first: str, words: list[str]) -> None:
     if not words:
         return
     if first == "kernel" or (first == "module" and entry.images.kernel.rpartition("/")[2].startswith("xen")):

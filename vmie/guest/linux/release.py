@@ -135,7 +135,9 @@ def _lsb(tree: Tree) -> Release:
     if not assigned.get("DISTRIB_ID"):
         return Release()
     return Release(
-        assigned["DISTRIB_ID"].lower(), assigned.get("DISTRIB_RELEASE", ""), assigned.get("DISTRIB_DESCRIPTION", assigned["DISTRIB_ID"])
+        assigned["DISTRIB_ID"].lower(),
+        assigned.get("DISTRIB_RELEASE", ""),
+        assigned.get("DISTRIB_DESCRIPTION", assigned["DISTRIB_ID"]),
     )
 
 

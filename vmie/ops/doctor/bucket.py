@@ -7,7 +7,7 @@ from vmie.aws import exportable, objects, s3, service_role
 from vmie.errors import AwsRefused
 from vmie.model import S3Object, Verdict
 from vmie.ops.doctor.report import Case, Fix, Line, passed, refused
-from vmie.policy.evaluate import Ask, Decision, Principal, decide
+from vmie.policy.evaluate import Access, Decision, Principal, decide
 
 
 def place(case: Case) -> list[Line]:
@@ -99,7 +99,7 @@ def export_grant(case: Case) -> list[Line]:
     current = s3.bucket_policy(case.aws, case.bucket)
     ours = policy.export_bucket(case.bucket, canonical_id=who, partition=case.aws.partition)
     arn = f"arn:{case.aws.partition}:s3:::{case.bucket}"
-    asks = (Ask("s3:GetBucketAcl", arn), Ask("s3:PutObject", f"{arn}/{case.sample}"))
+    asks = (Access("s3:GetBucketAcl", arn), Access("s3:PutObject", f"{arn}/{case.sample}"))
     decisions = {decide([current or {}], ask, principal=Principal("CanonicalUser", (who,))) for ask in asks}
     if decisions == {Decision.ALLOW} or (current and policy.merged(current, ours) == current):
         return [passed("export grant", f"the policy of {case.bucket} lets instance exports write")]
@@ -137,7 +137,7 @@ def caller_denied(case: Case, arn: str) -> list[Line]:
     denied = [
         action
         for action in actions
-        if decide([document], Ask(action, f"{bucket}/{case.sample}", {"aws:PrincipalArn": arn}, True), principal=who)
+        if decide([document], Access(action, f"{bucket}/{case.sample}", {"aws:PrincipalArn": arn}, True), principal=who)
         is Decision.DENY
     ]
     if not denied:

@@ -10,7 +10,7 @@ from vmie.aws.simulate import Simulated, simulate
 from vmie.model import Verdict
 from vmie.ops.doctor import bucket
 from vmie.ops.doctor.report import Case, Line, allowing, passed
-from vmie.policy.evaluate import Ask, Decision, decide
+from vmie.policy.evaluate import Access, Decision, decide
 
 #: not needed for the job: without them vmie sees less beforehand
 _OPTIONAL = (
@@ -58,7 +58,7 @@ def own(case: Case) -> list[Line]:
     return [*_judged(case, arn, found), *(bucket.caller_denied(case, arn) if case.bucket else [])]
 
 
-def needs(case: Case) -> list[Ask]:
+def needs(case: Case) -> list[Access]:
     """Every action of the job's policy on a concrete resource."""
     where = case.bucket or "BUCKET"
     role = f"arn:{case.aws.partition}:iam::{case.identity.account}:role/{case.role_name}"
@@ -70,23 +70,23 @@ def needs(case: Case) -> list[Ask]:
             for resource in [resources] if isinstance(resources, str) else resources:
                 if not case.bucket and ":s3:" in resource:
                     continue
-                asks.append(Ask(action, f"{resource[:-1]}vmie-doctor" if resource.endswith("/*") else resource))
+                asks.append(Access(action, f"{resource[:-1]}vmie-doctor" if resource.endswith("/*") else resource))
     return [_concrete(ask, case) for ask in asks]
 
 
-def _concrete(ask: Ask, case: Case) -> Ask:
+def _concrete(ask: Access, case: Case) -> Access:
     """A sample object in place of a wildcard: the simulator takes resources literally."""
     if ask.resource.endswith("*") and ask.resource != "*":
-        return Ask(ask.action, f"{ask.resource.rpartition('*')[0]}vmie-doctor")
+        return Access(ask.action, f"{ask.resource.rpartition('*')[0]}vmie-doctor")
     return ask
 
 
-def _by_documents(case: Case, arn: str, asks: Iterable[Ask]) -> list[Simulated] | None:
+def _by_documents(case: Case, arn: str, asks: Iterable[Access]) -> list[Simulated] | None:
     documents = identity.documents(case.aws, arn)
     if documents is None:
         return None
     words = {Decision.DENY: "a policy denies it", Decision.SILENT: "no policy allows it", Decision.ALLOW: ""}
-    judged = [(ask, decide(documents, Ask(ask.action, ask.resource, ask.context, True))) for ask in asks]
+    judged = [(ask, decide(documents, Access(ask.action, ask.resource, ask.context, True))) for ask in asks]
     return [Simulated(ask.action, ask.resource, words[decision]) for ask, decision in judged]
 
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from vmie.aws import iam, kms, service_role
-from vmie.aws.service_role import Lack, ServiceRole
+from vmie.aws.service_role import MissingRight, ServiceRole
 from vmie.aws.simulate import simulate
 from vmie.errors import AwsRefused
 from vmie.model import Verdict
 from vmie.ops.doctor.report import Case, Fix, Line, allowing, passed, refused
-from vmie.policy.evaluate import Ask
+from vmie.policy.evaluate import Access
 from vmie.policy.service import KEY_ACTIONS, Judgement, export_asks, import_asks, why_not_trusted
 
 #: an organisation's policy limits the role too, and only IAM's simulator knows it
@@ -56,7 +56,7 @@ def rights(case: Case) -> list[Line]:
     return [passed("role rights", f"the role may do all {len(asks)} things that the {case.job} needs in {case.bucket}")]
 
 
-def needs(case: Case) -> list[Ask]:
+def needs(case: Case) -> list[Access]:
     """What the service will do as the role."""
     partition = case.aws.partition
     if case.exports:
@@ -66,7 +66,7 @@ def needs(case: Case) -> list[Ask]:
     return list({(ask.action, ask.resource): ask for ask in asks}.values())
 
 
-def _sure(case: Case, role: ServiceRole, asks: Sequence[Ask], document: object) -> list[Lack]:
+def _sure(case: Case, role: ServiceRole, asks: Sequence[Access], document: object) -> list[MissingRight]:
     """What the documents surely do not allow; where they do, what IAM's simulator knows better."""
     found = service_role.lacks(
         case.aws,
@@ -78,17 +78,17 @@ def _sure(case: Case, role: ServiceRole, asks: Sequence[Ask], document: object) 
     if found:
         return found
     simulated = simulate(case.aws, role.documents.arn, asks, context=service_role.context(case.aws, role))
-    return [Lack(one.action, one.resource, ORGANISATION) for one in simulated or () if one.why == ORGANISATION]
+    return [MissingRight(one.action, one.resource, ORGANISATION) for one in simulated or () if one.why == ORGANISATION]
 
 
-def _lacking(case: Case, role: ServiceRole, found: Sequence[Lack]) -> Line:
+def _lacking(case: Case, role: ServiceRole, found: Sequence[MissingRight]) -> Line:
     silent = {one.why for one in found} == {Judgement.SILENT.value}
     fix = case.mendable(case.wish) if silent else None
     error = service_role.refusal(role, found, bucket=case.bucket, export=case.exports)
     return refused("role rights", error, fix=fix, statement=_statement(found))
 
 
-def _statement(found: Sequence[Lack]) -> dict[str, Any] | None:
+def _statement(found: Sequence[MissingRight]) -> dict[str, Any] | None:
     """What to add to the role's policy, where no policy allows it; a Deny is not mended by adding."""
     silent = [(one.action, one.resource) for one in found if one.why == Judgement.SILENT.value]
     return allowing(silent) if silent else None

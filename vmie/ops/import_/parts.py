@@ -8,7 +8,7 @@ from vmie import disk, events
 from vmie.aws import manifest, objects, parts_upload, presign
 from vmie.aws.conversions import DiskImage
 from vmie.aws.errors import refusals
-from vmie.aws.manifest import Manifest, Part
+from vmie.aws.manifest import ImportManifest, ManifestPart
 from vmie.aws.parts_upload import Parts
 from vmie.errors import ImageError
 from vmie.model import S3Object
@@ -72,13 +72,13 @@ def image(work: Work, number: int, planned: ConversionDisk) -> DiskImage:
     keep = work.plan.request.keep_object
     if planned.stored is not None:
         size = planned.source_size
-        listed: tuple[Part, ...] = (_part(signer, planned.stored, (0, size - 1), delete=False),)
+        listed: tuple[ManifestPart, ...] = (_part(signer, planned.stored, (0, size - 1), delete=False),)
     else:
         there = _sent_parts(planned, work.journal.get(_step(number)) or {})
         size = there.size
         spans = enumerate(there.ranges())
         listed = tuple(_part(signer, there.object(index), span, delete=not keep) for index, span in spans)
-    made = Manifest(
+    made = ImportManifest(
         format=planned.choice.aws_format,
         size=size,
         volume_gib=planned.volume_gib,
@@ -122,8 +122,8 @@ def _sent_parts(planned: ConversionDisk, step: dict[str, Any]) -> Parts:
     return Parts(planned.object.bucket, planned.stem, int(step.get("done", 0)))
 
 
-def _part(signer: presign.Signer, item: S3Object, span: tuple[int, int], *, delete: bool) -> Part:
-    return Part(
+def _part(signer: presign.Signer, item: S3Object, span: tuple[int, int], *, delete: bool) -> ManifestPart:
+    return ManifestPart(
         *span,
         key=item.key,
         head_url=signer.head(item),

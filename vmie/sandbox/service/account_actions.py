@@ -14,7 +14,7 @@ from moto.iam.responses import IamResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.utilities.utils import get_partition
 
-from vmie.policy.evaluate import Ask, Decision, decide
+from vmie.policy.evaluate import Access, Decision, decide
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.patching import Patcher
@@ -38,7 +38,7 @@ def refused(call: ApiCall) -> ApiError | None:
         return None
     backend = iam_backends[_ACCOUNT][get_partition(call.region or "us-east-1")]
     user = backend.get_user_from_access_key_id(call.key)
-    if user is None or decide(_identity(backend, user), Ask(f"ec2:{call.action}", generous=True)) is Decision.ALLOW:
+    if user is None or decide(_identity(backend, user), Access(f"ec2:{call.action}", generous=True)) is Decision.ALLOW:
         return None
     return ApiError("UnauthorizedOperation", "You are not authorized to perform this operation.", status=403)
 
@@ -52,7 +52,7 @@ def _simulate_principal_policy(self: Any) -> Any:
         identity = _identity(self.backend, who)
         context = {entry["ContextKeyName"]: entry["ContextKeyValues"] for entry in params.get("ContextEntries") or ()}
         results = [
-            _evaluated(identity, policy_document(boundary) if boundary else None, Ask(action, resource, context))
+            _evaluated(identity, policy_document(boundary) if boundary else None, Access(action, resource, context))
             for action in params.get("ActionNames") or ()
             for resource in params.get("ResourceArns") or ["*"]
         ]
@@ -61,7 +61,7 @@ def _simulate_principal_policy(self: Any) -> Any:
     return ActionResult({"EvaluationResults": results, "IsTruncated": False})
 
 
-def _evaluated(identity: list[str], boundary: str | None, ask: Ask) -> dict[str, Any]:
+def _evaluated(identity: list[str], boundary: str | None, ask: Access) -> dict[str, Any]:
     words = {Decision.ALLOW: "allowed", Decision.DENY: "explicitDeny", Decision.SILENT: "implicitDeny"}
     found = decide(identity, ask)
     bounded = boundary is None or decide([boundary], ask) is Decision.ALLOW

@@ -9,8 +9,8 @@ from moto.utilities.utils import get_partition
 
 from vmie.limits import export_canonical_id
 from vmie.policy import service
-from vmie.policy.evaluate import Ask, Decision, Principal, decide
-from vmie.policy.service import Errand, RoleDocuments
+from vmie.policy.evaluate import Access, Decision, Principal, decide
+from vmie.policy.service import RoleDocuments, TaskOrigin
 from vmie.sandbox.api_errors import ApiError, internal_error, invalid_parameter, role_refused
 from vmie.sandbox.service import account_state
 from vmie.sandbox.service.requests import Location
@@ -33,7 +33,7 @@ class Authorization:
         name = task.request.get("RoleName") or "vmimport"
         partition = get_partition(task.region)
         documents = self._role_history.effective((task.account, partition, name))
-        errand = Errand(partition, task.region, task.account, task.id)
+        errand = TaskOrigin(partition, task.region, task.account, task.id)
         if documents is None or not service.trusts_service(documents, errand):
             raise role_refused(name)
         return documents
@@ -105,7 +105,7 @@ class Authorization:
             ("s3:GetBucketAcl", arn, "READ_ACP"),
             ("s3:PutObject", f"{arn}/{key}", "WRITE"),
         ):
-            decision = decide([bucket.policy], Ask(action, resource), principal=Principal("CanonicalUser", (who,)))
+            decision = decide([bucket.policy], Access(action, resource), principal=Principal("CanonicalUser", (who,)))
             by_acl = {(who, permission), (who, "FULL_CONTROL")} & bucket.grants
             if decision is Decision.DENY or (decision is Decision.SILENT and not by_acl):
                 # What AWS says of a missing grant (aws-facts 4.4).
@@ -134,12 +134,12 @@ def _target(task: SandboxTask, name: str, not_local: str) -> account_state.Bucke
     return bucket
 
 
-def _require(task: SandboxTask, documents: RoleDocuments, asks: Iterable[Ask], bucket: account_state.Bucket) -> None:
+def _require(task: SandboxTask, documents: RoleDocuments, asks: Iterable[Access], bucket: account_state.Bucket) -> None:
     for ask in asks:
         policy = bucket.policy if ask.action.startswith("s3:") else ""
         owner = bucket.account if ask.action.startswith("s3:") else ""
         context: dict[str, Any] = {"aws:SourceAccount": task.account, "aws:PrincipalArn": documents.arn}
-        if not service.may(documents, Ask(ask.action, ask.resource, context), resource_policy=policy, owner=owner):
+        if not service.may(documents, Access(ask.action, ask.resource, context), resource_policy=policy, owner=owner):
             raise role_refused(_name(task))
 
 

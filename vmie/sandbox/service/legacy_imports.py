@@ -10,7 +10,7 @@ from typing import Any
 from moto.utilities.utils import get_partition
 
 from vmie.aws import manifest
-from vmie.aws.manifest import Manifest
+from vmie.aws.manifest import ImportManifest
 from vmie.disk.base import Disk
 from vmie.errors import ImageError
 from vmie.sandbox.moto_fixes import compute
@@ -71,7 +71,7 @@ class LegacyImportHandler:
         if instance is not None and instance.state != "terminated":
             instance.terminate()
 
-    def _manifest(self, task: SandboxTask) -> Manifest:
+    def _manifest(self, task: SandboxTask) -> ImportManifest:
         image = task.work["image"]["Image"]
         found = self._fetch(task, str(image["ImportManifestUrl"]), "the manifest")
         try:
@@ -86,7 +86,7 @@ class LegacyImportHandler:
 
     def _assemble(self, task: SandboxTask) -> None:
         """Read every part and open the disk that they make."""
-        parsed: Manifest = task.work["manifest"]
+        parsed: ImportManifest = task.work["manifest"]
         web = self._web(get_partition(task.region))
         for index, part in enumerate(parsed.parts):
             self._ask(task, partial(web.head, part.head_url), f"part {index}")
@@ -136,7 +136,7 @@ class LegacyImportHandler:
 
     def _clean(self, task: SandboxTask) -> None:
         """Call the delete URLs; what cannot be deleted is left."""
-        parsed: Manifest = task.work["manifest"]
+        parsed: ImportManifest = task.work["manifest"]
         web = self._web(get_partition(task.region))
         for url in [*(part.delete_url for part in parsed.parts), parsed.self_destruct_url]:
             if url:
