@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.crash.incarnations import KILLED, Trap, World, after_answer, at_half_step, before_note_of, plan, reap, vmie
-from tests.crash.incarnations import result as printed
+from tests.crash.processes import KILLED, Trap, World, after_answer, at_half_step, before_note_of, plan, reap, vmie
+from tests.crash.processes import result as printed
 from tests.e2e.conftest import Server
 
 #: AWS's own numbers of a pipeline, by kind of task

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.incarnations import KILLED, Trap, World, after_answer, at_half_step, plan, reap, result
+from tests.crash.processes import KILLED, Trap, World, after_answer, at_half_step, plan, reap, result
 from tests.crash.test_batch_crash import Machine, expect_once
 from tests.e2e.conftest import Server
 

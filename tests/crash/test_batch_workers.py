@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.crash.incarnations import KILLED, World, plan, reap, result, vmie
 from tests.crash.postgres import Postgres, emptied
+from tests.crash.processes import KILLED, World, plan, reap, result, vmie
 from tests.e2e.conftest import Server, serving
 
 LIMIT = 3

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash.incarnations import KILLED, World, fork, reap, vmie
+from tests.crash.processes import KILLED, World, fork, reap, vmie
 from tests.e2e.conftest import Server
 from tests.sandbox.conftest import BUCKET, bootable
 

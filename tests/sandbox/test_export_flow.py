@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox.clock import SandboxClock
 from tests.sandbox.conftest import BUCKET
-from tests.sandbox.pace import SandboxPace
 from vmie import disk
 from vmie.aws import ec2
 from vmie.aws.session import Aws, connect
@@ -50,14 +50,14 @@ def aws(box: Sandbox, doors: list[Aws]) -> Aws:
 
 
 @pytest.fixture
-def pace(box: Sandbox) -> SandboxPace:
-    return SandboxPace(box)
+def pace(box: Sandbox) -> SandboxClock:
+    return SandboxClock(box)
 
 
 class Runs:
     """One job, carried out as often as a test likes."""
 
-    def __init__(self, aws: Aws, pace: SandboxPace) -> None:
+    def __init__(self, aws: Aws, pace: SandboxClock) -> None:
         self.aws, self.pace = aws, pace
         self.journal = MemoryJournal("job-1")
         self.events: list[Event] = []
@@ -86,7 +86,7 @@ class Runs:
 
 
 @pytest.fixture
-def runs(aws: Aws, pace: SandboxPace) -> Runs:
+def runs(aws: Aws, pace: SandboxClock) -> Runs:
     return Runs(aws, pace)
 
 
@@ -198,14 +198,14 @@ def test_a_process_that_dies_in_exportimage_is_not_stopped_by_its_own_task(runs:
     assert runs(request).task_id == begun.task_id
 
 
-def test_the_same_token_twice_is_one_instance_export(aws: Aws, pace: SandboxPace, box: Sandbox) -> None:
+def test_the_same_token_twice_is_one_instance_export(aws: Aws, pace: SandboxClock, box: Sandbox) -> None:
     request = ExportRequest(INSTANCE, "vmdk", client_token="mine")
     first, second = Runs(aws, pace), Runs(aws, pace)
     second.journal = MemoryJournal("job-2")
     assert first(request).task_id == second(request).task_id
 
 
-def test_two_jobs_are_two_exports(aws: Aws, pace: SandboxPace, box: Sandbox) -> None:
+def test_two_jobs_are_two_exports(aws: Aws, pace: SandboxClock, box: Sandbox) -> None:
     first, second = Runs(aws, pace), Runs(aws, pace)
     second.journal = MemoryJournal("job-2")
     request = ExportRequest(INSTANCE, "vmdk")
@@ -257,7 +257,7 @@ def test_five_exports_of_others_hold_ours_back_without_asking_in_vain(runs: Runs
 
 
 def test_ctrl_c_leaves_the_task_and_says_how_to_go_on(runs: Runs, box: Sandbox) -> None:
-    class Impatient(SandboxPace):
+    class Impatient(SandboxClock):
         def sleep(self, seconds: float) -> None:
             raise KeyboardInterrupt
 
@@ -337,7 +337,7 @@ def test_a_bucket_under_kms_is_refused(runs: Runs, box: Sandbox) -> None:
     assert refused(runs, ExportRequest(IMAGE, "vmdk"), box).code == "VMIE-EXPORT-012"
 
 
-def test_one_export_of_an_ami_at_a_time(runs: Runs, aws: Aws, pace: SandboxPace) -> None:
+def test_one_export_of_an_ami_at_a_time(runs: Runs, aws: Aws, pace: SandboxClock) -> None:
     begun = runs(ExportRequest(IMAGE, "vmdk"), wait=False)
     other = Runs(aws, pace)
     other.journal = MemoryJournal("job-2")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox.clock import SandboxClock
 from tests.sandbox.conftest import BUCKET, bootable
-from tests.sandbox.pace import SandboxPace
 from vmie.aws.session import connect
 from vmie.errors import VmieError
 from vmie.jobs import exports, imports
@@ -25,7 +25,7 @@ DAYS = 86400.0
 @pytest.fixture
 def desk(box: Sandbox, tmp_path: Path) -> Desk:
     """Jobs of one machine, in the sandbox's time."""
-    return Desk(connect(region="us-east-1"), tmp_path / "state", clock=SandboxPace(box))
+    return Desk(connect(region="us-east-1"), tmp_path / "state", clock=SandboxClock(box))
 
 
 def wish(path: Path, route: Route = Route.IMAGE) -> ImportRequest:

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox.clock import SandboxClock
 from tests.sandbox.conftest import BUCKET, HOUR, MIB, bootable
-from tests.sandbox.older import conversion, keys, lasting_door, stored
-from tests.sandbox.pace import SandboxPace
+from tests.sandbox.legacy_imports import conversion, keys, lasting_door, stored
 from vmie import sandbox
 from vmie.aws import conversions
 from vmie.aws.credentials import CredentialFacts
@@ -60,7 +60,7 @@ class Runs:
     """One job, carried out as often as a test likes."""
 
     def __init__(self, box: Sandbox, aws: Aws) -> None:
-        self.box, self.aws, self.pace = box, aws, SandboxPace(box)
+        self.box, self.aws, self.pace = box, aws, SandboxClock(box)
         self.settings = Settings()
         self.journal = MemoryJournal("job-20260101-000000-abcdef")
         self.events: list[Event] = []

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from tests.sandbox.clock import SandboxClock
 from tests.sandbox.conftest import BUCKET, HOUR
-from tests.sandbox.pace import SandboxPace
 from vmie import sandbox
 from vmie.aws import ec2
 from vmie.aws.ec2_requests import DiskSource, ImportSnapshot
@@ -57,8 +57,8 @@ def aws(box: Sandbox, doors: list[Aws]) -> Aws:
 
 
 @pytest.fixture
-def pace(box: Sandbox) -> SandboxPace:
-    return SandboxPace(box)
+def pace(box: Sandbox) -> SandboxClock:
+    return SandboxClock(box)
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def test_show_and_its_failures(aws: Aws, four: list[str], box: Sandbox) -> None:
         tasks.show(aws, "ami-1")
 
 
-def test_watch_follows_all_active_tasks_to_their_end(aws: Aws, four: list[str], pace: SandboxPace) -> None:
+def test_watch_follows_all_active_tasks_to_their_end(aws: Aws, four: list[str], pace: SandboxClock) -> None:
     events: list[Event] = []
     seen = tasks.watch(aws, settings=SETTINGS, clock=pace, reporter=events.append)
     assert set(ids(seen.tasks)) == set(four)
@@ -124,7 +124,7 @@ def test_watch_follows_all_active_tasks_to_their_end(aws: Aws, four: list[str], 
 def test_watch_asks_once_per_kind_and_look(aws: Aws, ec2: Any, disk: dict[str, Any], box: Sandbox) -> None:
     begun = [ec2.import_snapshot(DiskContainer=disk)["ImportTaskId"] for _ in range(15)]
     before = box.stats.calls["ec2:DescribeImportSnapshotTasks"]
-    pace = SandboxPace(box)
+    pace = SandboxClock(box)
     seen = tasks.watch(aws, begun, settings=SETTINGS, clock=pace)
     assert len(seen.tasks) == 15
     looks = box.stats.calls["ec2:DescribeImportSnapshotTasks"] - before
@@ -132,7 +132,7 @@ def test_watch_asks_once_per_kind_and_look(aws: Aws, ec2: Any, disk: dict[str, A
 
 
 def test_watch_returns_failures_with_their_cause(
-    aws: Aws, ec2: Any, disk: dict[str, Any], box: Sandbox, pace: SandboxPace
+    aws: Aws, ec2: Any, disk: dict[str, Any], box: Sandbox, pace: SandboxClock
 ) -> None:
     box.faults.fail_task("ClientError: Unknown OS / Missing OS files.", kind=TaskKind.IMPORT_IMAGE)
     bad = ec2.import_image(DiskContainers=[disk])["ImportTaskId"]
@@ -145,20 +145,20 @@ def test_watch_returns_failures_with_their_cause(
 
 
 def test_watch_of_an_old_task_never_cancels_it(aws: Aws, four: list[str], box: Sandbox) -> None:
-    seen = tasks.watch(aws, [four[0]], settings=Settings(deadline_seconds=60.0), clock=SandboxPace(box))
+    seen = tasks.watch(aws, [four[0]], settings=Settings(deadline_seconds=60.0), clock=SandboxClock(box))
     assert seen.failures == ()
     assert box.stats.calls["ec2:CancelImportTask"] == 0
 
 
 @pytest.mark.parametrize("number", range(4))
-def test_cancel_by_kind_and_wait(aws: Aws, four: list[str], pace: SandboxPace, number: int) -> None:
+def test_cancel_by_kind_and_wait(aws: Aws, four: list[str], pace: SandboxClock, number: int) -> None:
     ended = tasks.cancel(aws, four[number], settings=SETTINGS, clock=pace, reason="wrong one", wait=True)
     assert ended.state in (TaskState.DELETED, TaskState.CANCELLED)
     again = tasks.cancel(aws, four[number], settings=SETTINGS, clock=pace)
     assert again.state.failed
 
 
-def test_a_completed_task_cannot_be_cancelled(aws: Aws, four: list[str], box: Sandbox, pace: SandboxPace) -> None:
+def test_a_completed_task_cannot_be_cancelled(aws: Aws, four: list[str], box: Sandbox, pace: SandboxClock) -> None:
     box.advance(2 * HOUR)
     with pytest.raises(AwsRefused):
         tasks.cancel(aws, four[0], settings=SETTINGS, clock=pace)
@@ -167,7 +167,7 @@ def test_a_completed_task_cannot_be_cancelled(aws: Aws, four: list[str], box: Sa
 # --- the wait and the gate, over real calls --------------------------------------------------------------
 
 
-def submit(aws: Aws, pace: SandboxPace, number: int) -> Task:
+def submit(aws: Aws, pace: SandboxClock, number: int) -> Task:
     source = DiskSource("raw", S3Object(BUCKET, "disk.raw"))
     return waiting.submit(
         aws,
@@ -179,7 +179,7 @@ def submit(aws: Aws, pace: SandboxPace, number: int) -> Task:
 
 
 @pytest.mark.usefixtures("disk")
-def test_thirty_imports_pass_through_twenty_places(aws: Aws, box: Sandbox, pace: SandboxPace) -> None:
+def test_thirty_imports_pass_through_twenty_places(aws: Aws, box: Sandbox, pace: SandboxClock) -> None:
     begun = {submit(aws, pace, number).id for number in range(30)}
     assert len(begun) == 30
     assert max(box.stats.peak.values()) == 20
@@ -187,7 +187,7 @@ def test_thirty_imports_pass_through_twenty_places(aws: Aws, box: Sandbox, pace:
 
 
 @pytest.mark.usefixtures("disk")
-def test_a_smaller_quota_than_we_think_is_queued_for(aws: Aws, box: Sandbox, pace: SandboxPace) -> None:
+def test_a_smaller_quota_than_we_think_is_queued_for(aws: Aws, box: Sandbox, pace: SandboxClock) -> None:
     box.limits.imports = 2
     assert len({submit(aws, pace, number).id for number in range(5)}) == 5
     assert max(box.stats.peak.values()) == 2
@@ -195,14 +195,14 @@ def test_a_smaller_quota_than_we_think_is_queued_for(aws: Aws, box: Sandbox, pac
 
 
 @pytest.mark.usefixtures("disk")
-def test_a_task_that_shows_late_is_waited_for(aws: Aws, box: Sandbox, pace: SandboxPace) -> None:
+def test_a_task_that_shows_late_is_waited_for(aws: Aws, box: Sandbox, pace: SandboxClock) -> None:
     box.faults.visible_after = 60.0
     task = submit(aws, pace, 1)
     assert waiting.wait(aws, task.id, settings=SETTINGS, clock=pace).snapshot_ids
 
 
 @pytest.mark.usefixtures("disk")
-def test_a_stalled_task_is_cancelled_after_seven_days(aws: Aws, box: Sandbox, pace: SandboxPace) -> None:
+def test_a_stalled_task_is_cancelled_after_seven_days(aws: Aws, box: Sandbox, pace: SandboxClock) -> None:
     box.limits.life_seconds = 30 * 86400.0
     box.faults.stall_task(kind=TaskKind.IMPORT_SNAPSHOT)
     task = submit(aws, pace, 1)
@@ -212,14 +212,14 @@ def test_a_stalled_task_is_cancelled_after_seven_days(aws: Aws, box: Sandbox, pa
 
 
 @pytest.mark.usefixtures("disk")
-def test_an_outage_in_the_middle_of_a_wait_is_survived(aws: Aws, box: Sandbox, pace: SandboxPace) -> None:
+def test_an_outage_in_the_middle_of_a_wait_is_survived(aws: Aws, box: Sandbox, pace: SandboxClock) -> None:
     task = submit(aws, pace, 1)
     box.faults.unavailable("DescribeImportSnapshotTasks", times=60)
     assert waiting.wait(aws, task.id, settings=SETTINGS, clock=pace).state is TaskState.COMPLETED
 
 
 @pytest.mark.usefixtures("disk")
-def test_a_cancellation_by_somebody_else_is_a_failure(aws: Aws, box: Sandbox, pace: SandboxPace) -> None:
+def test_a_cancellation_by_somebody_else_is_a_failure(aws: Aws, box: Sandbox, pace: SandboxClock) -> None:
     task = submit(aws, pace, 1)
     box.client("ec2").cancel_import_task(ImportTaskId=task.id, CancelReason="not ours")
     with pytest.raises(TaskFailed) as failed:

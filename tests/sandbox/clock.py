@@ -8,7 +8,7 @@ import random
 from vmie.sandbox import Sandbox
 
 
-class SandboxPace:
+class SandboxClock:
     """`vmie.poll.Clock` over a sandbox with speed 0."""
 
     def __init__(self, box: Sandbox) -> None:

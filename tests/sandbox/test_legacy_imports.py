@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.conftest import BUCKET, HOUR, bootable, code_of, message_of
-from tests.sandbox.older import Image, conversion, keys, lasting_door, stored
+from tests.sandbox.legacy_imports import Image, conversion, keys, lasting_door, stored
 from tests.tools import need, run
 from vmie import disk as disks
 from vmie import sandbox
