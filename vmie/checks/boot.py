@@ -8,7 +8,9 @@ from vmie.checks.partitions import boot_layout
 from vmie.checks.rule import AS_SNAPSHOT, NOW, TODAY, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
 from vmie.errors import Set
-from vmie.guest.facts import Bootloader, DriverState, Firmware, LinuxFacts, Table
+from vmie.guest.disk_facts import Table
+from vmie.guest.facts import Firmware
+from vmie.guest.linux_facts import Bootloader, DriverState, LinuxFacts
 from vmie.model import Route, Verdict
 
 _TAKEN_LOADERS = frozenset({Bootloader.GRUB_LEGACY, Bootloader.GRUB2, Bootloader.BLS})

@@ -9,7 +9,7 @@ from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import DiskImage, Subject
 from vmie.errors import Run
-from vmie.guest.facts import Table
+from vmie.guest.disk_facts import Table
 from vmie.model import Route, Verdict
 
 _TAKEN = frozenset({"raw", "vmdk", "vhd", "vhdx"})

@@ -9,7 +9,7 @@ from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import AS_SNAPSHOT, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import GIB, MIB, Subject
 from vmie.errors import Set
-from vmie.guest.facts import LinuxFacts
+from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
 from vmie.model import Profile, Verdict
 

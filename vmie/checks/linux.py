@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import Hit, Outcome, Rule
 from vmie.checks.subject import Subject
-from vmie.guest.facts import Mount
+from vmie.guest.linux_facts import Mount
 from vmie.model import Route, Verdict
 
 _DISABLED = frozenset({"cifs", "smbfs", "smb3", "vboxsf", "sshfs", "fuse.sshfs", "vmhgfs", "fuse.vmhgfs-fuse"})

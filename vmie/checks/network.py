@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
-from vmie.guest.facts import Interface
+from vmie.guest.linux_facts import Interface
 from vmie.model import Route, Verdict
 
 #: interfaces that are no network cards

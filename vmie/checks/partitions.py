@@ -8,7 +8,8 @@ from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, NOW, TODAY, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.subject import TIB, Subject
 from vmie.errors import Set
-from vmie.guest.facts import DiskLayout, Firmware, Partition, Table
+from vmie.guest.disk_facts import DiskLayout, Partition, Table
+from vmie.guest.facts import Firmware
 from vmie.model import Route, Verdict
 
 _ESP = "C12A7328-F81F-11D2-BA4B-00A0C93EC93B"

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie.errors import Action
-from vmie.guest.facts import GuestFacts, LinuxFacts
+from vmie.guest.facts import GuestFacts
+from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
 from vmie.model import Profile
 

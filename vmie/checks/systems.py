@@ -10,7 +10,7 @@ from vmie.checks.oslist import NAMES, canonical, is_point, matching, neighbours,
 from vmie.checks.rule import AS_SNAPSHOT, DATA, Hit, Outcome, Rule
 from vmie.checks.subject import Subject
 from vmie.errors import Set
-from vmie.guest.facts import LinuxFacts
+from vmie.guest.linux_facts import LinuxFacts
 from vmie.model import Profile, Verdict
 
 X86_64 = frozenset({"x86_64", "amd64"})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmie.cli import render
 from vmie.cli.terms import TERMS
-from vmie.guest.facts import LinuxFacts
+from vmie.guest.linux_facts import LinuxFacts
 from vmie.model import Finding, Route, Verdict
 
 if TYPE_CHECKING:

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 
 from vmie.guest import efi, linux, windows
 from vmie.guest.budget import Budget, OverBudget
-from vmie.guest.facts import DiskLayout, GuestFacts, LinuxFacts, Problem, Table
+from vmie.guest.disk_facts import DiskLayout, Problem, Table
+from vmie.guest.facts import GuestFacts
 from vmie.guest.filesystem import FileSystem, FileSystemError
 from vmie.guest.linux import fstab
 from vmie.guest.linux.fstab import Devices
+from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.machine import LINUX, Machine, Volume
 from vmie.guest.partitions import EFI_SYSTEM, EFI_SYSTEM_MBR
 from vmie.guest.stream import Blocks

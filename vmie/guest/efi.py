@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from vmie.guest.facts import DiskLayout, Firmware, Table
+from vmie.guest.disk_facts import DiskLayout, Table
+from vmie.guest.facts import Firmware
 from vmie.guest.filesystem import FileSystem, FileSystemError, Kind
 from vmie.guest.machine import Machine, Volume
 from vmie.guest.partitions import BIOS_BOOT, EFI_SYSTEM, EFI_SYSTEM_MBR

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from vmie.errors import ImageError
 from vmie.guest import volumes
 from vmie.guest.budget import Budget
-from vmie.guest.facts import DiskLayout, LogicalVolume, Partition, Problem
+from vmie.guest.disk_facts import DiskLayout, LogicalVolume, Partition, Problem
 from vmie.guest.filesystem import FileSystem, FileSystemError, open_filesystem
 from vmie.guest.linux.fstab import Devices, names_of, names_of_volume
 from vmie.guest.partitions import layout

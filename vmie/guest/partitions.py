@@ -12,7 +12,7 @@ import uuid as uuids
 import zlib
 from dataclasses import dataclass, replace
 
-from vmie.guest.facts import DiskLayout, Partition, Table
+from vmie.guest.disk_facts import DiskLayout, Partition, Table
 from vmie.guest.recognise import EMPTY, UNKNOWN, Content, recognise
 from vmie.guest.stream import Blocks, Slice
 

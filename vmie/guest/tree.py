@@ -10,7 +10,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from vmie.guest.budget import Budget
-from vmie.guest.facts import Problem
+from vmie.guest.disk_facts import Problem
 from vmie.guest.filesystem import FileStatus, FileSystem, FileSystemError, Kind
 
 _MAX_LINKS = 40

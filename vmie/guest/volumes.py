@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from vmie.errors import ImageError
 from vmie.guest import lvm_text
-from vmie.guest.facts import LogicalVolume, Problem
+from vmie.guest.disk_facts import LogicalVolume, Problem
 from vmie.guest.lvm_text import MetadataError, Section, items, number, section, text
 from vmie.guest.recognise import lvm_uuid
 from vmie.guest.stream import Blocks

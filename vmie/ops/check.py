@@ -12,7 +12,8 @@ from vmie import checks, events
 from vmie.checks import DiskImage, Subject
 from vmie.errors import ImageError
 from vmie.guest import Budget, inspect
-from vmie.guest.facts import GuestFacts, Problem
+from vmie.guest.disk_facts import Problem
+from vmie.guest.facts import GuestFacts
 from vmie.model import Finding, Profile, Route, Verdict
 from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
 from vmie.ops.check_report import CheckReport, ImageReport, blocking, named, skipping

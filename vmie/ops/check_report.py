@@ -9,7 +9,8 @@ from typing import Any
 from vmie import checks
 from vmie.checks import DiskImage, Subject
 from vmie.errors import ImageError
-from vmie.guest.facts import DriverState, GuestFacts, LinuxFacts
+from vmie.guest.facts import GuestFacts
+from vmie.guest.linux_facts import DriverState, LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
 from vmie.model import Finding, Profile, Route, Verdict
 

@@ -7,22 +7,18 @@ from dataclasses import replace
 from typing import Any
 
 from vmie.checks import DiskImage, Machine, Subject
-from vmie.guest.facts import (
+from vmie.guest.disk_facts import DiskLayout, LogicalVolume, Partition, Table
+from vmie.guest.facts import Firmware, GuestFacts
+from vmie.guest.linux_facts import (
     Bootloader,
-    DiskLayout,
     DriverState,
-    Firmware,
-    GuestFacts,
     Initramfs,
     Interface,
     Kernel,
     LinuxFacts,
-    LogicalVolume,
     Mount,
     Network,
-    Partition,
     Sshd,
-    Table,
     Users,
 )
 from vmie.guest.windows_facts import InterfaceFacts, WindowsFacts

@@ -32,19 +32,9 @@ from tests.unit.checks.subjects import (
     windows,
 )
 from vmie.checks import RULES, DiskImage, Subject, judge
-from vmie.guest.facts import (
-    Bootloader,
-    DriverState,
-    Firewall,
-    Firmware,
-    Initramfs,
-    Interface,
-    Kernel,
-    Problem,
-    Sshd,
-    Table,
-    Users,
-)
+from vmie.guest.disk_facts import Problem, Table
+from vmie.guest.facts import Firmware
+from vmie.guest.linux_facts import Bootloader, DriverState, Firewall, Initramfs, Interface, Kernel, Sshd, Users
 from vmie.guest.windows_facts import InterfaceFacts
 from vmie.model import Finding, Verdict
 

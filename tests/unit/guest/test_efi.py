@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from vmie.guest.disk_facts import DiskLayout, Partition, Table
 from vmie.guest.efi import firmware
-from vmie.guest.facts import DiskLayout, Firmware, Partition, Table
+from vmie.guest.facts import Firmware
 from vmie.guest.partitions import BIOS_BOOT, EFI_SYSTEM
 
 

@@ -28,7 +28,7 @@ from tests.tools import ROOT as REPOSITORY
 from tests.tools import run
 from vmie.guest import inspect
 from vmie.guest.budget import Budget
-from vmie.guest.facts import LinuxFacts
+from vmie.guest.linux_facts import LinuxFacts
 
 HEAD = mbr(mbr_entry(0x83, 2048, 16 * 2048, active=True), code=b"GRUB")
 PLAIN = {

@@ -28,7 +28,9 @@ from tests.guests import (
 from tests.tools import need, run
 from vmie.guest import inspect
 from vmie.guest.budget import Budget
-from vmie.guest.facts import Bootloader, DriverState, Family, Firmware, GuestFacts, LinuxFacts, Table
+from vmie.guest.disk_facts import Table
+from vmie.guest.facts import Family, Firmware, GuestFacts
+from vmie.guest.linux_facts import Bootloader, DriverState, LinuxFacts
 from vmie.guest.partitions import BIOS_BOOT, EFI_SYSTEM
 
 VERSION = "5.14.0-427.el9.x86_64"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.guests import MIB, Bytes, Disk, gpt, mbr, mbr_entry
 from tests.tools import need, run
-from vmie.guest.facts import Table
+from vmie.guest.disk_facts import Table
 from vmie.guest.partitions import BIOS_BOOT, EFI_SYSTEM, layout
 
 

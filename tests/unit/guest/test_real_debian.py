@@ -11,7 +11,9 @@ from tests.guests import Disk
 from tests.tools import ROOT, run
 from vmie.guest import inspect
 from vmie.guest.budget import Budget
-from vmie.guest.facts import Bootloader, DriverState, Firmware, Table
+from vmie.guest.disk_facts import Table
+from vmie.guest.facts import Firmware
+from vmie.guest.linux_facts import Bootloader, DriverState
 
 pytestmark = pytest.mark.xdist_group("debian")
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from vmie.guest.budget import Budget, OverBudget
-from vmie.guest.facts import LinuxFacts
 from vmie.guest.filesystem import FileSystem
 from vmie.guest.linux import bootloader, fstab, kernels, network, release, services
 from vmie.guest.linux.drivers import drivers
 from vmie.guest.linux.firewall import firewall
 from vmie.guest.linux.fstab import Devices
+from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.tree import Tree
 
 #: folders that hold files of the system: AWS's checker wants free space in each (aws-facts 8.4)

@@ -7,10 +7,10 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 
-from vmie.guest.facts import Bootloader
 from vmie.guest.linux import grub
 from vmie.guest.linux.grub import Choice
 from vmie.guest.linux.kernels import Images, sort_key
+from vmie.guest.linux_facts import Bootloader
 from vmie.guest.tree import Tree
 
 _ESP = ("/boot/efi", "/efi", "/boot")

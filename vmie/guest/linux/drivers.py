@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vmie.guest.budget import OverBudget
-from vmie.guest.facts import DRIVERS, DriverState, Initramfs, Kernel
 from vmie.guest.filesystem import FileSystemError
 from vmie.guest.linux.initramfs import names
 from vmie.guest.linux.unpack import GaveUpError, UnpackError
+from vmie.guest.linux_facts import DRIVERS, DriverState, Initramfs, Kernel
 from vmie.guest.tree import Tree
 
 #: what each driver's module has been called; xen-vbd and xen-vnif are RHEL 5's and SLES 11's

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from vmie.guest.facts import Firewall, Sshd
 from vmie.guest.linux.services import enabled
 from vmie.guest.linux.shell import variables
+from vmie.guest.linux_facts import Firewall, Sshd
 from vmie.guest.tree import Tree
 
 _SAVED = ("/etc/sysconfig/iptables", "/etc/iptables/rules.v4", "/etc/iptables.rules", "/etc/iptables.up.rules")

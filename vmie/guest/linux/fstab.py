@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from vmie.guest.facts import Mount
 from vmie.guest.linux.shell import variables
+from vmie.guest.linux_facts import Mount
 from vmie.guest.tree import Tree
 
 _MAX_MOUNTS = 500

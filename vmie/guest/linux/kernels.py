@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from vmie.guest.facts import Kernel
 from vmie.guest.filesystem import Kind
+from vmie.guest.linux_facts import Kernel
 from vmie.guest.tree import Tree
 
 _MAX_KERNELS = 200

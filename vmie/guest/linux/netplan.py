@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from vmie.guest.facts import Interface
+from vmie.guest.linux_facts import Interface
 
 _KINDS = ("ethernets", "bonds", "bridges", "vlans")
 _MAX_CHARACTERS = 1 << 16

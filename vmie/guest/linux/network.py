@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from vmie.guest.facts import Interface, Network
 from vmie.guest.linux.services import enabled
 from vmie.guest.linux.shell import truth, variables
+from vmie.guest.linux_facts import Interface, Network
 from vmie.guest.tree import Tree
 
 _MAX_FILES = 200

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from vmie.guest.facts import Sshd, Users
 from vmie.guest.linux.shell import variables
+from vmie.guest.linux_facts import Sshd, Users
 from vmie.guest.tree import Tree
 
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/bin/systemd")

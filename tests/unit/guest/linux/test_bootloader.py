@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.guests import Files, Link, tree
-from vmie.guest.facts import Bootloader
 from vmie.guest.linux import bootloader, grub, kernels
 from vmie.guest.linux.kernels import sort_key
+from vmie.guest.linux_facts import Bootloader
 
 OLD, NEW = "5.10.0-9-amd64", "5.10.0-28-amd64"
 

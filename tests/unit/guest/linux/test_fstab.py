@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.guests import tree
-from vmie.guest.facts import Mount
 from vmie.guest.linux.fstab import Devices, names_of, names_of_volume, read, root_device
+from vmie.guest.linux_facts import Mount
 
 
 def devices() -> Devices:

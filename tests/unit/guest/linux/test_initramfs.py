@@ -14,8 +14,8 @@ import pytest
 import zstandard
 
 from tests.guests import cpio, tree
-from vmie.guest.facts import DRIVERS, DriverState, Initramfs, Kernel
 from vmie.guest.linux.drivers import drivers
+from vmie.guest.linux_facts import DRIVERS, DriverState, Initramfs, Kernel
 
 VERSION = "6.1.0-18-amd64"
 MODULES = f"usr/lib/modules/{VERSION}/kernel/drivers"

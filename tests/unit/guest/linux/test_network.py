@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.guests import Link, tree
-from vmie.guest.facts import Network
 from vmie.guest.linux.network import network
+from vmie.guest.linux_facts import Network
 
 RULES = {"/usr/lib/udev/rules.d/80-net-setup-link.rules": "x", "/lib": Link("usr/lib")}
 

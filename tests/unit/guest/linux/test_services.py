@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.guests import Link, tree
-from vmie.guest.facts import Firewall, Sshd, Users
 from vmie.guest.linux import services
 from vmie.guest.linux.firewall import firewall
+from vmie.guest.linux_facts import Firewall, Sshd, Users
 
 SYSTEMD = {"/usr/lib/systemd/systemd": ""}
 WANTS = "/etc/systemd/system/multi-user.target.wants"

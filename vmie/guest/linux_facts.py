@@ -1,0 +1,210 @@
+"""What a Linux root file system says about the system on it. Frozen; None always means "could not be determined"."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from vmie.guest.disk_facts import Problem
+
+
+class Bootloader(StrEnum):
+    """What chooses the Linux kernel; `BLS` is GRUB2 reading Boot Loader Specification entries."""
+
+    GRUB_LEGACY = "grub-legacy"
+    GRUB2 = "grub2"
+    BLS = "bls"
+    SYSTEMD_BOOT = "systemd-boot"
+    LILO = "lilo"
+    EXTLINUX = "extlinux"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class DriverState(StrEnum):
+    """Where the default kernel would find a driver.
+
+    `BUILTIN` in the kernel, `INITRAMFS` there before the root is mounted, `MODULE` only on the root
+    file system (too late for a disk driver), `ABSENT` nowhere.
+    """
+
+    BUILTIN = "builtin"
+    INITRAMFS = "initramfs"
+    MODULE = "module"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+#: keys of `LinuxFacts.drivers`: what EC2's disks and network need (Nitro: nvme, ena; Xen: the front ends)
+DRIVERS = ("nvme", "ena", "xen-blkfront", "xen-netfront")
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """An installed kernel: `version` as in its file name ("6.1.0-18-amd64"), `image` its path."""
+
+    version: str
+    image: str = ""
+    initramfs: str = ""
+    default: bool = False
+    modules: bool = False
+
+    @property
+    def has_initramfs(self) -> bool:
+        """True when an initramfs file for it was found."""
+        return bool(self.initramfs)
+
+
+@dataclass(frozen=True, slots=True)
+class Initramfs:
+    """The default kernel's initramfs: `readable` None when there is none or it was not opened.
+
+    `gave_up` when it was not read to its end for its size or its kind, not for damage: others may be able to.
+    """
+
+    path: str = ""
+    readable: bool | None = None
+    compression: str = ""
+    early_microcode: bool = False
+    reason: str = ""
+    gave_up: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of fstab.
+
+    `by_name` is True for a device named after hardware (/dev/sda1, by-path, by-id): EC2's is called
+    otherwise. `target`: whether the device is in the image, None where that cannot be determined or
+    does not apply (tmpfs). `network` is True for shares: nfs, cifs, vboxsf, vmhgfs, sshfs …
+    """
+
+    device: str
+    mountpoint: str
+    fstype: str = ""
+    options: tuple[str, ...] = ()
+    by_name: bool = False
+    target: bool | None = None
+    network: bool = False
+
+    @property
+    def nofail(self) -> bool:
+        """True when boot goes on without it."""
+        return "nofail" in self.options or "noauto" in self.options
+
+
+@dataclass(frozen=True, slots=True)
+class Interface:
+    """A configured network interface; `dhcp`, `static`, `ipv6` None when the configuration does not say."""
+
+    name: str
+    source: str
+    dhcp: bool | None = None
+    static: bool | None = None
+    ipv6: bool | None = None
+    mac: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How the guest sets up its network.
+
+    `methods` are the configuration systems found (ifcfg, ifupdown, netplan, networkmanager, networkd,
+    wicked, cloud-init). `predictable_names` is True when interfaces will be called ens5 and not eth0.
+    `udev_rules` names a persistent-net rules file with entries (a MAC bound to a name).
+    """
+
+    methods: tuple[str, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    static: bool | None = None
+    dhcp: bool | None = None
+    ipv6: bool | None = None
+    predictable_names: bool | None = None
+    dhcp_client: str = ""
+    udev_rules: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sshd:
+    """The SSH server; `enabled` None when it cannot be determined. `port` is the first of sshd_config."""
+
+    installed: bool = False
+    enabled: bool | None = None
+    port: int = 22
+    password_login: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Firewall:
+    """The firewall that starts at boot: kind firewalld, ufw, nftables, iptables, susefirewall2 or none."""
+
+    kind: str = "none"
+    active: bool | None = False
+    ssh_allowed: bool | None = True
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Accounts that a person could log in with: counts only, no names of secrets, no hashes."""
+
+    root_password: bool | None = None
+    with_password: int = 0
+    with_keys: int = 0
+    non_root: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LinuxFacts:
+    """One Linux root file system. `volume` says where it lies ("disk 0 partition 1", "vg0/root").
+
+    `version` is the point release where a file names it ("7.9", "12.4", "15.5" for SLES 15 SP5).
+    `architecture` is x86_64, i386, arm64, ppc64le, s390x, riscv64, … or "unknown". `grub_configs` are
+    all the grub.cfg, grub.conf and menu.lst found, links resolved, without those that only load another;
+    `grub_configs_differ` when their contents do. `default_kernel` is a version, "" when no boot loader
+    names one; `default_kernel_source` the file that did. `root_device` is the root= of the
+    default command line. `free` maps mount points that hold files of the system to free bytes
+    (None: cannot be determined); `free_bytes` is that of /. `dirty` None where the file system does not say.
+    """
+
+    volume: str = ""
+    disk: int = 0
+    distribution: str = "unknown"
+    version: str = ""
+    pretty_name: str = ""
+    architecture: str = "unknown"
+    kernels: tuple[Kernel, ...] = ()
+    default_kernel: str = ""
+    default_kernel_source: str = ""
+    bootloader: Bootloader = Bootloader.UNKNOWN
+    bls: bool = False
+    bls_entries: int = 0
+    grubenv: bool = False
+    grubenv_saved_entry: str = ""
+    #: whether saved_entry names one of the Boot Loader Specification entries; None where that does not apply
+    bls_default_found: bool | None = None
+    grub_configs: tuple[str, ...] = ()
+    grub_configs_differ: bool = False
+    grub_platforms: tuple[str, ...] = ()
+    cmdline: str = ""
+    root_device: str = ""
+    drivers: Mapping[str, DriverState] = field(default_factory=dict)
+    initramfs: Initramfs = Initramfs()
+    fstab: tuple[Mount, ...] = ()
+    fstab_read: bool | None = None
+    network: Network = Network()
+    sshd: Sshd = Sshd()
+    firewall: Firewall = Firewall()
+    cloud_init: bool | None = None
+    vmware_tools: bool | None = None
+    virtualbox_additions: bool | None = None
+    filesystem: str = "unknown"
+    filesystem_size: int | None = None
+    free_bytes: int | None = None
+    free: Mapping[str, int | None] = field(default_factory=dict)
+    dirty: bool | None = None
+    selinux: str = ""
+    users: Users = Users()
+    problems: tuple[Problem, ...] = ()
