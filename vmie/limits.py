@@ -361,19 +361,3 @@ EXPORT_CANONICAL_IDS: Mapping[str, str] = {
 def export_canonical_id(region: str) -> str:
     """The canonical user that writes instance exports in `region`."""
     return EXPORT_CANONICAL_IDS.get(region, _ELSEWHERE)
-
-
-def part_bytes(size: int, *, preferred: int = 16 * MIB) -> int:
-    """A part size for an object of `size` bytes: `preferred`, or as much more as 10,000 parts demand.
-
-    A whole number of MiB. Raises UsageError for more than an object may hold.
-    """
-    if size > S3_OBJECT_BYTES.value:
-        raise UsageError(
-            f"{size} bytes are more than an S3 object may hold",
-            cause=f"S3 takes {S3_PARTS.value} parts of 5 GiB",
-            cure="import the disks one by one",
-        )
-    needed = -(-size // S3_PARTS.value)
-    whole = -(-max(preferred, needed, S3_PART_BYTES_LEAST.value) // MIB) * MIB
-    return min(whole, S3_PART_BYTES_MOST.value)

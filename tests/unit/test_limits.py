@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import re
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from vmie import limits
-from vmie.errors import UsageError
 from vmie.model import Profile
 from vmie.poll import GateSettings, Pool, WaitSettings
 from vmie.settings import Settings
@@ -49,15 +44,3 @@ def test_canonical_ids_are_64_hex_digits_and_the_rest_share_one() -> None:
     assert limits.export_canonical_id("us-east-1") == limits.export_canonical_id("eu-central-1")
     assert limits.export_canonical_id("us-gov-east-1") == limits.export_canonical_id("us-gov-west-1")
     assert len(set(ids)) == 21
-
-
-@given(st.integers(min_value=0, max_value=10_000 * (5 << 30)))
-def test_any_object_fits_in_ten_thousand_parts(size: int) -> None:
-    part = limits.part_bytes(size)
-    assert 5 << 20 <= part <= 5 << 30
-    assert part * 10_000 >= size
-
-
-def test_more_than_an_object_is_refused() -> None:
-    with pytest.raises(UsageError):
-        limits.part_bytes(10_000 * (5 << 30) + 1)

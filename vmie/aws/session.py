@@ -244,6 +244,22 @@ def connect(
     Raises UsageError for a profile that does not exist and for a missing or impossible Region, AwsRefused
     (exit 5) when there are no credentials.
     """
+    session, chosen = _session(profile, region)
+    partition = _partition(session, chosen, endpoint_url=endpoint_url)
+    _expect_credentials(session)
+    return Aws(
+        session,
+        region=chosen,
+        partition=partition,
+        endpoint_url=endpoint_url,
+        reporter=reporter,
+        clock=clock,
+        stall=stall,
+    )
+
+
+def _session(profile: str | None, region: str | None) -> tuple[boto3.Session, str]:
+    """A session and its Region."""
     try:
         session = boto3.Session(profile_name=profile, region_name=region)
         chosen = session.region_name
@@ -266,7 +282,10 @@ def connect(
             cure=(Set("region", "eu-central-1", "for example"), "export AWS_DEFAULT_REGION=eu-central-1"),
             code="NoRegion",
         )
-    partition = _partition(session, chosen, endpoint_url=endpoint_url)
+    return session, chosen
+
+
+def _expect_credentials(session: boto3.Session) -> None:
     with refusals("reading credentials"):
         credentials = session.get_credentials()
     if credentials is None:
@@ -281,15 +300,6 @@ def connect(
             ),
             code="NoCredentials",
         )
-    return Aws(
-        session,
-        region=chosen,
-        partition=partition,
-        endpoint_url=endpoint_url,
-        reporter=reporter,
-        clock=clock,
-        stall=stall,
-    )
 
 
 def _partition(session: boto3.Session, region: str, *, endpoint_url: str | None) -> str:

@@ -51,12 +51,8 @@ class FileStatus:
     mode: int = 0
 
 
-class FileSystem(Protocol):
-    """A file system to read from. All methods raise FileSystemError (damaged there) and OverBudget."""
-
-    kind: str
-    label: str
-    uuid: str
+class Files(Protocol):
+    """What is asked of any volume. All methods raise FileSystemError (damaged there) and OverBudget."""
 
     @property
     def size(self) -> int | None:
@@ -73,14 +69,22 @@ class FileSystem(Protocol):
     def lstat(self, path: str) -> FileStatus | None:
         """What `path` is, None if nothing is there; links are not followed."""
 
-    def readlink(self, path: str) -> str:
-        """The target of the link at `path`."""
-
     def read(self, path: str, limit: int, offset: int = 0) -> bytes:
         """At most `limit` bytes of the file at `path` from `offset`."""
 
     def listdir(self, path: str) -> list[str]:
         """The names in the directory at `path`, at most as many as the budget allows, sorted."""
+
+
+class FileSystem(Files, Protocol):
+    """A file system to read from."""
+
+    kind: str
+    label: str
+    uuid: str
+
+    def readlink(self, path: str) -> str:
+        """The target of the link at `path`."""
 
     def close(self) -> None:
         """Let go of the disk."""

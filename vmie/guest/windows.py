@@ -6,12 +6,12 @@ import io
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, Protocol, cast
+from typing import Any, BinaryIO, cast
 
 from vmie.errors import ImageError
 from vmie.guest import windows_software, windows_system
 from vmie.guest.budget import OverBudget
-from vmie.guest.filesystem import FileStatus, FileSystemError, Kind
+from vmie.guest.filesystem import Files, FileStatus, FileSystemError, Kind
 from vmie.guest.registry import Hive, HiveError
 from vmie.guest.windows_facts import WindowsFacts
 
@@ -19,31 +19,6 @@ _BLOCK = 128 << 10
 _BLOCKS_KEPT = 64
 _CONFIG = "System32/config"
 _UNREADABLE = (FileSystemError, ImageError)
-
-
-class Files(Protocol):
-    """What is asked of a volume: part of `filesystem.FileSystem`."""
-
-    @property
-    def size(self) -> int | None:
-        """Bytes of the whole file system."""
-
-    @property
-    def free_bytes(self) -> int | None:
-        """Bytes not in use."""
-
-    @property
-    def clean(self) -> bool | None:
-        """False when the volume is dirty."""
-
-    def lstat(self, path: str) -> FileStatus | None:
-        """What `path` is."""
-
-    def read(self, path: str, limit: int, offset: int = 0) -> bytes:
-        """At most `limit` bytes of a file."""
-
-    def listdir(self, path: str) -> list[str]:
-        """The names in a directory."""
 
 
 def inspect(files: Files, *, volume: str = "", disk: int = 0) -> WindowsFacts | None:

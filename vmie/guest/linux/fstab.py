@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from vmie.guest.linux.shell import variables
 from vmie.guest.linux_facts import Mount
 from vmie.guest.tree import Tree
 
@@ -147,9 +146,3 @@ def _unescape(word: str) -> str:
 def root_device(cmdline: str) -> str:
     """The last root= of a kernel command line."""
     return next((word[5:].strip('"') for word in reversed(cmdline.split()) if word.startswith("root=")), "")
-
-
-def grub_default_cmdline(tree: Tree) -> str:
-    """What grub-mkconfig would put on the next kernel's command line."""
-    assigned = variables(tree.text("/etc/default/grub"))
-    return f"{assigned.get('GRUB_CMDLINE_LINUX', '')} {assigned.get('GRUB_CMDLINE_LINUX_DEFAULT', '')}".strip()

@@ -39,7 +39,6 @@ class Config:
     settings: dict[str, str] = field(default_factory=dict)
     entries: list[MenuEntry] = field(default_factory=list)
     bls: bool = False
-    loads_other: bool = False
 
 
 def _words(line: str) -> list[str]:
@@ -90,8 +89,6 @@ def _titled(line: str, *, submenu: bool) -> MenuEntry:
 def _setting(config: Config, first: str, line: str) -> None:
     if first == "blscfg":
         config.bls = True
-    elif first in ("configfile", "source") and "custom.cfg" not in line and "grub.cfg" in line:
-        config.loads_other = True
     if first == "set" and "=" in line:
         name, _, value = line[3:].strip().partition("=")
         value = (_words(value) or [""])[0]
