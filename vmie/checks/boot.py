@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import canonical
 from vmie.checks.partitions import boot_layout
@@ -19,14 +21,6 @@ _NO_ESP = "its GPT has no EFI system partition with a loader, and no BIOS boot p
 _IMAGE_SNAPSHOT = (Route.IMAGE, Route.SNAPSHOT)
 #: a disk driver has to be there before the root file system is mounted, a network driver need not
 _EARLY = frozenset({DriverState.BUILTIN, DriverState.INITRAMFS})
-
-
-def _uefi_2016(subject: Subject) -> Outcome:
-    return _uefi(subject, "the disk boots by UEFI, which the service did not know in 2016")
-
-
-def _uefi_instance(subject: Subject) -> Outcome:
-    return _uefi(subject, "the disk boots by UEFI, ImportInstance knows BIOS only")
 
 
 def _uefi(subject: Subject, message: str) -> Outcome:
@@ -188,7 +182,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="VMIE-BOOT-001",
         title="The disk boots by BIOS (2016)",
-        judge=_uefi_2016,
+        judge=partial(_uefi, message="the disk boots by UEFI, which the service did not know in 2016"),
         profiles=Y2016,
         predicts=predicted_messages.EFI,
         cure=TODAY,
@@ -197,7 +191,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="VMIE-BOOT-002",
         title="ImportInstance boots by BIOS",
-        judge=_uefi_instance,
+        judge=partial(_uefi, message="the disk boots by UEFI, ImportInstance knows BIOS only"),
         routes=(Route.INSTANCE,),
         profiles=NOW,
         predicts=predicted_messages.EFI,
