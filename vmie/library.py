@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack
 
 from vmie import event_log, events, settings
 from vmie.connection import Connection
@@ -31,18 +31,75 @@ if TYPE_CHECKING:
     from vmie.ops.import_ import ImportResult
     from vmie.ops.setup_role import RoleResult
     from vmie.ops.upload import UploadResult
+    from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest
 
 StrPath = str | os.PathLike[str]
+StrPaths = StrPath | Sequence[StrPath]
 OnEvent = Callable[[events.Event], None]
+P = ParamSpec("P")
+First = TypeVar("First")
+Second = TypeVar("Second")
 ResultT = TypeVar("ResultT")
 
 __all__ = ["cancel", "check", "convert", "export", "import_image", "resume", "run_batch", "setup_role", "upload"]
 
-_CONNECTION = ("profile", "region", "endpoint_url")
+
+class Place(TypedDict, total=False):
+    """Where a function works: the account and Region, the folder of jobs, and who is informed."""
+
+    profile: str | None
+    region: str | None
+    endpoint_url: str | None
+    state: StrPath | None
+    on_event: OnEvent | None
+
+
+if TYPE_CHECKING:
+    # For type checkers: the keywords of a function are the fields of its request, and these.
+
+    class _Placed(Options):
+        profile: str | None = None
+        region: str | None = None
+        endpoint_url: str | None = None
+        state: StrPath | None = None
+        on_event: OnEvent | None = None
+        wait: bool = True
+
+    class _Import(ImportRequest, _Placed):
+        route: Route | str = Route.IMAGE  # type: ignore[assignment]
+
+    class _Export(ExportRequest, _Placed):
+        download: StrPath = ""  # type: ignore[assignment]
+
+    class _Upload(UploadRequest, _Placed): ...
+
+    class _Role(RoleRequest, _Placed): ...
+
+else:
+    _Import = _Export = _Upload = _Role = None
+
+
+# Each gives a function the keywords of a request, for type checkers; at run time it stays what it is.
+
+
+def _keywords(_: Callable[P, object]) -> Callable[[Callable[..., ResultT]], Callable[P, ResultT]]:
+    return lambda function: function
+
+
+def _one_and_keywords(
+    _: Callable[P, object],
+) -> Callable[[Callable[Concatenate[First, ...], ResultT]], Callable[Concatenate[First, P], ResultT]]:
+    return lambda function: function
+
+
+def _two_and_keywords(
+    _: Callable[P, object],
+) -> Callable[[Callable[Concatenate[First, Second, ...], ResultT]], Callable[Concatenate[First, Second, P], ResultT]]:
+    return lambda function: function
 
 
 def check(
-    files: StrPath | Sequence[StrPath],
+    files: StrPaths,
     *,
     route: Route | str | None = None,
     rules: Profile | str = Profile.CURRENT,
@@ -91,56 +148,58 @@ def convert(
     return op.apply(plan, reporter=reporter)
 
 
-def import_image(
-    source: StrPath | Sequence[StrPath], *, wait: bool = True, on_event: OnEvent | None = None, **options: Any
-) -> ImportResult:
+@_one_and_keywords(_Import)
+def import_image(source: StrPaths, /, *, wait: bool = True, **options: Any) -> ImportResult:
     """Import a disk, an appliance or ``s3://bucket/key``; several are the disks of one machine, boot disk first.
 
     `route` is "image" (default), "snapshot", "instance" or "volume". Without `wait` it returns when AWS has the task.
     Raises UsageError and ImageError for what cannot be sent, PreflightError for what AWS would refuse (nothing is sent
     then), AwsRefused, TaskFailed, DeadlineExceeded.
     """
-    connection, rest = _connection(on_event, options)
+    connection, rest = _placed(options)
+    from vmie import options as requests  # noqa: PLC0415
     from vmie.jobs import imports  # noqa: PLC0415
-    from vmie.options import ImportRequest  # noqa: PLC0415
 
-    request = ImportRequest(**{"sources": source, **rest})
+    request = requests.ImportRequest(**{"sources": source, **rest})
     return _result(imports.run(connection.desk(), request, wait=wait))
 
 
-def export(source: str, *, wait: bool = True, on_event: OnEvent | None = None, **options: Any) -> ExportResult:
+@_one_and_keywords(_Export)
+def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult:
     """Export an instance (``i-…``) or an AMI (``ami-…``) to S3, and with `download` on to a folder.
 
     `format` is vmdk, vhd, raw (AMIs only) or ova (instances only). Raises what `import_image` raises.
     """
-    connection, rest = _connection(on_event, options)
+    connection, rest = _placed(options)
+    from vmie import options as requests  # noqa: PLC0415
     from vmie.jobs import exports  # noqa: PLC0415
-    from vmie.options import ExportRequest  # noqa: PLC0415
 
-    request = ExportRequest(**{"source": source, **rest})
+    request = requests.ExportRequest(**{"source": source, **rest})
     return _result(exports.run(connection.desk(), request, wait=wait))
 
 
-def upload(source: StrPath, target: str, *, on_event: OnEvent | None = None, **options: Any) -> UploadResult:
+@_two_and_keywords(_Upload)
+def upload(source: StrPath, target: str, /, **options: Any) -> UploadResult:
     """Send a disk to ``s3://bucket/key`` in the form that EC2 takes; a key that ends in / gets the file's name."""
-    connection, rest = _connection(on_event, options)
+    connection, rest = _placed(options)
+    from vmie import options as requests  # noqa: PLC0415
     from vmie.jobs import uploads  # noqa: PLC0415
-    from vmie.options import UploadRequest  # noqa: PLC0415
 
-    request = UploadRequest(**{"path": source, "url": target, **rest})
+    request = requests.UploadRequest(**{"path": source, "url": target, **rest})
     return _result(uploads.run(connection.desk(), request))
 
 
-def setup_role(*, on_event: OnEvent | None = None, **options: Any) -> RoleResult:
+@_keywords(_Role)
+def setup_role(**options: Any) -> RoleResult:
     """Make the role that VM Import/Export works as, or bring it up to date; what is right stays.
 
     Raises PreflightError where a document that somebody else edited would have to be replaced (`force` does that).
     """
-    connection, rest = _connection(on_event, options)
+    connection, rest = _placed(options)
+    from vmie import options as requests  # noqa: PLC0415
     from vmie.ops import setup_role as op  # noqa: PLC0415
-    from vmie.options import RoleRequest  # noqa: PLC0415
 
-    plan = op.plan(connection.aws, RoleRequest(**rest))
+    plan = op.plan(connection.aws, requests.RoleRequest(**rest))
     return op.apply(connection.aws, plan, reporter=connection.reporter)
 
 
@@ -150,8 +209,7 @@ def run_batch(
     variables: Mapping[str, str] | None = None,
     retry_failed: bool = False,
     batch_state: str = "",
-    on_event: OnEvent | None = None,
-    **options: Any,
+    **place: Unpack[Place],
 ) -> BatchResult:
     """Carry out a plan file (YAML or CSV) to its end, or go on with its unfinished batch.
 
@@ -159,8 +217,7 @@ def run_batch(
     `batch_state` is the database that keeps batches, "" for the folder of jobs. Raises UsageError for a plan that
     cannot be carried out, Interrupted, AwsRefused when the credentials are refused.
     """
-    connection, rest = _connection(on_event, options)
-    _no_more(rest)
+    connection = _connection(place)
     from vmie.batch.plan import validate  # noqa: PLC0415
     from vmie.batch.run import api  # noqa: PLC0415
 
@@ -177,15 +234,13 @@ def resume(
     wait: bool = True,
     retry_failed: bool = False,
     batch_state: str = "",
-    on_event: OnEvent | None = None,
-    **options: Any,
+    **place: Unpack[Place],
 ) -> ImportResult | ExportResult | UploadResult | BatchResult:
     """Continue a job or batch that was interrupted or failed; nothing is sent or created twice.
 
     Raises UsageError when there is none of that name, when it is done, or when another process works on it.
     """
-    connection, rest = _connection(on_event, options)
-    _no_more(rest)
+    connection = _connection(place)
     if job.startswith("batch-"):
         from vmie.batch.run import api  # noqa: PLC0415
 
@@ -205,12 +260,9 @@ def resume(
             return _result(imports.resume(desk, job, wait=wait))
 
 
-def cancel(
-    job: str, *, reason: str = "", batch_state: str = "", on_event: OnEvent | None = None, **options: Any
-) -> None:
+def cancel(job: str, *, reason: str = "", batch_state: str = "", **place: Unpack[Place]) -> None:
     """Cancel a job or batch: its tasks are cancelled, its uploads aborted and its objects removed."""
-    connection, rest = _connection(on_event, options)
-    _no_more(rest)
+    connection = _connection(place)
     if job.startswith("batch-"):
         from vmie.batch.run import api  # noqa: PLC0415
 
@@ -231,22 +283,22 @@ def cancel(
 # --- from keywords to requests ------------------------------------------------------------------------------
 
 
-def _connection(on_event: OnEvent | None, options: dict[str, Any]) -> tuple[Connection, dict[str, Any]]:
+def _placed(options: dict[str, Any]) -> tuple[Connection, dict[str, Any]]:
     """The connection that the options name, and the other options."""
-    rest = dict(options)
-    named = {name: rest.pop(name, None) for name in _CONNECTION}
-    state = rest.pop("state", None)
-    loaded = settings.load(named)
-    folder = Path(state) if state is not None else settings.state_path()
-    return Connection(loaded, folder, event_log.reporter(on_event)), rest
+    names = Place.__optional_keys__
+    place = {name: value for name, value in options.items() if name in names}
+    return _connection(place), {name: value for name, value in options.items() if name not in names}
 
 
-def _no_more(options: dict[str, Any]) -> None:
-    for name in options:
+def _connection(place: Mapping[str, Any]) -> Connection:
+    for name in place.keys() - Place.__optional_keys__:
         raise TypeError(f"there is no option {name!r}")
+    loaded = settings.load({name: place.get(name) for name in ("profile", "region", "endpoint_url")})
+    folder = Path(place["state"]) if place.get("state") is not None else settings.state_path()
+    return Connection(loaded, folder, event_log.reporter(place.get("on_event")))
 
 
-def _listed(given: StrPath | Sequence[StrPath]) -> Sequence[StrPath]:
+def _listed(given: StrPaths) -> Sequence[StrPath]:
     return [given] if isinstance(given, str | os.PathLike) else list(given)
 
 

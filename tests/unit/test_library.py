@@ -13,6 +13,7 @@ import pytest
 
 import vmie
 from tests.sandbox.conftest import bootable
+from tests.tools import ROOT
 from vmie import errors, events, sandbox
 from vmie.model import Route
 from vmie.sandbox import BUCKET
@@ -80,6 +81,15 @@ class TestImport:
         assert list((tmp_path / "state").rglob(f"{made.job}*"))
         with pytest.raises(errors.UsageError):
             vmie.resume(made.job)
+
+    @pytest.mark.usefixtures("box")
+    def test_a_mistake_names_the_option_as_python_writes_it(self, vm: Path) -> None:
+        with pytest.raises(errors.UsageError) as caught:
+            vmie.import_image(vm, bucket=BUCKET, license_type="AWS", usage_operation="RunInstances:0800")
+        shown = f"{caught.value.message} {caught.value.cause} {caught.value.cure}"
+        assert "--" not in shown
+        assert "license_type" in shown
+        assert set(caught.value.fields) == {"license_type", "usage_operation"}
 
 
 class TestOthers:
@@ -157,6 +167,26 @@ class TestEvents:
         argv = [sys.executable, "-c", code, str(odd), str(tmp_path / "out.raw")]
         done = subprocess.run(argv, check=True, capture_output=True)
         assert (done.stdout, done.stderr) == (b"", b"")
+
+
+class TestTypes:
+    def test_the_keywords_are_those_of_the_request(self, tmp_path: Path) -> None:
+        """mypy knows every option without a second list of them."""
+        lines = (
+            "import vmie",
+            'vmie.import_image("a", bucket="b", route="snapshot", skip_check=["all"], wait=False, on_event=print)',
+            'vmie.export("ami-1", format="vmdk", download="out", profile="work").location',
+            'vmie.upload("a", "s3://b/c", accelerate=True).object',
+            'vmie.setup_role(buckets=["a"], create_bucket=True).role_arn',
+            'vmie.import_image("a", buckett="b")',
+            'vmie.import_image("a", bucket=3)',
+        )
+        script = tmp_path / "script.py"
+        script.write_text("\n".join(lines) + "\n")
+        argv = [sys.executable, "-m", "mypy", "--follow-imports=silent", str(script)]
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
+        wrong = [line.split(":")[1] for line in done.stdout.splitlines() if ": error:" in line]
+        assert wrong == ["6", "7"], done.stdout
 
 
 class TestImports:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +165,7 @@ class CheckReport:
 
 
 def blocking(
-    report: CheckReport, route: Route, *, skip: tuple[str, ...] | frozenset[str] = (), strict: bool | None = None
+    report: CheckReport, route: Route, *, skip: Collection[str] = (), strict: bool | None = None
 ) -> list[Finding]:
     """The findings that stop `route`, worst first: failures, with `strict` warnings and unknowns too.
 

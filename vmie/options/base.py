@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -86,7 +86,14 @@ def kind(annotation: Any) -> str:
     return _KINDS.get(origin or annotation, "text")
 
 
-_KINDS: Mapping[Any, str] = {bool: "flag", int: "number", tuple: "list", list: "list", dict: "mapping"}
+_KINDS: Mapping[Any, str] = {
+    bool: "flag",
+    int: "number",
+    tuple: "list",
+    list: "list",
+    Sequence: "list",
+    dict: "mapping",
+}
 
 
 def allow_names() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,21 +45,21 @@ Listed = BeforeValidator(_listed)
 Lower = BeforeValidator(_lower)
 
 Text = Annotated[str, AfterValidator(aws_names.clean)]
-Texts = Annotated[tuple[Text, ...], Listed, _string_or_strings()]
+Texts = Annotated[Sequence[Text], Listed, _string_or_strings()]
 Tags = dict[Text, Text]
 #: of a file or folder
 LocalPath = Annotated[Text, ABSOLUTE]
-Sources = Annotated[tuple[Annotated[Text, BeforeValidator(_source)], ...], BeforeValidator(_sources)]
+Sources = Annotated[Sequence[Annotated[Text, BeforeValidator(_source)]], BeforeValidator(_sources)]
 RouteName = Annotated[Route, Strict(False), Lower]
 RulesName = Annotated[Profile, Strict(False), Lower]
 
 Region = Annotated[Text, AfterValidator(aws_names.region)]
 Bucket = Annotated[Text, AfterValidator(aws_names.bucket)]
-Buckets = Annotated[tuple[Bucket, ...], Listed, _string_or_strings()]
+Buckets = Annotated[Sequence[Bucket], Listed, _string_or_strings()]
 Role = Annotated[Text, AfterValidator(aws_names.role)]
 UsageOperation = Annotated[Text, AfterValidator(aws_names.usage_operation)]
 KmsKey = Annotated[Text, AfterValidator(aws_names.kms_key)]
-KmsKeys = Annotated[tuple[KmsKey, ...], Listed, _string_or_strings()]
+KmsKeys = Annotated[Sequence[KmsKey], Listed, _string_or_strings()]
 ClientToken = Annotated[Text, AfterValidator(aws_names.client_token)]
 AmiName = Annotated[Text, AfterValidator(aws_names.ami_name)]
 Rate = Annotated[
@@ -69,10 +70,10 @@ Zone = Annotated[Text, AfterValidator(aws_names.zone)]
 Subnet = Annotated[Text, AfterValidator(aws_names.subnet)]
 Address = Annotated[Text, AfterValidator(aws_names.address)]
 LicenseConfigurations = Annotated[
-    tuple[Annotated[Text, AfterValidator(aws_names.license_configuration)], ...], Listed, _string_or_strings()
+    Sequence[Annotated[Text, AfterValidator(aws_names.license_configuration)]], Listed, _string_or_strings()
 ]
 SecurityGroups = Annotated[
-    tuple[Annotated[Text, AfterValidator(aws_names.security_group)], ...], Listed, _string_or_strings()
+    Sequence[Annotated[Text, AfterValidator(aws_names.security_group)]], Listed, _string_or_strings()
 ]
 #: what S3 may keep an object in and still give it to an import at once
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
