@@ -97,7 +97,7 @@ class PlanItem:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A plan file, judged: nothing in it is known to be wrong."""
+    """A validated plan file: nothing in it is known to be wrong."""
 
     name: str
     items: tuple[PlanItem, ...]
@@ -160,7 +160,7 @@ class Item:
 
 
 class Stopped(BaseException):
-    """This process is to stop: what is under way is left as it is, for the next one to go on with.
+    """This process is to stop: what is under way is left as it is, for the next one to continue.
 
     Not an Exception: DBOS records those as the workflow's outcome.
     """

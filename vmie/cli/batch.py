@@ -78,7 +78,7 @@ def run(
         Path | None, typer.Option("--report", help="When it has ended, write its report: .html, .csv or .json.")
     ] = None,
 ) -> None:
-    """Carry out a plan; after an interruption the same command goes on with it.
+    """Carry out a plan; after an interruption the same command continues it.
 
     vmie batch run plan.yaml --dry-run
 
@@ -93,12 +93,12 @@ def run(
     from vmie.batch.plan.yaml_loader import environment
 
     this = context.of(ctx)
-    judged = validate.load(plan, settings=this.settings, variables=environment() if env else None)
+    loaded = validate.load(plan, settings=this.settings, variables=environment() if env else None)
     if this.dry_run:
         from vmie.batch.estimate import estimate
         from vmie.cli import batch_estimate
 
-        shown = estimate.estimate(batch_context(this, state), judged)
+        shown = estimate.estimate(batch_context(this, state), loaded)
         blocked = bool(shown.blocked)
         status = "partial" if blocked else "success"
         render.finish(this, "batch run", {"plan": shown.as_json()}, text=batch_estimate.text(shown), status=status)
@@ -110,28 +110,28 @@ def run(
     from vmie.batch.run import api
 
     used = batch_context(this, state)
-    done = api.run(used, api.begin(used, judged))
+    done = api.run(used, api.begin(used, loaded))
     if report_to is not None:
         _write(this, state, done.batch, report_to, _form(report_to, None))
     _show(this, "batch run", used, done)
 
 
 def resume(ctx: typer.Context, batch: Named, retry_failed: RetryFailed = False, state: Shared = "") -> None:
-    """Go on with a batch that was interrupted, or try its failed items again. `vmie resume` does the same.
+    """Continue a batch that was interrupted, or try its failed items again. `vmie resume` does the same.
 
     vmie batch resume batch-20260102-030405-a1b2c3 --retry-failed
     """
     this = context.of(ctx)
-    go_on(this, "batch resume", _find(this, batch, state), retry_failed=retry_failed, state=state)
+    continue_batch(this, "batch resume", _find(this, batch, state), retry_failed=retry_failed, state=state)
 
 
 def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
-    """Give a batch up: nothing new begins, its tasks are cancelled, its uploads removed. `vmie cancel` does the same.
+    """Cancel a batch: nothing new begins, its tasks are cancelled, its uploads removed. `vmie cancel` does the same.
 
     vmie batch cancel batch-20260102-030405-a1b2c3
     """
     this = context.of(ctx)
-    give_up(this, "batch cancel", _find(this, batch, state), state=state)
+    cancel_batch(this, "batch cancel", _find(this, batch, state), state=state)
 
 
 def _find(this: context.Run, name: str, state: str) -> JobSummary:
@@ -144,7 +144,7 @@ def _find(this: context.Run, name: str, state: str) -> JobSummary:
     return known
 
 
-def go_on(this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool, state: str) -> None:
+def continue_batch(this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool, state: str) -> None:
     """Carry a batch on to its end (--dry-run: say so); `vmie resume` shares it."""
     if this.dry_run:
         planned(this, verb, known)
@@ -155,7 +155,7 @@ def go_on(this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool
     _show(this, verb, used, api.run(used, known.job, retry_failed=retry_failed))
 
 
-def give_up(this: context.Run, verb: str, known: JobSummary, *, state: str) -> None:
+def cancel_batch(this: context.Run, verb: str, known: JobSummary, *, state: str) -> None:
     """Cancel a batch (--dry-run: say so); `vmie cancel` shares it."""
     if this.dry_run:
         planned(this, verb, known)
@@ -178,7 +178,7 @@ def _context_of(this: context.Run, known: JobSummary, state: str) -> BatchContex
 def planned(this: context.Run, verb: str, known: JobSummary, *, over: tuple[str, ...] = ()) -> None:
     """What `verb` would be done to (--dry-run). Raises UsageError for a job whose status is `over`."""
     if known.status in over:
-        raise UsageError(f"{known.job} is {known.status}", cure="`vmie jobs` lists what can go on")
+        raise UsageError(f"{known.job} is {known.status}", cure="`vmie jobs` lists what can be resumed")
     task = f", its task is {known.task_id}" if known.task_id else ", nothing was submitted yet"
     standing = f", {known.progress} completed" if known.progress else task
     done = verb.removeprefix("batch ")

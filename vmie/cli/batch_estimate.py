@@ -1,4 +1,4 @@
-"""What `vmie batch run --dry-run` tells people: waves, every item, what is blocked and why, totals."""
+"""What `vmie batch run --dry-run` shows: waves, every item, what is blocked and why, totals."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEAD = f"  {'item':{_KEY}} {'verdict':8}{'route':9}{'disk':>10}{'at most':>10}{
 
 def text(shown: Estimate) -> str:
     """Lines of 80 columns."""
-    several = len({(item.look.account, item.look.region) for item in shown.items}) > 1
+    several = len({(item.preview.account, item.preview.region) for item in shown.items}) > 1
     lines = [f"{shown.plan.name}: {_count(len(shown.items), 'item')}, nothing was sent or begun", ""]
     for wave in shown.waves:
         lines += [*_wave(shown, wave, several=several), ""]
@@ -31,17 +31,17 @@ def text(shown: Estimate) -> str:
 
 
 def _wave(shown: Estimate, wave: WaveEstimate, *, several: bool) -> Iterator[str]:
-    told = f"wave {wave.number}: {_count(len(wave.items), 'item')}"
+    line = f"wave {wave.number}: {_count(len(wave.items), 'item')}"
     if wave.blocked:
-        told += f", {wave.blocked} blocked"
+        line += f", {wave.blocked} blocked"
     if wave.begin is not None and wave.end is not None:
-        told += f"; at most {render.size(wave.bytes_at_most)}, from {_clock(shown, wave.begin)} to "
-        told += _clock(shown, wave.end)
-    yield told
+        line += f"; at most {render.size(wave.bytes_at_most)}, from {_clock(shown, wave.begin)} to "
+        line += _clock(shown, wave.end)
+    yield line
     yield _HEAD
     quiet, place = 0, ""
     for item in sorted(wave.items, key=_place) if several else wave.items:
-        passed = not item.blocked and item.look.verdict == "pass"
+        passed = not item.blocked and item.preview.verdict == "pass"
         quiet += passed
         if passed and quiet > _PASSED:
             continue
@@ -53,11 +53,11 @@ def _wave(shown: Estimate, wave: WaveEstimate, *, several: bool) -> Iterator[str
 
 
 def _place(item: ItemEstimate) -> str:
-    return f"{item.look.account} {item.look.region}"
+    return f"{item.preview.account} {item.preview.region}"
 
 
 def _row(item: ItemEstimate) -> str:
-    seen = item.look
+    seen = item.preview
     key = seen.item.key if len(seen.item.key) <= _KEY else f"{seen.item.key[: _KEY - 1]}…"
     verdict = "held" if item.held_by else "blocked" if item.blocked else seen.verdict
     disk = render.size(seen.bytes_source) if seen.bytes_source else "-"
@@ -73,24 +73,24 @@ def _blocked(shown: Estimate) -> Iterator[str]:
         return
     yield "blocked, and failed if the plan were run as it is:"
     for item in blocked:
-        seen = item.look
+        seen = item.preview
         yield from _wrapped(f"  {seen.item.key}: ", seen.says)
         if why := seen.cause.partition("\n")[0].replace(f": {seen.says.partition(': ')[2]};", ":"):
             yield from _wrapped("    why:  ", why)
         if seen.cure:
             yield from _wrapped("    cure: ", seen.cure.splitlines()[0])
-    held = [f"{item.look.item.key} (after {item.held_by})" for item in shown.blocked if item.held_by]
+    held = [f"{item.preview.item.key} (after {item.held_by})" for item in shown.blocked if item.held_by]
     if held:
         yield from _wrapped("  held up with them: ", ", ".join(held))
     yield ""
 
 
 def _warned(shown: Estimate) -> Iterator[str]:
-    """Warnings and what could not be told, the same one once for all its items."""
+    """Warnings and what could not be found out, the same one once for all its items."""
     said: dict[tuple[str, str], list[str]] = {}
     for item in shown.items:
-        if not item.blocked and item.look.verdict in ("warn", "unknown"):
-            said.setdefault((item.look.says, item.look.cure), []).append(item.look.item.key)
+        if not item.blocked and item.preview.verdict in ("warn", "unknown"):
+            said.setdefault((item.preview.says, item.preview.cure), []).append(item.preview.item.key)
     if not said:
         return
     yield "warnings:"

@@ -1,4 +1,4 @@
-"""What people read of a batch."""
+"""A batch as text: its result, its status, the list of all."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 #: items of a worker that are named
 _IN_HAND = 3
-#: items named with a cause that struck several
+#: items named with a cause that several share
 _NAMED = 3
 
 
@@ -52,7 +52,7 @@ def _made(item: dict[str, Any]) -> str:
 
 
 def _failures(items: Sequence[dict[str, Any]]) -> list[str]:
-    """One entry per cause, what struck most items first."""
+    """One entry per cause, what affects most items first."""
     from vmie.batch.report.failures import grouped
 
     lines = []

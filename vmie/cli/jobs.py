@@ -52,7 +52,7 @@ def resume(
     if known.kind == "batch":
         if no_wait:
             raise UsageError(f"--no-wait: {job} is a batch", cause="a batch needs a process that schedules it")
-        batch.go_on(run, "resume", known, retry_failed=retry_failed, state=state)
+        batch.continue_batch(run, "resume", known, retry_failed=retry_failed, state=state)
         return
     if run.dry_run:
         batch.planned(run, "resume", known, over=("done", "cancelled"))
@@ -105,7 +105,7 @@ def cancel(
 def _cancel(run: context.Run, name: str, *, reason: str, state: str) -> None:
     known = _find(run, name, state)
     if known.kind == "batch":
-        batch.give_up(run, "cancel", known, state=state)
+        batch.cancel_batch(run, "cancel", known, state=state)
         return
     if run.dry_run:
         batch.planned(run, "cancel", known, over=("done",))

@@ -23,7 +23,7 @@ from vmie.batch.model import Kind, Plan, PlanItem, Pool
 from vmie.model import Verdict
 
 _GIB = 1 << 30
-#: items looked at together: each reads a few MiB of its image and asks AWS a few things
+#: items checked together: each reads a few MiB of its image and asks AWS a few things
 _AT_ONCE = 8
 #: what S3 charges for as for a PUT
 _PUTS = ("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartUpload", "CopyObject")
@@ -31,20 +31,20 @@ _PUTS = ("PutObject", "UploadPart", "CreateMultipartUpload", "CompleteMultipartU
 
 @dataclass(frozen=True, slots=True)
 class ItemEstimate:
-    """One item: how it looks, and when it would begin and end. `held_by` names what blocks it, "" for itself."""
+    """One item: its preview, and when it would begin and end. `held_by` names what blocks it, "" for itself."""
 
-    look: Preview
+    preview: Preview
     span: Timing | None
     held_by: str = ""
 
     @property
     def blocked(self) -> bool:
         """Whether it, or what it comes after, would be refused."""
-        return self.look.verdict == Verdict.FAIL or bool(self.held_by)
+        return self.preview.verdict == Verdict.FAIL or bool(self.held_by)
 
     def as_json(self, now: dt.datetime) -> dict[str, Any]:
         """One element of ``items[]``."""
-        seen, item = self.look, self.look.item
+        seen, item = self.preview, self.preview.item
         return {
             "key": item.key,
             "source": item.source,
@@ -88,7 +88,7 @@ class WaveEstimate:
     @property
     def bytes_at_most(self) -> int:
         """Bytes to send."""
-        return sum(item.look.bytes_at_most for item in self.items if not item.blocked)
+        return sum(item.preview.bytes_at_most for item in self.items if not item.blocked)
 
     @property
     def begin(self) -> float | None:
@@ -114,9 +114,9 @@ class Estimate:
     @property
     def waves(self) -> tuple[WaveEstimate, ...]:
         """In the order in which they go."""
-        numbers = sorted({item.look.item.wave for item in self.items})
+        numbers = sorted({item.preview.item.wave for item in self.items})
         return tuple(
-            WaveEstimate(number, tuple(item for item in self.items if item.look.item.wave == number))
+            WaveEstimate(number, tuple(item for item in self.items if item.preview.item.wave == number))
             for number in numbers
         )
 
@@ -128,12 +128,12 @@ class Estimate:
     @property
     def bytes_at_most(self) -> int:
         """Bytes that would be sent."""
-        return sum(item.look.bytes_at_most for item in self.items if not item.blocked)
+        return sum(item.preview.bytes_at_most for item in self.items if not item.blocked)
 
     @property
     def calls(self) -> Counter[str]:
         """Calls that change something in AWS, by operation."""
-        return sum((Counter(item.look.calls) for item in self.items if not item.blocked), Counter())
+        return sum((Counter(item.preview.calls) for item in self.items if not item.blocked), Counter())
 
     @property
     def hours(self) -> float:
@@ -183,7 +183,7 @@ class Estimate:
 
 
 def estimate(context: BatchContext, plan: Plan) -> Estimate:
-    """Look at every item as its import or export would; nothing is sent.
+    """Check every item as its import or export would; nothing is sent.
 
     What is refused is a verdict. Raises only what concerns all of them: no credentials, no such profile.
     """
@@ -239,15 +239,15 @@ def _bill(items: Sequence[ItemEstimate]) -> Bill:
     """What every Region is used for, by the items that would be carried out."""
     uses = [
         Use(
-            item.look.region,
-            puts=sum(count for name, count in item.look.calls.items() if name in _PUTS),
-            stored=item.look.bytes_at_most,
+            item.preview.region,
+            puts=sum(count for name, count in item.preview.calls.items() if name in _PUTS),
+            stored=item.preview.bytes_at_most,
             hours=item.span.end - item.span.begin,
-            snapshots=item.look.snapshots,
-            volumes_gib=item.look.volumes_gib,
+            snapshots=item.preview.snapshots,
+            volumes_gib=item.preview.volumes_gib,
         )
         for item in items
-        if item.span is not None and item.look.item.kind is not Kind.EXPORT
+        if item.span is not None and item.preview.item.kind is not Kind.EXPORT
     ]
     return prices.bill(uses)
 

@@ -63,7 +63,7 @@ def preview(context: BatchContext, aws: Aws, item: PlanItem) -> Preview:
     """Plan an item without sending anything. What would be refused is a verdict; what concerns all items is raised."""
     seen = Preview(item, aws.region, aws.account, Verdict.PASS.value)
     if _elsewhere(item):
-        says = f"its disks are looked at where they are: by a worker of the queue {item.queue}"
+        says = f"its disks are checked where they are: by a worker of the queue {item.queue}"
         return replace(seen, verdict=Verdict.UNKNOWN.value, says=says)
     try:
         return _export(context, aws, seen) if item.kind is Kind.EXPORT else _import(context, aws, seen)
@@ -159,7 +159,7 @@ def _snapshot(disk: PlannedDisk) -> int:
 
 
 def _calls(made: ImportPlan) -> dict[str, int]:
-    """Calls that change something; looks are not counted."""
+    """Calls that change something; reads are not counted."""
     calls: Counter[str] = Counter()
     request = made.request
     for number, disk in enumerate(made.disks):

@@ -1,4 +1,4 @@
-"""When each item would begin and end: the batch played through with estimated durations.
+"""When each item would begin and end: the batch simulated with estimated durations.
 
 As the engine does it: waves one after the other, `after`, uploads of a machine at once, no further ahead of AWS than
 asked, the largest first, and a slot of AWS held while its task is active.
@@ -79,7 +79,7 @@ class _Play:
         self._tasks: dict[str, float] = {}
 
     def step(self) -> bool:
-        """Begin what can, then go on to the next end of something; False when there is none."""
+        """Begin what can, then move on to the next event; False when there is none."""
         self._start()
         if not self._events:
             return False

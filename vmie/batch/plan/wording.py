@@ -32,7 +32,7 @@ class PlanTerms:
 PLAN = PlanTerms()
 
 
-def told(item: Item, error: VmieError) -> dict[str, Any]:
+def item_error(item: Item, error: VmieError) -> dict[str, Any]:
     """The failure of an item as it is kept and shown."""
     return error.as_json(PlanTerms(item.batch))
 

@@ -1,4 +1,4 @@
-"""Failures of one cause together: five hundred items that lack the same role are one thing to mend."""
+"""Failures of one cause together: five hundred items that lack the same role are one thing to fix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Failure:
 
 
 def grouped(items: Iterable[Mapping[str, Any]]) -> list[Failure]:
-    """Failures that differ only in the item's own names; what struck most items first. `items` as in ``items[]``."""
+    """Failures that differ only in the item's own names; what affects most items first. `items` as in ``items[]``."""
     alike: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
     for item in items:
         alike.setdefault(_kind(item), []).append(item)

@@ -19,7 +19,7 @@ _DAY = 86400
 
 
 def timeline(found: Sequence[Span], keys: Sequence[str], *, failed: frozenset[str], total: float) -> str:
-    """A row per item, a bar per stage, a mark where one failed; the title of a bar tells its times."""
+    """A row per item, a bar per stage, a mark where one failed; the title of a bar has its times."""
     row = 16 if len(keys) <= _NAMED_ROWS else 6
     at = {key: number for number, key in enumerate(keys)}
     parts = [_axis(total, len(keys) * row)]

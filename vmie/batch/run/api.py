@@ -1,4 +1,4 @@
-"""The way in: begin, continue, cancel and look at batches; work as one of many."""
+"""The entry points: begin, carry out, cancel and look at batches; work as one of many."""
 
 from __future__ import annotations
 

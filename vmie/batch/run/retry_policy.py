@@ -1,4 +1,4 @@
-"""What is tried again within a batch, by the catalogue's class of the failure; what is no item's failure at all."""
+"""What is tried again within a batch, by the catalogue's class of the failure; what affects all items alike."""
 
 from __future__ import annotations
 

@@ -128,6 +128,6 @@ def _dependency_failed(item: Item, lost: list[str], state: State) -> VmieError:
     return VmieError(
         f"{item.key} comes after {', '.join(lost)}, which {what}",
         cause="nothing was done for it",
-        cure=(f"mend {lost[0]}, then:", Run(("vmie", "batch", "resume", item.batch, "--retry-failed"))),
+        cure=(f"fix {lost[0]}, then:", Run(("vmie", "batch", "resume", item.batch, "--retry-failed"))),
         code="DependencyFailed",
     )

@@ -1,4 +1,4 @@
-"""One process at work, from its lease to its end; and again, where a shared state was lost and found."""
+"""One process that carries batches out, from its lease to its end; again when a shared state was lost and found."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from typing import Any, Literal, Self
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
 
 from vmie.batch.model import HOLDING, Cancelled, Item, Kind, Limits, State, Stopped
-from vmie.batch.plan.wording import fault, told
+from vmie.batch.plan.wording import fault, item_error
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.retry_policy import affects_all_items
 from vmie.batch.run.stages import Stages
@@ -270,7 +270,9 @@ class Workflows:
             except Cancelled:
                 self._undo(item)
             except VmieError as error:
-                context.move(item, State.FAILED, error=told(item, context.diagnoses.explain(error, item, context.aws)))
+                context.move(
+                    item, State.FAILED, error=item_error(item, context.diagnoses.explain(error, item, context.aws))
+                )
             except Exception as error:
                 context.move(item, State.FAILED, error=fault(error).as_json())
 
@@ -279,7 +281,7 @@ class Workflows:
             with self._context.stopping_on_shared_failure():
                 self._stages(self._context, item).undo()
         except VmieError as error:
-            self._context.move(item, State.FAILED, error=told(item, error))
+            self._context.move(item, State.FAILED, error=item_error(item, error))
         else:
             self._context.move(item, State.CANCELLED)
 

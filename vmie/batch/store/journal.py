@@ -1,4 +1,4 @@
-"""The journal of one item: what was done of it already, for whoever goes on with it."""
+"""The journal of one item: what was done of it already, for the process that continues it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plans of items as JSON and back, so that any process can go on with what another one thought through."""
+"""Plans of items as JSON and back, so that any process can continue what another one planned."""
 
 from __future__ import annotations
 
