@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ProfileNotFound, UnknownRegionError
 
 from vmie import events
-from vmie.aws import client_config
+from vmie.aws import chain, client_config
 from vmie.aws.cache import ReadCache
 from vmie.aws.client_config import CONNECTIONS, STALL
 from vmie.aws.clients import CallReporter, ClientFactory
 from vmie.aws.credentials import CredentialFacts, facts_of
 from vmie.aws.errors import refusals
-from vmie.errors import AwsRefused, Drop, Run, Set, UsageError, VmieError, says
+from vmie.errors import Drop, UsageError, VmieError, says
 from vmie.poll import Clock, SystemClock
 
 if TYPE_CHECKING:
@@ -244,9 +243,9 @@ def connect(
     Raises UsageError for a profile that does not exist and for a missing or impossible Region, AwsRefused
     (exit 5) when there are no credentials.
     """
-    session, chosen = _session(profile, region)
-    partition = _partition(session, chosen, endpoint_url=endpoint_url)
-    _expect_credentials(session)
+    session, chosen = chain.session_of(profile, region)
+    partition = chain.partition_of(session, chosen, endpoint_url=endpoint_url)
+    chain.expect_credentials(session)
     return Aws(
         session,
         region=chosen,
@@ -256,63 +255,3 @@ def connect(
         clock=clock,
         stall=stall,
     )
-
-
-def _session(profile: str | None, region: str | None) -> tuple[boto3.Session, str]:
-    """A session and its Region."""
-    try:
-        session = boto3.Session(profile_name=profile, region_name=region)
-        chosen = session.region_name
-    except ProfileNotFound as error:
-        raise UsageError(
-            f"the AWS profile {profile or 'named by AWS_PROFILE'} is not configured",
-            cause=str(error),
-            cure=(
-                Run(("aws", "configure", "list-profiles"), "shows the ones there are"),
-                Run(("aws", "configure", "--profile", "NAME"), "makes one"),
-            ),
-            code="ProfileNotFound",
-        ) from error
-    if not chosen:
-        raise UsageError(
-            "no AWS Region is chosen",
-            cause=says(
-                "neither {region}, AWS_REGION, AWS_DEFAULT_REGION, the settings file nor the AWS profile names one"
-            ),
-            cure=(Set("region", "eu-central-1", "for example"), "export AWS_DEFAULT_REGION=eu-central-1"),
-            code="NoRegion",
-        )
-    return session, chosen
-
-
-def _expect_credentials(session: boto3.Session) -> None:
-    with refusals("reading credentials"):
-        credentials = session.get_credentials()
-    if credentials is None:
-        raise AwsRefused(
-            "there are no AWS credentials",
-            cause="neither the environment, the AWS profile, a web identity nor an instance role provides any",
-            cure=(
-                Run(("aws", "configure")),
-                Run(("aws", "sso", "login")),
-                "set AWS_PROFILE, or AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY",
-                Set("sandbox", note="tries vmie without AWS"),
-            ),
-            code="NoCredentials",
-        )
-
-
-def _partition(session: boto3.Session, region: str, *, endpoint_url: str | None) -> str:
-    try:
-        return session.get_partition_for_region(region)
-    except UnknownRegionError as error:
-        if endpoint_url:
-            return "aws"  # a stand-in for AWS may call its Region what it likes
-        raise UsageError(
-            f"{region} is not an AWS Region",
-            cause="its name does not fit any AWS partition",
-            cure=Run(
-                ("aws", "ec2", "describe-regions", "--all-regions", "--query", "Regions[].RegionName"), "lists them"
-            ),
-            code="NoRegion",
-        ) from error
