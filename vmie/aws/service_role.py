@@ -236,7 +236,7 @@ def refusal(
     command = iam.setup_command(role.name, bucket=bucket, export=export, more=more)
     return AwsRefused(
         missing(role, found),
-        cause=why(found),
+        cause="\n".join(dict.fromkeys(one.why for one in found)),
         cure=cure(role, found, command),
         code="RoleLacks",
     )
@@ -249,11 +249,6 @@ def missing(role: ServiceRole, found: Sequence[MissingRight]) -> str:
         by_resource.setdefault(one.resource, []).append(one.action)
     listed = "; ".join(f"{', '.join(actions)} on {resource}" for resource, actions in by_resource.items())
     return f"the service role {role.name} lacks {listed}"
-
-
-def why(found: Sequence[MissingRight]) -> str:
-    """The reasons, each once."""
-    return "\n".join(dict.fromkeys(one.why for one in found))
 
 
 def cure(role: ServiceRole, found: Sequence[MissingRight], command: Run) -> list[Action]:
