@@ -21,6 +21,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": lambda: errors_page.errors(TERMS),
     "exit-codes.md": pages.exit_codes,
     "plan-file.md": plan_page.plan_file,
+    "plan.schema.json": plan_page.schema,
     "rules.md": lambda: rules(TERMS),
     "settings.md": pages.settings,
 }

@@ -57,6 +57,11 @@ class UploadOptions:
             out["Metadata"] = dict(self.metadata)
         return out
 
+    def accepts(self, storage: str, encryption: str) -> bool:
+        """Whether an object of that storage class and encryption is kept as this upload would keep it."""
+        sse = self.sse or ("aws:kms" if self.kms_key else "")
+        return storage == (self.storage_class or storage) and sse in ("", encryption)
+
     def every(self) -> dict[str, Any]:
         """Parameters of every call."""
         return {"ExpectedBucketOwner": self.owner} if self.owner else {}

@@ -18,13 +18,13 @@ _ABSENT = ("NotFound", "NoSuchKey", "404")
 class ObjectFacts:
     """What HeadObject says. `etag` has its quotes; `sha256` is base64, with ``-PARTS`` behind for a multipart one.
 
-    `encryption` is AES256, aws:kms …, "" where S3 does not say; `metadata` has lower-case keys.
+    `storage` is its class; `encryption` is AES256, aws:kms …, "" where S3 does not say; `metadata` has lower-case keys.
     """
 
     size: int
     etag: str
     sha256: str = ""
-    storage_class: str = "STANDARD"
+    storage: str = "STANDARD"
     encryption: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,7 +55,7 @@ def of_head(head: Mapping[str, Any]) -> ObjectFacts:
         size=int(head["ContentLength"]),
         etag=str(head.get("ETag", "")),
         sha256=str(head.get("ChecksumSHA256", "")),
-        storage_class=str(head.get("StorageClass") or "STANDARD"),
+        storage=str(head.get("StorageClass") or "STANDARD"),
         encryption=str(head.get("ServerSideEncryption", "")),
         metadata={str(key).lower(): str(value) for key, value in (head.get("Metadata") or {}).items()},
     )

@@ -34,8 +34,8 @@ def takes(model: type[Options]) -> Callable[[Callable[..., None]], Callable[...,
 
         def command(**values: Any) -> None:
             typed = {name: values.pop(name) for name in options}
-            given = {name: _value(options[name], value) for name, value in typed.items() if value not in (None, False)}
-            verb(**values, given={name: value for name, value in given.items() if value not in ((), {}, "")})
+            given = {name: value for name, value in typed.items() if value not in (None, []) and value is not False}
+            verb(**values, given={name: _value(options[name], value) for name, value in given.items()})
 
         command.__name__, command.__doc__ = verb.__name__, verb.__doc__
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -71,7 +71,8 @@ def _help(info: FieldInfo) -> str:
     only = f" [{TERMS.option('route')} {either(routes)}]" if routes and len(routes) < len(_EVERY) else ""
     default = info.get_default()
     usual = f" [default: {default}]" if isinstance(default, str) and default else ""
-    return f"{says(info.description or '').text(TERMS)}{only}{usual}"
+    again = "; repeatable." if kind(info.annotation) in ("list", "mapping") else "."
+    return f"{says(info.description or '').text(TERMS).removesuffix('.')}{again}{only}{usual}"
 
 
 def _value(info: FieldInfo, value: Any) -> Any:

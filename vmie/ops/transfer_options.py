@@ -13,11 +13,8 @@ def upload_options(request: TransferOptions, aws: Aws, settings: Settings | None
     settings = settings or Settings()
     return UploadOptions(
         owner=aws.bucket_owner or None,
-        sse=request.sse,
         kms_key=request.sse_kms_key,
-        storage_class=request.storage_class,
-        max_rate=request.max_rate,
-        accelerate=request.accelerate,
+        **request.model_dump(include=set(TransferOptions.model_fields) - {"sse_kms_key"}),
         stall=settings.stall_seconds,
         patience=settings.patience_seconds,
         longest_pause=min(20.0, settings.patience_seconds / 10),

@@ -215,17 +215,11 @@ def _already(aws: Aws, plan: UploadPlan, options: UploadOptions) -> Uploaded | N
         if error.code in ("AccessDenied", "BadRequest"):
             return None
         raise
-    if found is None or not _stored_alike(found, options):
+    if found is None or not options.accepts(found.storage, found.encryption):
         return None
     if found.metadata.get(SOURCE) == plan.token or (plan.choice.method == "as-is" and _same_content(plan, found)):
         return Uploaded(replace(plan.target, size=found.size), found.size, 0, found.etag)
     return None
-
-
-def _stored_alike(found: objects.ObjectFacts, options: UploadOptions) -> bool:
-    """Whether the object is kept as this upload would keep it."""
-    sse = options.sse or ("aws:kms" if options.kms_key else "")
-    return found.storage_class == (options.storage_class or found.storage_class) and sse in ("", found.encryption)
 
 
 def _same_content(plan: UploadPlan, found: objects.ObjectFacts) -> bool:

@@ -32,7 +32,7 @@ class ExportRequest(Options):
     format: ExportFormat = option(..., "The form to make: vmdk, vhd, ova (instances only) or raw (AMIs only).")
     bucket: Bucket | None = option(
         None,
-        "S3 bucket, in the same Region. Default: the settings', or what the role may write to.",
+        "S3 bucket, in the same Region. Default: the settings', or what the role may use.",
         group="Where to",
     )
     prefix: Text | None = option(
@@ -42,14 +42,14 @@ class ExportRequest(Options):
         bounds={"max_length": 500},
     )
     description: Text = option("", "Of the task.", bounds={"max_length": 255})
-    tags: Tags = option({}, "On the task; repeatable.", flags=("--tag",), metavar="K=V")
+    tags: Tags = option({}, "On the task.", flags=("--tag",), metavar="K=V")
     target: Target = option(
         "",
         "Virtualisation environment of an instance's export. Default: the one that goes with the format.",
         routes=_EXPORT,
         guesses=("target_environment",),
     )
-    role_name: Role | None = option(None, "The service role, for AMIs (default vmimport).", group="Where to")
+    role_name: Role | None = option(None, "The service role (default vmimport).", group="Where to")
     client_token: ClientToken = option("", "Idempotency token; made from the job by default.", in_plans=False)
     download: LocalPath = option(
         "",
@@ -59,7 +59,7 @@ class ExportRequest(Options):
         routes=_EXPORT,
         guesses=("output",),
     )
-    skip_check: Texts = option((), "Rules that shall not block; all for every rule; repeatable.", metavar="RULE")
+    skip_check: Texts = option((), "Rules that shall not block, all for every rule.", metavar="RULE")
 
     @property
     def is_image(self) -> bool:

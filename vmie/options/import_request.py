@@ -68,7 +68,7 @@ class ImportRequest(TransferOptions):
     )
     bucket: Bucket | None = option(
         None,
-        "S3 bucket, in the same Region. Default: the settings', or what the role may read.",
+        "S3 bucket, in the same Region. Default: the settings', or what the role may use.",
         group="Where to",
         guesses=("s3_bucket",),
     )
@@ -88,7 +88,7 @@ class ImportRequest(TransferOptions):
     )
     description: Text = option("", "Of the task.", bounds={"max_length": 255}, guesses=("comment",))
     tags: Tags = option(
-        {}, "On the task and on its results; repeatable.", flags=("--tag",), metavar="K=V", guesses=("tag", "labels")
+        {}, "On the task and on its results.", flags=("--tag",), metavar="K=V", guesses=("tag", "labels")
     )
     architecture: Annotated[str, OneOf("x86_64", "i386")] = option(
         "", _READ, flags=("--arch",), group="The guest", routes=_IMPORTS, guesses=("arch",)
@@ -112,7 +112,7 @@ class ImportRequest(TransferOptions):
     )
     license_configurations: LicenseConfigurations = option(
         (),
-        "ARNs of License Manager; repeatable.",
+        "ARNs of License Manager.",
         flags=("--license-configuration",),
         metavar="ARN",
         group="The guest",
@@ -148,9 +148,7 @@ class ImportRequest(TransferOptions):
         group="Sending",
         guesses=("disk_format",),
     )
-    skip_check: Texts = option(
-        (), "Rules that shall not block; all for every rule; repeatable.", metavar="RULE", guesses=("skip",)
-    )
+    skip_check: Texts = option((), "Rules that shall not block, all for every rule.", metavar="RULE", guesses=("skip",))
     strict: bool = option(False, "Warnings of the check block too.", routes=_IMPORTS)
     rules: RulesName = option(Profile.CURRENT, "The rules of the check: today's, or those of 2016.", routes=_IMPORTS)
     keep_object: bool = option(False, "Leave the uploaded object in S3.", group="Sending", routes=_IMPORTS)
@@ -169,7 +167,7 @@ class ImportRequest(TransferOptions):
     )
     security_groups: SecurityGroups = option(
         (),
-        "Ids or names; repeatable.",
+        "Ids or names.",
         flags=("--security-group",),
         metavar="sg-…|NAME",
         group="Instance",

@@ -14,10 +14,8 @@ from vmie.options.types import Buckets, KmsKeys, Role, Tags
 class RoleRequest(Options):
     """What the role shall be. Buckets may be written ``s3://name``; keys as id, alias or ARN."""
 
-    buckets: Buckets = option((), "A bucket to import from; may be repeated.", flags=("--bucket",), metavar="B")
-    export_buckets: Buckets = option(
-        (), "A bucket to export to; may be repeated.", flags=("--export-bucket",), metavar="B"
-    )
+    buckets: Buckets = option((), "A bucket to import from.", flags=("--bucket",), metavar="B")
+    export_buckets: Buckets = option((), "A bucket to export to.", flags=("--export-bucket",), metavar="B")
     grant: Annotated[str, OneOf("policy", "acl")] = option(
         "policy",
         "How instance exports are let into an export bucket: policy, or acl (switches the bucket's ACLs on).",
@@ -29,7 +27,7 @@ class RoleRequest(Options):
     role_name: Role = option("vmimport", "Another name than vmimport.")
     create_bucket: bool = option(False, "Make the buckets that do not exist, private and encrypted.")
     restrict_source: bool = option(False, "Trust only requests of this account (confused deputy).")
-    tags: Tags = option({}, "A tag of the role; may be repeated.", flags=("--tag",), metavar="K=V")
+    tags: Tags = option({}, "A tag of the role.", flags=("--tag",), metavar="K=V")
     force: bool = option(False, "Replace documents that somebody else edited.")
 
     def conflicts(self) -> Iterator[UsageError]:

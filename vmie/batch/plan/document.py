@@ -47,7 +47,7 @@ class Raw:
         return self.lines.get(where, 0)
 
     def name(self, where: Path_) -> str:
-        """What the user calls a path: ``items[3].boot_mode``, or in a sheet the column."""
+        """What the user calls a path: ``items[3].name``, or in a sheet the column."""
         if not self.sheet:
             if where in self.written:
                 where = (*where[:-1], self.written[where])
@@ -66,5 +66,5 @@ class Raw:
 
 
 def dotted(where: Path_) -> str:
-    """``items[3].boot_mode``."""
+    """``items[3].name``."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in where).removeprefix(".")

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema, create_model
 from pydantic.fields import FieldInfo
 
-from vmie.batch.plan.wording import PLAN
+from vmie.batch.plan.wording import PlanTerms
 from vmie.errors import says
 from vmie.options import ExportRequest, ImportRequest
 from vmie.options.base import Extra, allow_names, extra, fields_of
@@ -141,12 +141,20 @@ def _options(*, single: bool) -> dict[str, Any]:
     return fields
 
 
+class _DocsTerms(PlanTerms):
+    def option(self, name: str, value: str = "") -> str:
+        return f"`{super().option(name, value)}`"
+
+
+_DOCS = _DocsTerms()
+
+
 def _words(info: FieldInfo, other: FieldInfo | None) -> str:
     """The help of an option; of one that exports have too, with what it is there."""
     words = info.description or ""
     if other is not None and other.description not in (None, words):
         words = f"{words} Exports: {other.description}"
-    return says(words).text(PLAN)
+    return says(words).text(_DOCS)
 
 
 Common: Any = create_model("Common", __base__=_Place, __doc__=_Place.__doc__, **_options(single=False))

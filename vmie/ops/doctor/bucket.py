@@ -38,8 +38,8 @@ def objects_there(case: Case) -> list[Line]:
         if found is None:
             what, why = f"there is no object {url}", "it was deleted, or never uploaded to the end"
             lines.append(Line("object", Verdict.FAIL, what, why, f"aws s3 ls s3://{case.bucket}/", "NoSuchKey"))
-        elif found.storage_class in _ARCHIVES:
-            what = f"{url} is in the storage class {found.storage_class}"
+        elif found.storage in _ARCHIVES:
+            what = f"{url} is in the storage class {found.storage}"
             why, cure = "it cannot be read before it is restored", f"aws s3 cp {url} {url} --storage-class STANDARD"
             lines.append(Line("object", Verdict.FAIL, what, why, f"restore it, then {cure}", "InvalidObjectState"))
         elif not found.size:
