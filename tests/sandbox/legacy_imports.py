@@ -1,4 +1,4 @@
-"""ImportInstance and ImportVolume by hand: parts and a manifest in the bucket, each thing spoilt on demand."""
+"""ImportInstance and ImportVolume by hand: parts and a manifest in the bucket, each thing changed on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PART = 512 << 10
 
 @dataclass
 class Image:
-    """An image in parts; `change` spoils its manifest, `write` stores it."""
+    """An image in parts; `change` alters its manifest, `write` stores it."""
 
     aws: Aws
     manifest: ImportManifest

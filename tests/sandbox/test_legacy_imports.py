@@ -367,8 +367,8 @@ def test_disks_that_are_refused(ec2: Any, image: Image) -> None:
         ({"ImportManifestUrl": "s3://bucket/key"}, "InaccessibleStorageLocation"),
         ({"Bytes": 1 << 50}, "DiskImageSizeTooLarge"),
     ):
-        spoilt = {**good, "Image": {**good["Image"], **change}}
-        assert code_of(ec2.import_volume, AvailabilityZone="us-east-1a", **spoilt) == code
+        altered = {**good, "Image": {**good["Image"], **change}}
+        assert code_of(ec2.import_volume, AvailabilityZone="us-east-1a", **altered) == code
     assert code_of(ec2.import_volume, **good) == "MissingParameter"
 
 

@@ -239,9 +239,9 @@ class TestLargeObjects:
         assert len(list(Path("/proc/self/fd").iterdir())) - before < 12
 
     def test_bytes_live_as_long_as_somebody_reads_them(self) -> None:
-        spool = BlobFile()
-        stored = Blob.joined([Blob.of(b"abc", file=spool), Blob.of(b"defg"), Blob.of(b"hi", file=spool)])
-        del spool
+        file = BlobFile()
+        stored = Blob.joined([Blob.of(b"abc", file=file), Blob.of(b"defg"), Blob.of(b"hi", file=file)])
+        del file
         assert stored.pread(0, 100) == b"abcdefghi"
         assert [stored.pread(at, 3) for at in (0, 2, 6, 8, 9)] == [b"abc", b"cde", b"ghi", b"i", b""]
         lazy = LazyBytes.of(stored)

@@ -73,7 +73,7 @@ def serve(
         text = f"would serve the sandbox on {host} port {port}"
         render.finish(run, "sandbox serve", {"host": host, "port": port}, text=text)
         return
-    limits = sandbox.Limits(imports=import_limit, exports=export_limit)
+    limits = sandbox.Quotas(imports=import_limit, exports=export_limit)
     with (
         suppress(KeyboardInterrupt),  # a server that is stopped has succeeded, whenever it happens
         _until_terminated(),

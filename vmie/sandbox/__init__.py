@@ -30,15 +30,15 @@ from vmie.sandbox.defaults import BUCKET, DEFAULT_SPEED, ROLE, environment
 if TYPE_CHECKING:
     from vmie.sandbox.sandbox import Sandbox
     from vmie.sandbox.service.guest_verdict import rules_verdict
-    from vmie.sandbox.service.task_service import Limits
+    from vmie.sandbox.service.task_service import Quotas
     from vmie.sandbox.service.validation import GuestVerdict
 
 __all__ = [
     "BUCKET",
     "DEFAULT_SPEED",
     "ROLE",
-    "Limits",
     "Options",
+    "Quotas",
     "Sandbox",
     "environment",
     "rules_verdict",
@@ -59,7 +59,7 @@ class Options(TypedDict, total=False):
     seeded: bool
     region: str
     speed: float
-    limits: Limits | None
+    limits: Quotas | None
     verdict: GuestVerdict | None
     seed: int
 
@@ -105,11 +105,11 @@ def _imported(module: str) -> Any:
         os.environ |= aside
 
 
-_HOMES = {"Sandbox": "sandbox", "Limits": "service.task_service", "rules_verdict": "service.guest_verdict"}
+_HOMES = {"Sandbox": "sandbox", "Quotas": "service.task_service", "rules_verdict": "service.guest_verdict"}
 
 
 def __getattr__(name: str) -> Any:
-    """`Sandbox`, `Limits` and `rules_verdict`, imported when asked for."""
+    """`Sandbox`, `Quotas` and `rules_verdict`, imported when asked for."""
     if name in _HOMES:
         return getattr(_imported(f"vmie.sandbox.{_HOMES[name]}"), name)
     raise AttributeError(name)

@@ -33,7 +33,7 @@ from vmie.sandbox.service.imports import ImportHandler
 from vmie.sandbox.service.legacy_actions import LegacyActions
 from vmie.sandbox.service.legacy_imports import LegacyImportHandler
 from vmie.sandbox.service.role_history import RoleHistory
-from vmie.sandbox.service.task_service import Limits, Service
+from vmie.sandbox.service.task_service import Quotas, TaskService
 from vmie.sandbox.service.tasks import SandboxTask
 from vmie.sandbox.service.url_client import UrlClient
 from vmie.sandbox.service.validation import GuestVerdict
@@ -49,7 +49,7 @@ class Emulator:
         self,
         *,
         clock: SandboxClock,
-        limits: Limits,
+        limits: Quotas,
         verdict: GuestVerdict,
         seed: int,
         suffix: Callable[[], str] | None = None,
@@ -59,7 +59,7 @@ class Emulator:
         self.stats = Stats()
         self.contents = SnapshotContents()
         self.suffix = suffix or (lambda: secrets.token_hex(9)[:17])
-        self.service = Service(
+        self.service = TaskService(
             clock, self.faults, self.stats, self.suffix, limits, Durations(seed=seed), forgotten=_forget_tags
         )
         #: ``host:port`` of the servers in front of it

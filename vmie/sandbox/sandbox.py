@@ -19,7 +19,7 @@ from vmie.sandbox.front import intercept
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.seed import seed_account
 from vmie.sandbox.service.durations import Durations
-from vmie.sandbox.service.task_service import Limits
+from vmie.sandbox.service.task_service import Quotas
 from vmie.sandbox.service.validation import GuestVerdict, any_guest
 from vmie.sandbox.stats import Stats
 
@@ -38,7 +38,7 @@ class Sandbox:
         self.clock: SandboxClock = emulator.clock
         self.faults: FaultInjector = emulator.faults
         self.stats: Stats = emulator.stats
-        self.limits: Limits = emulator.service.limits
+        self.limits: Quotas = emulator.service.limits
         self.durations: Durations = emulator.service.durations
         made_up = environment(self.url)
         self._session = boto3.Session(
@@ -78,7 +78,7 @@ def _emulator(
     seeded: bool = False,
     region: str = "us-east-1",
     speed: float = DEFAULT_SPEED,
-    limits: Limits | None = None,
+    limits: Quotas | None = None,
     verdict: GuestVerdict | None = None,
     seed: int = 0,
 ) -> Iterator[Emulator]:
@@ -88,7 +88,7 @@ def _emulator(
     # Before moto makes its first backend: it asks boto for a session, which a user's broken profile would break.
     _enter_environment(patcher, region)
     clock = SandboxClock(speed=speed)
-    emulator = Emulator(clock=clock, limits=limits or Limits(), verdict=verdict or any_guest, seed=seed)
+    emulator = Emulator(clock=clock, limits=limits or Quotas(), verdict=verdict or any_guest, seed=seed)
     try:
         emulator.open()
         try:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmie.sandbox.fault_injection import Fault
 from vmie.sandbox.service.durations import Durations
-from vmie.sandbox.service.task_service import GROUP, Limits
+from vmie.sandbox.service.task_service import GROUP, Quotas
 
 if TYPE_CHECKING:
     from vmie.sandbox.emulator import Emulator
@@ -76,7 +76,7 @@ def _fault(given: dict[str, Any]) -> Fault:
 
 
 _DELAYS = ("propagation", "visible_after")
-_NUMBERS = tuple(item.name for item in fields(Limits) if item.name != "regions")
+_NUMBERS = tuple(item.name for item in fields(Quotas) if item.name != "regions")
 _TIMES = tuple(item.name for item in fields(Durations) if not item.name.startswith("_"))
 
 

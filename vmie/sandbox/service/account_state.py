@@ -24,7 +24,7 @@ _ZEROS = ZeroFile()
 
 
 @dataclass(frozen=True, slots=True)
-class Bucket:
+class BucketState:
     """A bucket: `grants` are (canonical id, permission) of its ACL, empty where ACLs are off."""
 
     name: str
@@ -36,7 +36,7 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
-class Object:
+class StoredObject:
     """An object and its bytes; `kms_key` is the key that encrypts it, "" without SSE-KMS."""
 
     key: str
@@ -46,7 +46,7 @@ class Object:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyState:
     """A KMS key."""
 
     arn: str
@@ -55,7 +55,7 @@ class Key:
     managed_by_aws: bool
 
 
-def bucket(name: str, *, partition: str) -> Bucket | None:
+def bucket(name: str, *, partition: str) -> BucketState | None:
     """The bucket of that name, whoever owns it."""
     found_in, account = s3_backends.bucket_accounts.get(name, (None, None))
     if account is None or found_in != partition:
@@ -65,7 +65,7 @@ def bucket(name: str, *, partition: str) -> Bucket | None:
         return None
     encryption: dict[str, Any] = (found.encryption or {}).get("Rule") or {}
     default = encryption.get("ApplyServerSideEncryptionByDefault") or {}
-    return Bucket(
+    return BucketState(
         name=name,
         region=found.region_name,
         account=account,
@@ -92,16 +92,16 @@ def _grants(acl: Any) -> frozenset[tuple[str, str]]:
     )
 
 
-def fetch(where: Bucket, key: str) -> Object | None:
+def fetch(where: BucketState, key: str) -> StoredObject | None:
     """The object, or None."""
     found = s3_backends[where.account][get_partition(where.region)].get_object(where.name, key)
     if found is None:
         return None
     kms = (found.encryption or "").startswith("aws:kms")
-    return Object(key, found.etag, stored(found), (found.kms_key_id or "aws/s3") if kms else "")
+    return StoredObject(key, found.etag, stored(found), (found.kms_key_id or "aws/s3") if kms else "")
 
 
-def put(where: Bucket, key: str, content: Blob, *, etag: str = "") -> None:
+def put(where: BucketState, key: str, content: Blob, *, etag: str = "") -> None:
     """Write an object as the service does; `etag` is its MD5, where that is known."""
     backend = s3_backends[where.account][get_partition(where.region)]
     # Else as if written in parts: such an ETag is no digest of the whole, which would take long to read.
@@ -109,14 +109,14 @@ def put(where: Bucket, key: str, content: Blob, *, etag: str = "") -> None:
     backend.put_object(where.name, key, content, etag=etag)  # type: ignore[arg-type]
 
 
-def put_disk(where: Bucket, key: str, size: int) -> None:
+def put_disk(where: BucketState, key: str, size: int) -> None:
     """Write a raw disk of `size` bytes, at least 2 MiB, with one Linux partition in an MBR; it takes no space."""
     if size % SECTOR or size < _LEAST:
         raise ValueError("a disk has whole sectors of 512 bytes, and 2 MiB at least")
     put(where, key, Blob([(boot_sector(size), 0, SECTOR), (_ZEROS, 0, size - SECTOR)]))
 
 
-def remove(where: Bucket, key: str) -> None:
+def remove(where: BucketState, key: str) -> None:
     """Remove an object as the service does."""
     s3_backends[where.account][get_partition(where.region)].delete_object(where.name, key)
 
@@ -145,7 +145,7 @@ def policy_document(policy: Any) -> str:
     return next((version.document or "" for version in default), "")
 
 
-def kms_key(name: str, *, account: str, region: str) -> Key | None:
+def kms_key(name: str, *, account: str, region: str) -> KeyState | None:
     """The key behind an id, an ARN, an alias or an alias ARN."""
     backend = kms_backends[account][region]
     short = name.rsplit(":", 1)[-1] if name.startswith("arn:") else name
@@ -156,4 +156,4 @@ def kms_key(name: str, *, account: str, region: str) -> Key | None:
     found = backend.keys.get(short.removeprefix("key/"))
     if found is None:
         return None
-    return Key(found.arn, found.policy, found.enabled and found.key_state == "Enabled", found.key_manager == "AWS")
+    return KeyState(found.arn, found.policy, found.enabled and found.key_state == "Enabled", found.key_manager == "AWS")

@@ -13,7 +13,7 @@ from vmie.policy.evaluate import Access, Decision, Principal, decide
 from vmie.policy.service import RoleDocuments, TaskOrigin
 from vmie.sandbox.api_errors import ApiError, internal_error, invalid_parameter, role_refused
 from vmie.sandbox.service import account_state
-from vmie.sandbox.service.requests import Location
+from vmie.sandbox.service.requests import SourceLocation
 from vmie.sandbox.service.role_history import RoleHistory
 from vmie.sandbox.service.tasks import SandboxTask
 
@@ -38,7 +38,7 @@ class Authorization:
             raise role_refused(name)
         return documents
 
-    def source(self, task: SandboxTask, location: Location, *, image: bool) -> account_state.Object:
+    def source(self, task: SandboxTask, location: SourceLocation, *, image: bool) -> account_state.StoredObject:
         """The object that an import is to read, if the role may."""
         documents = self.assume(task)
         bucket = account_state.bucket(location.bucket, partition=get_partition(task.region))
@@ -63,8 +63,8 @@ class Authorization:
         return found
 
     def readable(
-        self, task: SandboxTask, location: Location, *, image: bool
-    ) -> tuple[account_state.Object | None, str]:
+        self, task: SandboxTask, location: SourceLocation, *, image: bool
+    ) -> tuple[account_state.StoredObject | None, str]:
         """The object while the task runs, or None and the reason that the task fails with."""
         bucket = account_state.bucket(location.bucket, partition=get_partition(task.region))
         found = account_state.fetch(bucket, location.key) if bucket else None
@@ -89,14 +89,14 @@ class Authorization:
             raise role_refused(_name(task))
         return key.arn
 
-    def image_target(self, task: SandboxTask, name: str, key: str) -> account_state.Bucket:
+    def image_target(self, task: SandboxTask, name: str, key: str) -> account_state.BucketState:
         """The bucket of an ExportImage, if the role may write there."""
         documents = self.assume(task)
         bucket = _target(task, name, NOT_LOCAL)
         _require(task, documents, service.export_asks(get_partition(task.region), bucket.name, key), bucket)
         return bucket
 
-    def instance_target(self, task: SandboxTask, name: str, key: str) -> account_state.Bucket:
+    def instance_target(self, task: SandboxTask, name: str, key: str) -> account_state.BucketState:
         """The bucket of a CreateInstanceExportTask, if it grants the service to write: by policy or by ACL."""
         bucket = _target(task, name, OBJECT_NOT_LOCAL)
         who = export_canonical_id(task.region)
@@ -112,7 +112,7 @@ class Authorization:
                 raise internal_error()
         return bucket
 
-    def _may_decrypt(self, task: SandboxTask, documents: RoleDocuments, found: account_state.Object) -> bool:
+    def _may_decrypt(self, task: SandboxTask, documents: RoleDocuments, found: account_state.StoredObject) -> bool:
         if not found.kms_key:
             return True
         key = account_state.kms_key(found.kms_key, account=task.account, region=task.region)
@@ -123,7 +123,7 @@ class Authorization:
         )
 
 
-def _target(task: SandboxTask, name: str, not_local: str) -> account_state.Bucket:
+def _target(task: SandboxTask, name: str, not_local: str) -> account_state.BucketState:
     bucket = account_state.bucket(name, partition=get_partition(task.region))
     if bucket is None or bucket.account != task.account:
         raise invalid_parameter(f"The given S3 bucket '{name}' does not exist or is not owned by this account.")
@@ -134,7 +134,9 @@ def _target(task: SandboxTask, name: str, not_local: str) -> account_state.Bucke
     return bucket
 
 
-def _require(task: SandboxTask, documents: RoleDocuments, asks: Iterable[Access], bucket: account_state.Bucket) -> None:
+def _require(
+    task: SandboxTask, documents: RoleDocuments, asks: Iterable[Access], bucket: account_state.BucketState
+) -> None:
     for ask in asks:
         policy = bucket.policy if ask.action.startswith("s3:") else ""
         owner = bucket.account if ask.action.startswith("s3:") else ""

@@ -14,7 +14,7 @@ from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
 from vmie.sandbox.service import account_state
 from vmie.sandbox.service.authorization import Authorization
 from vmie.sandbox.service.ova_writer import write_ova
-from vmie.sandbox.service.tasks import NotYet, SandboxTask
+from vmie.sandbox.service.tasks import SandboxTask, StepPending
 from vmie.sandbox.service.timeline import Phase
 from vmie.sandbox.storage import Blob, BlobFile, SparseDisk
 
@@ -87,7 +87,7 @@ class ExportHandler:
         elif phase is Phase.FINISH:
             job: Future[list[tuple[str, Blob, str]]] = task.work["job"]
             if not self._wait and not job.done():
-                raise NotYet
+                raise StepPending
             for key, content, digest in job.result():
                 account_state.put(task.work["bucket"], key, content, etag=digest)
 

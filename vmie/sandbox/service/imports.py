@@ -12,10 +12,10 @@ from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage, SnapshotContents
 from vmie.sandbox.service import validation
-from vmie.sandbox.service.account_state import Object
+from vmie.sandbox.service.account_state import StoredObject
 from vmie.sandbox.service.authorization import Authorization
-from vmie.sandbox.service.requests import Location
-from vmie.sandbox.service.tasks import SandboxTask, SourceView, TaskFailed
+from vmie.sandbox.service.requests import SourceLocation
+from vmie.sandbox.service.tasks import SandboxTask, SourceView, TaskFailure
 from vmie.sandbox.service.timeline import Phase
 
 _DEVICES = ("/dev/sda1", *(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz"))
@@ -37,7 +37,7 @@ class ImportHandler:
         self._verdict = verdict
         self._suffix = suffix
 
-    def accept(self, task: SandboxTask, containers: list[dict[str, Any]], locations: list[Location]) -> None:
+    def accept(self, task: SandboxTask, containers: list[dict[str, Any]], locations: list[SourceLocation]) -> None:
         """Check the request and fill in the task's sources; raises ApiError."""
         task.work["locations"] = locations
         task.work["etags"] = [self._accept_source(task, location) for location in locations]
@@ -74,7 +74,7 @@ class ImportHandler:
         for source in task.sources:
             source.snapshot_id = ""
 
-    def _accept_source(self, task: SandboxTask, location: Location) -> str:
+    def _accept_source(self, task: SandboxTask, location: SourceLocation) -> str:
         if location.snapshot_id:
             self._authorization.assume(task)
             if location.snapshot_id not in compute.backend_of(task.account, task.region).snapshots:
@@ -84,10 +84,10 @@ class ImportHandler:
         task.size += found.content.size
         return found.etag
 
-    def _fetch(self, task: SandboxTask, location: Location) -> Object:
+    def _fetch(self, task: SandboxTask, location: SourceLocation) -> StoredObject:
         found, reason = self._authorization.readable(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
         if found is None:
-            raise TaskFailed(validation.NO_ACCESS.format(reason=reason))
+            raise TaskFailure(validation.NO_ACCESS.format(reason=reason))
         return found
 
     def _validate(self, task: SandboxTask) -> None:
@@ -123,12 +123,12 @@ class ImportHandler:
         task.work["openers"], task.work["sizes"] = openers, [disk.size for disk in disks]
 
     def _open(
-        self, task: SandboxTask, location: Location, format_: str
+        self, task: SandboxTask, location: SourceLocation, format_: str
     ) -> tuple[list[Disk], Callable[[int], Disk], int]:
         if location.snapshot_id:
             disk = self._contents.open(location.snapshot_id)
             if disk is None:
-                raise TaskFailed(validation.NO_PARTITIONS)
+                raise TaskFailure(validation.NO_PARTITIONS)
             return [disk], lambda _: disk, disk.size
         found = self._fetch(task, location)
         disks = validation.open_disks(found.content, format_)
@@ -138,7 +138,7 @@ class ImportHandler:
         """The whole source has been read: it must have stayed what it was until now."""
         for location, etag in zip(task.work["locations"], task.work["etags"], strict=True):
             if not location.snapshot_id and self._fetch(task, location).etag != etag:
-                raise TaskFailed("ClientError: Disk validation failed [The object changed while it was read]")
+                raise TaskFailure("ClientError: Disk validation failed [The object changed while it was read]")
         for index, source in enumerate(task.sources):
             source.status, source.device = "completed" if task.platform else "", _DEVICES[index]
 

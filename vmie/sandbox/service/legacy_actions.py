@@ -9,7 +9,7 @@ from vmie.sandbox import api_errors
 from vmie.sandbox.service import legacy_requests
 from vmie.sandbox.service.legacy_imports import INSTANCE, VOLUME, LegacyImportHandler, expires
 from vmie.sandbox.service.task_actions import Actions, parameters, tags
-from vmie.sandbox.service.task_service import Service
+from vmie.sandbox.service.task_service import TaskService
 from vmie.sandbox.service.tasks import SandboxTask
 
 _KINDS = (TaskKind.CONVERSION,)
@@ -18,7 +18,7 @@ _KINDS = (TaskKind.CONVERSION,)
 class LegacyActions(Actions):
     """The actions of ImportInstance and ImportVolume."""
 
-    def __init__(self, service: Service, work: LegacyImportHandler) -> None:
+    def __init__(self, service: TaskService, work: LegacyImportHandler) -> None:
         super().__init__(service)
         self._work = work
 

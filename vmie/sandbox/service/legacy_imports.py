@@ -16,7 +16,7 @@ from vmie.errors import ImageError
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
 from vmie.sandbox.service import legacy_instances, validation
-from vmie.sandbox.service.tasks import NotYet, SandboxTask, TaskFailed
+from vmie.sandbox.service.tasks import SandboxTask, StepPending, TaskFailure
 from vmie.sandbox.service.timeline import Phase
 from vmie.sandbox.service.url_client import HttpError, UrlClient
 from vmie.sandbox.storage import Blob
@@ -77,11 +77,11 @@ class LegacyImportHandler:
         try:
             parsed = manifest.parse(found.pread(0, manifest.MOST_BYTES + 1))
         except ImageError as error:
-            raise TaskFailed(INVALID_MANIFEST.format(reason=error.cause)) from error
+            raise TaskFailure(INVALID_MANIFEST.format(reason=error.cause)) from error
         asked = str(image["Format"]).upper(), int(image["Bytes"])
         for name, here, there in zip(("format", "size"), (parsed.format, parsed.size), asked, strict=True):
             if here != there:
-                raise TaskFailed(INVALID_MANIFEST.format(reason=f"its {name} is {here}, the request's {there}"))
+                raise TaskFailure(INVALID_MANIFEST.format(reason=f"its {name} is {here}, the request's {there}"))
         return parsed
 
     def _assemble(self, task: SandboxTask) -> None:
@@ -95,7 +95,7 @@ class LegacyImportHandler:
             found = self._fetch(task, part.get_url, f"part {index}")
             if found.size != part.length:
                 reason = f"part {index} has {found.size} bytes, its byte range {part.length}"
-                raise TaskFailed(INVALID_MANIFEST.format(reason=reason))
+                raise TaskFailure(INVALID_MANIFEST.format(reason=reason))
             parts.append(found)
         whole = Blob.joined(parts).named(f"the image of {task.id}")
         disk = validation.open_disks(whole, parsed.format)[0]
@@ -106,18 +106,18 @@ class LegacyImportHandler:
         validation.check_sizes([disk], validation.SNAPSHOT_LIMIT)
         capacity = int(task.work["image"]["Volume"]["Size"]) * GIB
         if disk.size > capacity:
-            raise TaskFailed(
+            raise TaskFailure(
                 f"ClientError: Disk validation failed [The disk image size of {disk.size} bytes "
                 f"exceeds the volume size of {capacity // GIB} GiB]"
             )
         if task.id.startswith(VOLUME):
             return
         if (disk.format, disk.variant) == ("vhd", "fixed"):
-            raise TaskFailed(validation.UNSUPPORTED_FORMAT)
+            raise TaskFailure(validation.UNSUPPORTED_FORMAT)
         # a type of two digits is one of an MBR, all but that of the protective one
         types = validation.partition_types(disk)
         if any(len(one) > 2 or one == "ee" for one in types):
-            raise TaskFailed(NO_BOOT)
+            raise TaskFailure(NO_BOOT)
         validation.look([disk], self._verdict)
 
     def _make(self, task: SandboxTask) -> None:
@@ -157,8 +157,8 @@ class LegacyImportHandler:
         except HttpError as problem:
             if problem.status == 404:
                 task.work["lacks"] = f"{what}: {problem}"
-                raise NotYet from problem
-            raise TaskFailed(validation.NO_ACCESS.format(reason=f"{problem}: {what}")) from problem
+                raise StepPending from problem
+            raise TaskFailure(validation.NO_ACCESS.format(reason=f"{problem}: {what}")) from problem
         task.work.pop("lacks", None)
         return answer
 

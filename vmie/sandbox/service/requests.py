@@ -25,7 +25,7 @@ _USAGE_OPERATIONS = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class SourceLocation:
     """Where a disk container points: an object or a snapshot.
 
     `signed`: through a presigned URL, which needs no role to read it.
@@ -37,7 +37,7 @@ class Location:
     snapshot_id: str = ""
 
 
-def check_import_image(params: Params) -> list[Location]:
+def check_import_image(params: Params) -> list[SourceLocation]:
     """The sources of an ImportImage request; raises ApiError, also for DryRun."""
     containers: Sequence[Params] = params.get("DiskContainers") or ()
     if not containers:
@@ -66,7 +66,7 @@ def check_import_image(params: Params) -> list[Location]:
     return locations
 
 
-def check_import_snapshot(params: Params) -> Location:
+def check_import_snapshot(params: Params) -> SourceLocation:
     """The source of an ImportSnapshot request; raises ApiError, also for DryRun."""
     container = params.get("DiskContainer")
     if not container:
@@ -124,7 +124,7 @@ def tags_of(params: Params, resource_type: str) -> dict[str, str]:
     return out
 
 
-def location_of(url: str) -> Location:
+def location_of(url: str) -> SourceLocation:
     """An object's address from ``s3://`` or ``https://``; raises ApiError "Invalid S3 source location"."""
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -140,10 +140,10 @@ def location_of(url: str) -> Location:
         bucket = key = ""
     if not bucket or not key:
         raise invalid_parameter("Invalid S3 source location")
-    return Location(bucket, key, signed=bool({"Signature", "X-Amz-Signature"} & set(query)))
+    return SourceLocation(bucket, key, signed=bool({"Signature", "X-Amz-Signature"} & set(query)))
 
 
-def _container(container: Params, formats: Iterable[str]) -> Location:
+def _container(container: Params, formats: Iterable[str]) -> SourceLocation:
     url, user_bucket, snapshot_id = (container.get(name) for name in ("Url", "UserBucket", "SnapshotId"))
     given = [name for name, value in (("Url", url), ("UserBucket", user_bucket), ("SnapshotId", snapshot_id)) if value]
     if not given:
@@ -152,7 +152,7 @@ def _container(container: Params, formats: Iterable[str]) -> Location:
         raise ApiError("InvalidParameterCombination", f"The parameters {' and '.join(given)} cannot be used together")
     if snapshot_id:
         _resource_id(snapshot_id, "snap", "InvalidSnapshotID.Malformed")
-        return Location(snapshot_id=snapshot_id)
+        return SourceLocation(snapshot_id=snapshot_id)
     if not container.get("Format"):
         raise missing_parameter("Format")
     if _format(container) not in formats:
@@ -161,7 +161,7 @@ def _container(container: Params, formats: Iterable[str]) -> Location:
     if user_bucket:
         if not user_bucket.get("S3Bucket") or not user_bucket.get("S3Key"):
             raise invalid_parameter("Invalid S3 source location")
-        return Location(user_bucket["S3Bucket"], user_bucket["S3Key"])
+        return SourceLocation(user_bucket["S3Bucket"], user_bucket["S3Key"])
     return location_of(str(url))
 
 

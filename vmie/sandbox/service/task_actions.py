@@ -22,7 +22,7 @@ from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import pagination, requests, serialize
 from vmie.sandbox.service.exports import ExportHandler
 from vmie.sandbox.service.imports import ImportHandler
-from vmie.sandbox.service.task_service import Service
+from vmie.sandbox.service.task_service import TaskService
 from vmie.sandbox.service.tasks import SandboxTask
 
 _TASK_PREFIXES = {
@@ -41,7 +41,7 @@ _EXPORTS = (TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE)
 class Actions:
     """One public method per action; `call` is moto's response object with the parsed parameters."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: TaskService) -> None:
         self._service = service
 
     def install(self, patcher: Patcher) -> None:
@@ -77,7 +77,7 @@ class Actions:
 class TaskActions(Actions):
     """The actions of ImportImage, ImportSnapshot and both exports."""
 
-    def __init__(self, service: Service, imports: ImportHandler, exports: ExportHandler) -> None:
+    def __init__(self, service: TaskService, imports: ImportHandler, exports: ExportHandler) -> None:
         super().__init__(service)
         self._imports = imports
         self._exports = exports
@@ -241,7 +241,7 @@ def allow_tags(patcher: Patcher) -> None:
         patcher.attribute(module, "get_prefix", get_prefix)
 
 
-def answering(action: Callable[[Any], Any], service: Service) -> Callable[[Any], Any]:
+def answering(action: Callable[[Any], Any], service: TaskService) -> Callable[[Any], Any]:
     """A method of moto's that answers what `action` returns, or the error that it raises."""
 
     def method(self: Any) -> Any:

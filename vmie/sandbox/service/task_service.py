@@ -24,7 +24,7 @@ from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import FaultInjector
 from vmie.sandbox.service.durations import Durations
-from vmie.sandbox.service.tasks import NotYet, SandboxTask, TaskFailed
+from vmie.sandbox.service.tasks import SandboxTask, StepPending, TaskFailure
 from vmie.sandbox.service.timeline import DELETING, Phase
 from vmie.sandbox.stats import Stats
 
@@ -33,7 +33,7 @@ EXPIRED = "Task expired and automatically canceled"
 
 
 class TaskHandler(Protocol):
-    """What a kind of task does when it comes to a `Phase`; raises TaskFailed, or NotYet to stay where it is."""
+    """What a kind of task does when it comes to a `Phase`; raises TaskFailure, or StepPending to stay where it is."""
 
     def do(self, phase: Phase, task: SandboxTask) -> None:
         """Carry out the step."""
@@ -43,7 +43,7 @@ class TaskHandler(Protocol):
 
 
 @dataclass
-class Limits:
+class Quotas:
     """The quotas, per account and Region (aws-facts 3.3); plain numbers that a test may change.
 
     `regions` names the Regions that have others: ``{"eu-west-1": {"imports": 5}}``.
@@ -78,14 +78,14 @@ GROUP = {
 
 
 @dataclass
-class Service:
+class TaskService:
     """All tasks of all accounts and Regions of one sandbox. Thread-safe."""
 
     clock: SandboxClock
     faults: FaultInjector
     stats: Stats
     suffix: Callable[[], str]  #: 17 hexadecimal digits
-    limits: Limits = field(default_factory=Limits)
+    limits: Quotas = field(default_factory=Quotas)
     durations: Durations = field(default_factory=Durations)
     handlers: dict[TaskKind, TaskHandler] = field(default_factory=dict)
     tasks: dict[str, SandboxTask] = field(default_factory=dict)
@@ -203,9 +203,9 @@ class Service:
                 self._inject_failure(task, last=step.phase is Phase.FINISH)
                 if step.phase is not Phase.NOTHING:
                     self.handlers[task.kind].do(step.phase, task)
-            except NotYet:
+            except StepPending:
                 break
-            except TaskFailed as failure:
+            except TaskFailure as failure:
                 self._fail(task, str(failure), since=task.at(step))
                 break
             task.step, task.message, task.progress = following, step.message, step.progress
@@ -219,7 +219,7 @@ class Service:
     def _inject_failure(self, task: SandboxTask, *, last: bool) -> None:
         """An injected failure strikes when the task would leave the step it names, at the latest the last."""
         if task.injected_failure is not None and (last or task.injected_failure[0] in task.message):
-            raise TaskFailed(task.injected_failure[1])
+            raise TaskFailure(task.injected_failure[1])
 
     def _fail(self, task: SandboxTask, message: str, *, since: float | None = None) -> None:
         """`since`: after how many seconds of work it failed, now by default."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie.model import TaskKind, TaskState
-from vmie.sandbox.service.timeline import OF_KIND, Step
+from vmie.sandbox.service.timeline import OF_KIND, TimelineStep
 
 
-class TaskFailed(Exception):  # noqa: N818 - the task's end, not a fault of ours
+class TaskFailure(Exception):  # noqa: N818 - the task's end, not a fault of ours
     """The task fails; the text becomes its StatusMessage."""
 
 
-class NotYet(Exception):  # noqa: N818 - a reason to try again later
+class StepPending(Exception):  # noqa: N818 - a reason to try again later
     """The step is not done: the task stays where it is."""
 
 
@@ -72,11 +72,11 @@ class SandboxTask:
         return self.state in (TaskState.ACTIVE, TaskState.DELETING, TaskState.CANCELLING)
 
     @property
-    def steps(self) -> tuple[Step, ...]:
+    def steps(self) -> tuple[TimelineStep, ...]:
         """What it goes through."""
         return OF_KIND[self.kind]
 
-    def at(self, step: Step) -> float:
+    def at(self, step: TimelineStep) -> float:
         """Seconds of work after which it comes to `step`."""
         return step.at * self.pace
 

@@ -23,7 +23,7 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TimelineStep:
     """From `at` on, Describe shows `message` and `progress`."""
 
     at: float
@@ -35,47 +35,47 @@ class Step:
 _MINUTE = 60.0
 
 IMPORT_IMAGE = (
-    Step(0, "pending", "2"),
-    Step(1 * _MINUTE, "validating", "3"),
-    Step(3 * _MINUTE, "validated", "19", Phase.VALIDATE),
-    Step(4 * _MINUTE, "converting", "28"),
-    Step(12 * _MINUTE, "updating", "34", Phase.CONVERT),
-    Step(18 * _MINUTE, "booting", "58"),
-    Step(22 * _MINUTE, "booted", "62"),
-    Step(25 * _MINUTE, "preparing ami", "76", Phase.ASSEMBLE),
-    Step(30 * _MINUTE, "", "", Phase.FINISH),
+    TimelineStep(0, "pending", "2"),
+    TimelineStep(1 * _MINUTE, "validating", "3"),
+    TimelineStep(3 * _MINUTE, "validated", "19", Phase.VALIDATE),
+    TimelineStep(4 * _MINUTE, "converting", "28"),
+    TimelineStep(12 * _MINUTE, "updating", "34", Phase.CONVERT),
+    TimelineStep(18 * _MINUTE, "booting", "58"),
+    TimelineStep(22 * _MINUTE, "booted", "62"),
+    TimelineStep(25 * _MINUTE, "preparing ami", "76", Phase.ASSEMBLE),
+    TimelineStep(30 * _MINUTE, "", "", Phase.FINISH),
 )
 IMPORT_SNAPSHOT = (
-    Step(0, "pending", "0"),
-    Step(1 * _MINUTE, "pending", "3"),
-    Step(3 * _MINUTE, "downloading/converting", "19", Phase.VALIDATE),
-    Step(8 * _MINUTE, "downloading/converting", "22"),
-    Step(14 * _MINUTE, "downloading/converting", "75", Phase.CONVERT),
-    Step(20 * _MINUTE, "", "", Phase.FINISH),
+    TimelineStep(0, "pending", "0"),
+    TimelineStep(1 * _MINUTE, "pending", "3"),
+    TimelineStep(3 * _MINUTE, "downloading/converting", "19", Phase.VALIDATE),
+    TimelineStep(8 * _MINUTE, "downloading/converting", "22"),
+    TimelineStep(14 * _MINUTE, "downloading/converting", "75", Phase.CONVERT),
+    TimelineStep(20 * _MINUTE, "", "", Phase.FINISH),
 )
 EXPORT_IMAGE = (
-    Step(0, "validating", "0"),
-    Step(2 * _MINUTE, "updating", "21", Phase.VALIDATE),
-    Step(8 * _MINUTE, "converting", "80", Phase.CONVERT),
-    Step(25 * _MINUTE, "", "", Phase.FINISH),
+    TimelineStep(0, "validating", "0"),
+    TimelineStep(2 * _MINUTE, "updating", "21", Phase.VALIDATE),
+    TimelineStep(8 * _MINUTE, "converting", "80", Phase.CONVERT),
+    TimelineStep(25 * _MINUTE, "", "", Phase.FINISH),
 )
 EXPORT_INSTANCE = (
-    Step(0, "", ""),
-    Step(1, "", "", Phase.VALIDATE),
-    Step(5 * _MINUTE, "", "", Phase.CONVERT),
-    Step(25 * _MINUTE, "", "", Phase.FINISH),
+    TimelineStep(0, "", ""),
+    TimelineStep(1, "", "", Phase.VALIDATE),
+    TimelineStep(5 * _MINUTE, "", "", Phase.CONVERT),
+    TimelineStep(25 * _MINUTE, "", "", Phase.FINISH),
 )
 #: of ImportInstance and ImportVolume (aws-facts 1.5)
 CONVERSION = (
-    Step(0, "Pending", ""),
-    Step(1 * _MINUTE, "Pending", "0", Phase.VALIDATE),
-    Step(3 * _MINUTE, "Progress: 5%", "5", Phase.CONVERT),
-    Step(10 * _MINUTE, "Progress: 40%", "40"),
-    Step(16 * _MINUTE, "Progress: 80%", "80"),
-    Step(20 * _MINUTE, "", "", Phase.FINISH),
+    TimelineStep(0, "Pending", ""),
+    TimelineStep(1 * _MINUTE, "Pending", "0", Phase.VALIDATE),
+    TimelineStep(3 * _MINUTE, "Progress: 5%", "5", Phase.CONVERT),
+    TimelineStep(10 * _MINUTE, "Progress: 40%", "40"),
+    TimelineStep(16 * _MINUTE, "Progress: 80%", "80"),
+    TimelineStep(20 * _MINUTE, "", "", Phase.FINISH),
 )
 
-OF_KIND: dict[TaskKind, tuple[Step, ...]] = {
+OF_KIND: dict[TaskKind, tuple[TimelineStep, ...]] = {
     TaskKind.IMPORT_IMAGE: IMPORT_IMAGE,
     TaskKind.IMPORT_SNAPSHOT: IMPORT_SNAPSHOT,
     TaskKind.CONVERSION: CONVERSION,

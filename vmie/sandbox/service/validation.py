@@ -15,7 +15,7 @@ from vmie.disk.ovf import open_appliance
 from vmie.disk.tarball import looks_like_tar
 from vmie.errors import ImageError
 from vmie.guest.partitions import BIOS_BOOT, EFI_SYSTEM, layout
-from vmie.sandbox.service.tasks import TaskFailed
+from vmie.sandbox.service.tasks import TaskFailure
 
 GuestVerdict = Callable[[Sequence[Disk]], str | None]
 """Given all disks of a machine, boot disk first: what the service fails with, or None."""
@@ -43,7 +43,7 @@ IMAGE_LIMIT, SNAPSHOT_LIMIT = 8 * _TIB, 16 * _TIB
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class DetectedMachine:
     """What an import found: the disks, and what they hold."""
 
     disks: tuple[Disk, ...]
@@ -52,7 +52,7 @@ class Machine:
 
 
 def open_disks(source: Source, format_: str) -> list[Disk]:
-    """The disks that `source` holds when taken for `format_` (OVA, VMDK, VHD, VHDX, RAW); raises TaskFailed."""
+    """The disks that `source` holds when taken for `format_` (OVA, VMDK, VHD, VHDX, RAW); raises TaskFailure."""
     if format_ == "RAW":
         from vmie.disk import raw  # noqa: PLC0415 - RAW is never probed: any bytes are a raw disk
 
@@ -60,58 +60,58 @@ def open_disks(source: Source, format_: str) -> list[Disk]:
     try:
         return _appliance(source) if format_ == "OVA" else [_single(source, format_)]
     except ImageError as error:
-        raise TaskFailed(_unreadable(error, format_)) from error
+        raise TaskFailure(_unreadable(error, format_)) from error
 
 
 def check_sizes(disks: Sequence[Disk], limit: int) -> None:
-    """Refuse empty disks and those that reach `limit` bytes; raises TaskFailed."""
+    """Refuse empty disks and those that reach `limit` bytes; raises TaskFailure."""
     for disk in disks:
         if disk.size >= limit:
-            raise TaskFailed(
+            raise TaskFailure(
                 f"ClientError: Disk validation failed [The disk image size of {disk.size} bytes "
                 f"exceeds the limit of {limit >> 40} TiB]"
             )
         if disk.size == 0:
-            raise TaskFailed(NO_PARTITIONS)
+            raise TaskFailure(NO_PARTITIONS)
 
 
-def look(disks: Sequence[Disk], verdict: GuestVerdict) -> Machine:
-    """Read what ImportImage reads of a machine; raises TaskFailed with the service's message."""
+def look(disks: Sequence[Disk], verdict: GuestVerdict) -> DetectedMachine:
+    """Read what ImportImage reads of a machine; raises TaskFailure with the service's message."""
     try:
         types = {part_type for disk in disks for part_type in partition_types(disk)}
         if not types:
-            raise TaskFailed(NO_PARTITIONS)
+            raise TaskFailure(NO_PARTITIONS)
         if message := verdict(disks):
-            raise TaskFailed(message)
+            raise TaskFailure(message)
     except ImageError as error:
-        raise TaskFailed(BAD_DATA) from error
+        raise TaskFailure(BAD_DATA) from error
     windows = bool(types & _WINDOWS) and not types & _LINUX
     uefi = EFI_SYSTEM in types and BIOS_BOOT not in types
-    return Machine(tuple(disks), "Windows" if windows else "Linux", "uefi" if uefi else "legacy-bios")
+    return DetectedMachine(tuple(disks), "Windows" if windows else "Linux", "uefi" if uefi else "legacy-bios")
 
 
 def _single(source: Source, format_: str) -> Disk:
     disk = open_source(source)
     if disk.format != format_.lower():
-        raise TaskFailed(UNSUPPORTED_VMDK if format_ == "VMDK" else UNSUPPORTED_FORMAT)
+        raise TaskFailure(UNSUPPORTED_VMDK if format_ == "VMDK" else UNSUPPORTED_FORMAT)
     if format_ == "VMDK" and disk.variant != "streamOptimized":
-        raise TaskFailed(UNSUPPORTED_VMDK)
+        raise TaskFailure(UNSUPPORTED_VMDK)
     return disk
 
 
 def _appliance(source: Source) -> list[Disk]:
     if not looks_like_tar(source):
-        raise TaskFailed("ClientError: Disk validation failed [OVF file parsing error: not an OVA]")
+        raise TaskFailure("ClientError: Disk validation failed [OVF file parsing error: not an OVA]")
     appliance = open_appliance(source)
     if any(disk.chunked for disk in appliance.disks):
-        raise TaskFailed(CHUNKED_OVA)
+        raise TaskFailure(CHUNKED_OVA)
     if not appliance.disks:
-        raise TaskFailed("ClientError: Disk validation failed [OVF file parsing error: there is no disk]")
+        raise TaskFailure("ClientError: Disk validation failed [OVF file parsing error: there is no disk]")
     disks = [appliance.open_disk(index) for index in range(len(appliance.disks))]
     if any(disk.format == "vmdk" and disk.variant != "streamOptimized" for disk in disks):
-        raise TaskFailed(UNSUPPORTED_VMDK)
+        raise TaskFailure(UNSUPPORTED_VMDK)
     if any(disk.format not in ("vmdk", "vhd", "vhdx", "raw") for disk in disks):
-        raise TaskFailed(UNSUPPORTED_FORMAT)
+        raise TaskFailure(UNSUPPORTED_FORMAT)
     return disks
 
 
