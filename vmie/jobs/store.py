@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from vmie.errors import Run, UsageError
 from vmie.model import DAMAGED, JobSummary
-from vmie.ops import upload_state
+from vmie.ops.journal import bytes_held
 from vmie.ops.process_lock import ProcessLock
 
 _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
@@ -193,7 +193,7 @@ def _summary(path: Path) -> JobSummary:
     steps = data["steps"]
     submitted = steps.get("submit") or {}
     uploads = [step for name, step in sorted(steps.items()) if name.startswith("upload ") and isinstance(step, dict)]
-    held = [found for step in uploads if (found := upload_state.held(step)) is not None]
+    held = [found for step in uploads if (found := bytes_held(step)) is not None]
     first = uploads[0] if uploads else {}
     return JobSummary(
         job=path.stem,

@@ -1,10 +1,11 @@
-"""What a piece of work remembers, so that it can go on after a crash.
+"""What a piece of work remembers, so that it can continue after a crash.
 
 The library needs only this protocol; `vmie.jobs` and `vmie.batch` keep journals in files.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 
@@ -36,3 +37,8 @@ class MemoryJournal:
     def put(self, step: str, value: dict[str, Any]) -> None:
         """See `Journal.put`."""
         self._steps[step] = dict(value)
+
+
+def bytes_held(step: Mapping[str, Any]) -> int | None:
+    """Bytes that S3 holds for an upload that was begun and not completed, about; None when there is no such upload."""
+    return int(step.get("held", 0)) if step.get("upload_id") and "done" not in step else None

@@ -121,8 +121,3 @@ def remove(aws: Aws, step: Mapping[str, Any]) -> str | None:
     if ours:
         objects.delete(aws, target, region=region)
     return target.url if removed or ours else None
-
-
-def held(step: Mapping[str, Any]) -> int | None:
-    """Bytes that S3 holds for an upload that was begun and not completed, about; None when there is no such upload."""
-    return int(step.get("held", 0)) if step.get("upload_id") and "done" not in step else None
