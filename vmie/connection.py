@@ -13,7 +13,7 @@ from vmie.settings import Settings, state_path
 if TYPE_CHECKING:
     from vmie.aws.session import Aws
     from vmie.batch.context import BatchContext
-    from vmie.jobs.runner import Desk
+    from vmie.ops.context import Context
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Connection:
             return self.aws
         return self._connect(region or self.aws.region, profile)
 
-    def desk(self) -> Desk:
-        """What single jobs need."""
-        from vmie.jobs.runner import Desk  # noqa: PLC0415 - boto3 is imported with it
+    def context(self) -> Context:
+        """What an operation works with."""
+        from vmie.ops.context import Context  # noqa: PLC0415 - boto3 is imported with it
 
-        return Desk(self.aws, self.state, self.settings, self.reporter)
+        return Context(self.aws, self.settings, self.reporter, state=self.state)
 
     def batches(self, url: str = "", *, uploads: int | None = None) -> BatchContext:
         """What batches need; `url` is the database that keeps them, "" for the folder of jobs."""

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vmie.ops.convert import Converted
     from vmie.ops.export import ExportResult
     from vmie.ops.import_ import ImportResult
+    from vmie.ops.operation import Result
     from vmie.ops.setup_role import RoleResult
     from vmie.ops.upload import UploadResult
     from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest
@@ -39,7 +40,7 @@ OnEvent = Callable[[events.Event], None]
 P = ParamSpec("P")
 First = TypeVar("First")
 Second = TypeVar("Second")
-ResultT = TypeVar("ResultT")
+ResultT = TypeVar("ResultT", bound="Result")
 
 __all__ = ["cancel", "check", "convert", "export", "import_image", "resume", "run_batch", "setup_role", "upload"]
 
@@ -158,10 +159,11 @@ def import_image(source: StrPaths, /, *, wait: bool = True, **options: Any) -> I
     """
     connection, rest = _placed(options)
     from vmie import options as requests  # noqa: PLC0415
-    from vmie.jobs import imports  # noqa: PLC0415
+    from vmie.jobs import runner  # noqa: PLC0415
+    from vmie.ops.import_ import operation  # noqa: PLC0415
 
     request = requests.ImportRequest(**{"sources": source, **rest})
-    return _result(imports.run(connection.desk(), request, wait=wait))
+    return _result(runner.run(operation(connection.context(), request), wait=wait))
 
 
 @_one_and_keywords(_Export)
@@ -172,10 +174,11 @@ def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult
     """
     connection, rest = _placed(options)
     from vmie import options as requests  # noqa: PLC0415
-    from vmie.jobs import exports  # noqa: PLC0415
+    from vmie.jobs import runner  # noqa: PLC0415
+    from vmie.ops.export import operation  # noqa: PLC0415
 
     request = requests.ExportRequest(**{"source": source, **rest})
-    return _result(exports.run(connection.desk(), request, wait=wait))
+    return _result(runner.run(operation(connection.context(), request), wait=wait))
 
 
 @_two_and_keywords(_Upload)
@@ -183,10 +186,11 @@ def upload(source: StrPath, target: str, /, **options: Any) -> UploadResult:
     """Send a disk to ``s3://bucket/key`` in the form that EC2 takes; a key that ends in / gets the file's name."""
     connection, rest = _placed(options)
     from vmie import options as requests  # noqa: PLC0415
-    from vmie.jobs import uploads  # noqa: PLC0415
+    from vmie.jobs import runner  # noqa: PLC0415
+    from vmie.ops.upload import UploadOperation  # noqa: PLC0415
 
     request = requests.UploadRequest(**{"path": source, "url": target, **rest})
-    return _result(uploads.run(connection.desk(), request))
+    return _result(runner.run(UploadOperation(connection.context(), request)))
 
 
 @_keywords(_Role)
@@ -248,16 +252,10 @@ def resume(
         outcome = api.run(batches, job, retry_failed=retry_failed)
         api.mark_reported(batches, outcome.batch)
         return outcome
-    from vmie.jobs import exports, imports, uploads  # noqa: PLC0415
+    from vmie.jobs import runner  # noqa: PLC0415
 
-    desk = connection.desk()
-    match _kind(connection, job):
-        case "upload":
-            return _result(uploads.resume(desk, job))
-        case "export":
-            return _result(exports.resume(desk, job, wait=wait))
-        case _:
-            return _result(imports.resume(desk, job, wait=wait))
+    result: ImportResult | ExportResult | UploadResult = _result(runner.resume(connection.context(), job, wait=wait))
+    return result
 
 
 def cancel(job: str, *, reason: str = "", batch_state: str = "", **place: Unpack[Place]) -> None:
@@ -268,16 +266,9 @@ def cancel(job: str, *, reason: str = "", batch_state: str = "", **place: Unpack
 
         api.cancel(connection.batches(batch_state), job)
         return
-    from vmie.jobs import exports, imports, uploads  # noqa: PLC0415
+    from vmie.jobs import runner  # noqa: PLC0415
 
-    desk = connection.desk()
-    match _kind(connection, job):
-        case "upload":
-            uploads.cancel(desk, job)
-        case "export":
-            exports.cancel(desk, job, reason=reason)
-        case _:
-            imports.cancel(desk, job, reason=reason)
+    runner.cancel(connection.context(), job, reason=reason)
 
 
 # --- from keywords to requests ------------------------------------------------------------------------------
@@ -305,10 +296,3 @@ def _listed(given: StrPaths) -> Sequence[StrPath]:
 def _result(outcome: Outcome[Any, ResultT]) -> ResultT:
     assert outcome.result is not None  # noqa: S101 - only a dry run has none
     return outcome.result
-
-
-def _kind(connection: Connection, job: str) -> str:
-    from vmie.jobs.runner import store  # noqa: PLC0415
-    from vmie.poll import SystemClock  # noqa: PLC0415
-
-    return next((one.kind for one in store(connection.state, SystemClock()).list() if one.job == job), "")

@@ -20,12 +20,12 @@ from tests.sandbox.conftest import BUCKET, bootable
 from vmie import sandbox
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, VmieError
-from vmie.jobs import imports
-from vmie.jobs.runner import Desk
+from vmie.jobs import runner
 from vmie.model import Verdict
 from vmie.ops import doctor
+from vmie.ops.context import Context
 from vmie.ops.doctor import Report, fixes
-from vmie.ops.import_ import ImportRequest
+from vmie.ops.import_ import ImportRequest, operation
 from vmie.poll import SystemClock
 from vmie.sandbox import Sandbox
 from vmie.settings import Settings
@@ -417,7 +417,7 @@ def import_(broken: Broken, disk: Path, tmp_path: Path, key: str) -> VmieError:
     request = ImportRequest(sources=(str(disk),), bucket=broken.bucket, kms_key=key, skip_check=("all",))
     settings = replace(Settings(poll_seconds=0.02), **broken.settings)
     with pytest.raises(VmieError) as caught:
-        imports.run(Desk(Shared(broken.region), tmp_path / "state", settings), request)
+        runner.run(operation(Context(Shared(broken.region), settings, state=tmp_path / "state"), request))
     return caught.value
 
 

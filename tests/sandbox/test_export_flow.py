@@ -21,8 +21,10 @@ from vmie.errors import AwsRefused, Interrupted, PreflightError, TaskFailed, Usa
 from vmie.events import Event, Note
 from vmie.model import TaskKind, Verdict
 from vmie.ops import export
-from vmie.ops.export import ExportRequest, ExportResult
+from vmie.ops.context import Context
+from vmie.ops.export import ExportOperation, ExportRequest, ExportResult
 from vmie.ops.journal import MemoryJournal
+from vmie.ops.operation import carry_out
 from vmie.sandbox import Sandbox
 from vmie.sandbox.seed import IMAGE, INSTANCE, seeded_disk
 from vmie.settings import Settings
@@ -62,24 +64,13 @@ class Runs:
         self.journal = MemoryJournal("job-1")
         self.events: list[Event] = []
 
-    def __call__(self, request: ExportRequest, **options: Any) -> ExportResult:
-        plan = export.plan(
-            self.aws,
-            request,
-            settings=SETTINGS,
-            job=self.journal.job,
-            begun=self.journal.get("submit"),
-            reporter=self.events.append,
-        )
-        return export.apply(
-            self.aws,
-            plan,
-            journal=self.journal,
-            settings=SETTINGS,
-            clock=self.pace,
-            reporter=self.events.append,
-            **options,
-        )
+    def __call__(self, request: ExportRequest, *, wait: bool = True) -> ExportResult:
+        operation = self.operation(request)
+        operation.plan()
+        return carry_out(operation, wait=wait)
+
+    def operation(self, request: ExportRequest, settings: Settings = SETTINGS) -> ExportOperation:
+        return export.operation(Context(self.aws, settings, self.events.append, self.pace, self.journal), request)
 
     def notes(self) -> str:
         return "\n".join(event.text for event in self.events if isinstance(event, Note))
@@ -154,9 +145,9 @@ def test_what_was_begun_is_finished_whatever_became_of_the_machine(runs: Runs, b
     runs(request, wait=False)
     box.client("ec2").terminate_instances(InstanceIds=[INSTANCE])
     box.client("s3").delete_bucket_policy(Bucket=BUCKET)
-    moved = Settings(export_prefix="elsewhere/")
-    plan = export.plan(runs.aws, request, settings=moved, job="job-1", begun=runs.journal.get("submit"))
-    done = export.apply(runs.aws, plan, journal=runs.journal, settings=moved, clock=runs.pace)
+    moved = runs.operation(request, Settings(export_prefix="elsewhere/"))
+    moved.plan()
+    done = carry_out(moved)
     assert done.status == "completed"
     assert len(done.downloaded) == 1
 
@@ -280,7 +271,7 @@ def test_an_unknown_instance_is_aws_s_refusal(runs: Runs) -> None:
 
 def test_giving_up_cancels_the_task(runs: Runs, box: Sandbox) -> None:
     begun = runs(ExportRequest(INSTANCE, "vmdk"), wait=False)
-    ended = export.undo(runs.aws, runs.journal, settings=SETTINGS, clock=runs.pace, reason="no need")
+    ended = runs.operation(ExportRequest(INSTANCE, "vmdk")).undo(reason="no need")
     assert ended == {"task_id": begun.task_id, "task_status": "cancelled"}
 
 
@@ -349,7 +340,7 @@ def test_one_export_of_an_ami_at_a_time(runs: Runs, aws: Aws, pace: SandboxClock
 
 def test_a_rule_can_be_skipped(aws: Aws) -> None:
     request = ExportRequest(INSTANCE, "raw", skip_check=("VMIE-EXPORT-008",))
-    plan = export.plan(aws, request, settings=SETTINGS)
+    plan = export.operation(Context(aws, SETTINGS), request).plan()
     assert plan.blocking == ()
     assert any(finding.verdict is Verdict.FAIL for finding in plan.findings)
 

@@ -11,9 +11,10 @@ from tests.sandbox.clock import SandboxClock
 from tests.sandbox.conftest import BUCKET, bootable
 from vmie.aws.session import connect
 from vmie.errors import VmieError
-from vmie.jobs import exports, imports
-from vmie.jobs.runner import Desk
+from vmie.jobs import runner
 from vmie.model import Route
+from vmie.ops import export, import_
+from vmie.ops.context import Context
 from vmie.ops.export import ExportRequest
 from vmie.ops.import_ import ImportRequest
 from vmie.sandbox import Sandbox
@@ -23,9 +24,9 @@ DAYS = 86400.0
 
 
 @pytest.fixture
-def desk(box: Sandbox, tmp_path: Path) -> Desk:
+def context(box: Sandbox, tmp_path: Path) -> Context:
     """Jobs of one machine, in the sandbox's time."""
-    return Desk(connect(region="us-east-1"), tmp_path / "state", clock=SandboxClock(box))
+    return Context(connect(region="us-east-1"), state=tmp_path / "state", clock=SandboxClock(box))
 
 
 def wish(path: Path, route: Route = Route.IMAGE) -> ImportRequest:
@@ -33,9 +34,9 @@ def wish(path: Path, route: Route = Route.IMAGE) -> ImportRequest:
     return ImportRequest(sources=(str(path),), route=route, name="web", skip_check=("all",))
 
 
-def begun(desk: Desk, request: ImportRequest) -> str:
+def begun(context: Context, request: ImportRequest) -> str:
     """An import that nobody waits for; its job."""
-    result = imports.run(desk, request, wait=False).result
+    result = runner.run(import_.operation(context, request), wait=False).result
     assert result is not None
     return result.job
 
@@ -53,10 +54,10 @@ def keys(box: Sandbox) -> list[str]:
 
 
 @pytest.mark.parametrize("route", [Route.IMAGE, Route.SNAPSHOT])
-def test_the_result_of_an_import_is_found(box: Sandbox, desk: Desk, tmp_path: Path, route: Route) -> None:
-    job = begun(desk, wish(tmp_path / "vm.raw", route))
+def test_the_result_of_an_import_is_found(box: Sandbox, context: Context, tmp_path: Path, route: Route) -> None:
+    job = begun(context, wish(tmp_path / "vm.raw", route))
     forgotten(box)
-    result = imports.resume(desk, job).result
+    result = runner.resume(context, job).result
     assert result is not None
     assert result.status == "completed"
     (snapshot,) = box.client("ec2").describe_snapshots(SnapshotIds=list(result.snapshot_ids))["Snapshots"]
@@ -65,18 +66,20 @@ def test_the_result_of_an_import_is_found(box: Sandbox, desk: Desk, tmp_path: Pa
     assert keys(box) == [], "finished like any other"
 
 
-def test_the_objects_of_an_export_are_found(box: Sandbox, desk: Desk) -> None:
-    started = exports.run(desk, ExportRequest(IMAGE, "vmdk"), wait=False).result
+def test_the_objects_of_an_export_are_found(box: Sandbox, context: Context) -> None:
+    started = runner.run(export.operation(context, ExportRequest(IMAGE, "vmdk")), wait=False).result
     assert started is not None
     forgotten(box)
-    done = exports.resume(desk, started.job).result
+    done = runner.resume(context, started.job).result
     assert done is not None
     assert (done.status, len(done.objects)) == ("completed", 1)
 
 
-def test_without_a_result_nothing_is_doubled_and_the_way_on_works(box: Sandbox, desk: Desk, tmp_path: Path) -> None:
+def test_without_a_result_nothing_is_doubled_and_the_way_on_works(
+    box: Sandbox, context: Context, tmp_path: Path
+) -> None:
     request = wish(tmp_path / "vm.raw")
-    job = begun(desk, request)
+    job = begun(context, request)
     forgotten(box)
     ec2 = box.client("ec2")
     for image in ec2.describe_images(Owners=["self"])["Images"]:
@@ -84,26 +87,26 @@ def test_without_a_result_nothing_is_doubled_and_the_way_on_works(box: Sandbox, 
             ec2.deregister_image(ImageId=image["ImageId"])
     for _ in range(2):
         with pytest.raises(VmieError) as caught:
-            imports.resume(desk, job)
+            runner.resume(context, job)
         assert caught.value.code == "TaskNotFound"
         assert "no AMI or snapshot" in caught.value.cause
         assert f"vmie cancel {job}" in caught.value.cure
         assert "vmie resume" not in caught.value.cure
-    imports.cancel(desk, job)
+    runner.cancel(context, job)
     assert keys(box) == []
-    again = imports.run(desk, request).result
+    again = runner.run(import_.operation(context, request)).result
     assert again is not None
     assert (again.status, again.job == job) == ("completed", False)
 
 
-def test_a_token_of_another_request_is_not_tried_again_in_vain(box: Sandbox, desk: Desk, tmp_path: Path) -> None:
+def test_a_token_of_another_request_is_not_tried_again_in_vain(box: Sandbox, context: Context, tmp_path: Path) -> None:
     first, second = tmp_path / "one.raw", tmp_path / "two.raw"
     for path in (first, second):
         path.write_bytes(bootable(mark=path.name.encode()))
 
     def run(path: Path, token: str) -> Any:
         request = ImportRequest(sources=(str(path),), client_token=token, skip_check=("all",))
-        return imports.run(desk, request).result
+        return runner.run(import_.operation(context, request)).result
 
     run(first, "mine")
     with pytest.raises(VmieError) as caught:

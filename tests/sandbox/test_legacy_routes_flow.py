@@ -22,8 +22,10 @@ from vmie.errors import AwsRefused, DeadlineExceeded, ImageError, Interrupted, P
 from vmie.events import AwsCall, Event, Note, Progress
 from vmie.model import Profile, Route
 from vmie.ops import import_
-from vmie.ops.import_ import ImportRequest, ImportResult
+from vmie.ops.context import Context
+from vmie.ops.import_ import ImportOperation, ImportRequest, ImportResult
 from vmie.ops.journal import MemoryJournal
+from vmie.ops.operation import carry_out
 from vmie.sandbox import Sandbox
 from vmie.sandbox.service.validation import any_guest
 from vmie.settings import Settings
@@ -65,33 +67,23 @@ class Runs:
         self.journal = MemoryJournal("job-20260101-000000-abcdef")
         self.events: list[Event] = []
 
-    def plan(self, *sources: Path | str, route: Route = Route.INSTANCE, **fields: Any) -> Any:
+    def operation(self, *sources: Path | str, route: Route = Route.INSTANCE, **fields: Any) -> ImportOperation[Any]:
         launch = fields.pop("launch", INSTANCE if route is Route.INSTANCE else IN_A)
         defaults: dict[str, Any] = {"skip_check": ("all",), "platform": "Linux", **launch}
         request = ImportRequest(tuple(map(str, sources)), route, **{**defaults, **fields})
-        return import_.plan(
-            self.aws,
-            request,
-            settings=self.settings,
-            job=self.journal.job,
-            clock=self.pace,
-            reporter=self.events.append,
-        )
+        context = Context(self.aws, self.settings, self.events.append, self.pace, self.journal)
+        return import_.operation(context, request)
+
+    def plan(self, *sources: Path | str, **fields: Any) -> Any:
+        return self.operation(*sources, **fields).plan()
 
     def __call__(self, *sources: Path | str, wait: bool = True, **fields: Any) -> ImportResult:
-        plan = self.plan(*sources, **fields)
-        return import_.apply(
-            self.aws,
-            plan,
-            journal=self.journal,
-            settings=self.settings,
-            clock=self.pace,
-            wait=wait,
-            reporter=self.events.append,
-        )
+        operation = self.operation(*sources, **fields)
+        operation.plan()
+        return carry_out(operation, wait=wait)
 
     def undo(self) -> dict[str, Any]:
-        return import_.undo(self.aws, self.journal, settings=self.settings, clock=self.pace)
+        return self.operation("any").undo()
 
     @property
     def tasks(self) -> list[Any]:
@@ -429,7 +421,7 @@ def test_cancelling_ends_every_task_and_removes_every_part(
 def test_cancelling_says_what_is_made_already(box: Sandbox, runs: Runs, boot: Path) -> None:
     begun = runs(boot, wait=False)
     box.advance(2 * HOUR)
-    import_.undo(runs.aws, runs.journal, settings=runs.settings, clock=runs.pace, reporter=runs.events.append)
+    runs.undo()
     assert f"{begun.task_id} was completed: {begun.instance_id}, vol-" in runs.notes()
 
 
@@ -437,10 +429,11 @@ def test_credentials_that_ran_short_while_it_queued(box: Sandbox, door: Aws, boo
     dying = Dying.of({name: door.client(name) for name in ("s3", "ec2", "sts", "iam")})
     runs = Runs(box, dying)
     runs.settings = Settings(deadline_seconds=10 * HOUR)
-    plan = runs.plan(boot)
+    operation = runs.operation(boot)
+    operation.plan()
     box.advance(5 * HOUR)
     with pytest.raises(AwsRefused) as caught:
-        import_.apply(dying, plan, journal=runs.journal, settings=runs.settings, clock=runs.pace)
+        carry_out(operation)
     assert caught.value.code == "CredentialsExpire"
     assert box.stats.tasks["conversion"] == 0
 
@@ -600,5 +593,5 @@ def test_poll_tasks_and_conversion_shapes_agree(runs: Runs, ec2: Any, boot: Path
     seen = tasks.show(runs.aws, begun.task_id)
     assert seen.expires is not None
     assert seen.instance_id == begun.instance_id
-    tasks.cancel(runs.aws, begun.task_id, settings=runs.settings, clock=runs.pace, wait=True)
+    tasks.cancel(Context(runs.aws, runs.settings, clock=runs.pace), begun.task_id, wait=True)
     assert conversion(ec2, begun.task_id)["State"] == "cancelled"

@@ -22,6 +22,7 @@ from vmie.errors import AwsRefused, DeadlineExceeded, TaskFailed, UsageError, Vm
 from vmie.events import Event, TaskSeen
 from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import tasks, waiting
+from vmie.ops.context import Context
 from vmie.sandbox import Sandbox
 from vmie.sandbox.seed import IMAGE, INSTANCE
 from vmie.sandbox.service.validation import any_guest
@@ -112,7 +113,7 @@ def test_show_and_its_failures(aws: Aws, four: list[str], box: Sandbox) -> None:
 
 def test_watch_follows_all_active_tasks_to_their_end(aws: Aws, four: list[str], pace: SandboxClock) -> None:
     events: list[Event] = []
-    seen = tasks.watch(aws, settings=SETTINGS, clock=pace, reporter=events.append)
+    seen = tasks.watch(Context(aws, SETTINGS, events.append, pace))
     assert set(ids(seen.tasks)) == set(four)
     assert {task.state for task in seen.tasks} == {TaskState.COMPLETED}
     assert seen.failures == ()
@@ -125,7 +126,7 @@ def test_watch_asks_once_per_kind_and_look(aws: Aws, ec2: Any, disk: dict[str, A
     begun = [ec2.import_snapshot(DiskContainer=disk)["ImportTaskId"] for _ in range(15)]
     before = box.stats.calls["ec2:DescribeImportSnapshotTasks"]
     pace = SandboxClock(box)
-    seen = tasks.watch(aws, begun, settings=SETTINGS, clock=pace)
+    seen = tasks.watch(Context(aws, SETTINGS, clock=pace), begun)
     assert len(seen.tasks) == 15
     looks = box.stats.calls["ec2:DescribeImportSnapshotTasks"] - before
     assert looks <= pace.slept / 15 + 2
@@ -137,7 +138,7 @@ def test_watch_returns_failures_with_their_cause(
     box.faults.fail_task("ClientError: Unknown OS / Missing OS files.", kind=TaskKind.IMPORT_IMAGE)
     bad = ec2.import_image(DiskContainers=[disk])["ImportTaskId"]
     good = ec2.import_image(DiskContainers=[disk])["ImportTaskId"]
-    seen = tasks.watch(aws, [bad, good], settings=SETTINGS, clock=pace)
+    seen = tasks.watch(Context(aws, SETTINGS, clock=pace), [bad, good])
     [failure] = seen.failures
     assert bad in failure.message
     assert "Unknown OS" in failure.cause
@@ -145,23 +146,23 @@ def test_watch_returns_failures_with_their_cause(
 
 
 def test_watch_of_an_old_task_never_cancels_it(aws: Aws, four: list[str], box: Sandbox) -> None:
-    seen = tasks.watch(aws, [four[0]], settings=Settings(deadline_seconds=60.0), clock=SandboxClock(box))
+    seen = tasks.watch(Context(aws, Settings(deadline_seconds=60.0), clock=SandboxClock(box)), [four[0]])
     assert seen.failures == ()
     assert box.stats.calls["ec2:CancelImportTask"] == 0
 
 
 @pytest.mark.parametrize("number", range(4))
 def test_cancel_by_kind_and_wait(aws: Aws, four: list[str], pace: SandboxClock, number: int) -> None:
-    ended = tasks.cancel(aws, four[number], settings=SETTINGS, clock=pace, reason="wrong one", wait=True)
+    ended = tasks.cancel(Context(aws, SETTINGS, clock=pace), four[number], reason="wrong one", wait=True)
     assert ended.state in (TaskState.DELETED, TaskState.CANCELLED)
-    again = tasks.cancel(aws, four[number], settings=SETTINGS, clock=pace)
+    again = tasks.cancel(Context(aws, SETTINGS, clock=pace), four[number])
     assert again.state.failed
 
 
 def test_a_completed_task_cannot_be_cancelled(aws: Aws, four: list[str], box: Sandbox, pace: SandboxClock) -> None:
     box.advance(2 * HOUR)
     with pytest.raises(AwsRefused):
-        tasks.cancel(aws, four[0], settings=SETTINGS, clock=pace)
+        tasks.cancel(Context(aws, SETTINGS, clock=pace), four[0])
 
 
 # --- the wait and the gate, over real calls --------------------------------------------------------------
@@ -170,12 +171,19 @@ def test_a_completed_task_cannot_be_cancelled(aws: Aws, four: list[str], box: Sa
 def submit(aws: Aws, pace: SandboxClock, number: int) -> Task:
     source = DiskSource("raw", S3Object(BUCKET, "disk.raw"))
     return waiting.submit(
-        aws,
+        Context(aws, SETTINGS, clock=pace),
         TaskKind.IMPORT_SNAPSHOT,
         lambda: ec2.import_snapshot(aws, ImportSnapshot(source, token=f"token-{number}")),
-        settings=SETTINGS,
-        clock=pace,
     )
+
+
+def ended(aws: Aws, task: Task, pace: SandboxClock, settings: Settings = SETTINGS) -> Task:
+    """The task when it is completed; raises how else it ended."""
+    begun = {"task_id": task.id, "at": pace.now().isoformat()}
+    [end] = waiting.wait(Context(aws, settings, clock=pace), [begun])
+    if isinstance(end, VmieError):
+        raise end
+    return end
 
 
 @pytest.mark.usefixtures("disk")
@@ -198,7 +206,7 @@ def test_a_smaller_quota_than_we_think_is_queued_for(aws: Aws, box: Sandbox, pac
 def test_a_task_that_shows_late_is_waited_for(aws: Aws, box: Sandbox, pace: SandboxClock) -> None:
     box.faults.visible_after = 60.0
     task = submit(aws, pace, 1)
-    assert waiting.wait(aws, task.id, settings=SETTINGS, clock=pace).snapshot_ids
+    assert ended(aws, task, pace).snapshot_ids
 
 
 @pytest.mark.usefixtures("disk")
@@ -207,7 +215,7 @@ def test_a_stalled_task_is_cancelled_after_seven_days(aws: Aws, box: Sandbox, pa
     box.faults.stall_task(kind=TaskKind.IMPORT_SNAPSHOT)
     task = submit(aws, pace, 1)
     with pytest.raises(DeadlineExceeded):
-        waiting.wait(aws, task.id, settings=Settings(deadline_seconds=6 * HOUR), clock=pace)
+        ended(aws, task, pace, Settings(deadline_seconds=6 * HOUR))
     assert tasks.show(aws, task.id).state is TaskState.DELETED
 
 
@@ -215,7 +223,7 @@ def test_a_stalled_task_is_cancelled_after_seven_days(aws: Aws, box: Sandbox, pa
 def test_an_outage_in_the_middle_of_a_wait_is_survived(aws: Aws, box: Sandbox, pace: SandboxClock) -> None:
     task = submit(aws, pace, 1)
     box.faults.unavailable("DescribeImportSnapshotTasks", times=60)
-    assert waiting.wait(aws, task.id, settings=SETTINGS, clock=pace).state is TaskState.COMPLETED
+    assert ended(aws, task, pace).state is TaskState.COMPLETED
 
 
 @pytest.mark.usefixtures("disk")
@@ -223,7 +231,7 @@ def test_a_cancellation_by_somebody_else_is_a_failure(aws: Aws, box: Sandbox, pa
     task = submit(aws, pace, 1)
     box.client("ec2").cancel_import_task(ImportTaskId=task.id, CancelReason="not ours")
     with pytest.raises(TaskFailed) as failed:
-        waiting.wait(aws, task.id, settings=SETTINGS, clock=pace)
+        ended(aws, task, pace)
     assert failed.value.code == "TaskFailed"
 
 

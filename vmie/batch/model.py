@@ -45,6 +45,11 @@ class Kind(StrEnum):
     CONVERSION = "conversion"  #: an import by ImportInstance or ImportVolume
     EXPORT = "export"
 
+    @property
+    def verb(self) -> str:
+        """The verb of a single command that does the same."""
+        return "export" if self is Kind.EXPORT else "import"
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pool:

@@ -16,7 +16,7 @@ from vmie import events
 if TYPE_CHECKING:
     from vmie.aws.session import Aws
     from vmie.connection import Connection
-    from vmie.jobs.runner import Desk
+    from vmie.ops.context import Context
     from vmie.settings import Settings
 
 
@@ -81,9 +81,9 @@ class Run:
         """The account, in the Region asked for."""
         return self.connection.aws
 
-    def desk(self) -> Desk:
-        """What single jobs need."""
-        return self.connection.desk()
+    def work(self) -> Context:
+        """What an operation works with."""
+        return self.connection.context()
 
     def door(self, region: str, profile: str = "", /) -> Aws:
         """Another Region, or the account of another profile; "" for the run's own."""

@@ -11,7 +11,7 @@ from vmie.cli.options import takes
 from vmie.options import ExportRequest
 
 if TYPE_CHECKING:
-    from vmie.jobs.exports import ExportOutcome
+    from vmie.jobs.runner import Outcome
     from vmie.ops.export import ExportPlan, ExportResult
 
 
@@ -32,14 +32,15 @@ def export(
 
     What AWS would refuse is checked first and stops the export before it is asked for (exit 4).
     """
-    from vmie.jobs import exports
+    from vmie.jobs import runner
+    from vmie.ops.export import operation
 
     run = context.of(ctx)
     request = ExportRequest(source=source, **given)
-    show(run, exports.run(run.desk(), request, wait=not no_wait, dry_run=run.dry_run))
+    show(run, runner.run(operation(run.work(), request), wait=not no_wait, dry_run=run.dry_run))
 
 
-def show(run: context.Run, outcome: ExportOutcome, *, command: str = "export") -> None:
+def show(run: context.Run, outcome: Outcome[ExportPlan, ExportResult], *, command: str = "export") -> None:
     """Print what an export came to; `vmie resume` shares it."""
     findings = outcome.plan.findings
     if outcome.result is None:

@@ -35,16 +35,17 @@ def import_(
 
     The image is checked first; what AWS would refuse stops the import before a byte is sent (exit 4).
     """
-    from vmie.jobs import imports
+    from vmie.jobs import runner
+    from vmie.ops.import_ import operation
 
     request = ImportRequest(**{"sources": source, **given})
     run = context.of(ctx)
-    show(run, imports.run(run.desk(), request, wait=not no_wait, dry_run=run.dry_run))
+    show(run, runner.run(operation(run.work(), request), wait=not no_wait, dry_run=run.dry_run))
 
 
 def show(run: context.Run, outcome: Any, *, command: str = "import") -> None:
     """Print what an import came to; `vmie resume` shares it."""
-    findings = outcome.plan.report.findings if outcome.plan.report else ()
+    findings = outcome.plan.findings
     if outcome.result is None:
         plan = {"plan": outcome.plan.as_json()}
         render.finish(run, command, plan, text=plan_text(outcome.plan), findings=findings)

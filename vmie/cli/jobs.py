@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -57,14 +57,11 @@ def resume(
     if run.dry_run:
         batch.planned(run, "resume", known, over=("done", "cancelled"))
         return
-    from vmie.jobs import exports, imports, uploads
+    from vmie.jobs import runner
 
-    if known.kind == "upload":
-        upload.show(run, uploads.resume(run.desk(), job), command="resume")
-    elif known.kind == "export":
-        export.show(run, exports.resume(run.desk(), job, wait=not no_wait), command="resume")
-    else:
-        import_.show(run, imports.resume(run.desk(), job, wait=not no_wait), command="resume")
+    outcome = runner.resume(run.work(), job, wait=not no_wait)
+    shows: dict[str, Any] = {"upload": upload.show, "export": export.show, "import": import_.show}
+    shows[known.kind](run, outcome, command="resume")
 
 
 def _find(run: context.Run, name: str, state: str) -> JobSummary:
@@ -110,11 +107,7 @@ def _cancel(run: context.Run, name: str, *, reason: str, state: str) -> None:
     if run.dry_run:
         batch.planned(run, "cancel", known, over=("done",))
         return
-    from vmie.jobs import exports, imports, uploads
+    from vmie.jobs import runner
 
-    if known.kind == "upload":
-        done = uploads.cancel(run.desk(), name)
-    else:
-        engine = exports if known.kind == "export" else imports
-        done = engine.cancel(run.desk(), name, reason=reason)
+    done = runner.cancel(run.work(), name, reason=reason)
     render.finish(run, "cancel", done, text=f"{name} cancelled")

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -77,11 +78,10 @@ def watch(
     A live table on a terminal, a line per change elsewhere. Ctrl-C ends the watch, not the tasks.
     """
     from vmie.ops import tasks as op
-    from vmie.poll import SystemClock
 
     run = context.of(ctx)
     with _live(run) as report:
-        seen = op.watch(run.aws(), tasks or (), settings=run.settings, clock=SystemClock(), reporter=report)
+        seen = op.watch(replace(run.work(), reporter=report), tasks or ())
     if not seen.failures:
         render.finish(run, "tasks watch", _json(seen.tasks), text=_table(seen.tasks) if seen.tasks else "no tasks")
         return
@@ -101,7 +101,6 @@ def cancel(
     vmie tasks cancel import-ami-0123456789abcdef0 --reason "wrong disk" --wait
     """
     from vmie.ops import tasks as op
-    from vmie.poll import SystemClock
 
     run = context.of(ctx)
     if run.dry_run:
@@ -109,15 +108,7 @@ def cancel(
         plan = {"plan": {"cancel": found.id, "status": found.state.value}}
         render.finish(run, "tasks cancel", plan, text=f"would cancel {found.id}, which is {found.state.value}")
         return
-    found = op.cancel(
-        run.aws(),
-        task,
-        settings=run.settings,
-        clock=SystemClock(),
-        reason=reason,
-        wait=wait,
-        reporter=run.reporter,
-    )
+    found = op.cancel(run.work(), task, reason=reason, wait=wait)
     render.finish(run, "tasks cancel", _json([found]), text=_lines(found))
 
 

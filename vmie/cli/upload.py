@@ -12,7 +12,8 @@ from vmie.cli.options import takes
 from vmie.options import UploadRequest
 
 if TYPE_CHECKING:
-    from vmie.jobs.uploads import UploadOutcome
+    from vmie.jobs.runner import Outcome
+    from vmie.ops.upload import UploadPlan, UploadResult
 
 
 @takes(UploadRequest)
@@ -32,14 +33,15 @@ def upload(
 
     Interrupted, the same command goes on: what S3 holds is not sent again.
     """
-    from vmie.jobs import uploads
+    from vmie.jobs import runner
+    from vmie.ops.upload import UploadOperation
 
     run = context.of(ctx)
     request = UploadRequest(**{"path": source, "url": target, **given})
-    show(run, uploads.run(run.desk(), request, dry_run=run.dry_run))
+    show(run, runner.run(UploadOperation(run.work(), request), dry_run=run.dry_run))
 
 
-def show(run: context.Run, outcome: UploadOutcome, *, command: str = "upload") -> None:
+def show(run: context.Run, outcome: Outcome[UploadPlan, UploadResult], *, command: str = "upload") -> None:
     """Print what an upload came to; `vmie resume` shares it."""
     plan, result = outcome.plan, outcome.result
     if result is None:

@@ -1,45 +1,39 @@
-"""One job, from its file to its end: what every kind of job has in common."""
+"""One job, from its file to its end: begun once, resumed after a crash, known to `vmie jobs`.
+
+What is done is the operation's; here is what every kind of job has in common.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from vmie import events
-from vmie.aws.session import Aws
 from vmie.errors import Action, Cancel, Interrupted, Resume, Run, UsageError, VmieError, says
 from vmie.jobs.store import CANCELLED, DONE, FAILED, RUNNING, SUBMITTED, Job, JobStore
-from vmie.ops import expired_tasks
-from vmie.poll import Clock, SystemClock
-from vmie.settings import Settings
+from vmie.ops import expired_tasks, operations
+from vmie.ops.context import Context
+from vmie.ops.doctor import diagnosis
+from vmie.ops.operation import Operation, Plan, Request, Result, carry_out
+from vmie.poll import Clock
 
-Plan = TypeVar("Plan")
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """Where jobs are worked on: the account, the state folder, settings, who is told, the time."""
-
-    aws: Aws
-    state: Path
-    settings: Settings = field(default_factory=Settings)
-    reporter: events.Reporter = events.silent
-    clock: Clock = field(default_factory=SystemClock)
+RequestT = TypeVar("RequestT", bound=Request)
+PlanT = TypeVar("PlanT", bound=Plan)
+ResultT = TypeVar("ResultT", bound=Result)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[Plan, Result]):
+class Outcome(Generic[PlanT, ResultT]):
     """The plan of a job, and what came of it (None after a dry run)."""
 
-    plan: Plan
-    result: Result | None
+    plan: PlanT
+    result: ResultT | None
 
 
 def store(state: Path, clock: Clock) -> JobStore:
@@ -47,63 +41,83 @@ def store(state: Path, clock: Clock) -> JobStore:
     return JobStore(state, now=clock.now, token_hex=secrets.token_hex)
 
 
-@contextmanager
-def begun(
-    desk: Desk, kind: str, *, source: str, request: dict[str, Any], meant: list[Any], ended_too: bool
-) -> Iterator[Job]:
-    """A new job, or the one of the same command in the same account and Region; see `JobStore.begin`.
+def run(
+    operation: Operation[RequestT, PlanT, ResultT], *, wait: bool = True, dry_run: bool = False
+) -> Outcome[PlanT, ResultT]:
+    """Carry an operation out as a job; the same command after an interruption or a failure goes on with its job.
 
-    `meant` is what makes it the same command: the request, and whatever stands for the content of its files.
+    Raises what the operation's steps raise.
     """
-    aws = desk.aws
-    identity = [aws.bucket_owner, aws.region, aws.endpoint_url, *meant]
-    fingerprint = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    jobs = store(desk.state, desk.clock)
-    held, again = jobs.begin(kind, source=source, fingerprint=fingerprint, request=request, ended_too=ended_too)
-    with held:
-        if again:
-            desk.reporter(events.Note(f"going on with {held.job}"))
-        yield held
+    with diagnosis.explained(operation):
+        if dry_run:
+            return Outcome(operation.plan(), None)
+        with _begun(operation) as held:
+            return _carry_out(operation.on(held), held, wait=wait)
 
 
-@contextmanager
-def reopened(desk: Desk, job: str) -> Iterator[Job]:
-    """A job to go on with. Raises UsageError when it is done or cancelled, or in another process's hands."""
-    with store(desk.state, desk.clock).open(job) as held:
+def resume(context: Context, job: str, *, wait: bool = True) -> Outcome[Any, Any]:
+    """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
+    with _stored(context).open(job) as held:
         if held.status in (DONE, CANCELLED):
-            raise UsageError(f"{job} is {held.status}", cure="`vmie jobs` lists what can go on")
+            raise UsageError(f"{job} is {held.status}", cure=Run(("vmie", "jobs"), "lists what can go on"))
         held.finish(RUNNING)
-        yield held
+        operation = operations.read(context, held.kind, held.request).on(held)
+        with diagnosis.explained(operation):
+            return _carry_out(operation, held, wait=wait)
 
 
-def give_up(desk: Desk, job: str, undo: Callable[[Job], dict[str, Any]], *, made: str, cure: str) -> dict[str, Any]:
-    """Have `undo` take back what a job did, and mark it cancelled.
+def cancel(context: Context, job: str, *, reason: str = "") -> dict[str, Any]:
+    """Give `job` up: its tasks are cancelled and waited out, then what it uploaded goes.
 
-    Raises UsageError when it is done: `made` says what stands then, `cure` how that goes.
+    Raises UsageError when the job is done, VmieError when AWS does not let go of a task.
     """
-    with store(desk.state, desk.clock).open(job) as held:
+    with _stored(context).open(job) as held:
+        operation = operations.read(context, held.kind, held.request).on(held)
         if held.status == DONE:
+            made, cure = operation.made
             raise UsageError(f"{job} is done", cause=made, cure=cure)
-        undone = undo(held)
+        undone = operation.undo(reason=reason)
         held.finish(CANCELLED)
     return {"job": job, "status": CANCELLED, **undone}
 
 
-def carry_out(
-    held: Job, think: Callable[[], Plan], act: Callable[[Plan], Result], *, ends: bool = True
-) -> Outcome[Plan, Result]:
+def _stored(context: Context) -> JobStore:
+    if context.state is None:
+        raise UsageError("there is no folder of jobs to look in", cure="give the context a state folder")
+    return store(context.state, context.clock)
+
+
+@contextmanager
+def _begun(operation: Operation[Any, Any, Any]) -> Iterator[Job]:
+    """A new job, or the one of the same request and content in the same account and Region; see `JobStore.begin`."""
+    context, request, aws = operation.context, operation.request, operation.context.aws
+    identity = [aws.bucket_owner, aws.region, aws.endpoint_url, request.lasting(), operation.content()]
+    held, again = _stored(context).begin(
+        operation.verb,
+        source=operation.source,
+        fingerprint=hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest(),
+        request=request.as_json(),
+        ended_too=operation.repeatable,
+    )
+    with held:
+        if again:
+            context.reporter(events.Note(f"going on with {held.job}"))
+        yield held
+
+
+def _carry_out(operation: Operation[Any, PlanT, ResultT], held: Job, *, wait: bool) -> Outcome[PlanT, ResultT]:
     """Plan and act as `held`, and record how it ended; a job refused before its first step is forgotten.
 
     Every failure after that says how to go on.
     """
     try:
-        plan = think()
+        plan = operation.plan()
     except BaseException:
         if not held.begun:
             held.remove()
         raise
     try:
-        result = act(plan)
+        result = carry_out(operation, wait=wait)
     except Interrupted:
         raise
     except VmieError as error:
@@ -111,7 +125,7 @@ def carry_out(
         if held.begun and not any(isinstance(action, Resume | Cancel) for action in error.actions):
             error.add_cure(_way_on(held.job, error))
         raise
-    held.finish(DONE if ends else SUBMITTED)
+    held.finish(DONE if wait or not operation.tasks else SUBMITTED)
     return Outcome(plan, result)
 
 

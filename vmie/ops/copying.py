@@ -12,7 +12,7 @@ from vmie.aws.session import Aws
 from vmie.aws.upload import Uploaded, UploadOptions
 from vmie.errors import VmieError
 from vmie.model import S3Object
-from vmie.ops.journal import Journal
+from vmie.ops.context import Context
 from vmie.ops.upload_state import SOURCE, Sent
 
 
@@ -36,20 +36,13 @@ def look(aws: Aws, source: S3Object) -> objects.ObjectFacts:
     return objects.existing(aws, source, own=False, region=s3.region_of(aws, source.bucket))
 
 
-def send(
-    aws: Aws,
-    plan: CopyPlan,
-    *,
-    journal: Journal,
-    step: str,
-    options: UploadOptions,
-    reporter: events.Reporter = events.silent,
-) -> Uploaded:
+def send(context: Context, plan: CopyPlan, *, step: str, options: UploadOptions) -> Uploaded:
     """Copy it, remembered under `step`; nothing is copied that is there already.
 
     Raises AwsRefused, VmieError (SourceChanged) when the source changes meanwhile.
     """
-    state = Sent(journal, step, plan.target, token=plan.token, more={"source": plan.source.url})
+    aws, reporter = context.aws, context.reporter
+    state = Sent(context.journal, step, plan.target, token=plan.token, more={"source": plan.source.url})
     there = objects.facts(aws, plan.target)
     if there is not None and there.metadata.get(SOURCE) == plan.token:
         reporter(events.Note(f"{plan.target.url} is already copied"))

@@ -26,7 +26,7 @@ class Journal(Protocol):
 class MemoryJournal:
     """A journal for callers who need no resumption: it is gone with the process."""
 
-    def __init__(self, job: str) -> None:
+    def __init__(self, job: str = "JOB") -> None:
         self.job = job
         self._steps: dict[str, dict[str, Any]] = {}
 

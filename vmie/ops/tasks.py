@@ -9,11 +9,10 @@ from dataclasses import dataclass, replace
 from vmie import events, poll
 from vmie.aws import ec2
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, TaskFailed, UsageError, VmieError
+from vmie.errors import AwsRefused, Run, TaskFailed, UsageError, VmieError, says
 from vmie.model import Task, TaskKind, TaskState
 from vmie.ops import waiting
-from vmie.poll import Clock
-from vmie.settings import Settings
+from vmie.ops.context import Context
 
 
 def listing(
@@ -55,7 +54,7 @@ def show(aws: Aws, task_id: str) -> Task:
         raise VmieError(
             f"AWS does not know {task_id}",
             cause=f"no such task is shown in {aws.region}; AWS shows a task for seven days after it ended",
-            cure="check the id, --region and --profile; `vmie tasks list` shows what there is",
+            cure=(says("check the id, {region} and {profile}"), Run(("vmie", "tasks", "list"), "shows what there is")),
             code="TaskNotFound",
         )
     return found[0]
@@ -66,7 +65,7 @@ def kind_of(task_id: str) -> TaskKind:
     try:
         return TaskKind.of(task_id)
     except ValueError as error:
-        raise UsageError(str(error), cure="`vmie tasks list` shows the ids", code="NoTaskId") from error
+        raise UsageError(str(error), cure=Run(("vmie", "tasks", "list"), "shows the ids"), code="NoTaskId") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +76,7 @@ class Watched:
     failures: tuple[VmieError, ...]
 
 
-def watch(
-    aws: Aws,
-    task_ids: Sequence[str] = (),
-    *,
-    settings: Settings,
-    clock: Clock,
-    reporter: events.Reporter = events.silent,
-) -> Watched:
+def watch(context: Context, task_ids: Sequence[str] = ()) -> Watched:
     """Follow tasks (all active ones unless named) until each is terminal; changes are reported as `TaskSeen`.
 
     A watch only looks: it never cancels a task, however old. Failures are returned, not raised.
@@ -92,16 +84,11 @@ def watch(
     ids = list(dict.fromkeys(task_ids))
     for task_id in ids:
         kind_of(task_id)
-    begun: list[Task | str] = list(ids) or list(listing(aws, states=[TaskState.ACTIVE], reporter=reporter))
-    poller = poll.Poller(
-        lambda kind, wanted: ec2.describe(aws, kind, wanted, patient=False),
-        clock=clock,
-        settings=replace(waiting.wait_settings(settings), deadline=math.inf),
-        transient=waiting.passing,
-        report=reporter,
-    )
+    active = [TaskState.ACTIVE]
+    begun: list[Task | str] = list(ids) or list(listing(context.aws, states=active, reporter=context.reporter))
+    poller = _poller(context, deadline=math.inf)
     watches = [poller.watch(task, settle=True) for task in begun]
-    poll.run(poller, clock=clock)
+    poll.run(poller, clock=context.clock)
     return Watched(
         tuple(one.task for one in watches if one.task is not None),
         tuple(
@@ -112,16 +99,19 @@ def watch(
     )
 
 
-def cancel(
-    aws: Aws,
-    task_id: str,
-    *,
-    settings: Settings,
-    clock: Clock,
-    reason: str = "",
-    wait: bool = False,
-    reporter: events.Reporter = events.silent,
-) -> Task:
+def _poller(context: Context, *, deadline: float | None = None) -> poll.Poller:
+    """One that never cancels a task for its age."""
+    pace = waiting.wait_settings(context.settings)
+    return waiting.poller(
+        context.aws,
+        settings=pace if deadline is None else replace(pace, deadline=deadline),
+        clock=context.clock,
+        cancels=False,
+        reporter=context.reporter,
+    )
+
+
+def cancel(context: Context, task_id: str, *, reason: str = "", wait: bool = False) -> Task:
     """Ask AWS to give a task up and return it as then described, or, with `wait`, when it has ended.
 
     A task that is being cancelled already, or ended so, is no error. Raises UsageError for no task id, AwsRefused
@@ -129,24 +119,18 @@ def cancel(
     """
     kind_of(task_id)
     try:
-        ec2.cancel(aws, task_id, reason)
+        ec2.cancel(context.aws, task_id, reason)
     except AwsRefused:
         # Cancelling twice, or after it failed: what was wanted is so.
-        if not show(aws, task_id).state.failed:
+        if not show(context.aws, task_id).state.failed:
             raise
-        reporter(events.Note(f"{task_id} has ended already"))
+        context.reporter(events.Note(f"{task_id} has ended already"))
     if not wait:
-        return show(aws, task_id)
-    poller = poll.Poller(
-        lambda kind, wanted: ec2.describe(aws, kind, wanted, patient=False),
-        clock=clock,
-        settings=waiting.wait_settings(settings),
-        transient=waiting.passing,
-        report=reporter,
-    )
+        return show(context.aws, task_id)
+    poller = _poller(context)
     watched = poller.watch(task_id, settle=True)
     poller.expect_cancel(task_id, reason)
-    poll.run(poller, clock=clock)
+    poll.run(poller, clock=context.clock)
     if watched.task is not None and watched.task.state.failed:
         return watched.task
     return watched.result()

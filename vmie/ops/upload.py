@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ from vmie.aws.multipart import composite
 from vmie.aws.parts import Part, b64, part_size_for
 from vmie.aws.session import Aws
 from vmie.aws.upload import Uploaded, UploadOptions, upload
-from vmie.errors import AwsRefused, ImageError, Interrupted, UsageError, VmieError
-from vmie.model import S3Object
-from vmie.ops import ingest, payloads
-from vmie.ops.journal import Journal
+from vmie.errors import AwsRefused, Cancel, Cure, ImageError, Set, UsageError, VmieError
+from vmie.model import Finding, S3Object, Task
+from vmie.ops import ingest, payloads, transfer_options, upload_state
+from vmie.ops.context import Context
+from vmie.ops.operation import Operation
 from vmie.ops.upload_state import SOURCE, Sent
-from vmie.poll import Clock
+from vmie.options import UploadRequest
 
 #: the step of the journal
 STEP = "upload 0"
@@ -41,6 +43,11 @@ class UploadPlan:
     index: int | None = None
     region: str | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """None: nothing is judged."""
+        return ()
 
     def as_json(self) -> dict[str, Any]:
         """For --dry-run."""
@@ -91,6 +98,91 @@ class UploadResult:
         }
 
 
+class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
+    """One upload: an operation without a task."""
+
+    verb = "upload"
+    plan_type = UploadPlan
+    made = ("its object exists", "delete that with `aws s3 rm`")
+
+    def __init__(self, context: Context, request: UploadRequest) -> None:
+        super().__init__(context, request)
+        self._sent: tuple[Uploaded, int] | None = None
+
+    @property
+    def source(self) -> str:
+        """See `Operation.source`."""
+        return self.request.path
+
+    def content(self) -> list[Any]:
+        """See `Operation.content`."""
+        return [ingest.Identity.of(Path(self.request.path)).as_json()]
+
+    @property
+    def repeatable(self) -> bool:
+        """See `Operation.repeatable`: what is there already is not sent again."""
+        return True
+
+    @property
+    def tasks(self) -> int:
+        """See `Operation.tasks`."""
+        return 0
+
+    def _planned(self) -> UploadPlan:
+        request = self.request
+        return plan(
+            self.context.aws,
+            Path(request.path),
+            request.object,
+            as_is=request.as_is,
+            wanted=request.format,
+            index=request.disk,
+        )
+
+    def uploads(self) -> Iterator[Callable[[], None]]:
+        """See `Operation.uploads`."""
+        yield self._send
+
+    def _send(self) -> None:
+        context = self.context
+        for note in self.planned.notes:
+            context.reporter(events.Note(note, "warning"))
+        options = transfer_options.upload_options(self.request, context.aws, context.settings)
+        self._sent = send(context, self.planned, step=STEP, options=options)
+
+    def finish(self, done: Sequence[Task], *, began: dt.datetime) -> UploadResult:
+        """See `Operation.finish`."""
+        return self.begun(began=began)
+
+    def begun(self, *, began: dt.datetime) -> UploadResult:
+        """See `Operation.begun`: with the sending it is done."""
+        if self._sent is None:
+            raise RuntimeError("nothing was sent yet")
+        uploaded, read = self._sent
+        return UploadResult(
+            job=self.journal.job,
+            object=self.planned.target.url,
+            format=self.planned.choice.aws_format,
+            bytes_source=self.planned.source_size,
+            bytes_sent=uploaded.bytes_sent,
+            bytes_total=uploaded.bytes_total,
+            seconds=self._seconds(began),
+            bytes_read=read,
+        )
+
+    def reached(self) -> dict[str, Any]:
+        """See `Operation.reached`."""
+        return {"job": self.journal.job, "object": self.planned.target.url}
+
+    def undo(self, *, reason: str = "") -> dict[str, Any]:
+        """What S3 holds of it goes; ``{"task_id", "removed": [urls]}``."""
+        step = self.journal.get(STEP)
+        url = upload_state.remove(self.context.aws, step) if step else None
+        if url:
+            self.context.reporter(events.Note(f"{url} removed"))
+        return {"task_id": None, "removed": [url] if url else []}
+
+
 def plan(
     aws: Aws, path: Path, target: S3Object, *, as_is: bool = False, wanted: str | None = None, index: int | None = None
 ) -> UploadPlan:
@@ -103,10 +195,12 @@ def plan(
     choice = ingest.choose(what, as_is=as_is, wanted=wanted)
     if choice.method != "as-is" and index is None and what.disks > 1:
         raise UsageError(
-            f"{path} holds {what.disks} disks", cure="choose one with --disk N, or send the whole file with --as-is"
+            f"{path} holds {what.disks} disks",
+            cure=(Set("disk", note="one of them"), Set("as_is", note="the whole file")),
+            fields=("disk",),
         )
     if choice.method == "as-is" and index is not None and what.container:
-        choice = ingest.Choice("vmdk", "VMDK", (f"--disk {index}: one disk of the appliance",))
+        choice = ingest.Choice("vmdk", "VMDK", ("one disk of the appliance was asked for",))
     bucket = s3.expect(aws, target.bucket)
     notes: tuple[str, ...] = ()
     if bucket.region != aws.region:
@@ -124,64 +218,17 @@ def plan(
     return UploadPlan(path, target, choice, identity, size, bound, index=index, region=bucket.region, notes=notes)
 
 
-def apply(
-    aws: Aws,
-    plan: UploadPlan,
-    *,
-    journal: Journal,
-    clock: Clock,
-    options: UploadOptions,
-    reporter: events.Reporter = events.silent,
-) -> UploadResult:
-    """Send it, going on where `journal` says an earlier run stopped; nothing is sent that is there already.
-
-    Raises AwsRefused, VmieError when the network does not come back, Interrupted with the way to go on.
-    """
-    started = clock.now()
-    for note in plan.notes:
-        reporter(events.Note(note, "warning"))
-    try:
-        done, read = send(aws, plan, journal=journal, step=STEP, options=options, reporter=reporter)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            "interrupted",
-            cause="what was uploaded so far is kept and not sent again",
-            cure=f"vmie resume {journal.job} goes on, vmie cancel {journal.job} gives it up",
-            result={"job": journal.job, "object": plan.target.url},
-        ) from None
-    except VmieError as error:
-        error.result = {"job": journal.job, "object": plan.target.url, **error.result}
-        raise
-    return UploadResult(
-        job=journal.job,
-        object=plan.target.url,
-        format=plan.choice.aws_format,
-        bytes_source=plan.source_size,
-        bytes_sent=done.bytes_sent,
-        bytes_total=done.bytes_total,
-        seconds=(clock.now() - started).total_seconds(),
-        bytes_read=read,
-    )
-
-
-def send(
-    aws: Aws,
-    plan: UploadPlan,
-    *,
-    journal: Journal,
-    step: str,
-    options: UploadOptions,
-    reporter: events.Reporter = events.silent,
-) -> tuple[Uploaded, int]:
+def send(context: Context, plan: UploadPlan, *, step: str, options: UploadOptions) -> tuple[Uploaded, int]:
     """One file to one object, remembered under `step`: what came of it, and the bytes read of the source.
 
     Raises ImageError (SourceChanged) when the file is another than the one the upload began with, or changes
     meanwhile: no object is then made of it.
     """
+    aws, journal, reporter = context.aws, context.journal, context.reporter
     known = journal.get(step) or {}
     identity = plan.identity.as_json()
     if known.get("identity", identity) != identity:
-        raise _changed(plan.path, "since the upload began", f"vmie cancel {journal.job}, then begin anew")
+        raise _changed(plan.path, "since the upload began", Cancel(journal.job, "then begin anew"))
     options = replace(options, region=plan.region or options.region, metadata={**options.metadata, SOURCE: plan.token})
     state = Sent(journal, step, plan.target, token=plan.token, region=plan.region, more={"identity": identity})
     if (there := _already(aws, plan, options)) is not None:
@@ -280,7 +327,7 @@ def _payload(plan: UploadPlan) -> payloads.FilePayload | payloads.StreamPayload:
 _SOURCE_CHANGED = "SourceChanged"
 
 
-def _changed(path: Path, when: str, cure: str) -> ImageError:
+def _changed(path: Path, when: str, cure: Cure) -> ImageError:
     return ImageError(
         f"{path} was changed {when}",
         cause="an upload of two contents would mix them",

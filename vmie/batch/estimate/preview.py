@@ -15,10 +15,11 @@ from vmie.batch.model import Kind, PlanItem
 from vmie.batch.plan.wording import PLAN
 from vmie.errors import AwsRefused, PreflightError, VmieError, text_of
 from vmie.model import Route, Verdict
-from vmie.ops import export, import_
-from vmie.ops.export import ExportRequest
-from vmie.ops.import_ import ImportPlan, ImportRequest, PlannedDisk
+from vmie.ops import operations
+from vmie.ops.context import Context
+from vmie.ops.import_ import ImportPlan, PlannedDisk
 from vmie.ops.import_.conversion_plan import ConversionDisk
+from vmie.ops.journal import MemoryJournal
 
 #: of an upload (aws.upload grows it for the largest)
 _PART = 16 << 20
@@ -60,13 +61,13 @@ class Preview:
 
 
 def preview(context: BatchContext, aws: Aws, item: PlanItem) -> Preview:
-    """Plan an item without sending anything. What would be refused is a verdict; what concerns all items is raised."""
+    """Plan an item. What would be refused is a verdict; what concerns all items is raised."""
     seen = Preview(item, aws.region, aws.account, Verdict.PASS.value)
     if _elsewhere(item):
         says = f"its disks are checked where they are: by a worker of the queue {item.queue}"
         return replace(seen, verdict=Verdict.UNKNOWN.value, says=says)
     try:
-        return _export(context, aws, seen) if item.kind is Kind.EXPORT else _import(context, aws, seen)
+        return _planned(context, aws, seen)
     except VmieError as error:
         if isinstance(error, AwsRefused) and error.code in _WHOLE:
             raise
@@ -86,44 +87,31 @@ def _elsewhere(item: PlanItem) -> bool:
     return item.queue != "default" and any(not Path(file).is_file() for file in files)
 
 
-def _export(context: BatchContext, aws: Aws, seen: Preview) -> Preview:
-    request = ExportRequest.from_json(seen.item.request)
-    made = export.plan(aws, request, settings=context.settings)
-    warned = [one for one in made.findings if one.verdict is Verdict.WARN]
-    call = str(made.as_json()["call"])
-    first = warned[0] if warned else None
-    return replace(
-        seen,
-        verdict=Verdict.WARN.value if first else Verdict.PASS.value,
-        says=first.message if first else "",
-        cure=first.cure if first else "",
-        rule=first.rule if first else "",
-        call=call,
-        calls={call: 1},
-    )
+def _planned(batches: BatchContext, aws: Aws, seen: Preview) -> Preview:
+    item = seen.item
+    context = Context(aws, batches.settings, _only_calls(batches), batches.clock, MemoryJournal(item.key))
+    plan = operations.read(context, item.kind.verb, item.request).plan()
+    first = next((one for one in plan.findings if one.verdict is Verdict.WARN), None)
+    call = str(plan.as_json()["call"])
+    seen = replace(seen, verdict=Verdict.PASS.value, call=call, calls={call: 1})
+    if first is not None:
+        found = {"says": first.message, "cure": first.cure, "rule": first.rule}
+        seen = replace(seen, verdict=Verdict.WARN.value, **found)
+    return _sized(seen, plan) if isinstance(plan, ImportPlan) else seen
 
 
-def _import(context: BatchContext, aws: Aws, seen: Preview) -> Preview:
-    request = ImportRequest.from_json(seen.item.request)
-    made = import_.plan(
-        aws, request, settings=context.settings, job=seen.item.key, clock=context.clock, reporter=_only_calls(context)
-    )
-    warned = [one for one in made.report.findings if one.verdict is Verdict.WARN] if made.report else []
-    first = warned[0] if warned else None
-    older = request.route in (Route.INSTANCE, Route.VOLUME)
+def _sized(seen: Preview, plan: ImportPlan) -> Preview:
+    """What is known of an import beforehand."""
+    older = plan.request.route in (Route.INSTANCE, Route.VOLUME)
     return replace(
         seen,
-        verdict=Verdict.WARN.value if first else Verdict.PASS.value,
-        says=first.message if first else "; ".join(made.notes),
-        cure=first.cure if first else "",
-        rule=first.rule if first else "",
-        call=str(made.as_json()["call"]),
-        guest=_guest(made),
-        bytes_source=sum(disk.source_size for disk in made.disks),
-        bytes_at_most=sum(disk.bound for disk in made.disks if disk.path is not None),
-        snapshots=0 if older else sum(_snapshot(disk) for disk in made.disks),
-        volumes_gib=sum(disk.volume_gib for disk in made.disks if isinstance(disk, ConversionDisk)),
-        calls=_calls(made),
+        says=seen.says or "; ".join(plan.notes),
+        guest=_guest(plan),
+        bytes_source=sum(disk.source_size for disk in plan.disks),
+        bytes_at_most=sum(disk.bound for disk in plan.disks if disk.path is not None),
+        snapshots=0 if older else sum(_snapshot(disk) for disk in plan.disks),
+        volumes_gib=sum(disk.volume_gib for disk in plan.disks if isinstance(disk, ConversionDisk)),
+        calls=_calls(plan),
     )
 
 
@@ -137,9 +125,9 @@ def _only_calls(context: BatchContext) -> events.Reporter:
     return report
 
 
-def _guest(made: ImportPlan) -> str:
+def _guest(plan: ImportPlan) -> str:
     """``Ubuntu 22.04 x86_64, uefi``; "" when nothing is known."""
-    image = next(iter(made.report.images), None) if made.report else None
+    image = next(iter(plan.report.images), None) if plan.report else None
     if image is None or image.error is not None:
         return ""
     shown: Mapping[str, Any] = image.as_json()["guest"]
@@ -158,11 +146,11 @@ def _snapshot(disk: PlannedDisk) -> int:
     return min(disk.source_size, -(-disk.bound // _GRAIN) * _BLOCK)
 
 
-def _calls(made: ImportPlan) -> dict[str, int]:
-    """Calls that change something; reads are not counted."""
+def _calls(plan: ImportPlan) -> dict[str, int]:
+    """Calls that change something; looks are not counted."""
     calls: Counter[str] = Counter()
-    request = made.request
-    for number, disk in enumerate(made.disks):
+    request = plan.request
+    for number, disk in enumerate(plan.disks):
         if isinstance(disk, ConversionDisk):
             instance = request.route is Route.INSTANCE
             calls["ImportInstance" if instance and number == 0 else "ImportVolume"] += 1
@@ -175,7 +163,7 @@ def _calls(made: ImportPlan) -> dict[str, int]:
         if disk.ours and not request.keep_object:
             calls["DeleteObject"] += 1
     if request.route in (Route.IMAGE, Route.SNAPSHOT):
-        calls[str(made.as_json()["call"])] += 1
+        calls[str(plan.as_json()["call"])] += 1
     if request.register:
         calls["RegisterImage"] += 1
     calls["CreateTags"] += 1

@@ -20,6 +20,8 @@ from vmie.batch.run.task_poller import TaskPoller, shared_gate
 from vmie.batch.store.quota import Quota
 from vmie.batch.store.store import Store
 from vmie.errors import UsageError
+from vmie.ops.context import Context
+from vmie.ops.journal import Journal
 from vmie.settings import Settings
 
 T = TypeVar("T")
@@ -65,6 +67,18 @@ class RunContext:
         connect = self._context.connect
         opened = connect(item.region, item.profile) if item.profile else connect(item.region)
         return opened.keeping(ReadCache(self.control.now))
+
+    def context_of(self, item: Item, journal: Journal, report: events.Reporter) -> Context:
+        """What the item's operation works with: it waits and submits through what all items share."""
+        return Context(
+            self.aws(item),
+            self.settings,
+            report,
+            self.control,
+            journal,
+            gate=self.gate(item),
+            wait=self.watcher(item).wait,
+        )
 
     def watcher(self, item: Item) -> TaskPoller:
         """The one that polls the tasks of the item's account and Region."""

@@ -10,14 +10,13 @@ from pathlib import PurePosixPath
 from typing import Any, TypeVar
 
 from vmie.aws.session import Aws
-from vmie.batch.model import Item, Kind
+from vmie.batch.model import Item
 from vmie.errors import VmieError
+from vmie.ops import operations
+from vmie.ops.context import Context
 from vmie.ops.doctor import Case, Check, bucket, looked
-from vmie.ops.doctor import subject as diagnosis
-from vmie.ops.doctor.diagnosis import diagnosed
+from vmie.ops.doctor.diagnosis import case_for, diagnosed
 from vmie.ops.doctor.report import Line
-from vmie.ops.export import ExportRequest
-from vmie.ops.import_ import ImportRequest
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -45,18 +44,14 @@ class DiagnosisCache:
         with self._lock:
             return diagnosed(error, lambda: self._case(item, connect(item)), look=self._look)
 
-    def _case(self, item: Item, aws: Aws) -> Case:
-        given: dict[str, Any] = {"settings": self._settings, "clock": self._clock}
-        if item.kind is Kind.EXPORT:
-            wanted = ExportRequest.from_json(item.request)
-            where = (item.kind, aws.account, aws.region, wanted.bucket, wanted.role_name)
-            return self._once(where, lambda: diagnosis.of_export(aws, wanted, **given))
-        request = ImportRequest.from_json(item.request)
-        own = diagnosis.stored(request)
-        places = (request.bucket, *(one.bucket for one in own[:1]))
-        what = (item.kind, aws.account, aws.region, *places, request.role_name, request.kms_key)
-        found = self._once(what, lambda: diagnosis.of_import(aws, request, **given))
-        return replace(found, keys=tuple(one.key for one in own))
+    def _case(self, item: Item, aws: Aws) -> Case | None:
+        context = Context(aws, self._settings, clock=self._clock)
+        subject = operations.read(context, item.kind.verb, item.request).subject()
+        if subject is None:
+            return None
+        where = (item.kind, aws.account, aws.region, replace(subject, keys=()))
+        found = self._once(where, lambda: case_for(context, subject))
+        return replace(found, keys=subject.keys) if found is not None else None
 
     def _look(self, case: Case, name: str, check: Check) -> list[Line]:
         if check in _OWN:

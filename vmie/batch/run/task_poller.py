@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from vmie import events, poll
 from vmie.aws import ec2
 from vmie.aws.session import Aws
 from vmie.batch.model import Stopped
 from vmie.batch.run.cancellation import Cancellation
-from vmie.errors import TaskFailed
+from vmie.errors import VmieError
 from vmie.model import Task, TaskKind
 from vmie.ops import waiting
 from vmie.settings import Settings
@@ -29,32 +30,27 @@ class TaskPoller:
         self._control = control
         pace = waiting.wait_settings(settings)
         self._low = pace.low
-        self._poller = poll.Poller(
-            lambda kind, ids: ec2.describe(aws, kind, ids, patient=False),
-            clock=control,
-            settings=pace,
-            transient=waiting.passing,
-            cancel=lambda task, reason: ec2.cancel(aws, task, reason),
-            report=report,
-        )
+        self._poller = waiting.poller(aws, settings=pace, clock=control, reporter=report)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._fault: BaseException | None = None
 
-    def wait(self, task_id: str, *, started: dt.datetime) -> Task:
-        """The completed task. Raises TaskFailed as `ops.waiting.wait` does, Stopped, Cancelled."""
-        ended = threading.Event()
-        watch = self._poller.watch(task_id, started=started, settle=True, on_done=lambda _: ended.set())
+    def wait(self, tasks: Sequence[Mapping[str, Any]]) -> list[Task | VmieError]:
+        """How each of the tasks ended, see `vmie.ops.waiting.wait`. Raises Stopped, Cancelled."""
+        watches, ended = [], threading.Event()
+        for task in tasks:
+            begun = dt.datetime.fromisoformat(task["at"])
+            watches.append(
+                self._poller.watch(task["task_id"], started=begun, settle=True, on_done=lambda _: ended.set())
+            )
         self._begin()
-        while not watch.done:
+        while not all(watch.done for watch in watches):
             self._control.check()
             if self._fault is not None:
                 raise self._fault
             ended.wait(_CHECK_EVERY)
-        try:
-            return watch.result()
-        except TaskFailed as error:
-            raise waiting.explained(error) from error
+            ended.clear()
+        return [waiting.ended(watch) for watch in watches]
 
     def _begin(self) -> None:
         with self._lock:

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from vmie import catalogue
 from vmie.errors import AwsRefused, TaskFailed, VmieError, actions
 from vmie.model import Verdict
-from vmie.ops.doctor import Check, account, bucket, credentials, looked, rights, role
+from vmie.ops.context import Context
+from vmie.ops.doctor import Check, account, bucket, case_of, credentials, looked, rights, role
 from vmie.ops.doctor.report import Case, Line
+from vmie.ops.operation import Operation, Subject
 
 _OBJECT: tuple[Check, ...] = (bucket.place, bucket.objects_there)
 _ROLE: tuple[Check, ...] = (bucket.place, role.exists, bucket.objects_there, role.rights, role.keys, role.ebs_key)
@@ -55,7 +58,7 @@ def weigh(entry: str, case: Case, *, look: Look = looked) -> list[Line]:
     return sorted(lines, key=lambda line: line.verdict is not Verdict.FAIL)
 
 
-def diagnosed(error: VmieError, case: Callable[[], Case], *, look: Look = looked) -> VmieError:
+def diagnosed(error: VmieError, case: Callable[[], Case | None], *, look: Look = looked) -> VmieError:
     """The same error; where the account explains it, with that as cause and cure. `case` is made only if needed."""
     # What is passing is AWS's own fault, or what it says where a bucket lacks the grant for exports.
     if not isinstance(error, AwsRefused | TaskFailed) and not error.passing:
@@ -65,7 +68,9 @@ def diagnosed(error: VmieError, case: Callable[[], Case], *, look: Look = looked
     if known.id not in CHECKS:
         return error
     try:
-        found = [line for line in weigh(known.id, case(), look=look) if line.verdict is Verdict.FAIL]
+        looked_at = case()
+        lines = weigh(known.id, looked_at, look=look) if looked_at is not None else []
+        found = [line for line in lines if line.verdict is Verdict.FAIL]
     except VmieError:
         return error
     if found and found[0].what != error.message:
@@ -76,11 +81,27 @@ def diagnosed(error: VmieError, case: Callable[[], Case], *, look: Look = looked
     return error
 
 
+def case_for(context: Context, subject: Subject | None) -> Case | None:
+    """The account as an operation meets it; None where nothing of it can explain a refusal."""
+    if subject is None:
+        return None
+    return case_of(
+        context.aws,
+        settings=context.settings,
+        clock=context.clock,
+        job=subject.job,
+        bucket=subject.bucket,
+        key=subject.key,
+        role_name=subject.role_name,
+        keys=subject.keys,
+    )
+
+
 @contextmanager
-def explained(case: Callable[[], Case]) -> Iterator[None]:
+def explained(operation: Operation[Any, Any, Any]) -> Iterator[None]:
     """Whatever leaves the block because AWS refused leaves with the account's own reason."""
     try:
         yield
     except VmieError as error:
-        diagnosed(error, case)
+        diagnosed(error, lambda: case_for(operation.context, operation.subject()))
         raise

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,27 +13,27 @@ from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, PreflightError, UsageError
 from vmie.model import Finding, Task, TaskKind, Verdict
 from vmie.ops import bucket as buckets
+from vmie.ops import codec, idempotency
 from vmie.ops.bucket import ChosenBucket
+from vmie.ops.context import Context
 from vmie.ops.export.judges import ExportFacts
 from vmie.ops.export.rules import judge
 from vmie.options import ExportRequest
 from vmie.settings import Settings
 
-#: on every task that a job starts
-JOB_TAG = "vmie:job"
 #: seconds for which a batch believes a list of active exports
 _ACTIVE_FOR = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class ExportPlan:
-    """What `apply` will do. `bucket` is None only when the bucket itself is what blocks."""
+    """What an export will do. `bucket` is None only when the bucket itself is what blocks."""
 
     request: ExportRequest
     bucket: ChosenBucket | None
     prefix: str
     role_name: str
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Finding, ...] = field(default=(), metadata=codec.PASSING)
 
     @property
     def kind(self) -> TaskKind:
@@ -81,21 +81,14 @@ class ExportPlan:
         }
 
 
-def plan(
-    aws: Aws,
-    request: ExportRequest,
-    *,
-    settings: Settings,
-    job: str = "",
-    begun: Mapping[str, Any] | None = None,
-    reporter: events.Reporter = events.silent,
-) -> ExportPlan:
+def plan(context: Context, request: ExportRequest, *, begun: Mapping[str, Any] | None = None) -> ExportPlan:
     """Look at the instance or AMI, the bucket and the active exports, and judge them.
 
-    An active export of `job` itself is no other export. `begun` is what the job's journal says of its submission:
-    then AWS has the task, and nothing is looked at any more.
-    Raises UsageError, PreflightError (exit 4, with the findings) and AwsRefused.
+    An active export of the job itself is no other export. `begun` is what the job's journal says of its submission:
+    then AWS has the task, and nothing is looked at any more. Raises UsageError, PreflightError (exit 4, with the
+    findings) and AwsRefused.
     """
+    aws, settings, reporter = context.aws, context.settings, context.reporter
     if request.download:
         _expect_folder(Path(request.download))
     role_name = request.role_name or settings.role_name
@@ -113,7 +106,7 @@ def plan(
         elsewhere=elsewhere,
     )
     if request.is_image:
-        facts = replace(facts, active=_active(aws, request.source, job), **_role(aws, role_name, found))
+        facts = replace(facts, active=_active(aws, request.source, context.journal.job), **_role(aws, role_name, found))
     made = ExportPlan(
         request=request,
         bucket=found,
@@ -122,11 +115,11 @@ def plan(
         findings=tuple(judge(facts)),
     )
     made.refuse()
-    _tell(made, reporter)
+    _report(made, reporter)
     return made
 
 
-def _tell(made: ExportPlan, reporter: events.Reporter) -> None:
+def _report(made: ExportPlan, reporter: events.Reporter) -> None:
     for finding in made.findings:
         if finding.verdict is not Verdict.PASS:
             level = "info" if finding.verdict is Verdict.UNKNOWN else "warning"
@@ -181,7 +174,7 @@ def _active(aws: Aws, image_id: str, job: str) -> tuple[Task, ...]:
         )
     except AwsRefused:
         return ()
-    return tuple(task for task in tasks if task.image_id == image_id and task.tags.get(JOB_TAG) != job)
+    return tuple(task for task in tasks if task.image_id == image_id and task.tags.get(idempotency.JOB_TAG) != job)
 
 
 def _expect_folder(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""An import by ImportInstance or ImportVolume, thought through: which disk by which call, and what speaks against."""
+"""An import by ImportInstance or ImportVolume, planned: which disk by which call, and what speaks against."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from vmie.limits import GIB
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import ingest
+from vmie.ops.context import Context
 from vmie.ops.import_ import placement
-from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, plain, told_by
+from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, from_image, plain
 from vmie.options import ImportRequest
-from vmie.poll import Clock
-from vmie.settings import Settings
 
 #: devices for data volumes: EC2 recommends sdf to sdp
 DEVICES = "fghijklmnop"
@@ -55,14 +54,10 @@ class ConversionDisk(PlannedDisk):
 
 @dataclass(frozen=True, slots=True)
 class ConversionPlan(ImportPlan):
-    """What `apply` will do: `zone` is the Availability Zone, "" where AWS chooses."""
+    """What the import will do: `zone` is the Availability Zone, "" where AWS chooses."""
 
+    disks: tuple[ConversionDisk, ...]
     zone: str = ""
-
-    @property
-    def conversions(self) -> tuple[ConversionDisk, ...]:
-        """The disks, boot disk first."""
-        return tuple(planned for planned in self.disks if isinstance(planned, ConversionDisk))
 
     def as_json(self) -> dict[str, Any]:
         """For --dry-run; of the user data only the path."""
@@ -80,42 +75,35 @@ class ConversionPlan(ImportPlan):
         }
 
 
-def plan(
-    aws: Aws,
-    request: ImportRequest,
-    *,
-    settings: Settings,
-    job: str,
-    clock: Clock,
-    reporter: events.Reporter = events.silent,
-) -> ConversionPlan:
-    """Think it through: Region, credentials, the disks, the place; nothing is sent.
+def plan(context: Context, request: ImportRequest) -> ConversionPlan:
+    """Look at the Region, credentials, the disks, the place; nothing is sent.
 
     Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
     """
+    aws, settings, reporter = context.aws, context.settings, context.reporter
     placement.expect_region(aws.region, request.route)
-    warnings = [presign.expect_lasting(aws, seconds=settings.deadline_seconds, now=clock.now())]
+    warnings = [presign.expect_lasting(aws, seconds=settings.deadline_seconds, now=context.clock.now())]
     local = [Path(source) for source in request.sources if not source.startswith("s3://")]
     judged = (
         request.model_copy(update={"skip_check": (*request.skip_check, _ONE_DISK)})
         if request.route is Route.INSTANCE
         else request
     )
-    report = checked(judged, local, clock=clock, reporter=reporter) if local else None
-    told, notes = told_by(report, request)
-    _expect_platform(told)
-    if told.route is Route.INSTANCE:
-        warnings.append(placement.expect_type(told))
-        user_data(told)
-    zone = placement.zone_of(aws, told, reporter=reporter)
-    chosen = buckets.resolve(aws, settings, option=told.bucket, role_name=settings.role_name)
-    prefix = settings.prefix if told.prefix is None else told.prefix
-    disks = _disks(aws, told, folder=S3Object(chosen.name, f"{prefix}{job}/"))
-    _expect_count(told, disks)
+    report = checked(context, judged, local) if local else None
+    request, notes = from_image(report, request)
+    _expect_platform(request)
+    if request.route is Route.INSTANCE:
+        warnings.append(placement.expect_type(request))
+        user_data(request)
+    zone = placement.zone_of(aws, request, reporter=reporter)
+    chosen = buckets.resolve(aws, settings, option=request.bucket, role_name=settings.role_name)
+    prefix = settings.prefix if request.prefix is None else request.prefix
+    disks = _disks(aws, request, folder=S3Object(chosen.name, f"{prefix}{context.journal.job}/"))
+    _expect_count(request, disks)
     for warning in filter(None, warnings):
         reporter(events.Note(warning, "warning"))
     kept = tuple(note for note in notes if not note.startswith("boot mode"))
-    return ConversionPlan(told, "", chosen, disks, report, kept, zone)
+    return ConversionPlan(request, "", chosen, disks, report, kept, zone)
 
 
 def user_data(request: ImportRequest) -> bytes:
@@ -140,7 +128,7 @@ def _expect_platform(request: ImportRequest) -> None:
     if request.route is Route.INSTANCE and not request.platform:
         raise UsageError(
             "whether the machine is Windows or Linux is not known",
-            cause="ImportInstance must be told, and the disk does not show it",
+            cause="ImportInstance has to be given it, and the disk does not show it",
             cure="add --platform Linux or --platform Windows",
         )
 
@@ -222,7 +210,7 @@ def _stored(aws: Aws, source: S3Object, request: ImportRequest, *, folder: S3Obj
         raise UsageError(f"{source.url}: its name does not tell the format", cure="add --format vmdk, vhd or raw")
     if named != "RAW" and (request.volume_size is None or number > 0):
         raise UsageError(
-            f"{source.url}: how large its disk is cannot be told from here",
+            f"{source.url}: how large its disk is cannot be seen from here",
             cause=f"a {named} in S3 is not opened",
             cure="add --volume-size GIB, or import the local file",
         )

@@ -10,24 +10,25 @@ from vmie.aws.conversions import DiskImage
 from vmie.aws.errors import refusals
 from vmie.aws.manifest import ImportManifest, ManifestPart
 from vmie.aws.parts_upload import Parts
-from vmie.errors import ImageError
+from vmie.errors import Cancel, Cure, ImageError
 from vmie.model import S3Object
 from vmie.ops import ingest, payloads, transfer_options
-from vmie.ops.import_.context import Work
+from vmie.ops.context import Context
 from vmie.ops.import_.conversion_plan import ConversionDisk
+from vmie.options import ImportRequest
 
 
-def send(work: Work, number: int, planned: ConversionDisk) -> None:
+def send(context: Context, request: ImportRequest, number: int, planned: ConversionDisk) -> None:
     """Send the parts of disk `number`, or see that they are there. Raises ImageError when the file changed."""
     if planned.path is None or planned.identity is None:
         return
     step = _step(number)
-    known = work.journal.get(step) or {}
+    known = context.journal.get(step) or {}
     identity = planned.identity.as_json()
     if known.get("identity", identity) != identity:
-        raise _changed(planned, f"vmie cancel {work.journal.job}, then begin anew")
-    if "done" in known and parts_upload.present(work.aws, _sent_parts(planned, known)):
-        work.reporter(events.Note(f"{planned.object.url}: all parts are uploaded"))
+        raise _changed(planned, Cancel(context.journal.job, "then begin anew"))
+    if "done" in known and parts_upload.present(context.aws, _sent_parts(planned, known)):
+        context.reporter(events.Note(f"{planned.object.url}: all parts are uploaded"))
         return
     base = {
         "bucket": planned.object.bucket,
@@ -36,45 +37,45 @@ def send(work: Work, number: int, planned: ConversionDisk) -> None:
         "parts": len(planned.most_parts.ranges()),
         "identity": identity,
     }
-    work.journal.put(step, {**base, "sent": known.get("sent", 0)})
+    context.journal.put(step, {**base, "sent": known.get("sent", 0)})
     detail = f"{planned.path.name} → s3://{planned.object.bucket}/{planned.stem}.part… ({planned.choice.reasons[0]})"
-    work.reporter(events.Stage("upload", detail))
+    context.reporter(events.Stage("upload", detail))
     payload = _payload(planned)
     try:
         sent, count = parts_upload.send(
-            work.aws,
+            context.aws,
             planned.object.bucket,
             planned.stem,
             payload,
-            options=transfer_options.upload_options(work.plan.request, work.aws, work.settings),
+            options=transfer_options.upload_options(request, context.aws, context.settings),
             resumed=bool(known),
-            reporter=work.reporter,
+            reporter=context.reporter,
         )
     finally:
         payload.close()
     if ingest.Identity.of(planned.path) != planned.identity:
-        remove(work, number, planned)
+        remove(context, number, planned)
         raise _changed(planned, "stop what writes to it, then run the command again")
     exact = {"parts": len(sent.ranges()), "done": sent.size, "sent": int(known.get("sent", 0)) + count}
-    work.journal.put(step, {**base, **exact})
+    context.journal.put(step, {**base, **exact})
 
 
-def image(work: Work, number: int, planned: ConversionDisk) -> DiskImage:
-    """Write the manifest with URLs signed now; what the call is to be told of the disk.
+def image(context: Context, request: ImportRequest, number: int, planned: ConversionDisk) -> DiskImage:
+    """Write the manifest with URLs signed now; what the call is given of the disk.
 
     Raises AwsRefused (CredentialsExpire) when the session that signs would end before the task's deadline.
     """
     # The plan has looked, but the upload and the queue took their time.
-    seconds = work.settings.deadline_seconds
-    if warning := presign.expect_lasting(work.aws, seconds=seconds, now=work.clock.now()):
-        work.reporter(events.Note(warning, "debug"))
-    signer = presign.Signer(work.aws, seconds=seconds)
-    keep = work.plan.request.keep_object
+    seconds = context.settings.deadline_seconds
+    if warning := presign.expect_lasting(context.aws, seconds=seconds, now=context.clock.now()):
+        context.reporter(events.Note(warning, "debug"))
+    signer = presign.Signer(context.aws, seconds=seconds)
+    keep = request.keep_object
     if planned.stored is not None:
         size = planned.source_size
         listed: tuple[ManifestPart, ...] = (_part(signer, planned.stored, (0, size - 1), delete=False),)
     else:
-        there = _sent_parts(planned, work.journal.get(_step(number)) or {})
+        there = _sent_parts(planned, context.journal.get(_step(number)) or {})
         size = there.size
         spans = enumerate(there.ranges())
         listed = tuple(_part(signer, there.object(index), span, delete=not keep) for index, span in spans)
@@ -86,24 +87,24 @@ def image(work: Work, number: int, planned: ConversionDisk) -> DiskImage:
         self_destruct_url=signer.delete(planned.object),
     )
     with refusals("PutObject", operand=planned.object.url):
-        work.aws.client("s3").put_object(
+        context.aws.client("s3").put_object(
             Bucket=planned.object.bucket,
             Key=planned.object.key,
             Body=manifest.write(made),
             ContentType="application/xml",
-            **work.aws.owned(),
+            **context.aws.owned(),
         )
     return DiskImage(made.format, size, signer.get(planned.object), planned.volume_gib)
 
 
-def drop_manifest(work: Work, planned: ConversionDisk) -> None:
+def drop_manifest(context: Context, planned: ConversionDisk) -> None:
     """Remove the manifest: its URLs open the parts to whoever reads it. The next attempt writes another."""
-    objects.delete(work.aws, planned.object)
+    objects.delete(context.aws, planned.object)
 
 
-def remove(work: Work, number: int, planned: ConversionDisk) -> None:
+def remove(context: Context, number: int, planned: ConversionDisk) -> None:
     """Remove manifest and parts; the service has done it already where it could."""
-    parts_upload.remove(work.aws, [*listed(work.journal.get(_step(number)) or {}), planned.object])
+    parts_upload.remove(context.aws, [*listed(context.journal.get(_step(number)) or {}), planned.object])
 
 
 def listed(step: dict[str, Any]) -> list[S3Object]:
@@ -139,7 +140,7 @@ def _payload(planned: ConversionDisk) -> payloads.FilePayload | payloads.StreamP
     return payloads.StreamPayload(disk.open(planned.path, index=planned.index or 0), planned.choice.method)
 
 
-def _changed(planned: ConversionDisk, cure: str) -> ImageError:
+def _changed(planned: ConversionDisk, cure: Cure) -> ImageError:
     return ImageError(
         f"{planned.path} was changed since the upload began",
         cause="parts of two contents would be mixed",

@@ -1,8 +1,8 @@
-"""An import, thought through: which bytes, to which object, by which call. Reads only."""
+"""An import, planned: which bytes, to which object, by which call. Reads only."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -10,13 +10,12 @@ from vmie import disk, events
 from vmie.aws import ec2, kms, objects, s3, service_role
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, ImageError, PreflightError, Set, UsageError
-from vmie.model import Route, S3Object
+from vmie.model import Finding, Route, S3Object
 from vmie.ops import bucket as buckets
-from vmie.ops import check, copying, ingest
+from vmie.ops import check, codec, copying, ingest
+from vmie.ops.context import Context
 from vmie.ops.copying import CopyPlan
 from vmie.options import ImportRequest
-from vmie.poll import Clock
-from vmie.settings import Settings
 
 #: what an object's name says of its format, for sources that are in S3 already
 _FORMAT_OF_SUFFIX = {".ova": "OVA", ".vmdk": "VMDK", ".vhd": "VHD", ".vhdx": "VHDX", ".raw": "RAW", ".img": "RAW"}
@@ -61,17 +60,22 @@ class PlannedDisk:
 
 @dataclass(frozen=True, slots=True)
 class ImportPlan:
-    """What `apply` will do, all of it."""
+    """What an import will do, all of it."""
 
     request: ImportRequest
     role_name: str
     bucket: buckets.ChosenBucket | None
     disks: tuple[PlannedDisk, ...]
-    report: check.CheckReport | None
+    report: check.CheckReport | None = field(default=None, metadata=codec.PASSING)
     notes: tuple[str, ...] = ()
 
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the check found."""
+        return self.report.findings if self.report else ()
+
     def as_json(self) -> dict[str, Any]:
-        """For --dry-run and the journal of what was meant."""
+        """For --dry-run."""
         request = self.request
         return {
             "route": request.route.value,
@@ -88,24 +92,16 @@ class ImportPlan:
         }
 
 
-def plan(
-    aws: Aws,
-    request: ImportRequest,
-    *,
-    settings: Settings,
-    job: str,
-    clock: Clock,
-    begun: bool = False,
-    reporter: events.Reporter = events.silent,
-) -> ImportPlan:
-    """Think an import through: the cheap local checks first, then what AWS can be asked, nothing is sent.
+def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> ImportPlan:
+    """Plan an import: the cheap local checks first, then what AWS can be asked, nothing is sent.
 
     With `begun` AWS has the task already: then nothing of the account may stop the wait for it.
     Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
     """
+    aws, settings = context.aws, context.settings
     local = [Path(source) for source in request.sources if not source.startswith("s3://")]
-    report = checked(request, local, clock=clock, reporter=reporter) if local else None
-    request, notes = told_by(report, request)
+    report = checked(context, request, local) if local else None
+    request, notes = from_image(report, request)
     role_name = request.role_name or settings.role_name
     chosen = None
     if local or request.copy:
@@ -115,7 +111,7 @@ def plan(
     for number, source in enumerate(request.sources, start=1):
         # Two disks of one machine may have the same file name, in different folders.
         several = f"{number}-" if len(request.sources) > 1 else ""
-        folder = S3Object(chosen.name, f"{prefix}{job}/{several}") if chosen else None
+        folder = S3Object(chosen.name, f"{prefix}{context.journal.job}/{several}") if chosen else None
         if source.startswith("s3://"):
             disks.append(_stored(aws, S3Object.parse(source), request, folder if request.copy else None))
         elif folder is not None:
@@ -142,21 +138,19 @@ def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Objec
     )
 
 
-def checked(
-    request: ImportRequest, paths: list[Path], *, clock: Clock, reporter: events.Reporter
-) -> check.CheckReport | None:
+def checked(context: Context, request: ImportRequest, paths: list[Path]) -> check.CheckReport | None:
     """The preflight; raises PreflightError when the route is blocked."""
     if "all" in request.skip_check:
         return None
-    reporter(events.Stage("check", ", ".join(path.name for path in paths)))
+    context.reporter(events.Stage("check", ", ".join(path.name for path in paths)))
     report = check.check(
         paths,
         profile=request.rules,
         routes=(request.route,),
         as_is=request.as_is,
         together=len(paths) > 1,
-        clock=clock,
-        reporter=reporter,
+        clock=context.clock,
+        reporter=context.reporter,
     )
     blocking = check.blocking(report, request.route, skip=request.skip_check, strict=request.strict)
     if not blocking:
@@ -173,26 +167,26 @@ def checked(
     )
 
 
-def told_by(report: check.CheckReport | None, request: ImportRequest) -> tuple[ImportRequest, tuple[str, ...]]:
+def from_image(report: check.CheckReport | None, request: ImportRequest) -> tuple[ImportRequest, tuple[str, ...]]:
     """Fill in from the guest what the user left open: AWS stalls or guesses wrong without it (peers.md 3.2)."""
     if report is None or not report.images:
         return request, ()
     facts = report.images[0]
-    told: dict[str, str] = {}
+    found: dict[str, str] = {}
     if not request.platform and facts.guest_family in ("linux", "windows"):
-        told["platform"] = facts.guest_family.capitalize()
+        found["platform"] = facts.guest_family.capitalize()
     if not request.architecture and facts.architecture in ("x86_64", "i386"):
-        told["architecture"] = facts.architecture
+        found["architecture"] = facts.architecture
     if not request.boot_mode and facts.firmware == "uefi":
-        told["boot_mode"] = "uefi"
+        found["boot_mode"] = "uefi"
     elif not request.boot_mode and facts.firmware == "bios" and request.register:
-        told["boot_mode"] = "legacy-bios"
-    notes = tuple(f"{field.replace('_', ' ')} {value}: read from the image" for field, value in told.items())
-    return request.model_copy(update=told), notes
+        found["boot_mode"] = "legacy-bios"
+    notes = tuple(f"{field.replace('_', ' ')} {value}: read from the image" for field, value in found.items())
+    return request.model_copy(update=found), notes
 
 
 def _stored(aws: Aws, source: S3Object, request: ImportRequest, folder: S3Object | None) -> PlannedDisk:
-    """A source that is in S3 already: it must be there, and its format told. With `folder` it is copied there."""
+    """A source that is in S3 already: it must be there, and its format known. With `folder` it is copied there."""
     copied = None
     if folder is not None and folder.bucket != source.bucket:
         found = copying.look(aws, source)

@@ -1,0 +1,227 @@
+"""What the four ways of importing have in common: uploads, tags, the result, and giving it up."""
+
+from __future__ import annotations
+
+import datetime as dt
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from vmie import events
+from vmie.aws import ec2, objects, parts_upload
+from vmie.model import Route, S3Object, Task, TaskKind, TaskState
+from vmie.ops import idempotency, ingest, tasks, upload_state
+from vmie.ops.import_ import parts
+from vmie.ops.import_.planning import ImportPlan
+from vmie.ops.operation import Operation, Subject
+from vmie.options import ImportRequest
+
+#: far above the 21 disks that AWS takes in one VM
+_MOST_DISKS = 1000
+ImportPlanT_co = TypeVar("ImportPlanT_co", bound=ImportPlan, covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import came to (contract: ``import``). `status` is active when it was not waited for."""
+
+    job: str
+    route: Route
+    status: str
+    task_id: str
+    image_id: str | None
+    snapshot_ids: tuple[str, ...]
+    object: str
+    bytes_source: int
+    bytes_sent: int
+    seconds: float
+    bucket_origin: str = ""
+    instance_id: str | None = None
+    volume_ids: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The contracted shape."""
+        return {
+            "job": self.job,
+            "route": self.route.value,
+            "status": self.status,
+            "task_id": self.task_id,
+            "image_id": self.image_id,
+            "snapshot_ids": list(self.snapshot_ids),
+            "instance_id": self.instance_id,
+            "volume_id": self.volume_ids[0] if self.volume_ids else None,
+            "volume_ids": list(self.volume_ids),
+            "object": self.object,
+            "bytes_source": self.bytes_source,
+            "bytes_sent": self.bytes_sent,
+            "seconds": round(self.seconds, 3),
+            "bucket_from": self.bucket_origin or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What an import made."""
+
+    image_id: str | None = None
+    snapshot_ids: tuple[str, ...] = ()
+    instance_id: str | None = None
+    volume_ids: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> list[str]:
+        """All of it, to be tagged."""
+        one = [each for each in (self.image_id, self.instance_id) if each]
+        return [*self.snapshot_ids, *one, *self.volume_ids]
+
+
+class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
+    """One import. A route says how it is planned, how a disk is sent, how a task is asked for, and what it made."""
+
+    verb = "import"
+    made = ("what it made exists", "deregister or delete that")
+
+    @property
+    def source(self) -> str:
+        """See `Operation.source`."""
+        return self.request.sources[0]
+
+    def content(self) -> list[Any]:
+        """See `Operation.content`."""
+        return [
+            source if source.startswith("s3://") else ingest.Identity.of(Path(source)).as_json()
+            for source in self.request.sources
+        ]
+
+    @property
+    def repeatable(self) -> bool:
+        """See `Operation.repeatable`: the same token is the same task, also when that is over."""
+        return bool(self.request.client_token)
+
+    def subject(self) -> Subject:
+        """See `Operation.subject`."""
+        request = self.request
+        own = [S3Object.parse(source) for source in request.sources if source.startswith("s3://")]
+        return Subject(
+            job="import",
+            bucket=request.bucket or (own[0].bucket if own else ""),
+            key=request.kms_key,
+            role_name=request.role_name or "",
+            keys=tuple(one.key for one in own),
+        )
+
+    # --- send -----------------------------------------------------------------------------------------
+
+    def uploads(self) -> Iterator[Callable[[], None]]:
+        """See `Operation.uploads`; nothing is sent for a task that AWS has."""
+        if self.journal.get("finish") is not None:
+            return
+        for number in range(len(self.planned.disks)):
+            if self.submitted(min(number, self.tasks - 1)) is None:
+                yield partial(self._send, number)
+
+    @abstractmethod
+    def _send(self, number: int) -> None:
+        """Send disk `number`, or see that it is there."""
+
+    @property
+    def bytes_sent(self) -> int:
+        """Bytes that crossed the wire, over all runs of the job."""
+        steps = (self.journal.get(f"upload {number}") for number in range(len(self.planned.disks)))
+        return sum(int((step or {}).get("sent", 0)) for step in steps)
+
+    # --- finish ---------------------------------------------------------------------------------------
+
+    def finish(self, done: Sequence[Task], *, began: dt.datetime) -> ImportResult:
+        """See `Operation.finish`."""
+        self.context.reporter(events.Stage("finish", ""))
+        made = self._made(done)
+        # Tags given to the call go on the task only (aws-facts 1.15).
+        ec2.tag(self.context.aws, made.ids, self.tags, clock=self.context.clock)
+        kept = {"image_id": made.image_id, "instance_id": made.instance_id}
+        self.journal.put(
+            "finish", {**kept, "snapshot_ids": list(made.snapshot_ids), "volume_ids": list(made.volume_ids)}
+        )
+        self._tidy()
+        return self._result(began, made, status=done[0].state.value)
+
+    def begun(self, *, began: dt.datetime) -> ImportResult:
+        """See `Operation.begun`."""
+        return self._result(began, Made(instance_id=(self.submitted() or {}).get("instance_id")), status="active")
+
+    @abstractmethod
+    def _made(self, done: Sequence[Task]) -> Made:
+        """Do what the route does after its tasks; what there is then."""
+
+    @abstractmethod
+    def _tidy(self) -> None:
+        """Remove what AWS needs no more."""
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The user's tags, and ours."""
+        request = self.planned.request
+        name = {"Name": request.name} if request.name else {}
+        return {idempotency.JOB_TAG: self.journal.job, **name, **request.tags}
+
+    def _result(self, began: dt.datetime, made: Made, *, status: str) -> ImportResult:
+        plan = self.planned
+        return ImportResult(
+            job=self.journal.job,
+            route=plan.request.route,
+            status=status,
+            task_id=str((self.journal.get("submit") or {}).get("task_id")),
+            image_id=made.image_id,
+            snapshot_ids=made.snapshot_ids,
+            object=plan.disks[0].object.url,
+            bytes_source=sum(planned.source_size for planned in plan.disks),
+            bytes_sent=self.bytes_sent,
+            seconds=self._seconds(began),
+            bucket_origin=plan.bucket.origin if plan.bucket else "",
+            instance_id=made.instance_id,
+            volume_ids=made.volume_ids,
+        )
+
+    def reached(self) -> dict[str, Any]:
+        """See `Operation.reached`."""
+        return {
+            "job": self.journal.job,
+            "route": self.planned.request.route.value,
+            "task_id": (self.journal.get("submit") or {}).get("task_id"),
+            "object": self.planned.disks[0].object.url,
+            "bytes_sent": self.bytes_sent,
+        }
+
+    # --- undo -----------------------------------------------------------------------------------------
+
+    def undo(self, *, reason: str = "") -> dict[str, Any]:
+        """The task first, then - once AWS needs it no more - what was uploaded; ``{"task_id", "removed": [urls]}``."""
+        ids = idempotency.task_ids(self.context)
+        for task_id in ids:
+            self._cancel(task_id, reason or f"cancelled with {self.journal.job}")
+        removed: list[str] = []
+        for number in range(_MOST_DISKS):
+            if (step := self.journal.get(f"upload {number}")) is None:
+                continue  # a disk that was in S3 already, or there is none
+            target = S3Object(step["bucket"], step["key"])
+            parts_upload.remove(self.context.aws, parts.listed(step))
+            if step.get("token") or step.get("upload_id"):
+                upload_state.remove(self.context.aws, step)
+            else:
+                objects.delete(self.context.aws, target)
+            self.context.reporter(events.Note(f"{target.url} removed"))
+            removed.append(target.url)
+        return {"task_id": ids[0] if ids else None, "removed": removed}
+
+    def _cancel(self, task_id: str, reason: str) -> None:
+        found = ec2.describe(self.context.aws, TaskKind.of(task_id), [task_id])
+        if found and found[0].state is TaskState.COMPLETED:
+            made = [found[0].image_id, found[0].instance_id, *found[0].volume_ids, *found[0].snapshot_ids]
+            stays = ", ".join(filter(None, made))
+            self.context.reporter(events.Note(f"{task_id} was completed: {stays} stays", "warning"))
+        if found and not found[0].state.terminal:
+            ended = tasks.cancel(self.context, task_id, reason=reason, wait=True)
+            self.context.reporter(events.Note(f"{task_id} is {'cancelled' if ended.state.failed else 'completed'}"))

@@ -1,0 +1,55 @@
+"""ImportSnapshot: a disk becomes an EBS snapshot, unchanged; `register` makes an AMI of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from vmie.aws import ec2
+from vmie.aws.ec2_requests import ImportSnapshot, RegisterImage
+from vmie.model import Task, TaskKind
+from vmie.ops import waiting
+from vmie.ops.import_.by_object import ByObject
+from vmie.ops.import_.operation import Made
+
+
+class SnapshotImport(ByObject):
+    """An import by ImportSnapshot."""
+
+    call = "ImportSnapshot"
+    kind = TaskKind.IMPORT_SNAPSHOT
+
+    def _call(self, token: str) -> Task:
+        return ec2.import_snapshot(
+            self.context.aws,
+            ImportSnapshot(
+                disk=self._disks[0],
+                token=token,
+                description=self._description,
+                encryption=self._encryption,
+                role_name=self.planned.role_name,
+                tags=self._task_tags,
+            ),
+        )
+
+    def _made(self, done: Sequence[Task]) -> Made:
+        made = super()._made(done)
+        return replace(made, image_id=self._register(made.snapshot_ids[0])) if self.planned.request.register else made
+
+    def _register(self, snapshot_id: str) -> str:
+        """The AMI made of the snapshot; found by its name when it is there already."""
+        request = self.planned.request
+        waiting.snapshot_ready(self.context, snapshot_id)
+        return ec2.register_image(
+            self.context.aws,
+            RegisterImage(
+                name=request.register,
+                snapshot_id=snapshot_id,
+                description=request.description,
+                architecture=request.architecture or "x86_64",
+                boot_mode=request.boot_mode,
+                volume_type=request.volume_type,
+                imds_v2=request.imds_v2,
+                tags=self.tags,
+            ),
+        )
