@@ -113,6 +113,6 @@ def test_a_token_of_another_request_is_not_tried_again_in_vain(box: Sandbox, con
         run(second, "mine")
     assert caught.value.code == "IdempotentParameterMismatch"
     assert "vmie cancel job-" in caught.value.cure
-    assert "--client-token" in caught.value.cure
+    assert "client_token" in caught.value.cure
     assert "vmie resume" not in caught.value.cure
     assert run(second, "another").status == "completed"

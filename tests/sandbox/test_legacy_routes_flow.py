@@ -229,7 +229,7 @@ def test_secrets_are_sent_and_never_kept(runs: Runs, ec2: Any, tmp_path: Path, b
 def test_user_data_that_is_too_long_or_not_there(runs: Runs, tmp_path: Path, boot: Path) -> None:
     (tmp_path / "long").write_bytes(bytes(16_385))
     for name in ("long", "nothing"):
-        with pytest.raises(UsageError, match="--user-data"):
+        with pytest.raises(UsageError, match="user_data"):
             runs.plan(boot, launch=dict(INSTANCE, user_data=str(tmp_path / name)))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import BinaryIO
 
-from vmie.errors import UsageError, VmieError
+from vmie.errors import Set, UsageError, VmieError
 
 _NO_SPACE = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 #: Known before a byte is written: the user named a place where no file can be made.
@@ -40,8 +40,9 @@ def check(target: Path, *, source: Path, force: bool) -> None:
     if not force:
         raise UsageError(
             f"{target} exists",
-            cause="nothing is replaced without being told",
-            cure="remove it, give another name, or say --force to replace it",
+            cause="nothing is replaced unless that is asked for",
+            cure=("remove it, or give another name", Set("force", note="replaces it")),
+            fields=("force",),
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vmie import policy
 from vmie.aws import iam, s3
 from vmie.aws.session import Aws
-from vmie.errors import UsageError, VmieError
+from vmie.errors import Run, Set, UsageError, VmieError, says
 from vmie.settings import Settings
 
 
@@ -39,11 +39,12 @@ def resolve(
         if own:
             # A role of another name is meant to be there: then it is what is missing.
             iam.expect_role(aws, own, export=export)
-        command = f"vmie setup-role {'--export-bucket' if export else '--bucket'} NAME --create-bucket"
+        setup = ["vmie", "setup-role", "--export-bucket" if export else "--bucket", "NAME", "--create-bucket"]
         raise UsageError(
             f"no bucket is named for the {purpose}",
-            cause="neither --bucket, the environment, the settings file nor the role's own policy names one",
-            cure=f"name one with --bucket, or: {command}{f' --role-name {own}' if own else ''}",
+            cause=says("neither {bucket}, the environment, the settings file nor the role's own policy names one"),
+            cure=(Set("bucket"), Run((*setup, *(("--role-name", own) if own else ())), "makes one")),
+            fields=("bucket",),
             code="NoBucket",
         )
     s3.expect_local(aws, chosen.name, export=export)

@@ -8,7 +8,7 @@ from typing import Any
 
 from vmie import checks
 from vmie.checks import DiskImage, Subject
-from vmie.errors import ImageError
+from vmie.errors import ImageError, Set
 from vmie.guest.facts import GuestFacts
 from vmie.guest.linux_facts import DriverState, LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
@@ -191,9 +191,9 @@ def named(stops: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def skipping(stops: Sequence[Finding]) -> str:
-    """The options with which `vmie import` passes over what blocks."""
-    return " ".join(f"--skip-check {rule}" for rule in dict.fromkeys(one.rule for one in stops))
+def skipping(stops: Sequence[Finding]) -> tuple[Set, ...]:
+    """The options with which an import passes over what blocks."""
+    return tuple(Set("skip_check", rule, "to go on all the same") for rule in dict.fromkeys(one.rule for one in stops))
 
 
 def _total(sizes: Any) -> int | None:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from vmie import disk, events
 from vmie.disk import stream
 from vmie.disk.wrapper import WrappedDisk
-from vmie.errors import ImageError, UsageError
+from vmie.errors import ImageError, Set, UsageError
 from vmie.ops import atomic_file
 
 #: Suffixes of the target and the formats they name.
@@ -112,7 +112,7 @@ def plan(
     format_ = format_of(target)
     atomic_file.check(target, source=source, force=force)
     if workers is not None and workers < 1:
-        raise UsageError(f"{workers} workers can do no work", cure="give --workers a number from 1 on, or leave it out")
+        raise UsageError(f"{workers} workers can do no work", cure=Set("workers", note="a number from 1 on"))
     with disk.open(source, index=index or 0) as opened:
         _one_disk(opened, index)
         _keep_parts(opened, target)
@@ -227,7 +227,8 @@ def _one_disk(opened: disk.Disk, index: int | None) -> None:
     raise UsageError(
         f"{opened.source.name} holds {len(disks)} disks, one file takes one of them",
         cause=listed,
-        cure="choose with --disk N, and convert each into a file of its own",
+        cure=Set("disk", note="its number; convert each into a file of its own"),
+        fields=("disk",),
     )
 
 

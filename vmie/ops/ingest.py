@@ -17,7 +17,7 @@ from vmie.aws.parts import part_size_for
 from vmie.disk import stream
 from vmie.disk.beside import beside, is_plain
 from vmie.disk.ovf import Appliance
-from vmie.errors import ImageError, UsageError
+from vmie.errors import Drop, ImageError, UsageError
 from vmie.model import Route
 
 #: formats that ImportImage and ImportSnapshot take, by our names (aws-facts 3.1)
@@ -97,16 +97,19 @@ def choose(what: Look, *, route: Route = Route.IMAGE, as_is: bool = False, wante
     if as_is and (what.packed or what.files):
         raise UsageError(
             f"AWS takes no disk that is {f'packed with {what.packed}' if what.packed else 'in several files'}",
-            cure="leave --as-is out: vmie makes one disk of it on the way",
+            cure=Drop(("as_is",), "vmie makes one disk of it on the way"),
+            fields=("as_is",),
         )
     if as_is:
         if name not in AWS_FORMATS or (name == "ova" and route is not Route.IMAGE):
             raise UsageError(
-                f"AWS takes no {name} by this route", cure="leave --as-is out: vmie converts it on the way"
+                f"AWS takes no {name} by this route",
+                cure=Drop(("as_is",), "vmie converts it on the way"),
+                fields=("as_is",),
             )
-        return Choice("as-is", AWS_FORMATS[name], ("--as-is was given",))
+        return Choice("as-is", AWS_FORMATS[name], ("as it is, as was asked",))
     if wanted is not None:
-        return Choice(wanted, AWS_FORMATS[wanted], (f"--format {wanted} was given",))
+        return Choice(wanted, AWS_FORMATS[wanted], (f"{wanted} was asked for",))
     if what.container:
         if what.container == "ova" and not what.odd and route is Route.IMAGE:
             return Choice("as-is", "OVA", ("AWS takes an OVA whole, with all its disks",))
@@ -139,7 +142,7 @@ def settle(opened: disk.Disk, choice: Choice, *, asked: bool = False) -> tuple[C
     if choice.method == "vmdk" and not asked:
         most = stream.upper_bound(opened, "vmdk")
         if most > VMDK_MOST:
-            why = f"up to {most / 2**40:.2f} TiB as VMDK, which ends at 2 TiB: sent as raw (--format vmdk tries it)"
+            why = f"up to {most / 2**40:.2f} TiB as VMDK, which ends at 2 TiB: sent as raw (who asks for vmdk gets it)"
             choice = Choice("raw", "RAW", (why, *choice.reasons))
     form = stream.target(choice.method)
     form.check(opened)

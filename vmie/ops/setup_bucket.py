@@ -9,7 +9,7 @@ from functools import partial
 from vmie import policy
 from vmie.aws import bucket_acl, s3
 from vmie.aws.session import Aws
-from vmie.errors import UsageError
+from vmie.errors import Set, UsageError
 from vmie.model import Change
 from vmie.ops.change_step import Step
 
@@ -60,7 +60,7 @@ def _made(aws: Aws, name: str) -> list[Step]:
         raise UsageError(
             f"S3 would not take {name!r} as the name of a new bucket",
             cause="3 to 63 small letters, digits, hyphens and dots, some beginnings and endings being S3's own",
-            cure="choose another --bucket",
+            cure=Set("bucket", note="another name"),
         )
     made = Change("create", f"bucket {name}", f"in {aws.region}, ACLs off")
     return [

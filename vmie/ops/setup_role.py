@@ -14,7 +14,7 @@ from typing import Any
 from vmie import events, limits, policy
 from vmie.aws import iam, kms
 from vmie.aws.session import Aws
-from vmie.errors import PreflightError, UsageError
+from vmie.errors import PreflightError, Set, UsageError
 from vmie.model import Change
 from vmie.ops.change_step import Step
 from vmie.ops.setup_bucket import BucketWish, bucket_steps
@@ -58,7 +58,7 @@ class RolePlan:
         raise PreflightError(
             f"the {first.resource} was edited by somebody else: it is kept, and nothing was changed",
             cause=f"{first.detail}\n{diff(first)}".rstrip(),
-            cure="make the change by hand, or let vmie replace the document: the same command with --force",
+            cure=("make the change by hand, or let vmie replace the document:", Set("force")),
             code="EditedByHand",
             result=self.as_json(),
         )
@@ -105,7 +105,8 @@ def plan(aws: Aws, request: RoleRequest) -> RolePlan:
         raise UsageError(
             "no bucket is named",
             cause="the role says which buckets VM Import/Export may read",
-            cure="vmie setup-role --bucket NAME (add --create-bucket to make it)",
+            cure=(Set("bucket"), Set("create_bucket", note="makes it")),
+            fields=("bucket",),
             code="NoBucket",
         )
     warnings: list[str] = []
@@ -151,7 +152,7 @@ def apply(
         reporter(
             events.Note(
                 "IAM shows the role; VM Import/Export may still refuse it for some seconds, "
-                "and `vmie import` tries again for two minutes"
+                "and an import tries again for two minutes"
             )
         )
     return RoleResult(arn, plan.created, plan.changes, plan.kept)

@@ -98,7 +98,7 @@ def test_an_existing_file_stays_unless_force_is_said(raw: Path, tmp_path: Path) 
     out.write_text("precious")
     with pytest.raises(UsageError, match="exists") as caught:
         convert.plan(raw, out)
-    assert "--force" in caught.value.cure
+    assert "add force" in caught.value.cure
     assert out.read_text() == "precious"
 
     convert.apply(convert.plan(raw, out, force=True))
@@ -266,7 +266,7 @@ def test_an_appliance_of_several_disks_wants_one_named(tmp_path: Path) -> None:
         convert.plan(ova, tmp_path / "out.raw")
     assert "0: d0.raw" in caught.value.cause
     assert "1: d1.raw" in caught.value.cause
-    assert "--disk" in caught.value.cure
+    assert "add disk" in caught.value.cure
 
     convert.apply(convert.plan(ova, tmp_path / "out.raw", index=1))
     assert (tmp_path / "out.raw").read_bytes() == noise(2 * MIB, seed=2)

@@ -60,7 +60,7 @@ def test_options_override_the_choice() -> None:
 def test_as_is_of_what_aws_cannot_take_is_refused(what: Look) -> None:
     with pytest.raises(UsageError) as caught:
         choose(what, as_is=True)
-    assert "--as-is" in caught.value.cure
+    assert "leave as_is out" in caught.value.cure
 
 
 def test_an_identity_sees_every_kind_of_change(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def test_an_edited_policy_is_never_widened_unless_forced(aws: Aws, change: Any, 
     assert inline(aws) == edited
     assert caught.value.exit_code == 4
     assert "third" in caught.value.cause
-    assert "--force" in caught.value.cure
+    assert "add force" in caught.value.cure
     assert [change["action"] for change in caught.value.result["changes"]].count("conflict") == 1
     run(aws, buckets=["imports", "third"], force=True)
     assert policy.grants_of(inline(aws)) == policy.Grants(("imports", "second", "third"))

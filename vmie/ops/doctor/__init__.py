@@ -15,7 +15,7 @@ from typing import Any
 
 from vmie import events
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, UsageError, VmieError
+from vmie.errors import AwsRefused, Run, UsageError, VmieError, says
 from vmie.model import Verdict
 from vmie.ops import bucket as buckets
 from vmie.ops.doctor import account, bucket, credentials, rights, role
@@ -76,11 +76,11 @@ class Report:
             return None
         first, *others = self.failed
         also = [f"also: {line.what}" for line in others]
-        fixed = ["(`vmie doctor --fix` does it)"] if first.fix else []
+        fixed = (Run(("vmie", "doctor", "--fix"), "does it"),) if first.fix else ()
         return AwsRefused(
             first.what,
             cause="\n".join(filter(None, [first.why, *also])),
-            cure="\n".join(filter(None, [first.cure, *fixed])),
+            cure=(*first.actions, *fixed),
             code=first.code,
             result=self.as_json(),
         )
@@ -109,7 +109,7 @@ def case_of(
 ) -> Case:
     """The case of a job, with what the settings (and the role's own policy) say of it. Raises UsageError."""
     if job not in JOBS:
-        raise UsageError(f"--for {job!r}: choose from {', '.join(JOBS)}")
+        raise UsageError(says("{for}: choose from {jobs}, not {given!r}", jobs=", ".join(JOBS), given=job))
     name = role_name or settings.role_name
     return Case(
         aws=aws,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from vmie.aws import account, ec2
-from vmie.errors import VmieError
+from vmie.errors import Run, VmieError
 from vmie.model import TaskKind, Verdict
 from vmie.ops.doctor.report import Case, Line, passed
 
 #: warn when so much of a quota is used
 _NEARLY = 0.8
+_BLOCK_SHARING = (
+    *("aws", "ec2", "enable-image-block-public-access"),
+    *("--image-block-public-access-state", "block-new-sharing"),
+)
 
 
 def quotas(case: Case) -> list[Line]:
@@ -27,8 +31,11 @@ def quotas(case: Case) -> list[Line]:
             Verdict.FAIL if active >= limit else Verdict.WARN,
             what,
             "AWS refuses another one until a task has ended" if active >= limit else "the next ones may have to wait",
-            "wait: `vmie import` queues by itself. `vmie tasks list --state active` shows them; ask for more in "
-            f"Service Quotas (vmimportexport), then set VMIE_{name.upper()}_LIMIT",
+            (
+                "wait: an import queues by itself",
+                Run(("vmie", "tasks", "list", "--state", "active"), "shows them"),
+                f"ask for more in Service Quotas (vmimportexport), then set VMIE_{name.upper()}_LIMIT",
+            ),
             "QuotaFull",
         )
     ]
@@ -47,7 +54,7 @@ def public_access(case: Case) -> list[Line]:
             Verdict.WARN,
             "AMIs of this account may be made public",
             "an imported machine holds its passwords and keys",
-            "aws ec2 enable-image-block-public-access --image-block-public-access-state block-new-sharing",
+            Run(_BLOCK_SHARING),
         )
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmie import limits, policy
 from vmie.aws import exportable, objects, s3, service_role
-from vmie.errors import AwsRefused
+from vmie.errors import AwsRefused, Run, Set
 from vmie.model import S3Object, Verdict
 from vmie.ops.doctor.report import Case, Fix, Line, passed, refused
 from vmie.policy.evaluate import Access, Decision, Principal, decide
@@ -18,8 +18,8 @@ def place(case: Case) -> list[Line]:
                 "bucket",
                 Verdict.UNKNOWN,
                 "no bucket is named",
-                "neither --bucket, the environment, the settings file nor the role's own policy names one",
-                "vmie doctor --bucket NAME",
+                "neither an option, the environment, the settings file nor the role's own policy names one",
+                Set("bucket"),
             )
         ]
     try:
@@ -37,11 +37,14 @@ def objects_there(case: Case) -> list[Line]:
         found = objects.facts(case.aws, S3Object(case.bucket, key))
         if found is None:
             what, why = f"there is no object {url}", "it was deleted, or never uploaded to the end"
-            lines.append(Line("object", Verdict.FAIL, what, why, f"aws s3 ls s3://{case.bucket}/", "NoSuchKey"))
+            lines.append(
+                Line("object", Verdict.FAIL, what, why, Run(("aws", "s3", "ls", f"s3://{case.bucket}/")), "NoSuchKey")
+            )
         elif found.storage in _ARCHIVES:
             what = f"{url} is in the storage class {found.storage}"
-            why, cure = "it cannot be read before it is restored", f"aws s3 cp {url} {url} --storage-class STANDARD"
-            lines.append(Line("object", Verdict.FAIL, what, why, f"restore it, then {cure}", "InvalidObjectState"))
+            why = "it cannot be read before it is restored"
+            restored = ("restore it, then:", Run(("aws", "s3", "cp", url, url, "--storage-class", "STANDARD")))
+            lines.append(Line("object", Verdict.FAIL, what, why, restored, "InvalidObjectState"))
         elif not found.size:
             lines.append(Line("object", Verdict.FAIL, f"{url} is empty", "nothing was uploaded", "send it again"))
         else:
@@ -49,6 +52,7 @@ def objects_there(case: Case) -> list[Line]:
     return lines
 
 
+_AES256 = '{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"AES256"}}]}'
 _ARCHIVES = ("GLACIER", "DEEP_ARCHIVE")
 
 
@@ -64,8 +68,15 @@ def encryption(case: Case) -> list[Line]:
                 Verdict.FAIL,
                 f"the bucket {case.bucket} encrypts with a KMS key",
                 "VM Import/Export writes to buckets without encryption or with SSE-S3 only",
-                f"aws s3api put-bucket-encryption --bucket {case.bucket} --server-side-encryption-configuration "
-                '\'{"Rules":[{"ApplyServerSideEncryptionByDefault":{"SSEAlgorithm":"AES256"}}]}\', or another bucket',
+                (
+                    Run(
+                        (
+                            *("aws", "s3api", "put-bucket-encryption", "--bucket", case.bucket),
+                            *("--server-side-encryption-configuration", _AES256),
+                        )
+                    ),
+                    Set("bucket", note="another one"),
+                ),
                 "ExportBucketKms",
             )
         ]
@@ -84,7 +95,10 @@ def lifecycle(case: Case) -> list[Line]:
             Verdict.WARN,
             f"the bucket {case.bucket} keeps the parts of unfinished uploads for ever",
             "they are paid for and not shown by `aws s3 ls`",
-            f"vmie setup-role --bucket {case.bucket} --create-bucket    (adds the rule to the bucket that is there)",
+            Run(
+                ("vmie", "setup-role", "--bucket", case.bucket, "--create-bucket"),
+                "adds the rule to the bucket that is there",
+            ),
             fix=Fix(aborting=(case.bucket,)),
         )
     ]
@@ -113,7 +127,7 @@ def export_grant(case: Case) -> list[Line]:
             f"the bucket {case.bucket} does not let VM Import/Export write instance exports"
             + (": its ACLs are off and its policy has no statement for it" if off else ""),
             f"CreateInstanceExportTask writes as canonical user {who}; without the grant it answers InternalError",
-            f"vmie setup-role --export-bucket {case.bucket}",
+            Run(("vmie", "setup-role", "--export-bucket", case.bucket)),
             "ExportBucketGrant",
             case.mendable(Fix(export_buckets=(case.bucket,))),
         )
@@ -148,7 +162,7 @@ def caller_denied(case: Case, arn: str) -> list[Line]:
             Verdict.FAIL,
             f"the policy of bucket {case.bucket} denies you {', '.join(denied)}",
             "an explicit Deny wins over everything that allows",
-            f"except {arn} from the Deny: aws s3api get-bucket-policy --bucket {case.bucket}",
+            (f"except {arn} from the Deny:", Run(("aws", "s3api", "get-bucket-policy", "--bucket", case.bucket))),
             "AccessDenied",
         )
     ]

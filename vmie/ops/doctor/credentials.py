@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmie import catalogue, limits
 from vmie.aws import identity as caller
-from vmie.errors import VmieError
+from vmie.errors import Run, VmieError
 from vmie.model import Verdict
 from vmie.ops.doctor.report import Case, Line, passed, refused
 
@@ -29,7 +29,7 @@ def identity(case: Case) -> list[Line]:
                 Verdict.WARN,
                 f"you are the root user of account {who.account}",
                 "imports as root were seen to be refused as if the role were missing, and root cannot be limited",
-                "use a user or role: `vmie policy user` prints what it needs",
+                ("use a user or role", Run(("vmie", "policy", "user"), "prints what it needs")),
             )
         ]
     return [passed("identity", f"you are {who.arn}")]
@@ -81,7 +81,10 @@ def _closed(case: Case) -> Line:
         Verdict.FAIL,
         f"the Region {name} is not enabled for this account",
         "Regions opened after March 2019 are off until an account turns them on; until then they refuse every key",
-        f"aws account enable-region --region-name {name}    (takes minutes to hours; then run this again)",
+        Run(
+            ("aws", "account", "enable-region", "--region-name", name),
+            "takes minutes to hours; then run this again",
+        ),
         "RegionDisabled",
     )
 
@@ -101,7 +104,7 @@ def clock(case: Case) -> list[Line]:
             Verdict.FAIL if abs(skew) >= SKEW_SECONDS else Verdict.WARN,
             f"this machine's clock is {abs(skew) / 60:.0f} minutes {direction} AWS's",
             "AWS refuses requests that are signed more than five minutes off, and presigned URLs die early",
-            "timedatectl set-ntp true    (or chronyc makestep)",
+            Run(("timedatectl", "set-ntp", "true"), "or chronyc makestep"),
             "ClockSkew",
         )
     ]
@@ -121,7 +124,7 @@ def lifetime(case: Case) -> list[Line]:
                 Verdict.WARN if facts.source == "env" else Verdict.PASS,
                 "the credentials are a session's, and do not say when it ends",
                 "a task that is begun goes on in AWS, but presigned URLs and the upload end with the session",
-                "`vmie resume JOB` goes on with new credentials",
+                Run(("vmie", "resume", "JOB"), "goes on with new credentials"),
             )
         ]
     left = (facts.expires - case.clock.now()).total_seconds()
@@ -134,6 +137,6 @@ def lifetime(case: Case) -> list[Line]:
             Verdict.WARN,
             f"the session ends in {hours}",
             f"the {case.job} may take longer: the upload stops then, a task that is begun goes on in AWS",
-            "renew it first (aws sso login), or go on afterwards with `vmie resume JOB`",
+            (Run(("aws", "sso", "login"), "renews it"), Run(("vmie", "resume", "JOB"), "goes on afterwards")),
         )
     ]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from vmie import catalogue
-from vmie.errors import AwsRefused, TaskFailed, VmieError, actions
+from vmie.errors import AwsRefused, TaskFailed, VmieError
 from vmie.model import Verdict
 from vmie.ops.context import Context
 from vmie.ops.doctor import Check, account, bucket, case_of, credentials, looked, rights, role
@@ -77,7 +77,7 @@ def diagnosed(error: VmieError, case: Callable[[], Case | None], *, look: Look =
         # A task's own words are in the cause; a refused call's are in the message.
         said = error.cause.splitlines()[:1] if isinstance(error, TaskFailed) else []
         error.why = tuple(filter(None, [*said, found[0].what, found[0].why, *(line.what for line in found[1:])]))
-        error.actions = actions(found[0].cure) or error.actions
+        error.actions = found[0].actions or error.actions
     return error
 
 

@@ -11,7 +11,7 @@ from vmie.aws import identity, service_role
 from vmie.aws.identity import Identity
 from vmie.aws.service_role import ServiceRole
 from vmie.aws.session import Aws
-from vmie.errors import VmieError
+from vmie.errors import PYTHON, Action, Cure, Terms, VmieError, actions, lines_of
 from vmie.model import Verdict
 from vmie.ops import setup_role
 from vmie.options import RoleRequest
@@ -40,7 +40,7 @@ class Fix:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing looked at: `what` is so, `why` it matters, the `cure`; `fix` where vmie may mend it itself.
+    """One thing looked at: `what` is so, `why` it matters, `how` to cure it; `fix` where vmie may mend it itself.
 
     `check` is the thing's stable name, `code` that of the refusal which an import would end with.
     """
@@ -49,11 +49,25 @@ class Line:
     verdict: Verdict
     what: str
     why: str = ""
-    cure: str = ""
+    how: Cure = ()
     code: str = ""
     fix: Fix | None = None
     #: the policy statement that is missing, where one would mend it
     statement: Mapping[str, Any] | None = field(default=None, compare=False)
+
+    @property
+    def actions(self) -> tuple[Action, ...]:
+        """What cures it."""
+        return actions(self.how)
+
+    @property
+    def cure(self) -> str:
+        """What cures it, in the library's own terms: one line each."""
+        return self.cure_text(PYTHON)
+
+    def cure_text(self, terms: Terms) -> str:
+        """What cures it as one place writes it, one line each."""
+        return lines_of(self.actions, terms)
 
     def as_json(self) -> dict[str, Any]:
         """One element of ``lines[]``."""
@@ -76,22 +90,22 @@ def passed(check: str, what: str) -> Line:
 def unknown(check: str, error: VmieError, what: str = "") -> Line:
     """It could not be looked at: that is no fault of what was to be looked at."""
     why = f"{error.message}\n{error.cause}".strip() if what else error.cause
-    return Line(check, Verdict.UNKNOWN, what or error.message, why, error.cure, error.code)
+    return Line(check, Verdict.UNKNOWN, what or error.message, why, error.actions, error.code)
 
 
 def refused(
     check: str, error: VmieError, *, fix: Fix | None = None, statement: Mapping[str, Any] | None = None
 ) -> Line:
     """What an import would be refused with, in the same words."""
-    return Line(check, Verdict.FAIL, error.message, error.cause, error.cure, error.code, fix, statement)
+    return Line(check, Verdict.FAIL, error.message, error.cause, error.actions, error.code, fix, statement)
 
 
 def allowing(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """One statement that allows these (action, resource) pairs."""
     listed = list(pairs)
-    actions = list(dict.fromkeys(action for action, _ in listed))
+    named = list(dict.fromkeys(action for action, _ in listed))
     resources = list(dict.fromkeys(resource for _, resource in listed))
-    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+    return {"Effect": "Allow", "Action": named, "Resource": resources}
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from vmie import policy
 from vmie.aws import identity
 from vmie.aws.simulate import Simulated, simulate
+from vmie.errors import Run
 from vmie.model import Verdict
 from vmie.ops.doctor import bucket
 from vmie.ops.doctor.report import Case, Line, allowing, passed
@@ -38,7 +39,7 @@ def own(case: Case) -> list[Line]:
                 Verdict.UNKNOWN,
                 "your permissions cannot be simulated",
                 f"{who.arn} is neither a user nor an assumed role",
-                "run `vmie doctor` as the user or role that imports",
+                Run(("vmie", "doctor"), "as the user or role that imports"),
             )
         ]
     asks = needs(case)
@@ -52,7 +53,7 @@ def own(case: Case) -> list[Line]:
                 Verdict.UNKNOWN,
                 "your permissions cannot be looked at",
                 "neither iam:SimulatePrincipalPolicy nor reading your own policies is allowed to you",
-                f"have somebody who may compare them with `vmie policy user --job {case.job}`",
+                ("have somebody who may compare them with:", Run(("vmie", "policy", "user", "--job", case.job))),
             )
         ]
     return [*_judged(case, arn, found), *(bucket.caller_denied(case, arn) if case.bucket else [])]
@@ -94,8 +95,8 @@ def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
     denied = [one for one in found if one.why]
     needed = [one for one in denied if not one.action.startswith(_OPTIONAL)]
     lines = []
-    option = f" --bucket {case.bucket}" if case.bucket else ""
-    cure = f"have this allowed: vmie policy user --job {case.job}{option}"
+    option = ("--bucket", case.bucket) if case.bucket else ()
+    cure = ("have this allowed:", Run(("vmie", "policy", "user", "--job", case.job, *option)))
     if needed:
         lines.append(
             Line(

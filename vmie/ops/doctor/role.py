@@ -50,7 +50,7 @@ def rights(case: Case) -> list[Line]:
                 Verdict.UNKNOWN,
                 f"whether {service_role.missing(role, unsure).replace(' lacks ', ' may do ')} cannot be told",
                 _doubt(role),
-                "look at those policies; `vmie import` goes on and AWS decides",
+                "look at those policies; an import goes on and AWS decides",
             )
         ]
     return [passed("role rights", f"the role may do all {len(asks)} things that the {case.job} needs in {case.bucket}")]

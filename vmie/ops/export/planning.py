@@ -10,7 +10,7 @@ from typing import Any
 from vmie import events, policy
 from vmie.aws import ec2, exportable, iam
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, PreflightError, UsageError
+from vmie.errors import AwsRefused, PreflightError, UsageError, says
 from vmie.model import Finding, Task, TaskKind, Verdict
 from vmie.ops import bucket as buckets
 from vmie.ops import codec, idempotency
@@ -60,7 +60,7 @@ class ExportPlan:
         raise PreflightError(
             f"{self.request.source} cannot be exported: {first.message} [{first.rule}]{more}",
             cause="\n".join([*(f"{one.rule}: {one.message}" for one in self.blocking[1:]), said]).strip(),
-            cure=first.cure,
+            cure=first.actions,
             findings=self.findings,
             code=first.rule,
         )
@@ -123,8 +123,8 @@ def _report(made: ExportPlan, reporter: events.Reporter) -> None:
     for finding in made.findings:
         if finding.verdict is not Verdict.PASS:
             level = "info" if finding.verdict is Verdict.UNKNOWN else "warning"
-            cure = f"; {finding.cure}" if finding.cure else ""
-            reporter(events.Note(f"{finding.message} [{finding.rule}]{cure}", level))
+            how = "; ".join(["", *finding.cure.splitlines()])
+            reporter(events.Note(f"{finding.message} [{finding.rule}]{how}", level))
     if made.bucket is not None:
         reporter(events.Note(f"exporting to the bucket {made.bucket.name} (from {made.bucket.origin})"))
 
@@ -179,4 +179,5 @@ def _active(aws: Aws, image_id: str, job: str) -> tuple[Task, ...]:
 
 def _expect_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"--download {folder}: this is not a folder", cure="name a folder; it is made if need be")
+        said = says("{download} {folder}: this is not a folder", folder=folder)
+        raise UsageError(said, cure="name a folder; it is made if need be")

@@ -1,4 +1,4 @@
-"""What VM Export will not take, told before it is asked: facts in, findings out. Pure.
+"""What VM Export will not take, found before it is asked: facts in, findings out. Pure.
 
 Sources: the 2016 prerequisites page ("known limitations when exporting a VM"), today's guide (aws-facts 3.8), and
 messages seen in the field (aws-facts 5.1).
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from vmie import limits
-from vmie.errors import actions
+from vmie.errors import Action, Cure, Do, Run, Set, actions
 from vmie.model import Finding, Verdict
 from vmie.ops.export import judges
 from vmie.ops.export.judges import ExportFacts
@@ -20,7 +20,11 @@ GUIDE = "https://docs.aws.amazon.com/vm-import/latest/userguide/vmexport.html"
 GUIDE_IMAGE = "https://docs.aws.amazon.com/vm-import/latest/userguide/vmexport_image.html"
 
 _NOT_EXPORTABLE = "NotExportable: This instance cannot be exported."
-_BY_IMAGE = "make an AMI of it (`aws ec2 create-image --instance-id {id} --name NAME`), then `vmie export ami-…`"
+_CREATE_IMAGE = Run(
+    ("aws", "ec2", "create-image", "--instance-id", "{id}", "--name", "NAME"), "makes an AMI of it; then:"
+)
+_BY_IMAGE = (_CREATE_IMAGE, Run(("vmie", "export", "ami-…")))
+_GRANT = Run(("vmie", "setup-role", "--export-bucket", "{bucket}"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,8 @@ class ExportRule:
     title: str
     judge: Callable[[ExportFacts], Iterable[str | tuple[Verdict, str]]]
     source: str
-    cure: str = ""
+    #: ``{id}``, ``{bucket}`` and ``{region}`` in it are those of the export
+    cure: Cure = ()
     verdict: Verdict = Verdict.FAIL
     predicts: str = ""
 
@@ -46,11 +51,23 @@ class ExportRule:
             rule=self.id,
             verdict=verdict,
             message=message,
-            actions=actions(self.cure.format(id=facts.source.id, bucket=bucket, region=facts.region)),
+            actions=tuple(
+                _filled(one, id=facts.source.id, bucket=bucket, region=facts.region) for one in actions(self.cure)
+            ),
             source=self.source,
             predicts=self.predicts if verdict is Verdict.FAIL else "",
             path=facts.source.id,
         )
+
+
+def _filled(action: Action, **values: str) -> Action:
+    match action:
+        case Run(argv, note):
+            return Run(tuple(word.format(**values) for word in argv), note)
+        case Do(str(words)):
+            return Do(words.format(**values))
+        case _:
+            return action
 
 
 def judge(facts: ExportFacts) -> list[Finding]:
@@ -74,7 +91,7 @@ RULES: tuple[ExportRule, ...] = (
         "one network interface",
         judges.several_interfaces,
         f"{SEED} (several network interfaces); {GUIDE}",
-        "detach all but one, or " + _BY_IMAGE,
+        ("detach all but one, or:", *_BY_IMAGE),
         predicts=_NOT_EXPORTABLE,
     ),
     ExportRule(
@@ -90,7 +107,7 @@ RULES: tuple[ExportRule, ...] = (
         "owned by this account",
         judges.shared,
         f"{SEED} (shared from another account); {GUIDE}",
-        "copy the AMI into your account (`aws ec2 copy-image`) where its owner allows it, or export as its owner",
+        (Run(("aws", "ec2", "copy-image"), "into your account, where its owner allows it"), "or export as its owner"),
         predicts=_NOT_EXPORTABLE,
     ),
     ExportRule(
@@ -122,7 +139,11 @@ RULES: tuple[ExportRule, ...] = (
         "an instance's format",
         judges.instance_raw,
         f"{SEED} (image formats); {GUIDE}; aws-sdk issue 535",
-        "choose --format vmdk, vhd or ova, or " + _BY_IMAGE + " --format raw",
+        (
+            Set("format", note="vmdk, vhd, ova; or:"),
+            _CREATE_IMAGE,
+            Run(("vmie", "export", "ami-…", "--format", "raw")),
+        ),
         predicts="InvalidParameter",
     ),
     ExportRule(
@@ -130,7 +151,7 @@ RULES: tuple[ExportRule, ...] = (
         "an AMI's format",
         judges.image_ova,
         GUIDE_IMAGE,
-        "choose --format vmdk, vhd or raw, or export an instance of it as OVA",
+        Set("format", note="vmdk, vhd or raw; or export an instance of it as OVA"),
         predicts="InvalidParameter",
     ),
     ExportRule(
@@ -145,7 +166,11 @@ RULES: tuple[ExportRule, ...] = (
         "the bucket's Region",
         judges.bucket_region,
         GUIDE,
-        "name a bucket of {region}: --bucket, or `vmie setup-role --bucket B --create-bucket`",
+        (
+            "name a bucket of {region}:",
+            Set("bucket"),
+            Run(("vmie", "setup-role", "--export-bucket", "B", "--create-bucket"), "makes one"),
+        ),
         predicts="InvalidParameter: The given S3 object is not local to the region.",
     ),
     ExportRule(
@@ -160,7 +185,7 @@ RULES: tuple[ExportRule, ...] = (
         "the bucket's grant",
         judges.bucket_grant,
         GUIDE,
-        "vmie setup-role --export-bucket {bucket}",
+        _GRANT,
         predicts="InternalError: An internal error has occurred",
     ),
     ExportRule(
@@ -168,14 +193,14 @@ RULES: tuple[ExportRule, ...] = (
         "one export of an AMI at a time",
         judges.one_at_a_time,
         limits.EXPORTS_PER_IMAGE.source,
-        "follow it with `vmie tasks watch`, or end it with `vmie tasks cancel`",
+        (Run(("vmie", "tasks", "watch"), "follows it"), Run(("vmie", "tasks", "cancel", "TASK"), "ends it")),
     ),
     ExportRule(
         "VMIE-EXPORT-015",
         "the instance's AMI",
         judges.instance_image_gone,
         GUIDE,
-        "if it was imported: " + _BY_IMAGE,
+        ("if it was imported:", *_BY_IMAGE),
         verdict=Verdict.WARN,
     ),
     ExportRule(
@@ -197,7 +222,7 @@ RULES: tuple[ExportRule, ...] = (
         "imported, or from an AMI of one's own",
         judges.instance_of_others,
         f"{SEED} (imported machines only); aws-cli issue 6779",
-        "if AWS answers NotExportable: " + _BY_IMAGE,
+        ("if AWS answers NotExportable:", *_BY_IMAGE),
         verdict=Verdict.WARN,
     ),
     ExportRule(
@@ -205,7 +230,7 @@ RULES: tuple[ExportRule, ...] = (
         "the instance's state",
         judges.instance_state,
         GUIDE,
-        "`aws ec2 stop-instances --instance-ids {id}` first",
+        Run(("aws", "ec2", "stop-instances", "--instance-ids", "{id}"), "first"),
     ),
     ExportRule("VMIE-EXPORT-020", "the AMI's state", judges.image_state, GUIDE_IMAGE, "wait until it is available"),
     ExportRule(
@@ -221,7 +246,7 @@ RULES: tuple[ExportRule, ...] = (
         "the role's right to write",
         judges.role_grant,
         "https://docs.aws.amazon.com/vm-import/latest/userguide/required-permissions.html",
-        "vmie setup-role --export-bucket {bucket}",
+        _GRANT,
         predicts="InvalidParameter: The service role vmimport provided does not exist or does not have sufficient "
         "permissions",
     ),

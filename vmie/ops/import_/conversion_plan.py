@@ -10,7 +10,7 @@ from vmie import disk, events
 from vmie.aws import objects, presign, s3
 from vmie.aws.parts_upload import Parts
 from vmie.aws.session import Aws
-from vmie.errors import UsageError
+from vmie.errors import Drop, Run, Set, UsageError, says
 from vmie.limits import GIB
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
@@ -114,10 +114,11 @@ def user_data(request: ImportRequest) -> bytes:
         with Path(request.user_data).open("rb") as file:
             data = file.read(USER_DATA_BYTES + 1)
     except OSError as error:
-        raise UsageError(f"cannot read --user-data {request.user_data}: {error.strerror}") from error
+        said = says("cannot read {user_data} {path}: {why}", path=request.user_data, why=error.strerror)
+        raise UsageError(said) from error
     if len(data) > USER_DATA_BYTES:
         raise UsageError(
-            f"--user-data {request.user_data} is larger than {USER_DATA_BYTES >> 10} KiB",
+            says("{user_data} {path} is larger than {most} KiB", path=request.user_data, most=USER_DATA_BYTES >> 10),
             cause="EC2 takes no more",
             cure="let it fetch the rest",
         )
@@ -129,7 +130,8 @@ def _expect_platform(request: ImportRequest) -> None:
         raise UsageError(
             "whether the machine is Windows or Linux is not known",
             cause="ImportInstance has to be given it, and the disk does not show it",
-            cure="add --platform Linux or --platform Windows",
+            cure=Set("platform", note="Linux or Windows"),
+            fields=("platform",),
         )
 
 
@@ -137,12 +139,20 @@ def _expect_count(request: ImportRequest, disks: tuple[ConversionDisk, ...]) -> 
     if request.route is Route.VOLUME and len(disks) > 1:
         raise UsageError(
             f"{request.sources[0]} holds {len(disks)} disks and ImportVolume takes one",
-            cure="`vmie convert --disk N` one and import that, or use --as instance for the whole machine",
+            cure=(
+                Run(("vmie", "convert", request.sources[0], "OUT.vmdk", "--disk", "N"), "then import that one"),
+                Set("route", "instance", "the whole machine"),
+            ),
+            fields=("route",),
         )
     if request.attach_data_disks and len(disks) - 1 > len(DEVICES):
         raise UsageError(
-            f"--attach-data-disks: {len(disks) - 1} data disks are more than the {len(DEVICES)} device names there are",
-            cure="leave it out and attach the volumes under names of your own",
+            says(
+                "{attach_data_disks}: {count} data disks are more than the {most} device names there are",
+                count=len(disks) - 1,
+                most=len(DEVICES),
+            ),
+            cure=Drop(("attach_data_disks",), "and attach the volumes under names of your own"),
         )
 
 
@@ -161,8 +171,8 @@ def _disks(aws: Aws, request: ImportRequest, *, folder: S3Object) -> tuple[Conve
 def _grown(planned: ConversionDisk, wanted: int) -> int:
     if wanted < planned.volume_gib:
         raise UsageError(
-            f"--volume-size {wanted}: the disk needs {planned.volume_gib} GiB",
-            cure="leave it out, or choose more",
+            says("{volume_size} {wanted}: the disk needs {least} GiB", wanted=wanted, least=planned.volume_gib),
+            cure=Drop(("volume_size",), "or choose more"),
         )
     return wanted
 
@@ -174,8 +184,8 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.aws_format not in _FORMAT_OF_SUFFIX.values():
         raise UsageError(
-            f"--as-is: {path} is {choice.aws_format}, which the older calls do not take",
-            cure="leave --as-is out: vmie sends a stream-optimised VMDK",
+            says("{as_is}: {path} is {form}, which the older calls do not take", path=path, form=choice.aws_format),
+            cure=Drop(("as_is",), "vmie sends a stream-optimised VMDK"),
         )
     if whole.container:
         choice = replace(choice, reasons=("the older calls take disks, not appliances: each goes alone",))
@@ -207,12 +217,12 @@ def _stored(aws: Aws, source: S3Object, request: ImportRequest, *, folder: S3Obj
     size = objects.size(aws, source)
     named = (request.format or "").upper() or _FORMAT_OF_SUFFIX.get(PurePosixPath(source.key).suffix.lower())
     if named is None:
-        raise UsageError(f"{source.url}: its name does not tell the format", cure="add --format vmdk, vhd or raw")
+        raise UsageError(f"{source.url}: its name shows no format", cure=Set("format", note="vmdk, vhd or raw"))
     if named != "RAW" and (request.volume_size is None or number > 0):
         raise UsageError(
             f"{source.url}: how large its disk is cannot be seen from here",
             cause=f"a {named} in S3 is not opened",
-            cure="add --volume-size GIB, or import the local file",
+            cure=Set("volume_size", note="in GiB; or import the local file"),
         )
     return ConversionDisk(
         _manifest(folder, number, PurePosixPath(source.key).stem, named.lower()),

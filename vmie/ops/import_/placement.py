@@ -8,7 +8,7 @@ from typing import Any
 from vmie import events
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, PreflightError, UsageError, says
+from vmie.errors import AwsRefused, Drop, PreflightError, Set, UsageError, says
 from vmie.limits import LEGACY_REGIONS, LINUX_INSTANCE_TYPES_2016
 from vmie.model import Profile, Route
 from vmie.options import ImportRequest
@@ -22,7 +22,7 @@ def expect_region(region: str, route: Route) -> None:
     raise PreflightError(
         f"{call} is not offered in {region}",
         cause=f"AWS has it in {', '.join(LEGACY_REGIONS)} and adds no Region",
-        cure=f"use --as {way}, which works in every Region",
+        cure=Set("route", way, "works in every Region"),
         code="RegionClosed",
     )
 
@@ -38,7 +38,7 @@ def zone_of(aws: Aws, request: ImportRequest, *, reporter: events.Reporter = eve
     chosen = request.availability_zone
     if request.route is Route.VOLUME and not chosen:
         raise UsageError(
-            "--availability-zone is missing",
+            says("{availability_zone} is missing"),
             cause="a volume lies in one Availability Zone, that of the instance it is for",
             cure=f"choose from {', '.join(zones) or 'the zones of ' + aws.region}",
         )
@@ -65,11 +65,12 @@ def _fits(request: ImportRequest, subnet: dict[str, Any]) -> None:
     if request.availability_zone and request.availability_zone != subnet["AvailabilityZone"]:
         raise UsageError(
             f"{request.subnet} is in {subnet['AvailabilityZone']}, not in {request.availability_zone}",
-            cure="leave --availability-zone out, or name another subnet",
+            cure=Drop(("availability_zone",), "or name another subnet"),
         )
     network = ipaddress.ip_network(str(subnet.get("CidrBlock") or "0.0.0.0/0"))
     if request.private_ip and ipaddress.ip_address(request.private_ip) not in network:
-        raise UsageError(f"--private-ip {request.private_ip} is not in {network}, the network of {request.subnet}")
+        where = {"address": request.private_ip, "network": network, "place": request.subnet}
+        raise UsageError(says("{private_ip} {address} is not in {network}, the network of {place}", **where))
 
 
 def expect_type(request: ImportRequest) -> str:

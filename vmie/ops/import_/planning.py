@@ -9,7 +9,7 @@ from typing import Any
 from vmie import disk, events
 from vmie.aws import ec2, kms, objects, s3, service_role
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, ImageError, PreflightError, Set, UsageError
+from vmie.errors import AwsRefused, ImageError, PreflightError, Run, Set, UsageError
 from vmie.model import Finding, Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import check, codec, copying, ingest
@@ -160,8 +160,7 @@ def checked(context: Context, request: ImportRequest, paths: list[Path]) -> chec
     raise PreflightError(
         f"AWS would refuse this image: {first.message}{more}",
         cause=check.named(blocking),
-        cure=f"{first.cure}\n(all findings: `vmie check {paths[0]}`; "
-        f"to go on all the same: {check.skipping(blocking)})",
+        cure=(*first.actions, Run(("vmie", "check", str(paths[0])), "shows all findings"), *check.skipping(blocking)),
         code=first.rule,
         findings=report.findings,
     )
@@ -200,12 +199,14 @@ def _stored(aws: Aws, source: S3Object, request: ImportRequest, folder: S3Object
     named = request.format.upper() if request.format else _FORMAT_OF_SUFFIX.get(suffix)
     if named is None:
         raise UsageError(
-            f"{source.url}: its name does not tell the format", cure="add --format ova, vmdk, vhd, vhdx or raw"
+            f"{source.url}: its name shows no format", cure=Set("format", note="ova, vmdk, vhd, vhdx or raw")
         )
     if named == "OVA" and request.route is Route.SNAPSHOT:
-        raise UsageError(f"{source.url}: ImportSnapshot takes no OVA", cure="use --as image, or give the disk itself")
+        raise UsageError(
+            f"{source.url}: ImportSnapshot takes no OVA", cure=Set("route", "image", "or give the disk itself")
+        )
     if copied is not None:
-        choice = ingest.Choice("as-is", named, ("copied inside S3, as --copy asks",))
+        choice = ingest.Choice("as-is", named, ("copied inside S3, as was asked",))
         return PlannedDisk(copied.target, choice, source_size=size, copied=copied)
     choice = ingest.Choice("as-is", named, ("already in S3",))
     return PlannedDisk(replace(source, size=size), choice, source_size=size)
@@ -244,7 +245,11 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
 def _several(source: str, count: int) -> UsageError:
     return UsageError(
         f"{source} holds {count} disks and ImportSnapshot takes one",
-        cure="use --as image, which takes them all, or `vmie convert --disk N` one and import that",
+        cure=(
+            Set("route", "image", "takes them all"),
+            Run(("vmie", "convert", source, "OUT.vmdk", "--disk", "N"), "then import that one"),
+        ),
+        fields=("route",),
     )
 
 
