@@ -39,7 +39,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Durations:
+class StageDurations:
     """How long a stage took over all items, in seconds."""
 
     stage: str
@@ -89,13 +89,13 @@ def slots(found: Iterable[Span], items: Sequence[Item]) -> dict[tuple[str, str],
     return curves
 
 
-def durations(found: Iterable[Span]) -> list[Durations]:
+def durations(found: Iterable[Span]) -> list[StageDurations]:
     """Each stage's durations, in the order of the stages."""
     by: defaultdict[str, list[float]] = defaultdict(list)
     for span in found:
         by[span.stage].append(span.end - span.begin)
     return [
-        Durations(stage, len(took), median(took), took[math.ceil(0.9 * len(took)) - 1], took[-1])
+        StageDurations(stage, len(took), median(took), took[math.ceil(0.9 * len(took)) - 1], took[-1])
         for stage in NAMES
         if (took := sorted(by[stage]))
     ]

@@ -14,10 +14,12 @@ import pytest
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
 from vmie.batch.model import Item, Kind, Limits, Plan, PlanItem, State
-from vmie.batch.run import api
+from vmie.batch.run import api, workflows
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.stages import Stages
+from vmie.batch.store import state_errors
 from vmie.batch.store.locations import Locations
+from vmie.errors import VmieError
 from vmie.settings import Settings
 
 REGIONS = [f"eu-west-{number}" for number in range(1, 8)]
@@ -109,3 +111,29 @@ def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int |
     outcome = api.run(context, batch, stages=partial(Uploading, go=go, seen=seen))
     assert outcome.count(State.COMPLETED) == 8
     assert seen["most"] == most
+
+
+class Lost(Slow):
+    """Loses the state in the middle of an upload, as when the database goes away."""
+
+    def upload(self) -> None:
+        self._context.control.fail(state_errors.lease_lost())
+        self._context.control.check()
+
+
+def test_what_an_older_vmie_began_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its workflows have another shape: DBOS runs none of them, and the items are found without one."""
+    go = threading.Event()
+    go.set()
+    items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(3))
+    context = BatchContext(Locations(tmp_path), door, Settings(), poll_every=0.05)
+    batch = api.begin(context, Plan("few", items))
+    with monkeypatch.context() as older:
+        older.setattr(workflows, "SHAPE", "vmie-batch-1")
+        with pytest.raises(VmieError) as caught:
+            api.run(context, batch, stages=partial(Lost, go=go))
+    assert caught.value.code == state_errors.LEASE_LOST
+    assert {item.state for item in api.look(context, batch).items} & {State.SENDING}
+    done = api.run(context, batch, stages=partial(Slow, go=go))
+    assert done.count(State.COMPLETED) == 3
+    assert {item.round for item in done.items} >= {2}
