@@ -17,7 +17,7 @@ from tests.sandbox.conftest import BUCKET, bootable
 from vmie import events, sandbox
 from vmie.aws.session import Aws, connect
 from vmie.batch.context import BatchContext
-from vmie.batch.model import Item, Kind, Plan, PlanItem, State
+from vmie.batch.model import BatchPlan, Item, Kind, PlanItem, State
 from vmie.batch.run import api
 from vmie.batch.run.diagnosis_cache import DiagnosisCache
 from vmie.batch.run.stages import Stages
@@ -141,7 +141,7 @@ def test_items_of_a_batch_name_the_reason(box: Sandbox, tmp_path: Path) -> None:
     context = BatchContext(
         Locations(tmp_path), Counting().door, replace(Settings(), poll_seconds=0.02), clock=Hurried()
     )
-    batch = api.begin(context, Plan("two", tuple(items)))
+    batch = api.begin(context, BatchPlan("two", tuple(items)))
     outcome = api.run(context, batch, stages=Breaking)
     assert [item.state for item in outcome.items] == [State.FAILED, State.FAILED]
     for item in outcome.items:

@@ -1,6 +1,6 @@
 """Batches: a plan file carried out on DBOS, each item once, under AWS's quotas, on one machine or many.
 
-    plan file ──► plan (read, validate) ──► Plan ──► store (SQLite, or PostgreSQL for many machines) ──► report
+    plan file ──► plan (read, validate) ──► BatchPlan ──► store (SQLite or PostgreSQL) ──► report
                                                           │
     run: scheduler ──► send ──► task ──► finish       one DBOS workflow per stage, each on its own queue
                         │        │         └─ tags, registers, tidies up

@@ -52,7 +52,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Pool:
+class ItemPool:
     """What competes: items of one account, Region and kind, sent by the workers of one label."""
 
     account: str
@@ -101,7 +101,7 @@ class PlanItem:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchPlan:
     """A validated plan file: nothing in it is known to be wrong."""
 
     name: str

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from vmie.batch.model import Plan
+from vmie.batch.model import BatchPlan
 from vmie.batch.plan import validate
 from vmie.errors import UsageError
 from vmie.settings import Settings
 
 
-def load(folder: Path, text: str, *, name: str = "plan.yaml", variables: dict[str, str] | None = None) -> Plan:
+def load(folder: Path, text: str, *, name: str = "plan.yaml", variables: dict[str, str] | None = None) -> BatchPlan:
     path = folder / name
     path.write_text(text, encoding="utf-8", newline="")
     return validate.load(path, settings=Settings(), variables=variables)

@@ -23,7 +23,7 @@ from vmie import events, policy, sandbox
 from vmie.aws import session
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext, Connect
-from vmie.batch.model import Kind, Limits, Plan, PlanItem, State
+from vmie.batch.model import BatchPlan, Kind, Limits, PlanItem, State
 from vmie.batch.run import api
 from vmie.batch.store.locations import Locations
 from vmie.model import Route, S3Object
@@ -279,7 +279,7 @@ def simulate(folder: Path, count: int, *, limit: int = 20, pause: float = 0.1, s
         yield Story(box, outcome, watch, driver, seconds, cpu, box.clock.elapsed() - start)
 
 
-def planned(box: Sandbox, count: int, *, limit: int, seed: int) -> Plan:
+def planned(box: Sandbox, count: int, *, limit: int, seed: int) -> BatchPlan:
     """Disks of all sizes in a bucket of each Region, times and failures as in the field; the plan to import them."""
     box.durations.median, box.durations.per_gib, box.durations.spread = SPREAD.median, SPREAD.per_gib, SPREAD.spread
     for message, share in FAULTS.items():
@@ -296,7 +296,7 @@ def planned(box: Sandbox, count: int, *, limit: int, seed: int) -> Plan:
         route = Route.IMAGE if number % 4 < 2 else Route.SNAPSHOT
         request = ImportRequest(sources=(source.url,), route=route, name=f"vm-{number}").as_json()
         items.append(PlanItem(f"vm-{number}", Kind.IMPORT, source.url, request, region=region, size=size))
-    return Plan("simulated", tuple(items), Limits(imports=limit, uploads=8, ahead=2 * limit))
+    return BatchPlan("simulated", tuple(items), Limits(imports=limit, uploads=8, ahead=2 * limit))
 
 
 def prepared(box: Sandbox) -> dict[str, str]:

@@ -12,13 +12,19 @@ from hypothesis import strategies as st
 from vmie.batch.estimate import prices
 from vmie.batch.estimate.prices import Use
 from vmie.batch.estimate.simulate import SimulatedItem, forecast
-from vmie.batch.model import Kind, Limits, Pool
+from vmie.batch.model import ItemPool, Kind, Limits
 
-HERE = Pool("1", "eu-west-1", "default", Kind.IMPORT)
+HERE = ItemPool("1", "eu-west-1", "default", Kind.IMPORT)
 
 
 def job(
-    key: str, *after: str, wave: int = 0, task: float = 1.0, upload: float = 0.0, lost: bool = False, pool: Pool = HERE
+    key: str,
+    *after: str,
+    wave: int = 0,
+    task: float = 1.0,
+    upload: float = 0.0,
+    lost: bool = False,
+    pool: ItemPool = HERE,
 ) -> SimulatedItem:
     return SimulatedItem(key, pool, wave, after, 1, upload, task, lost)
 
@@ -43,18 +49,23 @@ def test_a_wave_waits_for_all_of_the_last_one() -> None:
 def test_slots_bound_what_runs_at_once_in_each_account_and_region() -> None:
     jobs = [job(str(number)) for number in range(45)]
     assert max(ends(jobs).values()) == 3
-    halves = [job(str(number), pool=Pool(str(number % 2), "eu-west-1", "default", Kind.IMPORT)) for number in range(40)]
+    halves = [
+        job(str(number), pool=ItemPool(str(number % 2), "eu-west-1", "default", Kind.IMPORT)) for number in range(40)
+    ]
     assert max(ends(halves).values()) == 1
-    kinds = [job(str(n), pool=Pool("1", "eu-west-1", "default", kind)) for n, kind in enumerate([*Kind] * 5)]
+    kinds = [job(str(n), pool=ItemPool("1", "eu-west-1", "default", kind)) for n, kind in enumerate([*Kind] * 5)]
     assert max(ends(kinds).values()) == 1
-    labels = [job(str(n), pool=Pool("1", "eu-west-1", f"rack-{n % 2}", Kind.IMPORT)) for n in range(40)]
+    labels = [job(str(n), pool=ItemPool("1", "eu-west-1", f"rack-{n % 2}", Kind.IMPORT)) for n in range(40)]
     assert max(ends(labels).values()) == 2, "AWS counts them together"
 
 
 def test_uploads_share_a_machine_and_run_ahead_of_aws() -> None:
     jobs = [job(str(number), upload=1.0, task=0.0) for number in range(4)]
     assert max(ends(jobs, Limits(uploads=2)).values()) == 2
-    far = [*jobs[:2], *(job(f"far{n}", upload=1.0, task=0.0, pool=Pool("1", "r", "far", Kind.IMPORT)) for n in (1, 2))]
+    far = [
+        *jobs[:2],
+        *(job(f"far{n}", upload=1.0, task=0.0, pool=ItemPool("1", "r", "far", Kind.IMPORT)) for n in (1, 2)),
+    ]
     assert max(ends(far, Limits(uploads=2)).values()) == 1
     slow = [job(str(number), upload=0.1, task=10.0) for number in range(6)]
     spans = forecast(slow, Limits(imports=1, uploads=1, ahead=2))

@@ -13,7 +13,7 @@ import pytest
 
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import Item, Kind, Limits, Plan, PlanItem, State
+from vmie.batch.model import BatchPlan, Item, Kind, Limits, PlanItem, State
 from vmie.batch.run import api, workflows
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.stages import Stages
@@ -62,7 +62,7 @@ def test_waiting_starves_nobody(tmp_path: Path) -> None:
         for number in range(SLOTS + 4)
     )
     context = BatchContext(Locations(tmp_path), door, Settings(), poll_every=0.1)
-    batch = api.begin(context, Plan("many", items, Limits(imports=SLOTS, uploads=8, ahead=40)))
+    batch = api.begin(context, BatchPlan("many", items, Limits(imports=SLOTS, uploads=8, ahead=40)))
     outcome: list[api.BatchResult] = []
     worker = threading.Thread(target=lambda: outcome.append(api.run(context, batch, stages=partial(Slow, go=go))))
     worker.start()
@@ -107,7 +107,7 @@ def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int |
         poll_every=0.05,
         uploads=own,
     )
-    batch = api.begin(context, Plan("few", items, Limits(uploads=3)))
+    batch = api.begin(context, BatchPlan("few", items, Limits(uploads=3)))
     outcome = api.run(context, batch, stages=partial(Uploading, go=go, seen=seen))
     assert outcome.count(State.COMPLETED) == 8
     assert seen["most"] == most
@@ -127,7 +127,7 @@ def test_what_an_older_vmie_began_is_begun_anew(tmp_path: Path, monkeypatch: pyt
     go.set()
     items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(3))
     context = BatchContext(Locations(tmp_path), door, Settings(), poll_every=0.05)
-    batch = api.begin(context, Plan("few", items))
+    batch = api.begin(context, BatchPlan("few", items))
     with monkeypatch.context() as older:
         older.setattr(workflows, "SHAPE", "vmie-batch-1")
         with pytest.raises(VmieError) as caught:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from vmie.batch.model import Kind, Plan, PlanItem, State
+from vmie.batch.model import BatchPlan, Kind, PlanItem, State
 from vmie.batch.store.locations import Locations
 from vmie.batch.store.store import Store
 from vmie.cli import run
@@ -55,7 +55,7 @@ def batch(tmp_path: Path) -> str:
     store = Store(engine, now=lambda: AT + dt.timedelta(hours=1))
     store.prepare()
     items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "vm.raw", {}) for number in range(3))
-    store.begin(BATCH, Plan("web", items, source="plan.yaml"), fingerprint="f", account="1", region="us-east-1")
+    store.begin(BATCH, BatchPlan("web", items, source="plan.yaml"), fingerprint="f", account="1", region="us-east-1")
     store.move(store.item(BATCH, "vm-1"), State.COMPLETED)
     engine.dispose()
     return BATCH

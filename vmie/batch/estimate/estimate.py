@@ -19,7 +19,7 @@ from vmie.batch.estimate import prices
 from vmie.batch.estimate.preview import Preview, preview
 from vmie.batch.estimate.prices import Bill, Use
 from vmie.batch.estimate.simulate import SimulatedItem, Timing, forecast
-from vmie.batch.model import Kind, Plan, PlanItem, Pool
+from vmie.batch.model import BatchPlan, ItemPool, Kind, PlanItem
 from vmie.model import Verdict
 
 _GIB = 1 << 30
@@ -105,7 +105,7 @@ class WaveEstimate:
 class Estimate:
     """The whole plan. `basis`: what the times are made from, with where that was found."""
 
-    plan: Plan
+    plan: BatchPlan
     now: dt.datetime
     items: tuple[ItemEstimate, ...]
     bill: Bill
@@ -182,7 +182,7 @@ class Estimate:
         }
 
 
-def estimate(context: BatchContext, plan: Plan) -> Estimate:
+def estimate(context: BatchContext, plan: BatchPlan) -> Estimate:
     """Check every item as its import or export would; nothing is sent.
 
     What is refused is a verdict. Raises only what concerns all of them: no credentials, no such profile.
@@ -199,7 +199,7 @@ def estimate(context: BatchContext, plan: Plan) -> Estimate:
     return Estimate(plan, context.clock.now(), items, _bill(items), pace)
 
 
-def _connections(context: BatchContext, plan: Plan) -> dict[tuple[str, str], Aws]:
+def _connections(context: BatchContext, plan: BatchPlan) -> dict[tuple[str, str], Aws]:
     """One door for each Region and profile; what it reads of the account is read once."""
     connections = {}
     for region, profile in {(item.region, item.profile) for item in plan.items}:
@@ -231,7 +231,7 @@ def _simulated(one: Preview, pace: Mapping[str, Any], *, lost: bool) -> Simulate
     size = one.bytes_source or item.size
     task = (pace[one.route]["fixed"] + pace[one.route]["each_gib"] * size / _GIB) / 60
     upload = one.bytes_at_most / (pace["upload"]["mib_per_second"] * (1 << 20)) / 3600
-    pool = Pool(one.account, one.region, item.queue, item.kind)
+    pool = ItemPool(one.account, one.region, item.queue, item.kind)
     return SimulatedItem(item.key, pool, item.wave, item.after, item.size, upload, task, lost)
 
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from vmie.batch.model import Limits, Pool
+from vmie.batch.model import ItemPool, Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class SimulatedItem:
     """One item. `upload` and `task` are hours; `lost` items end at once, and so does what comes after them."""
 
     key: str
-    pool: Pool
+    pool: ItemPool
     wave: int
     after: tuple[str, ...]
     size: int
@@ -70,9 +70,9 @@ class _Play:
         self._over: set[str] = set()
         #: (when, number, what, item)
         self._events: list[tuple[float, int, str, str]] = []
-        self._ready: defaultdict[Pool, list[tuple[int, int, str]]] = defaultdict(list)
-        self._queues: defaultdict[Pool, list[tuple[int, str]]] = defaultdict(list)
-        self._ahead: Counter[Pool] = Counter()
+        self._ready: defaultdict[ItemPool, list[tuple[int, int, str]]] = defaultdict(list)
+        self._queues: defaultdict[ItemPool, list[tuple[int, str]]] = defaultdict(list)
+        self._ahead: Counter[ItemPool] = Counter()
         self._uploading: Counter[str] = Counter()
         self._held: Counter[tuple[str, str, str]] = Counter()
         self._begun: dict[str, float] = {}
@@ -149,6 +149,6 @@ class _Play:
         return self._number
 
 
-def _slots(pool: Pool) -> tuple[str, str, str]:
+def _slots(pool: ItemPool) -> tuple[str, str, str]:
     """AWS counts by account, Region and kind, whoever sends."""
     return pool.account, pool.region, pool.kind.value

@@ -1,4 +1,4 @@
-"""From a plan file to a `Plan`: every mistake is found in one run, with its line, and then nothing is begun.
+"""From a plan file to a `BatchPlan`: every mistake is found in one run, with its line, and then nothing is begun.
 
 raw ──► head, limits, defaults ──► each item: its fields, its files, its request ──► items among each other
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vmie.batch.model import Kind, Limits, Plan, PlanItem
+from vmie.batch.model import BatchPlan, Kind, Limits, PlanItem
 from vmie.batch.plan import cross_checks, field_validation, requests
 from vmie.batch.plan import sources as sourcing
 from vmie.batch.plan.cross_checks import Draft
@@ -32,12 +32,12 @@ _MOST_ITEMS = 100_000
 _ENDINGS = re.compile(r"\.(ova|ovf|vmdk|vhdx?|qcow2|raw|img|vdi|gz|xz|zst|bz2)+$", re.IGNORECASE)
 
 
-def load(path: Path, *, settings: Settings, variables: Mapping[str, str] | None = None) -> Plan:
+def load(path: Path, *, settings: Settings, variables: Mapping[str, str] | None = None) -> BatchPlan:
     """Read and judge a plan file. Raises UsageError (code PlanRefused) with every mistake: line, field, message."""
     return judged(read(path, variables=variables), path=path, settings=settings)
 
 
-def judged(raw: Raw, *, path: Path, settings: Settings) -> Plan:
+def judged(raw: Raw, *, path: Path, settings: Settings) -> BatchPlan:
     """The plan in `raw`; see `load`."""
     data = _top(raw)
     head = field_validation.part(raw, HeadModel, {key: data[key] for key in HeadModel.model_fields if key in data}, ())
@@ -48,7 +48,7 @@ def judged(raw: Raw, *, path: Path, settings: Settings) -> Plan:
     cross_checks.judge(raw, drafts, region=settings.region or "")
     if raw.mistakes:
         raise refused(path, raw.mistakes)
-    return Plan(
+    return BatchPlan(
         name=head.get("name") or path.stem,
         items=tuple(_made(draft) for draft in drafts),
         limits=_limits(limits, settings),

@@ -11,7 +11,7 @@ from typing import Any
 
 from vmie import events
 from vmie.batch.context import BatchContext, Connect
-from vmie.batch.model import Item, Kind, Plan, State
+from vmie.batch.model import BatchPlan, Item, Kind, State
 from vmie.batch.run.stages import Stages
 from vmie.batch.run.worker import Worker, leased, open_store, reconnecting
 from vmie.batch.run.workflows import StagesOf
@@ -63,7 +63,7 @@ class BatchResult:
         return {**counts, "items": [item.as_json() for item in self.items]}
 
 
-def begin(context: BatchContext, plan: Plan) -> str:
+def begin(context: BatchContext, plan: BatchPlan) -> str:
     """Record a batch, or find the unfinished one of the same plan in the same account; its id.
 
     Raises VmieError when it cannot be recorded.
@@ -84,7 +84,7 @@ def begin(context: BatchContext, plan: Plan) -> str:
     return batch
 
 
-def _accounts(connect: Connect, plan: Plan) -> dict[str, str]:
+def _accounts(connect: Connect, plan: BatchPlan) -> dict[str, str]:
     """The account of each profile that an item names. Raises UsageError for one that is not configured."""
     named = {item.profile: item.region for item in plan.items if item.profile}
     return {profile: connect(region, profile).account for profile, region in sorted(named.items())}

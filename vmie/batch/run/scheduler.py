@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from vmie.batch.model import AHEAD, ENDED, HOLDING, Item, Kind, Limits, Pool, State
+from vmie.batch.model import AHEAD, ENDED, HOLDING, Item, ItemPool, Kind, Limits, State
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.workflows import Workflows
 from vmie.batch.store.quota import smallest
@@ -15,7 +15,7 @@ from vmie.errors import Run, VmieError
 _AUDIT_EVERY = 60.0
 
 #: how many items there are per wave, pool and state
-Counts = Mapping[tuple[int, Pool, State], int]
+Counts = Mapping[tuple[int, ItemPool, State], int]
 
 
 class Scheduler:
@@ -69,8 +69,8 @@ class Scheduler:
         if any(state is State.BLOCKED for *_, state in counts):
             self._unblock(batch)
         wave = min(wave for wave, _, state in counts if state not in ENDED)
-        ahead: Counter[Pool] = Counter()
-        waiting: set[Pool] = set()
+        ahead: Counter[ItemPool] = Counter()
+        waiting: set[ItemPool] = set()
         for (of_wave, pool, state), count in counts.items():
             if state in AHEAD:
                 ahead[pool] += count

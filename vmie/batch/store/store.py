@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vmie.batch.model import ENDED, Item, Kind, Limits, Plan, Pool, State
+from vmie.batch.model import ENDED, BatchPlan, Item, ItemPool, Kind, Limits, State
 from vmie.batch.store import migrations
 from vmie.batch.store.rows import Batch, batch_of, item_of, row_of
 from vmie.batch.store.state_errors import lease_lost
@@ -55,7 +55,7 @@ class Store:
     def begin(
         self,
         batch: str,
-        plan: Plan,
+        plan: BatchPlan,
         *,
         fingerprint: str,
         account: str,
@@ -139,7 +139,7 @@ class Store:
             return item_of(row)
         raise KeyError(f"{batch} has no item {key}")
 
-    def counts(self, batch: str) -> dict[tuple[int, Pool, State], int]:
+    def counts(self, batch: str) -> dict[tuple[int, ItemPool, State], int]:
         """How many items per wave, pool and state."""
         pool = (ITEMS.c.account, ITEMS.c.region, ITEMS.c.queue, ITEMS.c.kind)
         # in the order of the index, which is then all that is read
@@ -147,7 +147,7 @@ class Store:
         wanted = sa.select(*columns, sa.func.count()).where(ITEMS.c.batch == batch).group_by(*columns)
         with self.engine.connect() as db:
             return {
-                (wave, Pool(account, region, queue, Kind(kind)), State(state)): count
+                (wave, ItemPool(account, region, queue, Kind(kind)), State(state)): count
                 for state, wave, account, region, queue, kind, count in db.execute(wanted)
             }
 
@@ -161,7 +161,7 @@ class Store:
                 found[batch] = {**counts, State(state): count}, max(latest, updated)
         return found
 
-    def waiting(self, batch: str, pool: Pool, *, wave: int, most: int) -> list[Item]:
+    def waiting(self, batch: str, pool: ItemPool, *, wave: int, most: int) -> list[Item]:
         """The next items to be sent, largest first: the long ones decide when the last one ends."""
         of_pool = (getattr(ITEMS.c, name) == getattr(pool, name) for name in ("account", "region", "queue", "kind"))
         wanted = sa.select(ITEMS).where(
