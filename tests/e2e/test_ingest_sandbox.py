@@ -123,7 +123,7 @@ def test_how_an_object_is_kept_is_asked_of_s3(box: Sandbox, vmie: Vmie, disk: Pa
     again = done(vmie("upload", disk, f"s3://{BUCKET}/kept.vmdk", "--storage-class", "ONEZONE_IA"))
     assert again["bytes_sent"] > 0
     refused = vmie("upload", disk, f"s3://{BUCKET}/x", "--storage-class", "DEEP_ARCHIVE")
-    assert (refused.code, "restored" in refused.json["error"]["cause"]) == (2, True)
+    assert (refused.code, "restored" in refused.json["error"]["message"]) == (2, True)
 
 
 @pytest.fixture

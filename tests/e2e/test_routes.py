@@ -144,15 +144,15 @@ def test_options_that_cannot_be_meant(box: Sandbox, vmie: Vmie, windows: Path) -
     for options, says in (
         (("--as", "image", *TYPE), "only with --as instance"),
         (("--as", "instance"), "--instance-type is missing"),
-        (("--as", "instance", *TYPE, "--kms-key", "alias/x"), "--kms-key: not with --as instance"),
-        (("--as", "instance", *TYPE, "--license-type", "BYOL"), "--license-type: not with --as instance"),
+        (("--as", "instance", *TYPE, "--kms-key", "alias/x"), "--kms-key: only with --as image or --as snapshot"),
+        (("--as", "instance", *TYPE, "--license-type", "BYOL"), "--license-type: only with --as image"),
         (("--as", "instance", "--instance-type", "t2.micro", "--tenancy", "dedicated"), "not with a t2"),
-        (("--as", "instance", *TYPE, "--tenancy", "host"), "--tenancy 'host'"),
+        (("--as", "instance", *TYPE, "--tenancy", "host"), "--tenancy: 'host'"),
         (("--as", "instance", *TYPE, "--private-ip", "10.0.0.4"), "needs --subnet"),
         (("--as", "instance", *TYPE, "--private-ip", "fe80::1"), "no IPv4 address"),
         (("--as", "instance", *TYPE, "--format", "vhdx"), "--format vhdx"),
-        (("--as", "volume", *TYPE), "--instance-type: not with --as volume"),
-        (("--as", "volume", "--volume-size", "0"), "--volume-size 0"),
+        (("--as", "volume", *TYPE), "--instance-type: only with --as instance"),
+        (("--as", "volume", "--volume-size", "0"), "--volume-size: 0"),
     ):
         done = vmie("import", windows, *options)
         assert done.code == 2, done.out
