@@ -1,8 +1,8 @@
-"""What was read of an account, kept for some minutes: hundreds of items of a batch ask the same of it.
+"""What was read of an account, cached for some minutes: hundreds of items of a batch ask the same of it.
 
-Only a batch keeps anything: a single verb reads anew each time. What a reading says may then be as old as the limit;
+Only a batch caches anything: a single verb reads anew each time. What a reading says may then be as old as the limit;
 that does no harm where AWS judges again itself when the call is made, which is so for roles, policies, keys and
-buckets. A failure is never kept, so what somebody mends is felt at once.
+buckets. A failure is never cached, so a mended one takes effect at once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 #: seconds for which a reading is good: a place of AWS falls free every few minutes, and each item that takes one asks
-KEPT_FOR = 900.0
-#: readings kept at once: far above what one batch asks of an account
+GOOD_FOR = 900.0
+#: readings cached at once: far above what one batch asks of an account
 _MOST = 1000
 
 
@@ -26,7 +26,7 @@ class ReadCache:
     """The readings of one account, Region and caller. Threads share it: who asks at the same time waits for one."""
 
     now: Callable[[], datetime]
-    seconds: float = KEPT_FOR
+    seconds: float = GOOD_FOR
     _found: dict[Hashable, tuple[datetime | None, Any]] = field(default_factory=dict)
     _reading: dict[Hashable, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -37,7 +37,7 @@ class ReadCache:
             self._found.clear()
 
     def get(self, key: Hashable, read: Callable[[], T], *, seconds: float | None = None) -> T:
-        """What `read` answers, or answered at most `seconds` ago; what it raises is not kept, nor None."""
+        """What `read` answers, or answered at most `seconds` ago; what it raises is not cached, nor None."""
         with self._lock:
             reading = self._reading.setdefault(key, threading.Lock())
         with reading:

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class CallReporter:
-    """Tells a reporter of every call: which, how it ended, its request id, how long it took; never its parameters."""
+    """Reports every call: which, how it ended, its request id, how long it took; never its parameters."""
 
     def __init__(self, reporter: events.Reporter, clock: Clock) -> None:
         self._reporter = reporter
         self._clock = clock
 
     def listen(self, client: Any) -> None:
-        """Tell of all calls of a boto client from now on."""
+        """Report all calls of a boto client from now on."""
         client.meta.events.register("request-created", self._asked)
         client.meta.events.register("response-received", self._answered)
 
@@ -58,11 +58,11 @@ class CallReporter:
 class ClientFactory:
     """Makes the clients of one session."""
 
-    def __init__(self, session: boto3.Session, *, endpoint_url: str | None, stall: float, told: CallReporter) -> None:
+    def __init__(self, session: boto3.Session, *, endpoint_url: str | None, stall: float, calls: CallReporter) -> None:
         self._session = session
         self._endpoint_url = endpoint_url
         self._stall = stall
-        self._told = told
+        self._calls = calls
 
     def make(
         self, service: str, region: str, *, tuned: Config | None = None, s3: Mapping[str, Any] | None = None
@@ -77,7 +77,7 @@ class ClientFactory:
         if service == "s3" and not self._endpoint_url and not client_config.is_aws(made.meta.endpoint_url):
             # AWS_ENDPOINT_URL_S3 or the profile named a stand-in: see `config_of` for the style.
             made = self._connected(service, region, client_config.with_s3(config, {"addressing_style": "path"}))
-        self._told.listen(made)
+        self._calls.listen(made)
         return made
 
     def _connected(self, service: str, region: str, config: Config) -> Any:

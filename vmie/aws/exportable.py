@@ -138,7 +138,7 @@ def image(aws: Aws, image_id: str) -> Image:
 
 def bucket(aws: Aws, name: str, *, grants: bool) -> ExportBucket:
     """The facts of a bucket; its policy and ACL only with `grants`, since an AMI's export does not need them."""
-    return aws.kept(("export bucket", name, grants), lambda: _bucket(aws, name, grants=grants))
+    return aws.cached(("export bucket", name, grants), lambda: _bucket(aws, name, grants=grants))
 
 
 def _bucket(aws: Aws, name: str, *, grants: bool) -> ExportBucket:

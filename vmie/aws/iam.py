@@ -36,7 +36,7 @@ class Role:
 
 def find_role(aws: Aws, name: str) -> Role | None:
     """The role with everything in it; None when there is none. Raises AwsRefused."""
-    return aws.kept(("role with tags", name), lambda: _find_role(aws, name))
+    return aws.cached(("role with tags", name), lambda: _find_role(aws, name))
 
 
 def _find_role(aws: Aws, name: str) -> Role | None:
@@ -73,7 +73,7 @@ def _find_role(aws: Aws, name: str) -> Role | None:
 
 def role_policy(aws: Aws, name: str) -> Document | None:
     """The role's inline policy that vmie writes; None when the role or the policy is absent. Raises AwsRefused."""
-    return aws.kept(("inline policy", name), lambda: _policy(aws, name))
+    return aws.cached(("inline policy", name), lambda: _policy(aws, name))
 
 
 def setup_command(name: str, *, bucket: str = "", export: bool = False, more: Sequence[str] = ()) -> Run:
@@ -93,7 +93,7 @@ def expect_role(aws: Aws, name: str, *, bucket: str = "", export: bool = False) 
     """
     command = setup_command(name, bucket=bucket, export=export)
     try:
-        found = aws.kept(("role", name), lambda: _get_role(aws, name))
+        found = aws.cached(("role", name), lambda: _get_role(aws, name))
     except AwsRefused as error:
         if error.code == "AccessDenied":
             return  # who may import need not be allowed to read roles

@@ -29,7 +29,7 @@ def describe(aws: Aws, name: str) -> dict[str, Any]:
         with refusals("DescribeKey", operand=name):
             return dict(aws.client("kms").describe_key(KeyId=name)["KeyMetadata"])
 
-    return aws.kept(("key", name), read)
+    return aws.cached(("key", name), read)
 
 
 def expect_key(aws: Aws, name: str) -> dict[str, Any] | None:
@@ -72,7 +72,7 @@ def expect_key(aws: Aws, name: str) -> dict[str, Any] | None:
 
 def key_policy(aws: Aws, key: str) -> str | None:
     """The key's policy as text; None when it may not be read."""
-    return aws.kept(("key policy", key), lambda: _key_policy(aws, key))
+    return aws.cached(("key policy", key), lambda: _key_policy(aws, key))
 
 
 def _key_policy(aws: Aws, key: str) -> str | None:
@@ -94,7 +94,7 @@ def ebs_default(aws: Aws) -> str | None:
 
 def granted(aws: Aws, key: str, principal: str) -> frozenset[str] | None:
     """The operations ("Decrypt", …) that grants on the key give `principal`; None when they may not be listed."""
-    return aws.kept(("grants", key, principal), lambda: _granted(aws, key, principal))
+    return aws.cached(("grants", key, principal), lambda: _granted(aws, key, principal))
 
 
 def _granted(aws: Aws, key: str, principal: str) -> frozenset[str] | None:

@@ -1,4 +1,4 @@
-"""A multipart upload, whoever fills it: begun or gone on with, its parts in parallel, completed and looked at.
+"""A multipart upload, whoever fills it: begun or resumed, its parts in parallel, completed and looked at.
 
 It is resumed by what the server says it holds (ListParts), never by what we remember (aws-facts 3.2 for the numbers).
 """

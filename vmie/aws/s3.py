@@ -43,7 +43,7 @@ def find(aws: Aws, name: str) -> Bucket | None:
     Raises AwsRefused: code BucketNotOwned when it is another account's, AccessDenied when S3 will not
     say (another's, or the caller may not look).
     """
-    return aws.kept(("bucket", name), lambda: _find(aws, name))
+    return aws.cached(("bucket", name), lambda: _find(aws, name))
 
 
 def _find(aws: Aws, name: str) -> Bucket | None:
@@ -140,7 +140,7 @@ def encryption(aws: Aws, name: str) -> str | None:
 
 def encryption_key(aws: Aws, name: str) -> str:
     """The KMS key that the bucket encrypts with by default; "" for none, and for the one that S3 keeps itself."""
-    return aws.kept(("encryption key", name), lambda: _encryption_key(aws, name))
+    return aws.cached(("encryption key", name), lambda: _encryption_key(aws, name))
 
 
 def _encryption_key(aws: Aws, name: str) -> str:

@@ -42,7 +42,7 @@ class MissingRight:
 
 def look(aws: Aws, name: str) -> ServiceRole | None:
     """The role and every policy of it that may be read; None when there is none. Raises AwsRefused for GetRole."""
-    return aws.kept(("role with policies", name), lambda: _look(aws, name))
+    return aws.cached(("role with policies", name), lambda: _look(aws, name))
 
 
 def _look(aws: Aws, name: str) -> ServiceRole | None:
@@ -135,7 +135,7 @@ def bucket_policy(aws: Aws, name: str) -> Document | str | None:
         return s3.bucket_policy(aws, name) or ""
 
     try:
-        return aws.kept(("bucket policy", name), read)
+        return aws.cached(("bucket policy", name), read)
     except AwsRefused:
         return None
 

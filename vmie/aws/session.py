@@ -62,14 +62,14 @@ class Aws:
         self.partition = partition
         self.endpoint_url = endpoint_url
         self._session = session
-        told = CallReporter(reporter, clock or SystemClock())
-        self._maker = ClientFactory(session, endpoint_url=endpoint_url, stall=stall, told=told) if session else None
+        calls = CallReporter(reporter, clock or SystemClock())
+        self._factory = ClientFactory(session, endpoint_url=endpoint_url, stall=stall, calls=calls) if session else None
         # botocore makes clients from shared loaders: making two at once is not safe, using them is.
         self._lock = threading.RLock()
         self._clients: dict[tuple[str, str], Any] = {(name, region): client for name, client in (clients or {}).items()}
         self._account = account
         self._no_account = False
-        self._kept: ReadCache | None = None
+        self._cache: ReadCache | None = None
 
     @classmethod
     def of(
@@ -84,20 +84,20 @@ class Aws:
         """An `Aws` over ready clients (service → client): no session, nothing is looked up."""
         return cls(None, region=region, partition=partition, clients=clients, account=account, clock=clock)
 
-    def keeping(self, kept: ReadCache) -> Aws:
-        """The same door, for work that may act on what `kept` remembers of the account."""
+    def with_cache(self, cache: ReadCache) -> Aws:
+        """The same door, for work that may act on what `cache` holds of the account."""
         other = copy.copy(self)
-        other._kept = kept  # noqa: SLF001 - of this very class
+        other._cache = cache  # noqa: SLF001 - of this very class
         return other
 
-    def kept(self, key: Hashable, read: Callable[[], T], *, seconds: float | None = None) -> T:
+    def cached(self, key: Hashable, read: Callable[[], T], *, seconds: float | None = None) -> T:
         """What `read` answers: each time, or now and then where the door is one that keeps (`ReadCache.get`)."""
-        return read() if self._kept is None else self._kept.get(key, read, seconds=seconds)
+        return read() if self._cache is None else self._cache.get(key, read, seconds=seconds)
 
     def forget(self) -> None:
-        """Read anew what is kept."""
-        if self._kept is not None:
-            self._kept.forget()
+        """Read anew what is cached."""
+        if self._cache is not None:
+            self._cache.forget()
 
     @property
     def account(self) -> str:
@@ -224,9 +224,9 @@ class Aws:
             return facts_of(self._session)
 
     def _made(self, service: str, region: str, **tuning: Any) -> Any:
-        if self._maker is None:
+        if self._factory is None:
             raise KeyError(f"no {service} client was handed in for {region}")
-        return self._maker.make(service, region, **tuning)
+        return self._factory.make(service, region, **tuning)
 
 
 def connect(

@@ -76,12 +76,12 @@ def test_memory_is_bounded() -> None:
 def test_only_a_door_that_keeps_does_not_ask_each_time() -> None:
     clock, asked = Clock(), []
     plain = Aws.of({}, account="1")
-    keeping = plain.keeping(ReadCache(clock.now))
+    keeping = plain.with_cache(ReadCache(clock.now))
     for _ in range(2):
-        plain.kept("role", lambda: asked.append("plain") or 1)
-        keeping.kept("role", lambda: asked.append("keeping") or 1)
+        plain.cached("role", lambda: asked.append("plain") or 1)
+        keeping.cached("role", lambda: asked.append("keeping") or 1)
     assert asked == ["plain", "keeping", "plain"]
     keeping.forget()
     plain.forget()
-    keeping.kept("role", lambda: asked.append("again") or 1)
+    keeping.cached("role", lambda: asked.append("again") or 1)
     assert asked[-1] == "again"

@@ -204,7 +204,7 @@ def _connections(context: BatchContext, plan: BatchPlan) -> dict[tuple[str, str]
     connections = {}
     for region, profile in {(item.region, item.profile) for item in plan.items}:
         aws = context.connect(region, profile) if profile else context.connect(region)
-        connections[region, profile] = aws.keeping(ReadCache(context.clock.now))
+        connections[region, profile] = aws.with_cache(ReadCache(context.clock.now))
     return connections
 
 

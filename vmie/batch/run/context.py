@@ -66,7 +66,7 @@ class RunContext:
     def _connect(self, item: Item) -> Aws:
         connect = self._context.connect
         opened = connect(item.region, item.profile) if item.profile else connect(item.region)
-        return opened.keeping(ReadCache(self.control.now))
+        return opened.with_cache(ReadCache(self.control.now))
 
     def context_of(self, item: Item, journal: Journal, report: events.Reporter) -> Context:
         """What the item's operation works with: it waits and submits through what all items share."""

@@ -169,7 +169,7 @@ def _role(aws: Aws, name: str, chosen: ChosenBucket | None) -> dict[str, Any]:
 def _active(aws: Aws, image_id: str, job: str) -> tuple[Task, ...]:
     """Other active exports of the AMI; none when they may not be listed, AWS itself will say."""
     try:
-        tasks = aws.kept(
+        tasks = aws.cached(
             "active exports", lambda: ec2.describe(aws, TaskKind.EXPORT_IMAGE, active_only=True), seconds=_ACTIVE_FOR
         )
     except AwsRefused:
