@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ from tests.unit.checks.subjects import (
     windows,
 )
 from vmie.checks import RULES, DiskImage, Subject, judge
+from vmie.cli.terms import TERMS
+from vmie.errors import Set, actions
 from vmie.guest.disk_facts import Problem, Table
 from vmie.guest.facts import Firmware
 from vmie.guest.linux_facts import Bootloader, DriverState, Firewall, Initramfs, Interface, Kernel, Sshd, Users
@@ -341,6 +344,20 @@ def test_ids_are_unique_and_well_formed() -> None:
     ids = [rule.id for rule in RULES]
     assert len(set(ids)) == len(ids)
     assert all(len(rule.id.split("-")) == 3 and rule.id.rsplit("-", 1)[1].isdecimal() for rule in RULES)
+
+
+def test_a_cure_names_our_options_by_their_fields() -> None:
+    commands = re.compile(r"`[^`]*`")
+    for rule in RULES:
+        for action in actions(rule.cure):
+            assert "--" not in commands.sub("", action.text()), rule.id
+            assert "`vmie " not in action.text(), rule.id
+
+
+def test_the_command_line_writes_a_findings_options_as_flags() -> None:
+    finding = Finding("VMIE-X-001", Verdict.FAIL, "m", actions((Set("route", "snapshot"), "or export it again")))
+    assert finding.cure == "add route='snapshot'\nor export it again"
+    assert finding.as_json(TERMS)["cure"] == "add --as snapshot\nor export it again"
 
 
 def test_every_rule_that_can_block_has_a_cure() -> None:
