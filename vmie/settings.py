@@ -127,7 +127,11 @@ _FLOATS = ("poll_seconds", "deadline_seconds", "stall_seconds", "patience_second
 
 def _typed(name: str, value: Any, origin: str) -> Any:
     if name == "endpoint_url" and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", str(value)):
-        raise UsageError(f"{name} = {value!r} ({origin}) is no address", cure="give one such as http://127.0.0.1:4566")
+        raise UsageError(
+            f"{name} = {value!r} ({origin}) is no address",
+            cure="give one such as http://127.0.0.1:4566",
+            fields=(name,),
+        )
     wanted: type = int if name in _INTEGERS else float if name in _FLOATS else str
     try:
         typed = wanted(value)
@@ -137,6 +141,7 @@ def _typed(name: str, value: Any, origin: str) -> Any:
         raise UsageError(
             f"{name} = {value!r} ({origin}) is not a positive {'whole ' if wanted is int else ''}number",
             cure=f"give {name} a positive number",
+            fields=(name,),
         )
     return typed
 
