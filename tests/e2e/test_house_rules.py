@@ -131,6 +131,23 @@ def test_what_fails_in_the_sandbox_names_no_job_of_a_world_that_is_gone(disk: Pa
     assert "job-" not in failed.json["error"]["cure"]
 
 
+def test_a_cure_that_names_a_file_called_like_a_job_stays_in_the_sandbox(tmp_path: Path, vmie: Vmie) -> None:
+    image = tmp_path / "my-job-disk.img"
+    image.write_bytes(bytes(1 << 20))
+    refused = vmie("--sandbox", "import", image)
+    assert refused.code == 4
+    assert f"vmie check {image}" in refused.json["error"]["cure"]
+
+
+def test_an_error_without_a_cure_gets_none_in_the_sandbox(disk: Path, vmie: Vmie, tmp_path: Path) -> None:
+    absent = tmp_path / "absent.sh"
+    older = ("--as", "instance", "--instance-type", "m3.medium", "--platform", "Linux")
+    failed = vmie("--sandbox", *IMPORT, *older, "--user-data", absent, disk)
+    assert failed.code == 2
+    assert str(absent) in failed.json["error"]["message"]
+    assert failed.json["error"]["cure"] == ""
+
+
 def test_without_the_extra_the_sandbox_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in sys.modules if name.startswith("vmie.sandbox.")]:
         monkeypatch.delitem(sys.modules, name)
