@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack
 
 from vmie import event_log, events, settings
 from vmie.connection import Connection
+from vmie.cures import says
+from vmie.errors import UsageError
 from vmie.model import Profile, Route
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ P = ParamSpec("P")
 First = TypeVar("First")
 Second = TypeVar("Second")
 ResultT = TypeVar("ResultT", bound="Result")
+ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
 __all__ = ["cancel", "check", "convert", "export", "import_image", "resume", "run_batch", "setup_role", "upload"]
 
@@ -120,8 +124,8 @@ def check(
     return op.check(
         [Path(one) for one in _listed(files)],
         clock=SystemClock(),
-        profile=Profile(rules),
-        routes=(Route(route),) if route else tuple(Route),
+        profile=_choice("rules", Profile, rules),
+        routes=(_choice("route", Route, route),) if route else tuple(Route),
         strict=strict,
         as_is=as_is,
         together=together,
@@ -283,10 +287,18 @@ def _placed(options: dict[str, Any]) -> tuple[Connection, dict[str, Any]]:
 
 def _connection(place: Mapping[str, Any]) -> Connection:
     for name in place.keys() - Place.__optional_keys__:
-        raise TypeError(f"there is no option {name!r}")
+        raise UsageError(f"there is no option {name!r}", fields=(name,))
     loaded = settings.load({name: place.get(name) for name in ("profile", "region", "endpoint_url")})
     folder = Path(place["state"]) if place.get("state") is not None else settings.state_path()
     return Connection(loaded, folder, event_log.reporter(place.get("on_event")))
+
+
+def _choice(name: str, kind: type[ChoiceT], value: str) -> ChoiceT:
+    try:
+        return kind(value)
+    except ValueError:
+        listed = ", ".join(kind)
+        raise UsageError(says(f"{{{name}}}: {{_why}}", _why=f"{value!r} is none of {listed}")) from None
 
 
 def _listed(given: StrPaths) -> Sequence[StrPath]:
