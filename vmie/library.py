@@ -17,13 +17,14 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 from vmie import event_log, events, settings
 from vmie.connection import Connection
 from vmie.cures import says
 from vmie.errors import UsageError
 from vmie.model import Profile, Route
+from vmie.typed_keywords import keywords, one_and_keywords, two_and_keywords
 
 if TYPE_CHECKING:
     from vmie.batch.run.api import BatchResult
@@ -40,9 +41,6 @@ if TYPE_CHECKING:
 StrPath = str | os.PathLike[str]
 StrPaths = StrPath | Sequence[StrPath]
 OnEvent = Callable[[events.Event], None]
-P = ParamSpec("P")
-First = TypeVar("First")
-Second = TypeVar("Second")
 ResultT = TypeVar("ResultT", bound="Result")
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
@@ -82,25 +80,6 @@ if TYPE_CHECKING:
 
 else:
     _Import = _Export = _Upload = _Role = None
-
-
-# Each gives a function the keywords of a request, for type checkers; at run time it stays what it is.
-
-
-def _keywords(_: Callable[P, object]) -> Callable[[Callable[..., ResultT]], Callable[P, ResultT]]:
-    return lambda function: function
-
-
-def _one_and_keywords(
-    _: Callable[P, object],
-) -> Callable[[Callable[Concatenate[First, ...], ResultT]], Callable[Concatenate[First, P], ResultT]]:
-    return lambda function: function
-
-
-def _two_and_keywords(
-    _: Callable[P, object],
-) -> Callable[[Callable[Concatenate[First, Second, ...], ResultT]], Callable[Concatenate[First, Second, P], ResultT]]:
-    return lambda function: function
 
 
 def check(
@@ -153,7 +132,7 @@ def convert(
     return op.apply(plan, reporter=reporter)
 
 
-@_one_and_keywords(_Import)
+@one_and_keywords(_Import)
 def import_image(source: StrPaths, /, *, wait: bool = True, **options: Any) -> ImportResult:
     """Import a disk, an appliance or ``s3://bucket/key``; several are the disks of one machine, boot disk first.
 
@@ -170,7 +149,7 @@ def import_image(source: StrPaths, /, *, wait: bool = True, **options: Any) -> I
     return _result(runner.run(operation(connection.context(), request), wait=wait))
 
 
-@_one_and_keywords(_Export)
+@one_and_keywords(_Export)
 def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult:
     """Export an instance (``i-…``) or an AMI (``ami-…``) to S3, and with `download` on to a folder.
 
@@ -185,7 +164,7 @@ def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult
     return _result(runner.run(operation(connection.context(), request), wait=wait))
 
 
-@_two_and_keywords(_Upload)
+@two_and_keywords(_Upload)
 def upload(source: StrPath, target: str, /, **options: Any) -> UploadResult:
     """Send a disk to ``s3://bucket/key`` in the form that EC2 takes; a key that ends in / gets the file's name."""
     connection, rest = _placed(options)
@@ -197,7 +176,7 @@ def upload(source: StrPath, target: str, /, **options: Any) -> UploadResult:
     return _result(runner.run(UploadOperation(connection.context(), request)))
 
 
-@_keywords(_Role)
+@keywords(_Role)
 def setup_role(**options: Any) -> RoleResult:
     """Make the role that VM Import/Export works as, or bring it up to date; what is right stays.
 

@@ -66,8 +66,8 @@ def text(result: Any) -> str:
         lines.append(f"  instance   {result.instance_id}" + (" (stopped)" if result.status == "completed" else ""))
     if result.volume_ids:
         lines.append(f"  volumes    {', '.join(result.volume_ids)}")
-    if result.bucket_origin:
-        lines.append(f"  bucket     {S3Object.parse(result.object).bucket} (from {result.bucket_origin})")
+    if result.bucket_from:
+        lines.append(f"  bucket     {S3Object.parse(result.object).bucket} (from {result.bucket_from})")
     ratio = f" ({result.bytes_sent / result.bytes_source:.0%})" if result.bytes_source and result.bytes_sent else ""
     lines.append(f"  sent       {render.size(result.bytes_sent)} of {render.size(result.bytes_source)}{ratio}")
     lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")

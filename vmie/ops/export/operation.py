@@ -34,7 +34,7 @@ class ExportResult:
     objects: tuple[S3Object, ...] = ()
     downloaded: tuple[str, ...] = ()
     seconds: float = 0.0
-    bucket_origin: str = ""
+    bucket_from: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
@@ -46,7 +46,7 @@ class ExportResult:
             "objects": [item.url for item in self.objects],
             "downloaded": list(self.downloaded),
             "seconds": round(self.seconds, 3),
-            "bucket_from": self.bucket_origin or None,
+            "bucket_from": self.bucket_from,
         }
 
 
@@ -131,7 +131,7 @@ class ExportOperation(Operation[ExportRequest, ExportPlan, ExportResult]):
             objects=objects,
             downloaded=files,
             seconds=self._seconds(began),
-            bucket_origin=self._place["bucket_from"],
+            bucket_from=self._place["bucket_from"] or None,
         )
 
     def _objects(self, task: Task) -> tuple[S3Object, ...]:

@@ -38,9 +38,14 @@ class ImportResult:
     bytes_source: int
     bytes_sent: int
     seconds: float
-    bucket_origin: str = ""
+    bucket_from: str | None = None
     instance_id: str | None = None
     volume_ids: tuple[str, ...] = ()
+
+    @property
+    def volume_id(self) -> str | None:
+        """The first volume."""
+        return self.volume_ids[0] if self.volume_ids else None
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
@@ -52,13 +57,13 @@ class ImportResult:
             "image_id": self.image_id,
             "snapshot_ids": list(self.snapshot_ids),
             "instance_id": self.instance_id,
-            "volume_id": self.volume_ids[0] if self.volume_ids else None,
+            "volume_id": self.volume_id,
             "volume_ids": list(self.volume_ids),
             "object": self.object,
             "bytes_source": self.bytes_source,
             "bytes_sent": self.bytes_sent,
             "seconds": round(self.seconds, 3),
-            "bucket_from": self.bucket_origin or None,
+            "bucket_from": self.bucket_from,
         }
 
 
@@ -180,7 +185,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             bytes_source=sum(planned.source_size for planned in plan.disks),
             bytes_sent=self.bytes_sent,
             seconds=self._seconds(began),
-            bucket_origin=plan.bucket.origin if plan.bucket else "",
+            bucket_from=(plan.bucket.origin or None) if plan.bucket else None,
             instance_id=made.instance_id,
             volume_ids=made.volume_ids,
         )
