@@ -46,7 +46,7 @@ def setup_role(
     run = context.of(ctx)
     usual: dict[str, Any] = {"role_name": run.settings.role_name}
     if run.settings.bucket and not {"buckets", "export_buckets"} & given.keys():
-        # Without any bucket the configured one is meant; with some, only what they say.
+        # Without any bucket the configured one is taken; with some, only what they say.
         usual["buckets"] = run.settings.bucket
     request = RoleRequest(**{**usual, **given})
     aws = run.aws()

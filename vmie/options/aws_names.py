@@ -1,6 +1,6 @@
-"""The shapes that AWS gives its names and numbers, as far as they can be told without asking it.
+"""The shapes that AWS gives its names and numbers, as far as they can be judged without asking it.
 
-Each function takes a text and gives it back, tidied where it is clear what was meant, or raises ValueError with
+Each function takes a text and gives it back, tidied where that is clear, or raises ValueError with
 what is wrong with it and, where that is not plain, what is wanted.
 """
 

@@ -145,7 +145,7 @@ class Options(BaseModel):
         }
 
     def conflicts(self) -> Iterator[UsageError]:
-        """What cannot be meant together: mistakes, not raised."""
+        """What cannot be combined: mistakes, not raised."""
         yield from ()
 
     def as_json(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import groupby
 from typing import Annotated
 
@@ -41,6 +42,10 @@ _NEWER = ("image", "snapshot")
 _OLDER = ("instance", "volume")
 _IMPORTS = (*_NEWER, *_OLDER)
 _READ = "Read from the image by default."
+_guest = partial(option, group="The guest", routes=_IMPORTS)
+_licence = partial(option, group="The guest", routes=("image",))
+_sent = partial(option, group="Sending", routes=_IMPORTS)
+_instance = partial(option, group="Instance", routes=("instance",))
 CALLS = {
     Route.IMAGE: "ImportImage",
     Route.SNAPSHOT: "ImportSnapshot",
@@ -50,7 +55,7 @@ CALLS = {
 
 
 class ImportRequest(TransferOptions):
-    """An import as the user meant it.
+    """An import as the user asks for it.
 
     `sources` are absolute local paths or ``s3://bucket/key``; several are the disks of one VM, boot disk first. "" and
     None leave an option to vmie or AWS. `user_data` is the path of a file: its content is a secret, read when it is
@@ -90,41 +95,25 @@ class ImportRequest(TransferOptions):
     tags: Tags = option(
         {}, "On the task and on its results.", flags=("--tag",), metavar="K=V", guesses=("tag", "labels")
     )
-    architecture: Annotated[str, OneOf("x86_64", "i386")] = option(
-        "", _READ, flags=("--arch",), group="The guest", routes=_IMPORTS, guesses=("arch",)
-    )
-    platform: Annotated[str, OneOf("Linux", "Windows")] = option(
-        "", _READ, group="The guest", routes=_IMPORTS, guesses=("os", "os_type", "operating_system")
+    architecture: Annotated[str, OneOf("x86_64", "i386")] = _guest("", _READ, flags=("--arch",), guesses=("arch",))
+    platform: Annotated[str, OneOf("Linux", "Windows")] = _guest(
+        "", _READ, guesses=("os", "os_type", "operating_system")
     )
     #: `uefi-preferred` is in the API's enumeration and refused for imports (aws-facts 1.1)
-    boot_mode: Annotated[str, OneOf("legacy-bios", "uefi")] = option(
-        "", _READ, group="The guest", routes=_IMPORTS, guesses=("boot", "firmware")
+    boot_mode: Annotated[str, OneOf("legacy-bios", "uefi")] = _guest("", _READ, guesses=("boot", "firmware"))
+    license_type: Annotated[str, OneOf("AWS", "BYOL")] = _licence(
+        "", "Windows licence.", guesses=("license", "licence", "licence_type")
     )
-    license_type: Annotated[str, OneOf("AWS", "BYOL")] = option(
-        "",
-        "Windows licence.",
-        group="The guest",
-        routes=("image",),
-        guesses=("license", "licence", "licence_type"),
-    )
-    usage_operation: UsageOperation = option(
-        "", "Such as RunInstances:0800, instead of {license_type}.", group="The guest", routes=("image",)
-    )
-    license_configurations: LicenseConfigurations = option(
+    usage_operation: UsageOperation = _licence("", "Such as RunInstances:0800, instead of {license_type}.")
+    license_configurations: LicenseConfigurations = _licence(
         (),
         "ARNs of License Manager.",
         flags=("--license-configuration",),
         metavar="ARN",
-        group="The guest",
-        routes=("image",),
         guesses=("licenses", "licences", "license_configuration"),
     )
     encrypted: bool = option(
-        False,
-        "Encrypt with the account's default EBS key.",
-        group="Encryption",
-        routes=_NEWER,
-        guesses=("encrypt",),
+        False, "Encrypt with the account's default EBS key.", group="Encryption", routes=_NEWER, guesses=("encrypt",)
     )
     kms_key: KmsKey = option(
         "",
@@ -141,17 +130,14 @@ class ImportRequest(TransferOptions):
     )
     imds_v2: bool = option(False, "With {register}: instances demand IMDSv2.", routes=("snapshot",))
     volume_type: VolumeType = option("gp3", "With {register}: of the AMI's root volume.", routes=("snapshot",))
-    as_is: bool = option(False, "Send the file as it is, never re-streamed.", group="Sending", routes=_IMPORTS)
+    as_is: bool = _sent(False, "Send the file as it is, never re-streamed.")
     format: ImportFormat | None = option(
-        None,
-        "Send in this form; of an s3:// source the form it is in.",
-        group="Sending",
-        guesses=("disk_format",),
+        None, "Send in this form; of an s3:// source the form it is in.", group="Sending", guesses=("disk_format",)
     )
     skip_check: Texts = option((), "Rules that shall not block, all for every rule.", metavar="RULE", guesses=("skip",))
     strict: bool = option(False, "Warnings of the check block too.", routes=_IMPORTS)
     rules: RulesName = option(Profile.CURRENT, "The rules of the check: today's, or those of 2016.", routes=_IMPORTS)
-    keep_object: bool = option(False, "Leave the uploaded object in S3.", group="Sending", routes=_IMPORTS)
+    keep_object: bool = _sent(False, "Leave the uploaded object in S3.")
     client_token: ClientToken = option(
         "", "Idempotency token; made from the job by default.", routes=_NEWER, in_plans=False
     )
@@ -161,39 +147,31 @@ class ImportRequest(TransferOptions):
         group="Sending",
         routes=_NEWER,
     )
-    instance_type: InstanceType = option("", "Such as m3.medium.", group="Instance", routes=("instance",))
-    subnet: Subnet = option(
-        "", "A subnet's id.", metavar="subnet-…", group="Instance", routes=("instance",), guesses=("subnet_id",)
-    )
-    security_groups: SecurityGroups = option(
+    instance_type: InstanceType = _instance("", "Such as m3.medium.")
+    subnet: Subnet = _instance("", "A subnet's id.", metavar="subnet-…", guesses=("subnet_id",))
+    security_groups: SecurityGroups = _instance(
         (),
         "Ids or names.",
         flags=("--security-group",),
         metavar="sg-…|NAME",
-        group="Instance",
-        routes=("instance",),
         guesses=("security_group", "sg", "groups"),
     )
-    private_ip: Address = option("", "An address of the {subnet}.", group="Instance", routes=("instance",), single=True)
+    private_ip: Address = _instance("", "An address of the {subnet}.", single=True)
     availability_zone: Zone = option(
         "", "Default: the subnet's, or AWS's choice.", group="Instance", routes=_OLDER, guesses=("az", "zone")
     )
-    user_data: LocalPath = option(
+    user_data: LocalPath = _instance(
         "",
         "A file that is given to the instance; read when the task starts, never kept or shown.",
         metavar="FILE",
-        group="Instance",
-        routes=("instance",),
         guesses=("userdata",),
     )
-    shutdown_behavior: Annotated[str, OneOf("stop", "terminate")] = option(
-        "", "What a shutdown from within does.", group="Instance", routes=("instance",), guesses=("shutdown",)
+    shutdown_behavior: Annotated[str, OneOf("stop", "terminate")] = _instance(
+        "", "What a shutdown from within does.", guesses=("shutdown",)
     )
     #: `host` is in the API's enumeration; ImportInstance does not take it (aws-facts 1.5)
-    tenancy: Annotated[str, OneOf("default", "dedicated")] = option(
-        "", "Of the instance.", group="Instance", routes=("instance",)
-    )
-    monitoring: bool = option(False, "Detailed monitoring.", group="Instance", routes=("instance",))
+    tenancy: Annotated[str, OneOf("default", "dedicated")] = _instance("", "Of the instance.")
+    monitoring: bool = _instance(False, "Detailed monitoring.")
     volume_size: int | None = option(
         None,
         "GiB of the (first) disk's volume, larger than the disk.",
@@ -204,9 +182,7 @@ class ImportRequest(TransferOptions):
         single=True,
         guesses=("size",),
     )
-    attach_data_disks: bool = option(
-        False, "Attach the volumes of the other disks when all are there.", group="Instance", routes=("instance",)
-    )
+    attach_data_disks: bool = _instance(False, "Attach the volumes of the other disks when all are there.")
 
     def conflicts(self) -> Iterator[UsageError]:
         """See `Options.conflicts`."""

@@ -1,4 +1,4 @@
-"""Why a value is none of an option's: what was given, what is wanted, what was probably meant."""
+"""Why a value is none of an option's: what was given, what is wanted, what is probably intended."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def reason(one: Mapping[str, Any], *, shown: str | None = None, hint: str = "") 
         case "literal_error" | "enum":
             choices = re.findall(r"'([^']*)'|\b(\d+)\b", str(context.get("expected", "")))
             names = [text or number for text, number in choices]
-            wanted = f"choose {either(names)}{meant(one.get('input'), names)}"
+            wanted = f"choose {either(names)}{suggestion(one.get('input'), names)}"
         case "greater_than_equal":
             wanted = f"at least {context['ge']}"
         case "less_than_equal":
@@ -87,7 +87,7 @@ def either(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def meant(given: object, choices: Iterable[str]) -> str:
+def suggestion(given: object, choices: Iterable[str]) -> str:
     """``; did you mean uefi?`` for a value that is not among `choices`, or "" """
     known = {choice.lower(): choice for choice in choices}
     text = str(given).strip().lower().replace("_", "-")

@@ -25,7 +25,7 @@ def _url(text: str) -> str:
 
 
 class UploadRequest(TransferOptions):
-    """An upload as the user meant it: `url` is ``s3://bucket/key``, or a folder with a / at its end."""
+    """An upload as the user asks for it: `url` is ``s3://bucket/key``, or a folder with a / at its end."""
 
     path: LocalPath = option(..., "A disk in any format that vmie reads, or an OVA.", argument=True, metavar="FILE")
     url: Annotated[Text, AfterValidator(_url)] = option(

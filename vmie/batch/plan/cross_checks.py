@@ -11,7 +11,7 @@ from typing import Any
 from vmie.batch.plan import suggestions
 from vmie.batch.plan.document import Path_, Raw
 
-#: circles told; more of them are seldom another mistake
+#: circles reported; more of them are seldom another mistake
 _CIRCLES = 10
 
 
@@ -45,14 +45,14 @@ class _Judge:
     raw: Raw
     drafts: Sequence[Draft]
     region: str
-    told: set[tuple[Path_, str]] = field(default_factory=set)
+    seen: set[tuple[Path_, str]] = field(default_factory=set)
     patterns: dict[str, list[str]] = field(default_factory=dict)
 
     def wrong(self, draft: Draft, name: str, message: str) -> None:
-        """Tell a mistake once for the items of a pattern."""
+        """Report a mistake once for the items of a pattern."""
         at = (*draft.where, name) if name else draft.where
-        if (at, message) not in self.told:
-            self.told.add((at, message))
+        if (at, message) not in self.seen:
+            self.seen.add((at, message))
             self.raw.wrong(at, message)
 
     def matching(self, pattern: str, known: Iterable[str]) -> list[str]:
@@ -66,7 +66,7 @@ class _Judge:
 
 
 def judge(raw: Raw, drafts: Sequence[Draft], *, region: str) -> None:
-    """Tell what is wrong between the items. `region` is the session's where it is known, else ""."""
+    """Report what is wrong between the items. `region` is the session's where it is known, else ""."""
     judge = _Judge(raw, drafts, region)
     _keys(judge)
     _dependencies(judge)
@@ -94,8 +94,8 @@ def _keys(judge: _Judge) -> None:
                     judge.wrong(draft, "source", message)
                 continue
             cure = "give them different ones" if draft.named else "give it a `key` of its own"
-            told = f"the key {key!r} is in line {judge.line(first)} too: {cure}"
-            judge.wrong(draft, "key" if draft.named else "source", told)
+            message = f"the key {key!r} is in line {judge.line(first)} too: {cure}"
+            judge.wrong(draft, "key" if draft.named else "source", message)
 
 
 # --- after ----------------------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def _circles(left: dict[str, set[str]]) -> list[list[str]]:
     """Circles of `after`, each once; without recursion, for plans are long."""
     found: list[list[str]] = []
     while len(found) < _CIRCLES:
-        left = _knotted(left)
+        left = _waiting(left)
         if not left:
             break
         circle = _walk(left)
@@ -146,7 +146,7 @@ def _circles(left: dict[str, set[str]]) -> list[list[str]]:
     return found
 
 
-def _knotted(left: Mapping[str, set[str]]) -> dict[str, set[str]]:
+def _waiting(left: Mapping[str, set[str]]) -> dict[str, set[str]]:
     """What remains when everything that can be done in some order is done."""
     waits = {key: {name for name in names if name in left} for key, names in left.items()}
     followers: defaultdict[str, list[str]] = defaultdict(list)
@@ -193,10 +193,10 @@ def _sources(judge: _Judge) -> None:
 def _twice(judge: _Judge, source: str, draft: Draft, other: Draft) -> str:
     shown = source.rpartition("/")[2] or source
     named = f"{other.key!r} " if other.key else ""
-    told = f"{shown} is in the item {named}of line {judge.line(other)} too"
+    found = f"{shown} is in the item {named}of line {judge.line(other)} too"
     if draft.by_pattern or other.by_pattern:
-        return f"{told}: a VM is moved once; leave it out of the pattern with `except: {shown}`"
-    return f"{told}: a VM is moved once; if it is meant, give both items a `key`"
+        return f"{found}: a VM is moved once; leave it out of the pattern with `except: {shown}`"
+    return f"{found}: a VM is moved once; if that is intended, give both items a `key`"
 
 
 def _registered(judge: _Judge) -> None:

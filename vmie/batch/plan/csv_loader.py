@@ -26,7 +26,7 @@ _HEADER = 4096
 def read(path: Path, text: str) -> Raw:
     """The items of a sheet. Raises UsageError for what is no CSV."""
     raw = Raw({"items": []}, {(): 1, ("items",): 1}, sheet=True)
-    skipped, text = _told_delimiter(text)
+    skipped, text = _named_delimiter(text)
     delimiter = skipped or _delimiter(text)
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     first = 1 + bool(skipped)
@@ -51,7 +51,7 @@ def read(path: Path, text: str) -> Raw:
 
 
 def typed(name: str, text: str) -> Any:
-    """What the text of a cell stands for in a field; the text itself where it does not fit, for that to be told."""
+    """What the text of a cell stands for in a field; the text itself where it does not fit, to be reported."""
     what = _kinds().get(name, "")
     if what == "number" and re.fullmatch(r"-?[0-9]{1,9}", text):
         return int(text)
@@ -60,7 +60,7 @@ def typed(name: str, text: str) -> Any:
     return text
 
 
-def _told_delimiter(text: str) -> tuple[str, str]:
+def _named_delimiter(text: str) -> tuple[str, str]:
     """Excel's own first line ``sep=;``, and what follows it."""
     found = re.match(r"\"?sep=(.)\"?\r?\n", text, re.IGNORECASE)
     return (found[1], text[found.end() :]) if found else ("", text)
@@ -86,7 +86,7 @@ def _named(cell: str) -> str:
 
 
 def _columns(raw: Raw, header: list[str], line: int) -> list[str]:
-    """The field of each column, "" for what was told to be none."""
+    """The field of each column, "" for what was reported to be none."""
     columns: list[str] = []
     for number, cell in enumerate(map(str.strip, header)):
         name = _named(cell)
@@ -112,7 +112,7 @@ def _columns(raw: Raw, header: list[str], line: int) -> list[str]:
 
 def _record(raw: Raw, columns: list[str], cells: list[str], line: int) -> None:
     where: Path_ = ("items", len(raw.data["items"]))
-    # Without its column the source was told to be missing, once for all.
+    # Without its column the source was reported to be missing, once for all.
     item: dict[str, Any] = {} if "source" in columns else {"source": ["?"]}
     raw.lines[where] = line
     if any(cell.strip() for cell in cells[len(columns) :]):

@@ -11,7 +11,7 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """One thing that is wrong with a plan file: `line` 0 where none can be told."""
+    """One thing that is wrong with a plan file: `line` 0 where none is known."""
 
     line: int
     field: str
@@ -36,7 +36,7 @@ class Raw:
     words: dict[Path_, str] = field(default_factory=dict)
     written: dict[Path_, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
-    #: what could not be read, and was told: nothing more is said of it
+    #: what could not be read, and was reported: nothing more is said of it
     spoilt: set[Path_] = field(default_factory=set)
     sheet: bool = False
 

@@ -1,4 +1,4 @@
-"""Each part of a plan against its model: every field's own mistakes are told, the rest of the part is kept."""
+"""Each part of a plan against its model: every field's own mistakes are reported, the rest of the part is kept."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _READ_AS = {bool: "a boolean", int: "a number", float: "a number", dt.date: "a d
 
 
 def part(raw: Raw, model: type[BaseModel], given: Any, where: Path_) -> dict[str, Any]:
-    """The fields of `given` that are right, by their names in Python; every other one is told.
+    """The fields of `given` that are right, by their names in Python; every other one is reported.
 
     A field that was given as null is None; what was not given is not there.
     """
@@ -36,7 +36,7 @@ def part(raw: Raw, model: type[BaseModel], given: Any, where: Path_) -> dict[str
         try:
             made = model.model_validate(fields)
         except ValidationError as error:
-            if not _told(raw, error, fields, where, given=given):
+            if not _report(raw, error, fields, where, given=given):
                 return {}
         else:
             return {name: getattr(made, name) for name in made.model_fields_set}
@@ -61,8 +61,10 @@ def _renamed(raw: Raw, given: Mapping[str, Any], where: Path_) -> dict[str, Any]
     return fields
 
 
-def _told(raw: Raw, error: ValidationError, fields: dict[str, Any], where: Path_, *, given: Mapping[str, Any]) -> bool:
-    """Tell the mistakes and take their fields out; False when there is nothing left to judge."""
+def _report(
+    raw: Raw, error: ValidationError, fields: dict[str, Any], where: Path_, *, given: Mapping[str, Any]
+) -> bool:
+    """Report the mistakes and take their fields out; False when there is nothing left to judge."""
     found = error.errors(include_url=False)
     for one in found:
         location: Path_ = tuple(one["loc"])

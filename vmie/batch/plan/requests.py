@@ -11,7 +11,7 @@ from vmie.errors import UsageError, VmieError, text_of
 from vmie.options import ExportRequest, ImportRequest
 from vmie.options.base import each, fields_of
 
-#: tells a mistake: the field ("" for the item) and the sentence
+#: reports a mistake: the field ("" for the item) and the sentence
 Wrong = Callable[[str, str], None]
 
 #: fields of which an item's own takes the place of a default's other one
@@ -24,7 +24,7 @@ def written(name: str) -> str:
 
 
 def merged(defaults: Mapping[str, Any], own: Mapping[str, Any], *, export: bool, wrong: Wrong) -> dict[str, Any]:
-    """An item's fields with the defaults that fit it; its own that do not fit it are told, and left out."""
+    """An item's fields with the defaults that fit it; its own that do not fit it are reported, and left out."""
     values = {name: value for name, value in defaults.items() if value is not None}
     for rivals in _RIVALS:
         if rivals & {name for name, value in own.items() if value is not None}:

@@ -46,7 +46,7 @@ def _field(description: str, *, guesses: tuple[str, ...] = (), **limits: Any) ->
 
 
 class _Strict(BaseModel):
-    """Unknown fields are mistakes, and so is a number where a text is meant."""
+    """Unknown fields are mistakes, and so is a number where a text is wanted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 

@@ -79,7 +79,7 @@ def _matched(pattern: str, own: dict[str, Any], folder: Path, wrong: Wrong, *, l
 
 
 def _resolved(source: str, folder: Path, wrong: Wrong, *, label: str) -> str:
-    """The absolute path, the address or the id; "" for what was told to be none."""
+    """The absolute path, the address or the id; "" for what was reported to be none."""
     if source.startswith("s3://"):
         return _stored(source, wrong)
     if EXPORTED.fullmatch(source):

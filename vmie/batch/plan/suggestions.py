@@ -1,4 +1,4 @@
-"""What was probably meant: the nearest field or key."""
+"""What is probably intended: the nearest field or key."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def unknown(name: str, model: type[BaseModel]) -> str:
         return f"there is no such field; did you mean {guess}?"
     for other, where in ((PlanModel, "the top of the file"), (LimitsModel, "`limits`"), (Common, "an item")):
         if {plain, guess} & set(spelled(other)) and other is not model:
-            meant = plain if plain in spelled(other) else guess
-            return f"there is no such field here; {meant} is a field of {where}"
+            known_as = plain if plain in spelled(other) else guess
+            return f"there is no such field here; {known_as} is a field of {where}"
     if model is not ItemModel and {plain, guess} & set(spelled(ItemModel)):
         return f"there is no such field here; {plain if plain in spelled(ItemModel) else guess} is a field of an item"
     return "there is no such field"

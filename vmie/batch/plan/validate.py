@@ -104,11 +104,11 @@ def _limits(given: Mapping[str, Any], settings: Settings) -> Limits:
 def _drafts(raw: Raw, path: Path, defaults: Mapping[str, Any], number: int, given: Any) -> Iterator[Draft]:
     """The VMs of one item: one, or with a pattern one per file."""
     where: Path_ = ("items", number)
-    told: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str]] = set()
 
     def wrong(field: str, message: str) -> None:
-        if (field, message) not in told:
-            told.add((field, message))
+        if (field, message) not in seen:
+            seen.add((field, message))
             raw.wrong((*where, field) if field else where, message)
 
     if not isinstance(given, dict):
@@ -158,7 +158,7 @@ def _paths(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _tags(raw: Raw, tags: dict[str, str], where: Path_, *, others: int, own: Mapping[str, str] | None = None) -> None:
-    """Tell what is wrong with tags and take it out; those that the defaults gave were told there."""
+    """Report what is wrong with tags and take it out; those of the defaults were reported there."""
     for key, why in list(aws_names.tags(tags, others=others)):
         if not key or own is None or key in own:
             raw.wrong((*where, "tags", key) if key else (*where, "tags"), why)
@@ -213,7 +213,7 @@ def _key(text: str) -> str:
 
 
 def refused(path: Path, mistakes: list[Mistake]) -> UsageError:
-    """The one error that tells all."""
+    """The one error that lists all."""
     ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.line)
     lines = [_line(path, one) for one in ordered[:_SHOWN]]
     if len(ordered) > _SHOWN:

@@ -22,7 +22,7 @@ _MOST_LEVELS = 100
 _MOST_COUNTED = 1 << 20
 _VARIABLE = re.compile(r"\$\{([^}]*)\}|\$\$")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-#: variables that may hold what opens something; an address with a password in it is told by its value
+#: variables that may hold what opens something; an address with a password in it is known by its value
 _SECRET = re.compile(r"^AWS_|SECRET|TOKEN|PASSW|PASSPHRASE|CREDENTIAL|PRIVATE|API_?KEY|ACCESS_?KEY|AUTH", re.IGNORECASE)
 _WITH_PASSWORD = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 
