@@ -28,6 +28,7 @@ from vmie.ops.doctor import Report, fixes
 from vmie.ops.import_ import ImportRequest, operation
 from vmie.poll import SystemClock
 from vmie.sandbox import Sandbox
+from vmie.sandbox.defaults import ACCESS_KEY
 from vmie.settings import Settings
 
 ACCOUNT = "123456789012"
@@ -338,7 +339,7 @@ def box() -> Iterator[Sandbox]:
 @cache
 def _client(service: str, region: str) -> Any:
     """Made once: each costs a third of a second."""
-    session = boto3.Session(aws_access_key_id=sandbox.ACCESS_KEY, aws_secret_access_key="sandbox")
+    session = boto3.Session(aws_access_key_id=ACCESS_KEY, aws_secret_access_key="sandbox")
     return session.client(service, region_name=region, config=Config(retries={"total_max_attempts": 1}))
 
 

@@ -510,11 +510,11 @@ def test_a_closed_region_is_refused_with_the_way_that_is_open(box: Sandbox, boot
     from vmie.aws.session import connect
 
     runs = Runs(box, connect(region="eu-north-1"))
-    for route, way in ((Route.INSTANCE, "--as image"), (Route.VOLUME, "--as snapshot")):
+    for route, way in ((Route.INSTANCE, "image"), (Route.VOLUME, "snapshot")):
         with pytest.raises(PreflightError) as caught:
             runs.plan(boot, route=route)
         assert caught.value.code == "RegionClosed"
-        assert way in caught.value.cure
+        assert f"route={way!r}" in caught.value.cure
     assert box.stats.calls == {}
 
 

@@ -37,7 +37,7 @@ def resolve(
     if chosen is None:
         own = role_name if role_name and role_name != iam.POLICY_NAME else ""
         if own:
-            # A role of another name is meant to be there: then it is what is missing.
+            # Who names a role of another name expects it to be there: then it is what is missing.
             iam.expect_role(aws, own, export=export)
         setup = ["vmie", "setup-role", "--export-bucket" if export else "--bucket", "NAME", "--create-bucket"]
         raise UsageError(

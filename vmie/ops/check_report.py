@@ -256,7 +256,7 @@ def _linux(root: LinuxFacts) -> dict[str, Any]:
 
 
 def _driver(root: LinuxFacts, name: str, *, early: bool) -> bool | None:
-    """True when the default kernel has the driver where it needs it; None when that cannot be told."""
+    """True when the default kernel has the driver where it needs it; None when that is not known."""
     state = root.drivers.get(name, DriverState.UNKNOWN)
     if state is DriverState.UNKNOWN:
         return None

@@ -106,7 +106,7 @@ def plan(
     """What converting `source` to `target` means; its suffix names the format.
 
     `index` picks a disk of an appliance, from 0 in OVF order; one with several disks needs it. Raises
-    UsageError for a target that cannot be written or meant, ImageError for a source that cannot be read
+    UsageError for a target that cannot be written, ImageError for a source that cannot be read
     or does not fit the format.
     """
     format_ = format_of(target)
@@ -118,7 +118,7 @@ def plan(
         _keep_parts(opened, target)
         _look(opened, source, reporter)
         if isinstance(opened, WrappedDisk):
-            opened.measure(reporter=reporter)  # gzip does not tell the size: the file is read once
+            opened.measure(reporter=reporter)  # gzip does not say the size: the file is read once
         into = stream.target(format_)
         into.check(opened)
         upper_bound = into.upper_bound(opened)

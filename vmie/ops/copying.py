@@ -27,8 +27,8 @@ class CopyPlan:
     @property
     def token(self) -> str:
         """Stands for this version of the source."""
-        meant = [self.source.url, self.found.etag, self.found.size]
-        return hashlib.sha256(json.dumps(meant).encode()).hexdigest()
+        identity = [self.source.url, self.found.etag, self.found.size]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
 
 
 def look(aws: Aws, source: S3Object) -> objects.ObjectFacts:

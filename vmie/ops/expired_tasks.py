@@ -16,7 +16,7 @@ UNKNOWN = "TaskNotFound"
 
 
 def imported(aws: Aws, task_id: str, error: VmieError) -> Task:
-    """The import as it must have ended, told by its AMI or snapshot. Raises `error` where there is neither."""
+    """The import as it must have ended, as its AMI or snapshot shows. Raises `error` where there is neither."""
     if error.code != UNKNOWN:
         raise error
     try:

@@ -26,7 +26,7 @@ AWS_FORMATS = {"vmdk": "VMDK", "vhd": "VHD", "vhdx": "VHDX", "raw": "RAW", "ova"
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How one file is sent: `method` is as-is, vmdk, vhd or raw; `aws_format` is what AWS is told."""
+    """How one file is sent: `method` is as-is, vmdk, vhd or raw; `aws_format` is what AWS calls it."""
 
     method: str
     aws_format: str
@@ -91,7 +91,7 @@ _OVA_TAKES = {("vmdk", "streamOptimized"), ("vhd", "fixed"), ("vhd", "dynamic"),
 def choose(what: Look, *, route: Route = Route.IMAGE, as_is: bool = False, wanted: str | None = None) -> Choice:
     """Decide how a file is sent.
 
-    Raises UsageError for options that cannot be meant: as-is of a format AWS does not take.
+    Raises UsageError for options that do not fit: as-is of a format AWS does not take.
     """
     name = what.container or what.format
     if as_is and (what.packed or what.files):
@@ -153,7 +153,7 @@ def settle(opened: disk.Disk, choice: Choice, *, asked: bool = False) -> tuple[C
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells that a local file is still the same: bytes, nanoseconds, inode, a sampled SHA-256.
+    """What shows that a local file is still the same: bytes, nanoseconds, inode, a sampled SHA-256.
 
     `sample` also covers the other files of a disk in several (a VMDK's extents, the disks beside an .ovf).
     """

@@ -58,7 +58,7 @@ class LimitsNow:
 
 
 def show(aws: Aws | None, settings: Settings, *, unasked: str = "") -> LimitsNow:
-    """Every limit; without `aws` what is in use is not known. Never raises for what AWS does not tell."""
+    """Every limit; without `aws` what is in use is not known. Never raises for what AWS does not show."""
     found = []
     for limit in limits.ALL:
         name = _SETTINGS.get(limit.id, "")

@@ -1,4 +1,4 @@
-"""The story that every import, export and upload tells: plan, send, submit once, wait, finish - or undo.
+"""The steps of every import, export and upload: plan, send, submit once, wait, finish - or undo.
 
     plan ──► send ──► submit ──► wait ──► finish          every step is journalled, and can be repeated:
       │        │         │         │         │            what was done is not done again
@@ -272,7 +272,7 @@ class Operation(ABC, Generic[RequestT, PlanT_co, ResultT_co]):
 
 
 def carry_out(operation: Operation[RequestT, PlanT_co, ResultT_co], *, wait: bool = True) -> ResultT_co:
-    """Carry a planned operation out, going on where its journal says it stopped.
+    """Carry a planned operation out, continuing where its journal says it stopped.
 
     Raises AwsRefused (exit 5), TaskFailed and DeadlineExceeded (exit 1), Interrupted (130).
     """

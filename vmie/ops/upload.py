@@ -63,8 +63,8 @@ class UploadPlan:
     @property
     def token(self) -> str:
         """Stands for this content in this form: kept with the object, so that it is known for what it is."""
-        meant = [_TOKEN_VERSION, self.identity.as_json(), self.choice.method, self.index]
-        return hashlib.sha256(json.dumps(meant, sort_keys=True).encode()).hexdigest()
+        identity = [_TOKEN_VERSION, self.identity.as_json(), self.choice.method, self.index]
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,7 @@ def _same_content(plan: UploadPlan, found: objects.ObjectFacts) -> bool:
     try:
         size = part_size_for(plan.bound) if count else max(1, plan.bound)
         if count and -(-plan.bound // size) != int(count):
-            return False  # cut otherwise: nothing can be told from the checksum
+            return False  # cut otherwise: the checksum shows nothing
         digests = [b64(part.digest("sha256")) for part in payload.parts(size)]
     except ValueError:
         return False

@@ -51,7 +51,7 @@ class Sent(UploadState):
         self._lock = threading.Lock()
 
     def begin(self) -> None:
-        """Remember where it goes, before anything is sent; an upload of other content is not gone on with."""
+        """Remember where it goes, before anything is sent; an upload of other content is not continued."""
         known = self._now()
         fresh = known.get("token") != self._base["token"]
         self._unsure = not fresh and not ({"upload_id", "done"} & known.keys())
@@ -88,7 +88,7 @@ class Sent(UploadState):
     def give_up(self, aws: Aws) -> None:
         """Keep nothing of an upload that can never be completed."""
         if upload_id := self.get():
-            # The first failure is the one to tell of; what stays behind is found by `vmie cancel`.
+            # The first failure is the one to report; what stays behind is found by `vmie cancel`.
             with suppress(VmieError):
                 abort(aws, self._target, upload_id, region=self._region)
                 self._update(upload_id=None, held=None)
@@ -103,7 +103,7 @@ class Sent(UploadState):
 
 
 def remove(aws: Aws, step: Mapping[str, Any]) -> str | None:
-    """Abort the upload, or delete the object, that a journal's step tells of; its URL, None when nothing was there.
+    """Abort the upload, or delete the object, that a journal's step names; its URL, None when nothing was there.
 
     An object that is not the job's own - it was at that key before, or came there since - is left alone.
     """

@@ -63,7 +63,7 @@ def region(case: Case) -> list[Line]:
 
 
 def _region_closed(case: Case) -> Line | None:
-    """A Region that is not enabled refuses credentials that are right: another Region tells."""
+    """A Region that is not enabled refuses credentials that are right: another Region shows that."""
     home = caller.HOME.get(case.aws.partition)
     if home is None or home == case.aws.region:
         return None
@@ -93,7 +93,7 @@ def clock(case: Case) -> list[Line]:
     """This machine's clock agrees with AWS's."""
     theirs = case.identity.server_time
     if theirs is None:
-        return [Line("clock", Verdict.UNKNOWN, "AWS's answer does not tell the time")]
+        return [Line("clock", Verdict.UNKNOWN, "AWS's answer has no time in it")]
     skew = (case.clock.now() - theirs).total_seconds()
     if abs(skew) < _WARN_SKEW_SECONDS:
         return [passed("clock", "this machine's clock agrees with AWS's")]

@@ -1,6 +1,6 @@
 """An import or export that AWS refused, explained by what is really so in the account.
 
-AWS says one sentence for nine causes; the doctor's checks tell which of them it is.
+AWS says one sentence for nine causes; the checks of the doctor find which of them it is.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _CALLER: tuple[Check, ...] = (rights.own,)
 _DOOR: tuple[Check, ...] = (credentials.identity, credentials.region)
 _GRANT: tuple[Check, ...] = (bucket.place, bucket.encryption, bucket.export_grant)
 
-#: catalogue entry → the checks that can tell which of its causes it is
+#: catalogue entry → the checks that find which of its causes it is
 CHECKS: dict[str, tuple[Check, ...]] = {
     "role-not-usable": _ROLE,
     "iam-absent": (role.exists,),

@@ -115,7 +115,7 @@ def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
                 "permissions",
                 Verdict.WARN,
                 f"you may not {_listed(optional)}",
-                f"{_why(optional)}; the {case.job} works without, but less can be told beforehand",
+                f"{_why(optional)}; the {case.job} works without, but less can be checked beforehand",
                 cure,
             )
         )

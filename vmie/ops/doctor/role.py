@@ -27,7 +27,7 @@ def exists(case: Case) -> list[Line]:
     role = case.role  # AccessDenied leaves as an error: the caller may not look
     if role is None:
         return []
-    if why_not_trusted(role.documents, service_role.errand(case.aws)):  # pragma: no cover - told by expect_role
+    if why_not_trusted(role.documents, service_role.errand(case.aws)):  # pragma: no cover - raised by expect_role
         return []
     return [passed("role", f"the role {role.name} is there and trusts VM Import/Export")]
 
@@ -48,7 +48,7 @@ def rights(case: Case) -> list[Line]:
             Line(
                 "role rights",
                 Verdict.UNKNOWN,
-                f"whether {service_role.missing(role, unsure).replace(' lacks ', ' may do ')} cannot be told",
+                f"whether {service_role.missing(role, unsure).replace(' lacks ', ' may do ')} cannot be known",
                 _doubt(role),
                 "look at those policies; an import goes on and AWS decides",
             )

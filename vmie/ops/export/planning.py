@@ -36,11 +36,6 @@ class ExportPlan:
     findings: tuple[Finding, ...] = field(default=(), metadata=codec.PASSING)
 
     @property
-    def kind(self) -> TaskKind:
-        """ExportImage or CreateInstanceExportTask."""
-        return TaskKind.EXPORT_IMAGE if self.request.is_image else TaskKind.EXPORT_INSTANCE
-
-    @property
     def blocking(self) -> tuple[Finding, ...]:
         """The findings that stop the export."""
         skip = self.request.skip_check
