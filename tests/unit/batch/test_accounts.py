@@ -82,7 +82,7 @@ def test_two_profiles_of_an_account_share_its_slots(context: RunContext) -> None
     other = item("3", profile="", account=ACCOUNTS[""])
     far = item("4", profile="prod", account=ACCOUNTS["prod"], region="us-east-1")
     assert context.gate(one) is context.gate(two)
-    assert context.watcher(one) is context.watcher(two)
+    assert context.task_poller(one) is context.task_poller(two)
     assert len({id(context.gate(each)) for each in (one, other, far)}) == 3
     assert context.aws(one) is not context.aws(two), "each is asked with its own credentials"
 

@@ -13,7 +13,7 @@ from tests.unit.batch.simulation import FAULTS, REGIONS, Story, failed_by_choice
 from vmie.batch.model import State
 
 IMAGES_FAULT, AWS_FAULT = FAULTS
-#: looks that are none of the watcher's: the gate's first count of the account's tasks, per kind
+#: looks that are none of the task poller's: the gate's first count of the account's tasks, per kind
 COUNTS = 1
 
 

@@ -44,7 +44,7 @@ class Slow(Stages):
 
     def wait(self, task_id: str) -> None:
         if self._item.region != REGIONS[-1]:
-            self._context.control.wait(self._go)
+            self._context.cancellation.wait(self._go)
 
     def finish(self) -> dict[str, Any]:
         return {}
@@ -81,15 +81,21 @@ def test_waiting_starves_nobody(tmp_path: Path) -> None:
 
 
 class Uploading(Slow):
-    """Counts how many are being uploaded at once."""
+    """Counts how many are being uploaded at once: each waits until `go`, which as many as expected set."""
 
-    def __init__(self, context: RunContext, item: Item, *, go: threading.Event, seen: Counter[str]) -> None:
+    def __init__(
+        self, context: RunContext, item: Item, *, go: threading.Event, seen: Counter[str], expected: int
+    ) -> None:
         super().__init__(context, item, go=go)
         self._seen = seen
+        self._expected = expected
 
     def upload(self) -> None:
         self._seen["now"] += 1
         self._seen["most"] = max(self._seen["most"], self._seen["now"])
+        if self._seen["most"] >= self._expected:
+            self._go.set()
+        self._go.wait(20)
         time.sleep(0.05)
         self._seen["now"] -= 1
 
@@ -98,7 +104,6 @@ class Uploading(Slow):
 def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int | None, most: int) -> None:
     """The queue lets three through, as the batch says; who is to send one at a time gives the others back."""
     go, seen = threading.Event(), Counter[str]()
-    go.set()
     items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(8))
     context = BatchContext(
         Locations(tmp_path),
@@ -108,7 +113,7 @@ def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int |
         uploads=own,
     )
     batch = api.begin(context, BatchPlan("few", items, Limits(uploads=3)))
-    outcome = api.run(context, batch, stages=partial(Uploading, go=go, seen=seen))
+    outcome = api.run(context, batch, stages=partial(Uploading, go=go, seen=seen, expected=most))
     assert outcome.count(State.COMPLETED) == 8
     assert seen["most"] == most
 
@@ -117,8 +122,8 @@ class Lost(Slow):
     """Loses the state in the middle of an upload, as when the database goes away."""
 
     def upload(self) -> None:
-        self._context.control.fail(state_errors.lease_lost())
-        self._context.control.check()
+        self._context.cancellation.fail(state_errors.lease_lost())
+        self._context.cancellation.check()
 
 
 def test_what_an_older_vmie_began_is_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,10 +160,7 @@ class Estimate:
             "begins": _at(self.now, 0),
             "ends": _at(self.now, self.hours),
             "limits": {
-                "imports": self.plan.limits.imports,
-                "conversions": self.plan.limits.conversions,
-                "exports": self.plan.limits.exports,
-                "uploads": self.plan.limits.uploads,
+                name: getattr(self.plan.limits, name) for name in ("imports", "conversions", "exports", "uploads")
             },
             "waves": [
                 {

@@ -7,10 +7,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import TypeVar
 
 from vmie.batch.model import Cancelled, Stopped
 from vmie.errors import Run, VmieError
 from vmie.poll import Clock
+
+T = TypeVar("T")
 
 #: a wait of hours checks this often, in seconds
 _SLICE = 0.25
@@ -41,11 +44,6 @@ class Cancellation:
         """What `fail` was called with."""
         return self._fault
 
-    @property
-    def stopping(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stop.is_set()
-
     def pause(self, seconds: float) -> None:
         """Wait so long in this machine's time, whatever time the clock keeps; raises as `check` does."""
         self._stop.wait(seconds)
@@ -58,20 +56,14 @@ class Cancellation:
     @contextmanager
     def working_for(self, batch: str) -> Iterator[None]:
         """What this thread does in here is for `batch`."""
-        token = self._batch.set(batch)
-        try:
+        with _set(self._batch, batch):
             yield
-        finally:
-            self._batch.reset(token)
 
     @contextmanager
     def undoing(self) -> Iterator[None]:
         """What this thread does in here continues although the batch is being cancelled."""
-        token = self._exempt.set(True)
-        try:
+        with _set(self._exempt, True):
             yield
-        finally:
-            self._exempt.reset(token)
 
     def check(self, batch: str = "") -> None:
         """Raise Stopped or Cancelled when the thread is to stop."""
@@ -104,3 +96,12 @@ class Cancellation:
     def uniform(self, low: float, high: float) -> float:
         """See `Clock.uniform`."""
         return self._clock.uniform(low, high)
+
+
+@contextmanager
+def _set(variable: ContextVar[T], value: T) -> Iterator[None]:
+    token = variable.set(value)
+    try:
+        yield
+    finally:
+        variable.reset(token)

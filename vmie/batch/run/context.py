@@ -37,8 +37,8 @@ class RunContext:
         self.store = store
         self.settings = context.settings
         self.reporter = context.reporter
-        self.control = Cancellation(context.clock)
-        self.diagnoses = DiagnosisCache(settings=context.settings, clock=self.control)
+        self.cancellation = Cancellation(context.clock)
+        self.diagnoses = DiagnosisCache(settings=context.settings, clock=self.cancellation)
         self._context = context
         self._quota = Quota(store)
         self._uploading = 0
@@ -66,7 +66,7 @@ class RunContext:
     def _connect(self, item: Item) -> Aws:
         connect = self._context.connect
         opened = connect(item.region, item.profile) if item.profile else connect(item.region)
-        return opened.with_cache(ReadCache(self.control.now))
+        return opened.with_cache(ReadCache(self.cancellation.now))
 
     def context_of(self, item: Item, journal: Journal, report: events.Reporter) -> Context:
         """What the item's operation works with: it waits and submits through what all items share."""
@@ -74,18 +74,20 @@ class RunContext:
             self.aws(item),
             self.settings,
             report,
-            self.control,
+            self.cancellation,
             journal,
             gate=self.gate(item),
-            wait=self.watcher(item).wait,
+            wait=self.task_poller(item).wait,
         )
 
-    def watcher(self, item: Item) -> TaskPoller:
+    def task_poller(self, item: Item) -> TaskPoller:
         """The one that polls the tasks of the item's account and Region."""
         return self._once(
             self._pollers,
             self.partition(item),
-            lambda: TaskPoller(self.aws(item), settings=self.settings, control=self.control, report=self.reporter),
+            lambda: TaskPoller(
+                self.aws(item), settings=self.settings, cancellation=self.cancellation, report=self.reporter
+            ),
         )
 
     def gate(self, item: Item) -> poll.Gate:
@@ -98,7 +100,9 @@ class RunContext:
         return self._once(
             self._gates,
             f"{self.partition(item)}/{item.kind}/{most}",
-            lambda: shared_gate(self.aws(item), settings=settings, control=self.control, report=self.reporter),
+            lambda: shared_gate(
+                self.aws(item), settings=settings, cancellation=self.cancellation, report=self.reporter
+            ),
         )
 
     def limits_of(self, batch: str) -> Limits:
@@ -108,7 +112,7 @@ class RunContext:
     def take_slot(self, item: Item) -> None:
         """Wait until the item's pool has room, and take the item to `submitting`; raises Stopped, Cancelled."""
         while not self._quota.take(item):
-            self.control.pause(self._context.pause)
+            self.cancellation.pause(self._context.pause)
         if item.state is State.SENT:
             self._report_state(item, State.SUBMITTING)
 
@@ -134,7 +138,7 @@ class RunContext:
             why = affects_all_items(error)
             if why is None:
                 raise
-            self.control.fail(why)
+            self.cancellation.fail(why)
             raise Stopped from error
 
     def partition(self, item: Item) -> str:
@@ -160,7 +164,7 @@ class RunContext:
             match event:
                 case events.Progress():
                     # During an upload there is no other place to check.
-                    self.control.check(item.batch)
+                    self.cancellation.check(item.batch)
                 case events.Note(text, level):
                     self.reporter(events.Note(f"{item.key}: {text}", level))
                 case events.AwsCall():

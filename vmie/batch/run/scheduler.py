@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from vmie.batch.model import AHEAD, ENDED, HOLDING, Item, ItemPool, Kind, Limits, State
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.workflows import Workflows
+from vmie.batch.store import leases
 from vmie.batch.store.quota import smallest
 from vmie.errors import Run, VmieError
 
@@ -51,7 +52,7 @@ class Scheduler:
         """Let as many be under way as the batches ask for: the smallest number for a pool, the largest for a queue."""
         asked: dict[tuple[str, str, Kind], list[Limits]] = {}
         uploads: dict[str, int] = {}
-        own = self._context.store.uploads()
+        own = leases.uploads(self._context.store)
         for batch, standing in counts.items():
             limits = self._context.limits_of(batch)
             for pool in {pool for _, pool, state in standing if state not in ENDED}:

@@ -1,7 +1,7 @@
 """What is done at each stage of an item: the steps of its operation, cut where the batch's queues are.
 
 Every function here can be repeated. What was done is in the item's journal, so that a repetition, by this process or
-another one, goes on from there.
+another one, continues from there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Stages:
     def check(self) -> None:
         """Plan the item and keep the plan. Raises what `Operation.plan` raises."""
         if self._journal.get("plan") is None:
-            made = persistently(self._plan, clock=self._context.control, report=self._report)
+            made = persistently(self._plan, clock=self._context.cancellation, report=self._report)
             self._journal.put("plan", made)
 
     def _plan(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Stages:
     def upload(self) -> None:
         """Send what AWS does not have yet."""
         for one in self._planned().uploads():
-            persistently(one, clock=self._context.control, report=self._report)
+            persistently(one, clock=self._context.cancellation, report=self._report)
 
     # --- task: submit and wait ------------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ class Stages:
             done = operation.wait()
         except VmieError as error:
             if error.code == expired_tasks.UNKNOWN:
-                # Whoever retries asks for another task.
+                # A retry asks for another task.
                 operation.start_over_vanished()
                 again = ("vmie", "batch", "resume", self._item.batch, "--retry-failed")
                 error.add_cure(Run(again, "begins anew, if nothing came of it"))
@@ -85,7 +85,7 @@ class Stages:
 
     def finish(self) -> dict[str, Any]:
         """Tag, register, tidy up; the item's result in the shape of a single import or export."""
-        return persistently(self._finish, clock=self._context.control, report=self._report)
+        return persistently(self._finish, clock=self._context.cancellation, report=self._report)
 
     def _finish(self) -> dict[str, Any]:
         kept = self._journal.get("task") or {}
@@ -98,7 +98,7 @@ class Stages:
 
     def undo(self) -> None:
         """Cancel the task, wait for its end, remove what was uploaded. Raises what AWS refuses."""
-        with self._context.control.undoing():
+        with self._context.cancellation.undoing():
             self._operation().undo(reason=f"cancelled with {self._item.batch}")
 
     # --- the operation ----------------------------------------------------------------------------------

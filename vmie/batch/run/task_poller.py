@@ -26,11 +26,11 @@ _SHARED_FOR = 3600.0
 class TaskPoller:
     """Polls the tasks of an account and Region. `wait` may be called from any thread."""
 
-    def __init__(self, aws: Aws, *, settings: Settings, control: Cancellation, report: events.Reporter) -> None:
-        self._control = control
+    def __init__(self, aws: Aws, *, settings: Settings, cancellation: Cancellation, report: events.Reporter) -> None:
+        self._cancellation = cancellation
         pace = waiting.wait_settings(settings)
         self._low = pace.low
-        self._poller = waiting.poller(aws, settings=pace, clock=control, reporter=report)
+        self._poller = waiting.poller(aws, settings=pace, clock=cancellation, reporter=report)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._fault: BaseException | None = None
@@ -45,7 +45,7 @@ class TaskPoller:
             )
         self._begin()
         while not all(watch.done for watch in watches):
-            self._control.check()
+            self._cancellation.check()
             if self._fault is not None:
                 raise self._fault
             ended.wait(_CHECK_EVERY)
@@ -63,14 +63,14 @@ class TaskPoller:
         try:
             while True:
                 self._poller.tick()
-                self._control.sleep(self._low)
+                self._cancellation.sleep(self._low)
         except Stopped:
             return
         except Exception as error:
             self._fault = error
 
 
-def shared_gate(aws: Aws, *, settings: Settings, control: Cancellation, report: events.Reporter) -> poll.Gate:
+def shared_gate(aws: Aws, *, settings: Settings, cancellation: Cancellation, report: events.Reporter) -> poll.Gate:
     """The gate that all submissions of this process to an account and Region go through.
 
     The queues keep our own tasks under the limit; others' tasks are counted while there is a sign of them: some at
@@ -79,7 +79,7 @@ def shared_gate(aws: Aws, *, settings: Settings, control: Cancellation, report: 
     since: dict[TaskKind, dt.datetime] = {}
 
     def active(kind: TaskKind) -> Iterable[str]:
-        now = control.now()
+        now = cancellation.now()
         if kind in since and (now - since[kind]).total_seconds() >= _SHARED_FOR:
             return []
         found = [task.id for task in ec2.describe(aws, kind, active_only=True)]
@@ -91,4 +91,4 @@ def shared_gate(aws: Aws, *, settings: Settings, control: Cancellation, report: 
             since.clear()
         report(event)
 
-    return poll.Gate(active, clock=control, settings=waiting.gate_settings(settings), report=noting_refusals)
+    return poll.Gate(active, clock=cancellation, settings=waiting.gate_settings(settings), report=noting_refusals)

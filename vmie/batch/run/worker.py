@@ -50,7 +50,7 @@ class Worker:
     def work(self) -> None:
         """Until nothing is left to do. Raises what every item would meet."""
         context = RunContext(self.context, self.store)
-        context.control.cancelling(self.store.cancelling())
+        context.cancellation.cancelling(self.store.cancelling())
         workflows = Workflows(
             context,
             url=self.location.url,
@@ -79,10 +79,10 @@ class Worker:
 
     def _round(self, context: RunContext, workflows: Workflows, scheduler: Scheduler) -> bool:
         """One round of the main thread; False when there is nothing left to do."""
-        if context.control.fault is not None:
-            raise context.control.fault
+        if context.cancellation.fault is not None:
+            raise context.cancellation.fault
         cancelling = self.store.cancelling()
-        context.control.cancelling(cancelling)
+        context.cancellation.cancelling(cancelling)
         workflows.return_refused()
         self._report_unserved()
         active = self.store.active()

@@ -125,7 +125,7 @@ class Workflows:
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         # Others may have taken over: nothing begins anew here while a stage is still in the middle of a call.
-        why = self._context.control.fault or (affects_all_items(error) if error else None)
+        why = self._context.cancellation.fault or (affects_all_items(error) if error else None)
         lost = why is not None and why.code in STATE_LOST
         self.settled = self.stop(within=max(self._reconnect_within, _STOP_WITHIN) if lost else _STOP_WITHIN)
         DBOS.destroy(destroy_registry=True)
@@ -141,7 +141,7 @@ class Workflows:
 
     def stop(self, *, within: float) -> bool:
         """Stop every stage where it is, and give them `within` seconds to do so; whether all of them did."""
-        self._context.control.stop()
+        self._context.cancellation.stop()
         end = time.monotonic() + within
         while self._busy and time.monotonic() < end:
             time.sleep(0.05)
@@ -255,17 +255,17 @@ class Workflows:
     def _guarded(self, batch: str, key: str, number: int, body: Callable[[Item, Stages], None]) -> None:
         """Do `body` unless the item has left this workflow behind; its failure becomes the item's state."""
         context = self._context
-        with self._counted(), context.stopping_on_shared_failure(), context.control.working_for(batch):
+        with self._counted(), context.stopping_on_shared_failure(), context.cancellation.working_for(batch):
             item = context.store.item(batch, key)
             if item.round != number or item.state.ended:
                 return
             # Known here before this process' next round: an item of a cancelled batch must not set out.
-            context.control.cancelling(context.store.cancelling())
+            context.cancellation.cancelling(context.store.cancelling())
             # What AWS has completed is finished, also in a batch being cancelled: there is nothing to undo.
-            completed = context.control.undoing() if item.state is State.FINISHING else nullcontext()
+            completed = context.cancellation.undoing() if item.state is State.FINISHING else nullcontext()
             try:
                 with completed, context.stopping_on_shared_failure():
-                    context.control.check()
+                    context.cancellation.check()
                     body(item, self._stages(context, item))
             except Cancelled:
                 self._undo(item)

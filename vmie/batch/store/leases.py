@@ -158,6 +158,15 @@ def registered(store: Store) -> list[dict[str, Any]]:
         return [dict(row) for row in rows.mappings()]
 
 
+def uploads(store: Store) -> dict[str, int]:
+    """The most uploads at once that a live worker of a label was started with; without those that were given none."""
+    most: dict[str, int] = {}
+    for row in registered(store):
+        if row["uploads"] is not None:
+            most |= {label: max(row["uploads"], most.get(label, 0)) for label in row["queues"]}
+    return most
+
+
 def lease_holders(store: Store, workers: Collection[str]) -> set[str]:
     """Those of a PostgreSQL's workers whose session holds their lock now; asked without touching a lock."""
     # pg_locks shows a lock's 64 bits as two halves (PostgreSQL 16, 54.12).

@@ -124,13 +124,11 @@ class Store:
 
     # --- items --------------------------------------------------------------------------------------
 
-    def items(self, batch: str, *, states: Iterable[State] = (), wave: int | None = None) -> list[Item]:
+    def items(self, batch: str, *, states: Iterable[State] = ()) -> list[Item]:
         """The items of a batch in the plan's order, of some states only where `states` names them."""
         wanted = sa.select(ITEMS).where(ITEMS.c.batch == batch).order_by(ITEMS.c.position)
         if chosen := [state.value for state in states]:
             wanted = wanted.where(ITEMS.c.state.in_(chosen))
-        if wave is not None:
-            wanted = wanted.where(ITEMS.c.wave == wave)
         return [item_of(row) for row in self._rows(wanted)]
 
     def item(self, batch: str, key: str) -> Item:
@@ -229,19 +227,6 @@ class Store:
     ) -> None:
         by = self._worker if worker is None else worker
         db.execute(MARKS.insert().values(batch=item.batch, key=item.key, state=state.value, at=at, worker=by))
-
-    # --- workers ------------------------------------------------------------------------------------
-
-    def uploads(self) -> dict[str, int]:
-        """The most uploads at once that a living worker of a label was started with; without those that said none."""
-        wanted = sa.select(WORKERS.c.queues, WORKERS.c.uploads).where(
-            WORKERS.c.gone.is_(False), WORKERS.c.uploads.is_not(None)
-        )
-        most: dict[str, int] = {}
-        with self.engine.connect() as db:
-            for queues, uploads in db.execute(wanted):
-                most |= {label: max(uploads, most.get(label, 0)) for label in queues}
-        return most
 
     # --- steps --------------------------------------------------------------------------------------
 
