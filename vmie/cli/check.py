@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmie.cli import context, render
+from vmie.cli.terms import TERMS
 from vmie.errors import ImageError, PreflightError
 from vmie.model import Finding, Profile, Route
 
@@ -79,7 +80,7 @@ def _failure(report: CheckReport, route: Route | None) -> ImageError | Preflight
     return PreflightError(
         f"the {wanted.value} route is blocked: {first.message}{more}",
         cause=named(stops),
-        cure=first.cure + _open_routes(report, route),
+        cure=first.cure_text(TERMS) + _open_routes(report, route),
         code=first.rule,
     )
 

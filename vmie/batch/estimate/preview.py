@@ -95,7 +95,7 @@ def _planned(batches: BatchContext, aws: Aws, seen: Preview) -> Preview:
     call = str(plan.as_json()["call"])
     seen = replace(seen, verdict=Verdict.PASS.value, call=call, calls={call: 1})
     if first is not None:
-        found = {"says": first.message, "cure": first.cure, "rule": first.rule}
+        found = {"says": first.message, "cure": first.cure_text(PLAN), "rule": first.rule}
         seen = replace(seen, verdict=Verdict.WARN.value, **found)
     return _sized(seen, plan) if isinstance(plan, ImportPlan) else seen
 
