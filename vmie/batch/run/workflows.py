@@ -95,7 +95,7 @@ class Workflows:
         #: whether every stage had stopped when this was left; none has begun before
         self.settled = True
         self._returned: dict[str, str] = {}
-        self._limits: dict[str, int] = {}
+        self._limits: dict[str, dict[str, int]] = {}
 
     def __enter__(self) -> Self:
         self.settled = False
@@ -158,14 +158,12 @@ class Workflows:
 
     def set_limits(self, *, slots: Mapping[Kind, int], uploads: Mapping[str, int]) -> None:
         """Bound how many tasks of a kind run or wait for a slot in a partition, and uploads on any machine by label."""
-        for kind, most in slots.items():
-            if self._limits.get(kind.value) != most:
-                self._queue(kind.value, partition_concurrency=most)
-        for label, most in uploads.items():
-            if self._limits.get(f"send-{label}") != most:
-                self._queue(f"send-{label}", worker_concurrency=most)
-        self._limits |= {kind.value: most for kind, most in slots.items()}
-        self._limits |= {f"send-{label}": most for label, most in uploads.items()}
+        wanted = {kind.value: {"partition_concurrency": most} for kind, most in slots.items()}
+        wanted |= {f"send-{label}": {"worker_concurrency": most} for label, most in uploads.items()}
+        for name, limits in wanted.items():
+            if self._limits.get(name) != limits:
+                self._queue(name, keep=False, **limits)
+        self._limits |= wanted
 
     def send(self, item: Item, *, undo: bool = False) -> None:
         """Enqueue an item's first stage, or, in a batch being cancelled, its undoing; twice is once."""
