@@ -287,7 +287,7 @@ ACCOUNTS = {
         bucket_denies_caller, "bucket policy", ("denies you s3:PutObject",), "user/sandbox", same=False
     ),
     "no bucket": Broken(lambda box: None, "bucket", ("there is no bucket nobodys-b",), "--create", bucket="nobodys-b"),
-    "a bucket elsewhere": Broken(far_bucket, "bucket", ("is in eu-west-1",), "--region eu-west-1", bucket="far-bucket"),
+    "a bucket elsewhere": Broken(far_bucket, "bucket", ("is in eu-west-1",), "region='eu-west-1'", bucket="far-bucket"),
     "another account's bucket": Broken(foreign_bucket, "bucket", ("their-bucket",), "", bucket="their-bucket"),
     "the bucket's key": Broken(encrypt_bucket, "bucket key", ("lacks kms:Decrypt",), "--kms-key", mended=True),
     "a disabled key": Broken(disabled_key, "key", ("its state is Disabled",), "aws kms enable-key"),
