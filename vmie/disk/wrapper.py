@@ -222,7 +222,7 @@ def _gunzip(source: Source) -> Iterator[bytes]:
         with file:
             while piece := file.read(_PIECE):
                 yield piece
-    except (isal_zlib.IsalError, EOFError, OSError) as error:  # type: ignore[misc] # isal's stub
+    except (isal_zlib.IsalError, EOFError, OSError, OverflowError, ValueError) as error:  # type: ignore[misc] # isal's stub
         raise damaged(source, f"its gzip data does not unpack: {error}") from error
 
 

@@ -11,10 +11,13 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+from filelock import FileLock, Timeout
 
 from vmie.errors import Run, UsageError
 from vmie.model import DAMAGED, JobSummary
@@ -26,6 +29,8 @@ _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
 #: AWS has the task and nobody waits for it
 SUBMITTED = "submitted"
+#: the longest wait, in seconds, for another command that is looking for its job or making it
+_BEGIN_WITHIN = 30.0
 
 
 class Job:
@@ -143,27 +148,60 @@ class JobStore:
         """
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         wanted = (RUNNING, SUBMITTED, FAILED, *((DONE,) if ended_too else ()))
+        with self._exclusive():
+            if (known := self._known(fingerprint, wanted)) is not None:
+                return known, True
+            name = f"job-{self._now():%Y%m%d-%H%M%S}-{self._token_hex(3)}"
+            data = {
+                "id": name,
+                "kind": kind,
+                "source": source,
+                "fingerprint": fingerprint,
+                "request": request,
+                "status": RUNNING,
+                "created": self._now().isoformat(timespec="seconds"),
+                "steps": {},
+            }
+            return Job(self._root / f"{name}.json", now=self._now, data=data), False
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One process at a time looks for a job and makes it: equal commands at the same moment share one job."""
+        lock = FileLock(self._root / "begin.lock", timeout=_BEGIN_WITHIN, mode=0o600, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UsageError(
+                f"another command has been beginning a job in {self._root} for {_BEGIN_WITHIN:.0f} s",
+                cure="run the command again once that is over",
+                code="JobLocked",
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _known(self, fingerprint: str, wanted: tuple[str, ...]) -> Job | None:
+        """The job with the fingerprint whose status is one of `wanted`, locked; None when there is none."""
         for path in self._paths():
             try:
                 data = _read(path)
             except UsageError:
                 continue
-            if data.get("fingerprint") == fingerprint and data.get("status") in wanted:
+            if data.get("fingerprint") != fingerprint or data["status"] not in wanted:
+                continue
+            try:
                 job = Job(path, now=self._now)
-                job.finish(RUNNING)
-                return job, True
-        name = f"job-{self._now():%Y%m%d-%H%M%S}-{self._token_hex(3)}"
-        data = {
-            "id": name,
-            "kind": kind,
-            "source": source,
-            "fingerprint": fingerprint,
-            "request": request,
-            "status": RUNNING,
-            "created": self._now().isoformat(timespec="seconds"),
-            "steps": {},
-        }
-        return Job(self._root / f"{name}.json", now=self._now, data=data), False
+            except UsageError:
+                if path.exists():
+                    raise
+                continue  # refused before its first step, and forgotten meanwhile
+            if job.status == CANCELLED:  # meanwhile
+                job.close()
+                continue
+            job.finish(RUNNING)
+            return job
+        return None
 
     def open(self, job: str) -> Job:
         """An existing job, locked; raises UsageError when there is none of that name."""

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import subprocess
 import sys
+import threading
 from itertools import count
 from pathlib import Path
 
@@ -61,6 +62,33 @@ def test_another_command_is_another_job(store: JobStore) -> None:
     assert {line.status for line in store.list()} == {"running"}
     first.close()
     second.close()
+
+
+def test_a_job_is_looked_for_and_made_by_one_command_at_a_time(tmp_path: Path) -> None:
+    second: list[Exception | None] = []
+
+    def other() -> None:
+        rival = JobStore(tmp_path, now=lambda: dt.datetime.now(dt.UTC), token_hex=lambda n: "bbbbbb")
+        try:
+            begin(rival)[0].close()
+            second.append(None)
+        except UsageError as error:
+            second.append(error)
+
+    thread = threading.Thread(target=other)
+
+    def between_the_two(length: int) -> str:
+        """The first command has found no job and makes one: the second gets all the time that it needs."""
+        thread.start()
+        thread.join(1.0)
+        return "aaaaaa"
+
+    with begin(JobStore(tmp_path, now=lambda: dt.datetime.now(dt.UTC), token_hex=between_the_two))[0]:
+        thread.join()
+    (met,) = second
+    assert isinstance(met, UsageError)
+    assert met.code == "JobLocked"
+    assert len(list((tmp_path / "jobs").glob("job-*.json"))) == 1
 
 
 def test_a_second_process_is_told_who_holds_the_job(store: JobStore, tmp_path: Path) -> None:
