@@ -116,13 +116,22 @@ def run(
     _show(this, "batch run", used, done)
 
 
-def resume(ctx: typer.Context, batch: Named, retry_failed: RetryFailed = False, state: Shared = "") -> None:
+def resume(
+    ctx: typer.Context,
+    batch: Named,
+    retry_failed: RetryFailed = False,
+    requeue: Annotated[
+        bool, typer.Option("--requeue", help="Delete queued work that another program wrote; queue those items anew.")
+    ] = False,
+    state: Shared = "",
+) -> None:
     """Continue a batch that was interrupted, or try its failed items again. `vmie resume` does the same.
 
     vmie batch resume batch-20260102-030405-a1b2c3 --retry-failed
     """
     this = context.of(ctx)
-    continue_batch(this, "batch resume", _find(this, batch, state), retry_failed=retry_failed, state=state)
+    known = _find(this, batch, state)
+    continue_batch(this, "batch resume", known, retry_failed=retry_failed, requeue=requeue, state=state)
 
 
 def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
@@ -144,7 +153,9 @@ def _find(this: context.Run, name: str, state: str) -> JobSummary:
     return known
 
 
-def continue_batch(this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool, state: str) -> None:
+def continue_batch(
+    this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool, state: str, requeue: bool = False
+) -> None:
     """Carry a batch on to its end (--dry-run: say so); `vmie resume` shares it."""
     if this.dry_run:
         planned(this, verb, known)
@@ -152,7 +163,7 @@ def continue_batch(this: context.Run, verb: str, known: JobSummary, *, retry_fai
     from vmie.batch.run import api
 
     used = _context_of(this, known, state)
-    _show(this, verb, used, api.run(used, known.job, retry_failed=retry_failed))
+    _show(this, verb, used, api.run(used, known.job, retry_failed=retry_failed, requeue=requeue))
 
 
 def cancel_batch(this: context.Run, verb: str, known: JobSummary, *, state: str) -> None:

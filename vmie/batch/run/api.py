@@ -15,6 +15,8 @@ from vmie.batch.model import BatchPlan, Item, Kind, State
 from vmie.batch.run.stages import Stages
 from vmie.batch.run.worker import Worker, leased, open_store, reconnecting
 from vmie.batch.run.workflows import StagesOf
+from vmie.batch.store import workflow_rows
+from vmie.batch.store.leases import Lease
 from vmie.batch.store.locations import Location
 from vmie.batch.store.state_errors import reported
 from vmie.batch.store.store import Store
@@ -90,8 +92,12 @@ def _accounts(connect: Connect, plan: BatchPlan) -> dict[str, str]:
     return {profile: connect(region, profile).account for profile, region in sorted(named.items())}
 
 
-def run(context: BatchContext, batch: str, *, retry_failed: bool = False, stages: StagesOf = Stages) -> BatchResult:
+def run(
+    context: BatchContext, batch: str, *, retry_failed: bool = False, requeue: bool = False, stages: StagesOf = Stages
+) -> BatchResult:
     """Carry a batch out, from wherever it stands, to its end.
+
+    With `requeue` workflows that another program has written are deleted first, and their items queued anew.
 
     Raises UsageError when there is none of that name or another process works on it, Interrupted (130), AwsRefused when
     the credentials are not taken any more, VmieError when the state is lost.
@@ -99,11 +105,14 @@ def run(context: BatchContext, batch: str, *, retry_failed: bool = False, stages
     location = context.locations.of(batch)
 
     def work() -> BatchResult:
-        nonlocal retry_failed
+        nonlocal retry_failed, requeue
         with open_store(context, location) as (store, name):
             store.batch(batch)
             labels = ["default"] if location.shared else sorted({item.queue for item in store.items(batch)})
             with leased(context, location, store, name, labels) as lease:
+                if requeue:
+                    _discard_foreign(store, lease)
+                    requeue = False
                 if retry_failed:
                     for item in store.items(batch, states=[State.FAILED]):
                         store.retry(item)
@@ -118,6 +127,17 @@ def run(context: BatchContext, batch: str, *, retry_failed: bool = False, stages
         Run(("vmie", "batch", "cancel", batch), "gives it up"),
     )
     return reconnecting(context, location, work, cure=ways, batch=batch)
+
+
+def _discard_foreign(store: Store, lease: Lease) -> None:
+    """Delete the workflows of another program, while no other process may be at work on them."""
+    if len(lease.live_workers()) > 1:
+        raise UsageError(
+            "other workers are at work on this state",
+            cause="what is deleted may be theirs",
+            cure="stop them, wait a moment and run the command again",
+        )
+    workflow_rows.discard(store.engine)
 
 
 def work(context: BatchContext, *, queues: Sequence[str], until_idle: bool = False) -> None:

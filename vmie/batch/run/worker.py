@@ -19,7 +19,7 @@ from vmie.batch.run.retry_policy import UNSETTLED, affects_all_items
 from vmie.batch.run.scheduler import Scheduler
 from vmie.batch.run.stages import Stages
 from vmie.batch.run.workflows import StagesOf, Workflows
-from vmie.batch.store import leases
+from vmie.batch.store import leases, workflow_rows
 from vmie.batch.store.leases import Lease
 from vmie.batch.store.locations import Location
 from vmie.batch.store.state_errors import STATE_LOST, reported
@@ -48,7 +48,8 @@ class Worker:
     _unserved: dict[str, float] = field(default_factory=dict)
 
     def work(self) -> None:
-        """Until nothing is left to do. Raises what every item would meet."""
+        """Until nothing is left to do. Raises what every item would meet, and VmieError for rows of another program."""
+        workflow_rows.check(self.store.engine, batch=self.batch)
         context = RunContext(self.context, self.store)
         context.cancellation.cancelling(self.store.cancelling())
         workflows = Workflows(

@@ -30,13 +30,14 @@ from vmie.batch.model import HOLDING, Cancelled, Item, Kind, Limits, State, Stop
 from vmie.batch.plan.wording import fault, item_error
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.retry_policy import affects_all_items
+from vmie.batch.run.serialization import JsonSerializer, refuse_pickles
 from vmie.batch.run.stages import Stages
 from vmie.batch.store.locations import UnsyncedConnection
 from vmie.batch.store.state_errors import STATE_LOST
 from vmie.errors import TaskFailed, VmieError
 
 #: bumped when the workflows change, so that DBOS runs none that an older vmie began
-SHAPE = "vmie-batch-2"
+SHAPE = "vmie-batch-3"
 
 #: what carries out the stages of an item
 StagesOf = Callable[[RunContext, Item], Stages]
@@ -78,6 +79,7 @@ class Workflows:
             "name": "vmie",
             "system_database_url": url,
             "executor_id": worker,
+            "serializer": JsonSerializer(),
             "application_version": SHAPE,
             "log_level": "CRITICAL",
             "console_log_level": "CRITICAL",
@@ -100,6 +102,7 @@ class Workflows:
     def __enter__(self) -> Self:
         self.settled = False
         logging.getLogger("dbos").setLevel(logging.CRITICAL)
+        refuse_pickles(self._context.cancellation.fail)
         try:
             self._launch()
         except BaseException:
