@@ -195,7 +195,7 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.INSTANCE,),
         profiles=NOW,
         predicts=predicted_messages.EFI,
-        cure=(Set("route", "image"), Set("boot_mode", "uefi")),
+        cure=Set("route", "image", "which knows UEFI"),
         source=sources.API_INSTANCE,
     ),
     Rule(

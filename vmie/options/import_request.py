@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import groupby
-from typing import Annotated
+from typing import Annotated, Self
 
 from vmie.errors import Drop, Set, UsageError, says
 from vmie.limits import DISK_BYTES, GIB
@@ -214,6 +214,32 @@ class ImportRequest(TransferOptions):
             yield from self._instance()
         if self.route.value in _OLDER:
             yield from self._older()
+
+    def machine(self) -> dict[str, str | None]:
+        """The guest as the call is told of it: None for what is left to AWS, or has no parameter."""
+        older = self.route.value in _OLDER
+        return {
+            "architecture": self.architecture or None,
+            "platform": self.platform or None,
+            "boot_mode": None if older else self.boot_mode or None,
+        }
+
+    def filled(self, *, architecture: str, platform: str, firmware: str) -> tuple[Self, Mapping[str, str]]:
+        """The same request with what an image says of itself where it was left open; and what that was.
+
+        `firmware` is bios or uefi, or anything else where that is not known. AWS takes BIOS for granted, so that it is
+        said only of an AMI that vmie registers itself.
+        """
+        found: dict[str, str] = {}
+        if not self.platform and platform in ("Linux", "Windows"):
+            found["platform"] = platform
+        if not self.architecture and architecture in ("x86_64", "i386"):
+            found["architecture"] = architecture
+        if not self.boot_mode and firmware == "uefi":
+            found["boot_mode"] = "uefi"
+        elif not self.boot_mode and firmware == "bios" and self.register:
+            found["boot_mode"] = "legacy-bios"
+        return self.model_copy(update=found), found
 
     def _elsewhere(self) -> Iterator[UsageError]:
         """Options that the route's call has no parameter for."""

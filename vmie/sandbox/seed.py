@@ -81,7 +81,7 @@ def _machine(region: str, contents: SnapshotContents) -> None:
         virtualization_type="hvm",
         hypervisor="xen",
         root_device_name="/dev/sda1",
-        boot_mode="legacy-bios",
+        firmware="legacy-bios",
     )
     backend.amis[IMAGE] = image
     subnet = next(iter(next(iter(backend.subnets.values())).values()))

@@ -60,7 +60,9 @@ def test_every_option_is_a_field_of_plans(model: type[Options]) -> None:
         assert (name in schema["DefaultsModel"]["properties"]) is not said.single
 
 
-@pytest.mark.parametrize("name", ["shutdown_behavior", "storage_class", "imds_v2", "monitoring", "sse_kms_key"])
+@pytest.mark.parametrize(
+    "name", ["boot_mode", "shutdown_behavior", "storage_class", "imds_v2", "monitoring", "sse_kms_key"]
+)
 def test_an_option_is_in_three_files_at_most(name: str) -> None:
     """Its field, what uses it, and the request to AWS."""
     word = re.compile(rf"\b{name}\b")

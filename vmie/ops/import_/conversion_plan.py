@@ -68,7 +68,6 @@ class ConversionPlan(ImportPlan):
             "role": None,
             "call": "ImportInstance" if instance else "ImportVolume",
             "then": [f"ImportVolume of disk {number + 2}" for number in range(len(self.disks) - 1)],
-            "boot_mode": None,
             "availability_zone": self.zone or None,
             "launch": request.group("Instance") if instance else None,
             "attach_data_disks": request.attach_data_disks,

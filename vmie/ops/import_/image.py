@@ -15,19 +15,13 @@ class ImageImport(ByObject):
     kind = TaskKind.IMPORT_IMAGE
 
     def _call(self, token: str) -> Task:
-        request = self.planned.request
         return ec2.import_image(
             self.context.aws,
             ImportImage(
                 disks=self._disks,
                 token=token,
                 description=self._description,
-                architecture=request.architecture,
-                platform=request.platform,
-                boot_mode=request.boot_mode,
-                license_type=request.license_type,
-                usage_operation=request.usage_operation,
-                license_configurations=request.license_configurations,
+                **self.planned.request.group("The guest"),
                 encryption=self._encryption,
                 role_name=self.planned.role_name,
                 tags=self._task_tags,

@@ -83,9 +83,7 @@ class ImportPlan:
             "bucket": {"name": self.bucket.name, "from": self.bucket.origin} if self.bucket else None,
             "disks": [planned.as_json() for planned in self.disks],
             "call": "ImportImage" if request.route is Route.IMAGE else "ImportSnapshot",
-            "architecture": request.architecture or None,
-            "platform": request.platform or None,
-            "boot_mode": request.boot_mode or None,
+            **request.machine(),
             "register": request.register or None,
             "delete_object_after": not request.keep_object and any(planned.ours for planned in self.disks),
             "notes": list(self.notes),
@@ -171,17 +169,10 @@ def from_image(report: check.CheckReport | None, request: ImportRequest) -> tupl
     if report is None or not report.images:
         return request, ()
     facts = report.images[0]
-    found: dict[str, str] = {}
-    if not request.platform and facts.guest_family in ("linux", "windows"):
-        found["platform"] = facts.guest_family.capitalize()
-    if not request.architecture and facts.architecture in ("x86_64", "i386"):
-        found["architecture"] = facts.architecture
-    if not request.boot_mode and facts.firmware == "uefi":
-        found["boot_mode"] = "uefi"
-    elif not request.boot_mode and facts.firmware == "bios" and request.register:
-        found["boot_mode"] = "legacy-bios"
-    notes = tuple(f"{field.replace('_', ' ')} {value}: read from the image" for field, value in found.items())
-    return request.model_copy(update=found), notes
+    filled, found = request.filled(
+        architecture=facts.architecture, platform=facts.guest_family.capitalize(), firmware=facts.firmware
+    )
+    return filled, tuple(f"{name.replace('_', ' ')} {value}: read from the image" for name, value in found.items())
 
 
 def _stored(aws: Aws, source: S3Object, request: ImportRequest, folder: S3Object | None) -> PlannedDisk:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from vmie.aws import ec2
 from vmie.aws.ec2_requests import ImportSnapshot, RegisterImage
@@ -39,6 +40,8 @@ class SnapshotImport(ByObject):
     def _register(self, snapshot_id: str) -> str:
         """The AMI made of the snapshot; found by its name when it is there already."""
         request = self.planned.request
+        # RegisterImage knows no platform, and has an architecture of its own where none is known.
+        guest: dict[str, Any] = {name: said for name, said in request.machine().items() if said and name != "platform"}
         waiting.snapshot_ready(self.context, snapshot_id)
         return ec2.register_image(
             self.context.aws,
@@ -46,10 +49,9 @@ class SnapshotImport(ByObject):
                 name=request.register,
                 snapshot_id=snapshot_id,
                 description=request.description,
-                architecture=request.architecture or "x86_64",
-                boot_mode=request.boot_mode,
                 volume_type=request.volume_type,
                 imds_v2=request.imds_v2,
+                **guest,
                 tags=self.tags,
             ),
         )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+from botocore import xform_name
 from moto.ec2.exceptions import InvalidAMIIdError, InvalidInstanceIdError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
@@ -66,7 +67,12 @@ class SnapshotContents:
 class RegisteredImage(Ami):
     """An image with its own devices."""
 
-    def __init__(self, backend: Any, ami_id: str, *, devices: Sequence[Device], **attributes: Any) -> None:
+    def __init__(
+        self, backend: Any, ami_id: str, *, devices: Sequence[Device], firmware: str | None = None, **attributes: Any
+    ) -> None:
+        self.firmware = firmware
+        # moto calls it as the API's parameter is called
+        attributes[xform_name("BootMode")] = firmware
         super().__init__(backend, ami_id, region_name=f"{backend.region_name}a", **attributes)
         backend.snapshots.pop(self.ebs_snapshot.id, None)
         self.devices = tuple(devices)

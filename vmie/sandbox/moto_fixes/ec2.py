@@ -77,7 +77,7 @@ def _register_image(original: Any) -> Any:
             architecture=self._get_param("Architecture", "i386"),
             virtualization_type=self._get_param("VirtualizationType", "paravirtual"),
             root_device_name=self._get_param("RootDeviceName") or mappings[0]["DeviceName"],
-            boot_mode=self._get_param("BootMode"),
+            firmware=self._get_param("BootMode"),
             tags=self._parse_tag_specification("image").get("image", {}),
         )
         image.ena_support = bool(self._get_param("EnaSupport"))
@@ -153,7 +153,7 @@ def _copy_image(original: Any, contents: SnapshotContents) -> Any:
             name=name,
             description=description,
             root_device_name=source.root_device_name,
-            boot_mode=source.boot_mode,
+            firmware=source.firmware,
         )
         image.ena_support, image.imds_support = source.ena_support, source.imds_support
         self.amis[ami_id] = image

@@ -117,7 +117,7 @@ class ImportHandler:
         if image:
             machine = validation.look(disks, self._verdict)
             task.platform = task.request.get("Platform") or machine.platform
-            task.boot_mode = task.request.get("BootMode") or machine.boot_mode
+            task.firmware = task.request.get("BootMode") or machine.firmware
             task.architecture = task.request.get("Architecture") or "x86_64"
         task.sources = views
         task.work["openers"], task.work["sizes"] = openers, [disk.size for disk in disks]
@@ -182,7 +182,7 @@ class ImportHandler:
             hypervisor="xen",
             platform="windows" if task.platform == "Windows" else None,
             root_device_name=devices[0].name,
-            boot_mode=task.boot_mode,
+            firmware=task.firmware,
         )
         image.usage_operation = task.request.get("UsageOperation") or usage_operation(task)
         backend.amis[image.id] = image

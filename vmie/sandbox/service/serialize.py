@@ -19,7 +19,7 @@ def import_image(task: SandboxTask, tags: dict[str, str]) -> Shape:
         {
             "ImportTaskId": task.id,
             "Architecture": task.architecture or request.get("Architecture"),
-            "BootMode": task.boot_mode or request.get("BootMode"),
+            "BootMode": task.firmware or request.get("BootMode"),
             "Description": request.get("Description"),
             "Encrypted": request.get("Encrypted"),
             "Hypervisor": request.get("Hypervisor"),

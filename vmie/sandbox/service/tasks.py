@@ -63,7 +63,7 @@ class SandboxTask:
     pace: float = 1.0  #: how many times as long as the timeline says it takes
     platform: str = ""
     architecture: str = ""
-    boot_mode: str = ""
+    firmware: str = ""
     work: dict[str, Any] = field(default_factory=dict)  #: what the steps of its kind share
 
     @property

@@ -48,7 +48,7 @@ class DetectedMachine:
 
     disks: tuple[Disk, ...]
     platform: str = "Linux"
-    boot_mode: str = "legacy-bios"
+    firmware: str = "legacy-bios"
 
 
 def open_disks(source: Source, format_: str) -> list[Disk]:
