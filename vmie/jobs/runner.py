@@ -9,7 +9,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 from vmie import events
 from vmie.errors import Action, Cancel, Interrupted, Resume, Run, UsageError, VmieError, says
 from vmie.jobs.store import CANCELLED, DONE, FAILED, RUNNING, SUBMITTED, Job, JobStore
-from vmie.ops import expired_tasks, operations
+from vmie.ops import codec, expired_tasks, operations
 from vmie.ops.context import Context
 from vmie.ops.doctor import diagnosis
 from vmie.ops.operation import Operation, Plan, Request, Result, carry_out
@@ -52,16 +52,22 @@ def run(
         if dry_run:
             return Outcome(operation.plan(), None)
         with _begun(operation) as held:
-            return _carry_out(operation.on(held), held, wait=wait)
+            # An equal command may have ended while this one waited for its job.
+            ended = _ended(operation, held) if held.status == DONE else None
+            return ended or _carry_out(operation.on(held), held, wait=wait)
 
 
 def resume(context: Context, job: str, *, wait: bool = True) -> Outcome[Any, Any]:
-    """Go on with `job`. Raises UsageError when it is done, cancelled, or in another process's hands."""
+    """Go on with `job`; when it is done, what it came to. Raises UsageError when it is cancelled or locked."""
     with _stored(context).open(job) as held:
-        if held.status in (DONE, CANCELLED):
-            raise UsageError(f"{job} is {held.status}", cure=Run(("vmie", "jobs"), "lists what can go on"))
-        held.finish(RUNNING)
         operation = operations.read(context, held.kind, held.request).on(held)
+        if held.status == DONE and (ended := _ended(operation, held)) is not None:
+            return ended
+        if held.status in (DONE, CANCELLED):
+            cause = "the version of vmie that ended it kept no results" if held.status == DONE else ""
+            cure = Run(("vmie", "jobs"), "lists what can go on")
+            raise UsageError(f"{job} is {held.status}", cause=cause, cure=cure)
+        held.finish(RUNNING)
         with diagnosis.explained(operation):
             return _carry_out(operation, held, wait=wait)
 
@@ -111,7 +117,11 @@ def _carry_out(operation: Operation[Any, PlanT, ResultT], held: Job, *, wait: bo
     Every failure after that says how to go on.
     """
     try:
-        plan = operation.plan()
+        plan = operation.resumed(held.plan)
+        if plan is None:
+            plan = operation.plan()
+            with suppress(ValueError):  # a path that is no Unicode cannot be kept
+                held.keep_plan(operation.dump())
     except BaseException:
         if not held.begun:
             held.remove()
@@ -125,8 +135,19 @@ def _carry_out(operation: Operation[Any, PlanT, ResultT], held: Job, *, wait: bo
         if held.begun and not any(isinstance(action, Resume | Cancel) for action in error.actions):
             error.add_cure(_way_on(held.job, error))
         raise
-    held.finish(DONE if wait or not operation.tasks else SUBMITTED)
+    done = wait or not operation.tasks
+    held.finish(DONE if done else SUBMITTED, codec.dump(result) if done else None)
     return Outcome(plan, result)
+
+
+def _ended(operation: Operation[Any, PlanT, ResultT], held: Job) -> Outcome[PlanT, ResultT] | None:
+    """What a job that is done came to, from its file; None when that does not hold it."""
+    if held.plan is None or held.result is None:
+        return None
+    try:
+        return Outcome(operation.load(held.plan).planned, codec.load(operation.result_type, held.result))
+    except (KeyError, TypeError, ValueError):  # of another version
+        return None
 
 
 def _way_on(job: str, error: VmieError) -> tuple[Action, ...]:

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -92,9 +92,26 @@ class Job:
         """Whether anything was done yet."""
         return bool(self._data["steps"])
 
-    def finish(self, status: str) -> None:
-        """Record how the job ended."""
+    def finish(self, status: str, result: dict[str, Any] | None = None) -> None:
+        """Record how the job ended, and what it came to."""
         self._data["status"] = status
+        if result is not None:
+            self._data["result"] = result
+        self._write()
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """What it came to, None when it did not end or was ended by a version that kept no results."""
+        return _mapping(self._data.get("result"))
+
+    @property
+    def plan(self) -> dict[str, Any] | None:
+        """The plan that it was last carried out by, None before there was one."""
+        return _mapping(self._data.get("plan"))
+
+    def keep_plan(self, plan: dict[str, Any]) -> None:
+        """Record the plan, so that steps that need nothing else can be taken without what it was made from."""
+        self._data["plan"] = plan
         self._write()
 
     def remove(self) -> None:
@@ -199,7 +216,8 @@ class JobStore:
             if job.status == CANCELLED:  # meanwhile
                 job.close()
                 continue
-            job.finish(RUNNING)
+            if job.status in wanted:
+                job.finish(RUNNING)  # one that was done meanwhile stays so
             return job
         return None
 
@@ -220,17 +238,20 @@ class JobStore:
 
 
 def _summary(path: Path) -> JobSummary:
+    """What `vmie jobs` shows of a job; one bad file must not hide the others."""
     try:
-        data = _read(path)
-    except UsageError:
-        # One bad file must not hide the others.
+        return _summed(path, _read(path))
+    except (UsageError, OSError, KeyError, TypeError, ValueError):
         return JobSummary(job=path.stem, status=DAMAGED, kind="", source=str(path), task_id=None, updated="")
+
+
+def _summed(path: Path, data: dict[str, Any]) -> JobSummary:
     status = data["status"]
     if status == RUNNING and not _lock(path).held():
         status = "interrupted"
     steps = data["steps"]
     submitted = steps.get("submit") or {}
-    uploads = [step for name, step in sorted(steps.items()) if name.startswith("upload ") and isinstance(step, dict)]
+    uploads = [step for name, step in sorted(steps.items()) if name.startswith("upload ")]
     held = [found for step in uploads if (found := bytes_held(step)) is not None]
     first = uploads[0] if uploads else {}
     return JobSummary(
@@ -245,16 +266,32 @@ def _summary(path: Path) -> JobSummary:
     )
 
 
+def _mapping(value: Any) -> dict[str, Any] | None:
+    return dict(value) if isinstance(value, dict) else None
+
+
 def _lock(path: Path) -> ProcessLock:
     return ProcessLock(path.with_suffix(".lock"))
+
+
+#: what a job file holds at least, and of which kind
+_SHAPE: Mapping[str, type] = {
+    "status": str,
+    "kind": str,
+    "source": str,
+    "request": dict,
+    "steps": dict,
+    "updated": str,
+}
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"status", "kind", "source", "request", "steps", "updated"} - data.keys()
-    except (OSError, ValueError, AttributeError) as error:
+        wrong = [name for name, kind in _SHAPE.items() if not isinstance(data.get(name), kind)]
+        wrong += [f"step {name}" for name, step in (data.get("steps") or {}).items() if not isinstance(step, dict)]
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"cannot read the job file {path}: {error}", cure="remove it if it is damaged") from error
-    if missing:
-        raise UsageError(f"the job file {path} lacks {', '.join(sorted(missing))}", cure="remove it")
+    if wrong:
+        raise UsageError(f"the job file {path} is damaged: {', '.join(sorted(wrong))}", cure="remove it")
     return dict(data)

@@ -74,6 +74,7 @@ class Operation(ABC, Generic[RequestT, PlanT_co, ResultT_co]):
     #: what began it, and the kind of its job
     verb: ClassVar[str]
     plan_type: ClassVar[type[Any]]
+    result_type: ClassVar[type[Any]]
     #: what stands when it is done, and how that goes
     made: ClassVar[tuple[str, str]]
     #: what is true of an operation that was stopped before AWS had a task
@@ -142,6 +143,10 @@ class Operation(ABC, Generic[RequestT, PlanT_co, ResultT_co]):
         """Take the plan that `dump` wrote, here or in another process."""
         self._plan = codec.load(self.plan_type, data)
         return self
+
+    def resumed(self, kept: Mapping[str, Any] | None) -> PlanT_co | None:
+        """The plan that an earlier run kept, where the remaining steps need no other; else None, and one is made."""
+        return None
 
     # --- send and submit ------------------------------------------------------------------------------
 

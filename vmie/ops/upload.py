@@ -103,6 +103,7 @@ class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
 
     verb = "upload"
     plan_type = UploadPlan
+    result_type = UploadResult
     made = ("its object exists", "delete that with `aws s3 rm`")
 
     def __init__(self, context: Context, request: UploadRequest) -> None:

@@ -136,16 +136,38 @@ def test_listing_jobs_makes_no_file(store: JobStore, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == before
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"status": "running"}', "null"])
+_WHOLE = {"status": "done", "kind": "import", "source": "s", "request": {}, "steps": {}, "updated": "2026"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        '{"status": "running"}',
+        "null",
+        "[" * 100_000,
+        json.dumps(_WHOLE | {"updated": None}),
+        json.dumps(_WHOLE | {"steps": ["submit"]}),
+        json.dumps(_WHOLE | {"steps": {"submit": "import-ami-1"}}),
+        json.dumps(_WHOLE | {"steps": {"upload 0": {"upload_id": "u", "held": "much"}}}),
+    ],
+    ids=range(10),
+)
 def test_a_damaged_job_file_is_named_and_hides_no_other(store: JobStore, tmp_path: Path, text: str) -> None:
     job, _ = begin(store)
     job.close()
     path = tmp_path / "jobs" / f"{job.job}.json"
     assert json.loads(path.read_text())["id"] == job.job
     path.write_text(text)
-    assert [(one.status, one.source) for one in store.list()] == [("damaged", str(path))]
-    with pytest.raises(UsageError, match=str(path.name)):
-        store.open(job.job).close()
+    other, _ = begin(store, "other")
+    with other:
+        assert [one.job for one in store.list()] == [other.job, job.job]
+        assert [(one.status, one.source) for one in store.list()][1] == ("damaged", str(path))
+    if "held" not in text:
+        with pytest.raises(UsageError, match=str(path.name)):
+            store.open(job.job).close()
 
 
 @pytest.mark.parametrize("name", ["job-x", "../../etc/passwd", "", "job-20260102-030405-zzzzzz"])

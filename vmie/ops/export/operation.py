@@ -55,6 +55,7 @@ class ExportOperation(Operation[ExportRequest, ExportPlan, ExportResult]):
 
     verb = "export"
     plan_type = ExportPlan
+    result_type = ExportResult
     made = ("its objects are in S3", "delete those")
     kept_so_far = "nothing was started yet, as far as is known"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,6 +87,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
     """One import. A route says how it is planned, how a disk is sent, how a task is asked for, and what it made."""
 
     verb = "import"
+    result_type = ImportResult
     made = ("what it made exists", "deregister or delete that")
 
     @property
@@ -117,6 +118,22 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             role_name=request.role_name or "",
             keys=tuple(one.key for one in own),
         )
+
+    def resumed(self, kept: Mapping[str, Any] | None) -> ImportPlanT_co | None:
+        """See `Operation.resumed`: no local file is read again once AWS has the tasks, or S3 what the file held."""
+        if kept is None:
+            return None
+        try:
+            plan = self.load(kept).planned
+        except (KeyError, TypeError, ValueError):  # of another version
+            return None
+        numbers = range(len(plan.disks))
+        if all(self.submitted(min(number, self.tasks - 1)) is not None for number in numbers):
+            return plan
+        absent = [number for number in numbers if (path := plan.disks[number].path) is not None and not path.exists()]
+        if absent and all("done" in (self.journal.get(f"upload {number}") or {}) for number in absent):
+            return plan
+        return None
 
     # --- send -----------------------------------------------------------------------------------------
 
