@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.batch.plans import mistakes
+from tests.unit.batch.plans import load, mistakes
 from vmie.cli import run
 from vmie.cli.terms import TERMS
 from vmie.errors import UsageError
@@ -186,7 +186,9 @@ class TestImport:
 
     def test_csv(self, options: dict[str, Any], field: str, says: str, folder: Path) -> None:
         if says == "U+0007":
-            pytest.skip("such a file is refused whole")
+            with pytest.raises(UsageError, match=r"control character U\+0007"):  # refused whole
+                load(folder, f"source,{field}\na.raw,{options[field]}\n", name="plan.csv")
+            return
         found = by_csv(folder, "a.raw", options)
         assert [at for _, at, message in found if says in message], found
 
