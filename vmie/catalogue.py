@@ -34,6 +34,11 @@ _SECRET = re.compile(
       [^&\s"'<>,;]+""",
     re.IGNORECASE | re.VERBOSE,
 )
+#: the password in a URL of any scheme (a proxy, an endpoint, a database); a port is none
+_URL_PASSWORD = re.compile(
+    r"""(://[^\s/?#:@"'<>]*:)(?!\d{1,5}(?:[/?#\s"'<>]|$))(?:[^\s"'<>/]{0,512}@|[^\s"'<>]{0,512}@)"""
+)
+_URL_PARAMETER = re.compile(r"""([?&](?:ssl)?password=)[^&\s"'<>]+""", re.IGNORECASE)
 _KEY_ID = re.compile(r"\b(A[KS]IA)[A-Z0-9]{16}\b")
 #: no message of AWS is longer; what is longer is somebody's log
 _LONGEST = 20_000
@@ -115,8 +120,25 @@ def explain(message: str, code: str = "") -> Explanation:
 
 
 def redact(text: str) -> str:
-    """`text` without what signs a request: signatures and tokens of presigned URLs, secret keys, access key ids."""
-    return _KEY_ID.sub(r"\1[redacted]", _SECRET.sub(r"\1[redacted]", text))
+    """`text` without what signs a request (signatures and tokens of presigned URLs, secret keys, access key ids) and
+    without the passwords of URLs.
+    """
+    for pattern in (_SECRET, _KEY_ID, _URL_PARAMETER):
+        text = pattern.sub(r"\1[redacted]", text)
+    return _URL_PASSWORD.sub(r"\1[redacted]@", text)
+
+
+def redacted(value: Any) -> Any:
+    """`redact` for every string in a JSON value."""
+    match value:
+        case str():
+            return redact(value)
+        case dict():
+            return {name: redacted(one) for name, one in value.items()}
+        case list() | tuple():
+            return [redacted(one) for one in value]
+        case _:
+            return value
 
 
 def words(entry_id: str, **values: str) -> str:

@@ -371,3 +371,28 @@ def _commands(command: Any, name: str) -> dict[str, set[str]]:
     for verb, inner in getattr(command, "commands", {}).items():
         found |= _commands(inner, f"{name} {verb}")
     return found
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("http://me:pw@proxy:3128", "http://me:[redacted]@proxy:3128"),
+        ("postgresql+psycopg://me:p@ss:1@db/vmie", "postgresql+psycopg://me:[redacted]@db/vmie"),
+        ('Failed to parse: "socks5://me:a/b#c@proxy"', 'Failed to parse: "socks5://me:[redacted]@proxy"'),
+        ("https://:pw@host", "https://:[redacted]@host"),
+        (
+            "postgresql://me@db/vmie?sslmode=require&password=pw",
+            "postgresql://me@db/vmie?sslmode=require&password=[redacted]",
+        ),
+        ("http://127.0.0.1:4566/a@b", "http://127.0.0.1:4566/a@b"),
+        ("s3://bucket/a:b@c", "s3://bucket/a:b@c"),
+        ("https://host/ by me@example.com: no", "https://host/ by me@example.com: no"),
+    ],
+)
+def test_passwords_in_urls_are_redacted(text: str, shown: str) -> None:
+    assert catalogue.redact(f"see {text}") == f"see {shown}"
+    assert catalogue.redacted({"a": [text, 1, None]}) == {"a": [shown, 1, None]}
+
+
+def test_redacting_is_quick_whatever_the_text() -> None:
+    assert len(catalogue.redact("://a:b" * 200_000)) == 1_200_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -21,6 +22,10 @@ _LINGER_SECONDS = 10.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A locale without a character must not end a command that has done its work.
+            stream.reconfigure(errors="backslashreplace")
     code = run(list(sys.argv[1:] if argv is None else argv))
     if threading.active_count() > 1:
         # The output is complete: a thread that hangs on a database or a connection must not hold the process up.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from vmie import events
+from vmie.escaping import visible
 
 if TYPE_CHECKING:
     from vmie.aws.session import Aws
@@ -100,7 +101,7 @@ class Run:
 
         if self.output != "text" or self.quiet or not (sys.stdin.isatty() and sys.stderr.isatty()):
             return False
-        return typer.confirm(question, err=True)
+        return typer.confirm(visible(question), err=True)
 
 
 def _seeded(loaded: Settings) -> Settings:

@@ -5,13 +5,13 @@ The JSON envelope is a contract (docs/reference/json.md): one object on stdout, 
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from vmie.cli.terms import TERMS
 from vmie.errors import VmieError, text_of
+from vmie.escaping import json_text, visible
 from vmie.model import Finding
 
 if TYPE_CHECKING:
@@ -37,20 +37,28 @@ def finish(
         _print_json(envelope(command, status=status, result=result, findings=findings))
     elif isinstance(text, str):
         if text:
-            print(text)  # noqa: T201 - data goes to stdout
+            print(visible(text))  # noqa: T201 - data goes to stdout
     else:
         console(stderr=False).print(text)
 
 
 def fail(run: Run, command: str, error: VmieError) -> None:
     """Print an error: three lines (what, why, cure) on stderr, or the envelope on stdout."""
+    from vmie.catalogue import redacted
+
     if run.output == "json":
         _print_json(
-            envelope(command, status="error", result=error.result, findings=error.findings, error=error.as_json(TERMS))
+            envelope(
+                command,
+                status="error",
+                result=redacted(error.result),
+                findings=error.findings,
+                error=redacted(error.as_json(TERMS)),
+            )
         )
         return
     for line in error_lines(error):
-        print(line, file=sys.stderr)  # noqa: T201
+        print(visible(redacted(line)), file=sys.stderr)  # noqa: T201
 
 
 def error_lines(error: VmieError) -> list[str]:
@@ -86,12 +94,12 @@ def envelope(
 
 def console(*, stderr: bool) -> Console:
     """A rich console; plain and unwrapped when the stream is not a terminal."""
-    from rich.console import Console
+    from vmie.cli.terminal import SafeConsole
 
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty():
-        return Console(file=stream, highlight=False)
-    return Console(file=stream, highlight=False, no_color=True, width=200, soft_wrap=True)
+        return SafeConsole(stream)
+    return SafeConsole(stream, no_color=True, width=200, soft_wrap=True)
 
 
 def size(amount: float) -> str:
@@ -111,7 +119,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableTy
     for column in columns:
         out.add_column(column, overflow="fold")
     for row in rows:
-        out.add_row(*row)
+        out.add_row(*map(visible, row))  # here too, so that the columns are as wide as what is shown
     return out
 
 
@@ -120,4 +128,5 @@ def _indented(text: str) -> str:
 
 
 def _print_json(data: dict[str, Any]) -> None:
-    print(json.dumps(data, ensure_ascii=False, indent=2, default=str))  # noqa: T201
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json_text(data, indent=2, ascii_only=not utf8))  # noqa: T201

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import threading
 import time
@@ -13,8 +12,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from vmie import event_log, events
+from vmie.catalogue import redacted
 from vmie.cli import render
 from vmie.cli.progress import ProgressMeter
+from vmie.escaping import json_text, visible
 
 if TYPE_CHECKING:
     from vmie.cli.context import Run
@@ -49,7 +50,7 @@ class _Lines:
     def __call__(self, event: events.Event, /) -> None:
         held = {"task": event.task.as_json()} if isinstance(event, events.TaskSeen) else asdict(event)
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        line = json.dumps({"at": at, "event": type(event).__name__, **held}, ensure_ascii=False, default=str)
+        line = json_text({"at": at, "event": type(event).__name__, **redacted(held)})
         with self._lock:
             print(line, file=sys.stderr, flush=True)  # noqa: T201
 
@@ -72,7 +73,7 @@ class _Plain:
         with self._lock:
             if line != self._last:
                 self._last = line
-                print(line, file=sys.stderr, flush=True)  # noqa: T201
+                print(visible(redacted(line)), file=sys.stderr, flush=True)  # noqa: T201
 
     def _line(self, event: events.Event) -> str:  # noqa: PLR0911 - one per event
         match event:
@@ -120,21 +121,21 @@ class _Live:
         console = render.console(stderr=True)
         self._console = console
         self._bytes = Progress(
-            TextColumn("{task.description:<10}"),
+            TextColumn("{task.description:<10}", markup=False),
             BarColumn(),
             DownloadColumn(binary_units=True),
             TransferSpeedColumn(),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             transient=True,
         )
         self._tasks = Progress(
-            TextColumn("{task.description:<32}"),
+            TextColumn("{task.description:<32}", markup=False),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[stage]}"),
+            TextColumn("{task.fields[stage]}", markup=False),
             console=console,
             transient=True,
         )
@@ -149,22 +150,24 @@ class _Live:
             display.start()
 
     def __call__(self, event: events.Event, /) -> None:
+        from rich.text import Text
+
         with self._lock:
             match event:
                 case events.Stage(name, detail):
-                    self._console.print(f"[bold]{name}[/bold]" + (f": {detail}" if detail else ""))
+                    self._console.print(Text.assemble((name, "bold"), redacted(f": {detail}" if detail else "")))
                 case events.Note(text, level):
                     if level != "debug" or self._verbose:
                         style = "yellow" if level == "warning" else "dim" if level == "debug" else ""
-                        self._console.print(text, style=style, markup=False)
+                        self._console.print(redacted(text), style=style)
                 case events.Progress():
                     self._bar(event)
                 case events.TaskSeen(task):
                     self._task(task)
                 case events.ItemSeen():
-                    self._console.print(event_log.text(event), markup=False)
+                    self._console.print(redacted(event_log.text(event)))
                 case events.AwsCall() if self._verbose:
-                    self._console.print(event_log.text(event), style="dim", markup=False)
+                    self._console.print(redacted(event_log.text(event)), style="dim")
 
     def _bar(self, event: events.Progress) -> None:
         self._show(self._bytes)

@@ -195,6 +195,6 @@ def _live(run: context.Run) -> Iterator[events.Reporter]:
                     seen[event.task.id] = event.task
                     live.update(_table(list(seen.values())))
                 elif isinstance(event, events.Note) and (event.level != "debug" or run.verbose):
-                    live.console.print(event.text, markup=False)
+                    live.console.print(event.text)
 
         yield report

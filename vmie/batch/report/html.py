@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from vmie.batch.report.failures import Failure, grouped
 from vmie.batch.report.status import Status, of
 from vmie.batch.store.locations import Locations
 from vmie.batch.store.rows import Batch
+from vmie.escaping import json_text
 from vmie.poll import Clock
 
 _COLUMNS = (
@@ -57,7 +57,7 @@ def render(locations: Locations, batch: str, form: str, *, clock: Clock) -> str:
     until = max([now.fromisoformat(one["at"]) for one in transitions], default=now) if shown.ended else now
     found = history.spans(transitions, began=began, until=until)
     if form == "json":
-        return json.dumps({**shown.as_json(), "spans": [asdict(span) for span in found]}, indent=1, ensure_ascii=False)
+        return json_text({**shown.as_json(), "spans": [asdict(span) for span in found]}, indent=1)
     return _html(known, shown, found, total=(until - began).total_seconds())
 
 
