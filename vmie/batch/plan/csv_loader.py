@@ -21,6 +21,8 @@ _TRUE, _FALSE = ("true", "yes", "y", "1", "on"), ("false", "no", "n", "0", "off"
 _DELIMITERS = (",", ";", "\t")
 #: a header is one line of short names
 _HEADER = 4096
+#: far more than fields and tags; the columns of a spreadsheet that are empty to its right edge do not count
+_MOST_COLUMNS = 1000
 
 
 def read(path: Path, text: str) -> Raw:
@@ -31,7 +33,7 @@ def read(path: Path, text: str) -> Raw:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     first = 1 + bool(skipped)
     try:
-        columns = _columns(raw, next(reader, []), first)
+        columns = _columns(raw, _bounded(path, next(reader, []), first), first)
         # A quoted cell may hold line breaks: a record begins where the last one ended.
         begins = reader.line_num
         for cells in reader:
@@ -48,6 +50,20 @@ def read(path: Path, text: str) -> Raw:
             result={"mistakes": [{"line": line, "field": "", "message": str(error)}]},
         ) from error
     return raw
+
+
+def _bounded(path: Path, header: list[str], line: int) -> list[str]:
+    """The columns of a header; raises UsageError at once when it has more than any sheet of items."""
+    if any(cell.strip() for cell in header[_MOST_COLUMNS:]):
+        message = f"{len(header)} columns; a plan has {_MOST_COLUMNS} at most"
+        raise UsageError(
+            f"{path} line {line}: {message}",
+            cause="the first line names the fields of the items",
+            cure="see that this file is the plan, and its first line the header",
+            code="PlanRefused",
+            result={"mistakes": [{"line": line, "field": "", "message": message}]},
+        )
+    return header[:_MOST_COLUMNS]
 
 
 def typed(name: str, text: str) -> Any:

@@ -11,10 +11,12 @@ from typing import Any
 from vmie.batch.model import ENDED, HOLDING, Item, State
 from vmie.batch.report.summary import word
 from vmie.batch.report.workers import LiveWorker, live_workers, unserved
-from vmie.batch.store.locations import Locations
+from vmie.batch.store.locations import Location, Locations
 from vmie.batch.store.quota import Quota
 from vmie.batch.store.rows import Batch
 from vmie.batch.store.store import Store
+from vmie.errors import VmieError
+from vmie.model import DAMAGED
 from vmie.poll import Clock
 
 #: the rate is what was completed within this time, in seconds
@@ -111,13 +113,28 @@ def status(locations: Locations, batch: str, *, clock: Clock) -> Status:
 
 
 def batches(locations: Locations, *, clock: Clock) -> list[dict[str, Any]]:
-    """All batches in short, newest first. Raises VmieError when one of them cannot be read."""
+    """All batches in short, newest first. Raises VmieError when a shared database cannot be read."""
     found = []
     for location in locations.all():
-        with location.open(clock.now) as store:
-            totals, at_work = store.totals(), location.shared or location.in_use()
-            found += [_in_short(one, totals.get(one.batch, ({}, ""))[0], at_work=at_work) for one in store.batches()]
+        try:
+            found += _of_location(location, clock)
+        except VmieError:
+            # One bad file must not hide the others.
+            if location.folder is None:
+                raise
+            found.append(_damaged(location.folder.name))
     return sorted(found, key=lambda one: str(one["created"]), reverse=True)
+
+
+def _of_location(location: Location, clock: Clock) -> list[dict[str, Any]]:
+    with location.open(clock.now) as store:
+        totals, at_work = store.totals(), location.shared or location.in_use()
+        return [_in_short(one, totals.get(one.batch, ({}, ""))[0], at_work=at_work) for one in store.batches()]
+
+
+def _damaged(name: str) -> dict[str, Any]:
+    counts = dict.fromkeys(("total", *(state.value for state in ENDED)), 0)
+    return {"batch": name, "name": "", "status": DAMAGED, **counts, "created": ""}
 
 
 def _in_short(batch: Batch, counts: Mapping[State, int], *, at_work: bool) -> dict[str, Any]:

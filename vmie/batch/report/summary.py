@@ -23,7 +23,11 @@ def _read(location: Location, clock: Clock) -> list[JobSummary]:
         # One bad file must not hide the others; a shared database has no name, and nothing in it yet.
         return [_damaged(location)] if location.folder is not None else []
     at_work = location.shared or location.in_use()
-    return [_summary(batch, counts, updated, at_work=at_work) for batch, counts, updated in found]
+    try:
+        return [_summary(batch, counts, updated, at_work=at_work) for batch, counts, updated in found]
+    except ValueError:
+        # A time that is none.
+        return [_damaged(location)]
 
 
 def _damaged(location: Location) -> JobSummary:

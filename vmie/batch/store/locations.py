@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from filelock import FileLock
 
 from vmie.batch.model import State
+from vmie.batch.store import address
 from vmie.batch.store.leases import FileLease, SessionLease, exclusive, file_lock
 from vmie.batch.store.rows import Batch
-from vmie.batch.store.state_errors import UNAVAILABLE, reported
+from vmie.batch.store.state_errors import DAMAGED, UNAVAILABLE, reported
 from vmie.batch.store.store import Store
-from vmie.errors import Run, Set, UsageError, VmieError, says
+from vmie.errors import Run, Set, UsageError, VmieError
 
 _BATCH = re.compile(r"batch-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
@@ -65,7 +66,11 @@ class Location:
             store = Store(engine, now=now)
             totals = store.totals()
             return [(batch, *totals.get(batch.batch, ({}, ""))) for batch in store.batches()]
-        except (sa.exc.SQLAlchemyError, ValueError):
+        except sa.exc.SQLAlchemyError:
+            return None
+        except VmieError as error:
+            if error.code != DAMAGED or self.folder is None:
+                raise
             return None
         finally:
             engine.dispose()
@@ -77,18 +82,26 @@ class Location:
             sa.event.listen(engine, "connect", _configure)
             return engine
         # A PostgreSQL takes a hundred connections if nobody says otherwise: with DBOS's, for half a dozen workers.
-        url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", self.url)
+        url = address.parsed(self.url)
         engine = sa.create_engine(url, pool_pre_ping=True, pool_size=4, max_overflow=4)
         try:
             engine.connect().close()
         except sa.exc.SQLAlchemyError as error:
             raise VmieError(
-                f"cannot reach the state database {engine.url.render_as_string(hide_password=True)}",
+                f"cannot reach the state database {address.shown(url)}",
                 cause=str(getattr(error, "orig", error)).strip().splitlines()[0],
                 cure="check the address, the user and that the server runs",
                 code=UNAVAILABLE,
             ) from error
         return engine
+
+
+def _begun_for(folder: Path, fingerprint: str) -> bool:
+    """Whether the batch in `folder` is of that plan; one that has lost its mark hides no other."""
+    try:
+        return (folder / "fingerprint").read_bytes() == fingerprint.encode()
+    except OSError:
+        return False
 
 
 def _configure(connection: Any, _record: Any) -> None:
@@ -122,11 +135,8 @@ class Locations:
     address: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
-        if self.address and not re.match(r"postgres(ql)?(\+\w+)?://", self.address):
-            raise UsageError(
-                says("{state} takes postgresql://USER@HOST/DATABASE"),
-                cure="leave it out to keep batches on this machine",
-            )
+        if self.address:
+            address.parsed(self.address)
 
     def shared(self) -> Location:
         """The PostgreSQL; raises UsageError when none was named."""
@@ -181,8 +191,7 @@ class Locations:
     def unfinished(self, fingerprint: str, *, now: Callable[[], datetime]) -> str | None:
         """The batch of the same plan that has not ended."""
         for location in self.all():
-            mark = location.folder / "fingerprint" if location.folder else None
-            if mark is not None and mark.read_text(encoding="ascii") != fingerprint:
+            if location.folder is not None and not _begun_for(location.folder, fingerprint):
                 continue
             with location.open(now) as store:
                 if (known := store.unfinished(fingerprint)) is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from vmie.batch.model import Item, Kind, Limits, PlanItem, State
+from vmie.batch.store.state_errors import intact
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,9 @@ def row_of(batch: str, number: int, item: PlanItem, *, region: str, account: str
 def item_of(row: Any) -> Item:
     """An item, from a row with all columns."""
     values = dict(row)
-    values |= {"kind": Kind(values["kind"]), "state": State(values["state"]), "after": tuple(values["after"])}
-    return Item(**values)
+    with intact():
+        values |= {"kind": Kind(values["kind"]), "state": State(values["state"]), "after": tuple(values["after"])}
+        return Item(**values)
 
 
 def limits_of(recorded: Mapping[str, int]) -> Limits:
@@ -59,4 +62,6 @@ def limits_of(recorded: Mapping[str, int]) -> Limits:
 def batch_of(row: Any) -> Batch:
     """A batch, from a row with all columns."""
     values = {one.name: row[one.name] for one in fields(Batch)}
-    return Batch(**values | {"limits": limits_of(row["limits"])})
+    with intact():
+        dt.datetime.fromisoformat(values["created"])
+        return Batch(**values | {"limits": limits_of(row["limits"])})

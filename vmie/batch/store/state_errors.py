@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import sqlalchemy as sa
 
-from vmie.errors import VmieError
+from vmie.errors import Run, VmieError
 
-UNAVAILABLE, LEASE_LOST = "NoState", "LeaseLost"
+UNAVAILABLE, LEASE_LOST, DAMAGED = "NoState", "LeaseLost", "DamagedState"
 #: a shared state is tried again after these; the calls of an item are not (they are not `passing`)
 STATE_LOST = (UNAVAILABLE, LEASE_LOST)
 
@@ -44,6 +44,23 @@ def lease_lost() -> VmieError:
         cure="start it again",
         code=LEASE_LOST,
     )
+
+
+@contextmanager
+def intact() -> Iterator[None]:
+    """Raises VmieError (DamagedState) when what was read in here is nothing that vmie has written."""
+    try:
+        yield
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise VmieError(
+            "the state database is damaged",
+            cause=f"a row cannot be read: {error}",
+            cure=(
+                Run(("vmie", "batch", "status"), "lists the batches that can be read"),
+                Run(("vmie", "tasks", "list"), "shows what AWS has"),
+            ),
+            code=DAMAGED,
+        ) from error
 
 
 @contextmanager

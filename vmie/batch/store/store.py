@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from vmie.batch.model import ENDED, BatchPlan, Item, ItemPool, Kind, Limits, State
 from vmie.batch.store import migrations
 from vmie.batch.store.rows import Batch, batch_of, item_of, row_of
-from vmie.batch.store.state_errors import lease_lost
+from vmie.batch.store.state_errors import intact, lease_lost
 from vmie.batch.store.tables import BATCHES, ITEMS, MARKS, STEPS, WORKERS
 from vmie.errors import Run, UsageError
 
@@ -153,7 +153,7 @@ class Store:
         """Of every batch that has items: how many are in each state, and when the last of them changed."""
         wanted = sa.select(ITEMS.c.batch, ITEMS.c.state, sa.func.count(), sa.func.max(ITEMS.c.updated))
         found: dict[str, tuple[dict[State, int], str]] = {}
-        with self.engine.connect() as db:
+        with self.engine.connect() as db, intact():
             for batch, state, count, updated in db.execute(wanted.group_by(ITEMS.c.batch, ITEMS.c.state)):
                 counts, latest = found.get(batch, ({}, ""))
                 found[batch] = {**counts, State(state): count}, max(latest, updated)
@@ -253,7 +253,7 @@ class Store:
         return self._now().isoformat(timespec="milliseconds")
 
     def _rows(self, wanted: sa.Select[Any]) -> list[dict[str, Any]]:
-        with self.engine.connect() as db:
+        with self.engine.connect() as db, intact():
             return [dict(row) for row in db.execute(wanted).mappings()]
 
     def _scalars(self, wanted: sa.Select[Any]) -> list[str]:
