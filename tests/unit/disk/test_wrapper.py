@@ -148,6 +148,14 @@ def test_cut_short_or_flipped_it_is_an_image_error(tmp_path: Path, maker: str) -
                 pass
 
 
+def test_a_gzip_header_without_end_is_an_image_error(tmp_path: Path) -> None:
+    packed = gzip.compress(bytes(MIB), 1)
+    path = tmp_path / "disk.raw.gz"
+    path.write_bytes(packed[:3] + b"\x08" + packed[4:10] + b"n" * MIB + b"\0" + packed[10:])  # RFC 1952: FNAME
+    with pytest.raises(ImageError, match="gzip"):
+        opened(path)
+
+
 @pytest.mark.parametrize(
     ("inner", "name"),
     [
