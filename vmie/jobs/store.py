@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from vmie.errors import Run, UsageError
 from vmie.model import DAMAGED, JobSummary
+from vmie.ops import ownership
 from vmie.ops.journal import bytes_held
 from vmie.ops.process_lock import ProcessLock
 
@@ -134,7 +135,7 @@ class Job:
     def _write(self) -> None:
         self._data["updated"] = self._now().isoformat(timespec="seconds")
         temporary = self._path.with_suffix(".new")
-        with temporary.open("w", encoding="utf-8") as file:
+        with open(temporary, "w", encoding="utf-8", opener=ownership.private) as file:
             json.dump(self._data, file, indent=1)
             file.flush()
             os.fsync(file.fileno())
@@ -161,9 +162,10 @@ class JobStore:
 
         With `ended_too` one that is done counts as well: it will see for itself that nothing is left to do.
 
-        Raises UsageError when another process is at that job.
+        Raises UsageError when another process is at that job, VmieError (UntrustedState) when others can write here.
         """
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        ownership.make_folder(self._root)
+        ownership.check(self._root.parent, self._root)
         wanted = (RUNNING, SUBMITTED, FAILED, *((DONE,) if ended_too else ()))
         with self._exclusive():
             if (known := self._known(fingerprint, wanted)) is not None:
@@ -226,6 +228,7 @@ class JobStore:
         path = self._root / f"{job}.json"
         if not _ID.fullmatch(job) or not path.exists():
             raise UsageError(f"there is no job {job!r}", cure=Run(("vmie", "jobs"), "lists them"))
+        ownership.check(self._root.parent, self._root, path)
         return Job(path, now=self._now)
 
     def list(self) -> list[JobSummary]:

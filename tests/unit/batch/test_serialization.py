@@ -24,6 +24,7 @@ from vmie.batch.run.stages import Stages
 from vmie.batch.store import state_errors, workflow_rows
 from vmie.batch.store.locations import Locations
 from vmie.errors import VmieError
+from vmie.ops.ownership import UNTRUSTED
 from vmie.settings import Settings
 
 
@@ -114,7 +115,7 @@ def test_a_planted_row_runs_nothing_and_is_named(
     _plant(database, column, mark, "py_pickle")
     with pytest.raises(VmieError) as caught:
         api.run(context, interrupted, stages=NoWork)
-    assert caught.value.code == workflow_rows.UNTRUSTED
+    assert caught.value.code == UNTRUSTED
     assert "py_pickle" in caught.value.message
     assert f"vmie batch resume {interrupted} --requeue" in caught.value.cure
     assert not mark.exists()
@@ -136,7 +137,7 @@ def test_a_row_planted_while_the_batch_runs_is_not_unpickled(
     monkeypatch.setattr(workflow_rows, "check", lambda engine, batch: None)
     with pytest.raises(VmieError) as caught:
         api.run(context, interrupted, stages=NoWork)
-    assert caught.value.code == workflow_rows.UNTRUSTED
+    assert caught.value.code == UNTRUSTED
     assert not mark.exists()
 
 
@@ -147,7 +148,7 @@ def test_dbos_has_no_pickle_left(tmp_path: Path) -> None:
     with pytest.raises(VmieError) as caught:
         DBOSDefaultSerializer.deserialize(planted)
     assert reported == [caught.value]
-    assert caught.value.code == workflow_rows.UNTRUSTED
+    assert caught.value.code == UNTRUSTED
     with pytest.raises(VmieError):
         DBOSDefaultSerializer.serialize({})
     assert not (tmp_path / "mark").exists()

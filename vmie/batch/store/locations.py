@@ -18,9 +18,10 @@ from vmie.batch.model import State
 from vmie.batch.store import address
 from vmie.batch.store.leases import FileLease, SessionLease, exclusive, file_lock
 from vmie.batch.store.rows import Batch
-from vmie.batch.store.state_errors import DAMAGED, UNAVAILABLE, reported
+from vmie.batch.store.state_errors import UNAVAILABLE, reported
 from vmie.batch.store.store import Store
 from vmie.errors import Run, Set, UsageError, VmieError
+from vmie.ops import ownership
 
 _BATCH = re.compile(r"batch-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
@@ -61,23 +62,29 @@ class Location:
 
     def overview(self, now: Callable[[], datetime]) -> list[tuple[Batch, dict[State, int], str]] | None:
         """Every batch, its items by state and its last change, from tables left as they are; None if unreadable."""
-        engine = self.engine()
         try:
-            store = Store(engine, now=now)
-            totals = store.totals()
-            return [(batch, *totals.get(batch.batch, ({}, ""))) for batch in store.batches()]
+            engine = self.engine()
+            try:
+                store = Store(engine, now=now)
+                totals = store.totals()
+                return [(batch, *totals.get(batch.batch, ({}, ""))) for batch in store.batches()]
+            finally:
+                engine.dispose()
         except sa.exc.SQLAlchemyError:
             return None
-        except VmieError as error:
-            if error.code != DAMAGED or self.folder is None:
+        except VmieError:
+            if self.folder is None:
                 raise
             return None
-        finally:
-            engine.dispose()
 
     def engine(self) -> sa.Engine:
-        """An engine of our own beside DBOS's. Raises VmieError (NoState) when the database cannot be reached."""
+        """An engine of our own beside DBOS's.
+
+        Raises VmieError (NoState) when the database cannot be reached, (UntrustedState) when others could write it.
+        """
         if self.folder is not None:
+            files = (self.folder / f"state.db{suffix}" for suffix in ("", "-wal", "-shm", "-journal"))
+            ownership.check(self.folder.parent.parent, self.folder.parent, self.folder, *files)
             engine = sa.create_engine(self.url, connect_args={"timeout": 30}, poolclass=sa.pool.QueuePool, pool_size=20)
             sa.event.listen(engine, "connect", _configure)
             return engine
@@ -149,7 +156,9 @@ class Locations:
         if self.address:
             return self.shared()
         folder = self._folder(batch)
-        folder.mkdir(parents=True, mode=0o700)
+        ownership.make_folder(folder)
+        # SQLite gives its other files the mode of this one.
+        ownership.make_file(folder / "state.db")
         (folder / "fingerprint").write_text(fingerprint, encoding="ascii")
         return self._in(folder)
 
@@ -169,6 +178,7 @@ class Locations:
         root = self.state / "batches"
         if not root.is_dir():
             return []
+        ownership.check(self.state, root)
         found = (folder for folder in sorted(root.iterdir(), reverse=True) if _BATCH.fullmatch(folder.name))
         return [self._in(folder) for folder in found if (folder / "state.db").exists()]
 
@@ -177,7 +187,8 @@ class Locations:
         """One process at a time in here for a plan; for moments."""
         if not self.address:
             folder = self.state / "batches"
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            ownership.make_folder(folder)
+            ownership.check(self.state, folder)
             with FileLock(folder / "lock", mode=0o600):
                 yield
             return

@@ -8,10 +8,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from vmie.errors import Run, VmieError
+from vmie.ops.ownership import UNTRUSTED
 
 #: what our rows say in their column `serialization`
 SERIALIZER = "vmie_json"
-UNTRUSTED = "UntrustedState"
 #: DBOS's own JSON, which it uses for its sleeps and streams, holds no code either
 _TRUSTED = (SERIALIZER, "portable_json")
 #: DBOS's schema in a PostgreSQL; SQLite has none
