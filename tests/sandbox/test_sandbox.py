@@ -265,3 +265,12 @@ class TestLargeObjects:
         s3.complete_multipart_upload(Bucket=BUCKET, Key="k", UploadId=upload, MultipartUpload={"Parts": parts})
         body = s3.get_object(Bucket=BUCKET, Key="k")["Body"].read()
         assert body == b"".join(bytes([number]) * (5 * MIB) for number in range(1, 7))
+
+
+def test_a_service_that_could_reach_others_is_refused(box: Sandbox) -> None:
+    sns = box.client("sns")
+    for call, parameters in (("create_topic", {"Name": "t"}), ("list_topics", {})):
+        with pytest.raises(ClientError, match="no service 'sns': it has S3, IAM"):
+            getattr(sns, call)(**parameters)
+    with pytest.raises(ClientError, match="no service 'lambda'"):
+        box.client("lambda").list_functions()

@@ -58,6 +58,10 @@ def serve(
         bool, typer.Option("--judge-guests/--any-guest", help="Fail for guests that `vmie check` fails, or accept any.")
     ] = True,
     propagation: Annotated[float, typer.Option(help="Seconds until a change of a role takes effect.", min=0)] = 0.0,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(help="Further name that clients reach it under, such as host.docker.internal. Repeatable."),
+    ] = None,
 ) -> None:
     """Serve the sandbox to any AWS client on this machine, until Ctrl-C.
 
@@ -80,6 +84,7 @@ def serve(
         sandbox.serve(
             host=host,
             port=port,
+            allow_hosts=allow_host or (),
             seeded=seeded,
             region=region,
             speed=speed,

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -76,13 +76,16 @@ def start(**options: Unpack[Options]) -> Iterator[Sandbox]:
 
 
 @contextmanager
-def serve(*, host: str = "127.0.0.1", port: int = 0, **options: Unpack[Options]) -> Iterator[Sandbox]:
+def serve(
+    *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = (), **options: Unpack[Options]
+) -> Iterator[Sandbox]:
     """A sandbox that listens on a loopback address, for any AWS client; port 0 takes a free one (`Sandbox.url`).
 
-    Raises UsageError for another address or a port in use, RuntimeError when a sandbox runs already.
+    It answers under the names of loopback at its port, and under `allow_hosts` at any port. Raises UsageError for
+    another address or a port in use, RuntimeError when a sandbox runs already.
     """
     _imported("vmie.sandbox.front.server")
-    with _imported("vmie.sandbox.sandbox").over_http(host=host, port=port, **options) as box:
+    with _imported("vmie.sandbox.sandbox").over_http(host=host, port=port, allow_hosts=allow_hosts, **options) as box:
         yield box
 
 

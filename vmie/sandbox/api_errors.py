@@ -6,6 +6,8 @@ import json
 import uuid
 from xml.sax.saxutils import escape
 
+#: of each service that the sandbox has; the others speak the query protocol
+_PROTOCOLS = {"ec2": "ec2", "s3": "s3", "ebs": "json", "kms": "json", "servicequotas": "json"}
 _XML = {"Content-Type": "text/xml;charset=UTF-8"}
 
 
@@ -18,28 +20,41 @@ class ApiError(Exception):
         self.message = message
         self.status = status
 
-    def document(self, service: str) -> tuple[int, dict[str, str], str]:
-        """Status, headers and body in the protocol of `service` (as in a signature: ec2, s3, iam, sts, kms, ebs)."""
+    def document(self, service: str, protocol: str = "") -> tuple[int, dict[str, str], str | bytes]:
+        """Status, headers and body in the protocol of `service` (as in a signature: ec2, s3, iam, sts, kms, ebs).
+
+        `protocol` (json, cbor, xml) is for a service whose protocol is not known here; "" is the query protocol.
+        """
         request_id = str(uuid.uuid4())
+        protocol = _PROTOCOLS.get(service, protocol)
         detail = f"<Code>{escape(self.code)}</Code><Message>{escape(self.message)}</Message>"
-        headers = _XML
-        if service in ("ebs", "kms"):
+        headers, body = _XML, b""
+        if protocol == "json":
             headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": self.code}
-            body = json.dumps({"__type": self.code, "message": self.message, "Message": self.message})
-        elif service == "ec2":
-            body = f"<Response><Errors><Error>{detail}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
-        elif service == "s3":
-            body = f"<Error>{detail}<RequestId>{request_id}</RequestId></Error>"
+            text = json.dumps({"__type": self.code, "message": self.message, "Message": self.message})
+        elif protocol == "cbor":
+            headers = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
+            text, body = "", b"\xa2" + b"".join(map(_cbor, ("__type", self.code, "message", self.message)))
+        elif protocol == "ec2":
+            text = f"<Response><Errors><Error>{detail}</Error></Errors><RequestID>{request_id}</RequestID></Response>"
+        elif protocol == "s3":
+            text = f"<Error>{detail}<RequestId>{request_id}</RequestId></Error>"
         else:
             sender = "Sender" if self.status < 500 else "Receiver"
-            body = (
+            text = (
                 f"<ErrorResponse><Error><Type>{sender}</Type>{detail}</Error>"
                 f"<RequestId>{request_id}</RequestId></ErrorResponse>"
             )
         if headers is _XML:
-            body = '<?xml version="1.0" encoding="UTF-8"?>\n' + body
+            text = '<?xml version="1.0" encoding="UTF-8"?>\n' + text
         # moto takes the status of a finished answer from its headers
-        return self.status, {**headers, "x-amzn-RequestId": request_id, "status": str(self.status)}, body
+        return self.status, {**headers, "x-amzn-RequestId": request_id, "status": str(self.status)}, body or text
+
+
+def _cbor(text: str) -> bytes:
+    """A text in CBOR (RFC 8949, major type 3)."""
+    data = text.encode()
+    return (bytes((0x60 + len(data),)) if len(data) < 24 else b"\x79" + len(data).to_bytes(2, "big")) + data
 
 
 def missing_parameter(name: str) -> ApiError:

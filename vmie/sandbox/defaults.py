@@ -6,6 +6,7 @@ from __future__ import annotations
 DEFAULT_SPEED = 1200.0
 #: of the seeded user; any other is accepted too, as a caller without policies
 ACCESS_KEY = "AKIAVMIESANDBOX00000"
+SECRET_KEY = "sandbox"  # noqa: S105 - made up, and no secret
 #: what is seeded
 BUCKET = "vmie-sandbox"
 ROLE = "vmimport"
@@ -16,7 +17,7 @@ def environment(url: str, *, region: str = "us-east-1") -> dict[str, str]:
     return {
         "AWS_ENDPOINT_URL": url,
         "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-        "AWS_SECRET_ACCESS_KEY": "sandbox",  # made up: the sandbox accepts any
+        "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "AWS_EC2_METADATA_DISABLED": "true",

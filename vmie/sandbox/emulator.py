@@ -24,6 +24,7 @@ from vmie.sandbox.service import (
     account_actions,
     account_state,
     legacy_instances,
+    services,
     task_actions,
 )
 from vmie.sandbox.service.authorization import Authorization
@@ -129,7 +130,7 @@ class Emulator:
         """Count `call` and bring the tasks up to date; the error to answer with instead, if any."""
         self.stats.called(call)
         self.service.advance_tasks()
-        answer = self.faults.before(call) or account_actions.refused(call)
+        answer = services.refused(call) or self.faults.before(call) or account_actions.refused(call)
         if answer:
             self.stats.refused(answer.code)
         return answer

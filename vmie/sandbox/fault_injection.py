@@ -27,13 +27,15 @@ _UNAVAILABLE = {"ec2": ("Unavailable", 503), "ebs": ("InternalServerException", 
 class ApiCall:
     """One request, as far as fault injection needs it: `service` as in a signature, `action` as in the API.
 
-    `region` and `key` are the signature's Region and access key, "" where there is no signature.
+    `region` and `key` are the signature's Region and access key, "" where there is no signature. `protocol` is what the
+    client seems to speak: json, cbor or xml, "" for a form.
     """
 
     service: str
     action: str
     region: str = ""
     key: str = ""
+    protocol: str = ""
 
 
 @dataclass(slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlsplit
@@ -117,14 +117,19 @@ def in_process(**options: Unpack[Options]) -> Iterator[Sandbox]:
 
 
 @contextmanager
-def over_http(*, host: str, port: int, **options: Unpack[Options]) -> Iterator[Sandbox]:
+def over_http(
+    *, host: str, port: int, allow_hosts: Iterable[str] = (), **options: Unpack[Options]
+) -> Iterator[Sandbox]:
     """See `vmie.sandbox.serve`."""
+    from vmie.sandbox.front.origin import require_names  # noqa: PLC0415
     from vmie.sandbox.front.server import Server, require_loopback  # noqa: PLC0415 - only a server needs flask
 
     require_loopback(host)
+    names = require_names(allow_hosts)
     with _emulator(**options) as emulator:
-        server = Server(emulator, host=host, port=port)
-        emulator.addresses.add(urlsplit(server.url).netloc)
+        server = Server(emulator, host=host, port=port, allow_hosts=names)
+        own = urlsplit(server.url)
+        emulator.addresses |= {own.netloc, *(f"{name}:{own.port}" for name in names)}
         server.start()
         try:
             yield Sandbox(emulator, region=options.get("region", "us-east-1"), server=server)

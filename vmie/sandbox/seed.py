@@ -11,7 +11,7 @@ from moto.utilities.utils import get_partition
 
 from vmie import policy
 from vmie.limits import export_canonical_id
-from vmie.sandbox.defaults import ACCESS_KEY, BUCKET, ROLE
+from vmie.sandbox.defaults import ACCESS_KEY, BUCKET, ROLE, SECRET_KEY
 from vmie.sandbox.moto_fixes.compute import GIB, Device, RegisteredImage, SnapshotContents, make_snapshot
 from vmie.sandbox.storage import SparseDisk, boot_sector
 
@@ -51,7 +51,8 @@ def _caller(iam: IAMBackend, region: str) -> None:
     """The user whose credentials are in `sandbox.environment`."""
     iam.create_user(region_name=region, user_name=USER, path="/", tags=[])
     iam.put_user_policy(USER, USER, json.dumps(EVERYTHING))
-    iam.create_access_key(USER).access_key_id = ACCESS_KEY
+    key = iam.create_access_key(USER)
+    key.access_key_id, key.secret_access_key = ACCESS_KEY, SECRET_KEY
 
 
 def seeded_disk() -> SparseDisk:

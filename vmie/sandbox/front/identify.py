@@ -32,6 +32,8 @@ _UPLOADS = {
     ("DELETE", True): "AbortMultipartUpload",
     ("GET", True): "ListParts",
 }
+#: services whose requests without a body do not show it
+_REST_XML = ("route53", "cloudfront", "s3-outposts")
 _EBS = (
     (r"^/snapshots$", "StartSnapshot"),
     (r"^/snapshots/completion/", "CompleteSnapshot"),
@@ -47,9 +49,20 @@ def identify(method: str, url: str, headers: Mapping[str, str], body: str) -> Ap
     signed = _SCOPE.search(headers.get("authorization", "")) or _SCOPE.search(
         (query.get("X-Amz-Credential") or [""])[0]
     )
-    service = signed[3] if signed else _service(parts.hostname or "", body)
+    service = signed[3] if signed else _service(parts.hostname or "", headers, body)
     action = _action(method, service, parts, query, headers=headers, body=body)
-    return ApiCall(service, action, signed[2] if signed else "", signed[1] if signed else "")
+    region, key = (signed[2], signed[1]) if signed else ("", "")
+    return ApiCall(service, action, region, key, _protocol(service, headers))
+
+
+def _protocol(service: str, headers: Mapping[str, str]) -> str:
+    """How a service that the sandbox does not have would answer this."""
+    form = headers.get("content-type", "")
+    if "cbor" in headers.get("smithy-protocol", form):
+        return "cbor"
+    if service in _REST_XML or "xml" in form:
+        return "xml"
+    return "" if "form" in form else "json"
 
 
 def _action(
@@ -71,7 +84,9 @@ def _action(
     return _s3(method, parts.hostname or "", unquote(parts.path), query)
 
 
-def _service(host: str, body: str) -> str:
+def _service(host: str, headers: Mapping[str, str], body: str) -> str:
+    if target := headers.get("x-amz-target", ""):
+        return target.partition(".")[0]
     if ".s3" in f".{host}" or not body:
         return "s3"
     return host.partition(".")[0]

@@ -28,7 +28,7 @@ def install(patcher: Patcher, emulator: Emulator) -> None:
         headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
         call = identify(request.method, request.url, headers, _form(request.body, headers))
         if answer := emulator.before(call):
-            return answer.document(call.service)
+            return answer.document(call.service, call.protocol)
         response = process(request)
         if response is None and urlsplit(request.url).hostname not in _LOOPBACK:
             raise EndpointConnectionError(endpoint_url=request.url, error="the sandbox lets no request out")
@@ -36,7 +36,7 @@ def install(patcher: Patcher, emulator: Emulator) -> None:
         if lost == "reset":
             raise ConnectionClosedError(endpoint_url=request.url)
         if lost:
-            return api_errors.internal_error().document(call.service)
+            return api_errors.internal_error().document(call.service, call.protocol)
         return response
 
     patcher.attribute(botocore_stubber, "process_request", process_request)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import ipaddress
 import json
 import logging
 import socket
@@ -11,37 +10,53 @@ import threading
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from vmie.errors import Set, UsageError
 from vmie.sandbox import api_errors
+from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.emulator import Emulator
+from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.front import control
 from vmie.sandbox.front.identify import identify
+from vmie.sandbox.front.origin import Gate, is_loopback, require_names
+from vmie.sandbox.front.signatures import require_signed
+from vmie.sandbox.service import services
 
+_log = logging.getLogger(__name__)
 _FORM_LIMIT = 1 << 20
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 412: "Precondition Failed"}
+#: no page of another origin may embed an answer, or take it for another kind of content
+_FOR_BROWSERS = (("Cross-Origin-Resource-Policy", "same-origin"), ("X-Content-Type-Options", "nosniff"))
 
 
 class FaultMiddleware:
-    """WSGI middleware: fault injection, the control endpoint, and a refusal of other hosts."""
+    """WSGI middleware: a refusal of web pages, the control endpoint, signatures of URLs, fault injection."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Emulator, gate: Gate) -> None:
         self._emulator = emulator
-        self._app = DomainDispatcherApplication(create_backend_app)
+        self._gate = gate
+        self._app = DomainDispatcherApplication(_backend)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """One request."""
-        if not _is_loopback(_host_of(environ.get("HTTP_HOST") or "localhost")):
-            # A page in a browser could reach a loopback port under a name of its own (DNS rebinding).
-            return _send(start_response, 403, {"Content-Type": "text/plain"}, "loopback only\n")
+
+        def start(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            # moto lets any page read any answer, and S3 whom a bucket's CORS rules name
+            kept = [pair for pair in headers if not pair[0].lower().startswith("access-control-")]
+            return start_response(status, [*kept, *_FOR_BROWSERS], *rest)
+
+        if reason := self._gate.refusal(environ):
+            _drain(environ)
+            return _send(start, 403, {"Content-Type": "text/plain"}, f"{reason}\n")
         path = environ.get("PATH_INFO", "")
         with self._emulator.stats.working():
             if path.startswith(control.PREFIX):
-                return self._control(environ, start_response, path)
-            return self._api(environ, start_response)
+                return self._control(environ, start, path)
+            return self._api(environ, start)
 
     def _control(self, environ: dict[str, Any], start_response: Any, path: str) -> Iterable[bytes]:
         status, answer = control.respond(environ["REQUEST_METHOD"], path, _body(environ), emulator=self._emulator)
@@ -49,28 +64,70 @@ class FaultMiddleware:
 
     def _api(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         headers = {
-            name[5:].replace("_", "-").lower(): str(value) for name, value in environ.items() if name[:5] == "HTTP_"
+            name.removeprefix("HTTP_").replace("_", "-").lower(): str(value)
+            for name, value in environ.items()
+            if name.startswith(("HTTP_", "CONTENT_"))
         }
         form = ""
-        if "form" in environ.get("CONTENT_TYPE", ""):
+        if "x-www-form-urlencoded" in headers.get("content-type", ""):
             body = _body(environ)
             environ["wsgi.input"] = io.BytesIO(body)
             form = body.decode("utf-8", "replace")
-        url = f"http://{environ.get('HTTP_HOST', '')}{environ.get('PATH_INFO', '')}?{environ.get('QUERY_STRING', '')}"
+        host = environ.setdefault("HTTP_HOST", f"localhost:{self._gate.port}")
+        asked = environ.get("REQUEST_URI", "/")
+        target = asked if asked.startswith("/") else urlsplit(asked)._replace(scheme="", netloc="").geturl()
+        url = f"http://{host}{target}"
         call = identify(environ["REQUEST_METHOD"], url, headers, form)
-        if answer := self._emulator.before(call):
+        try:
+            now, bucket = self._emulator.clock.now(), self._gate.bucket(host)
+            require_signed(call, environ["REQUEST_METHOD"], url, headers, now=now, bucket=bucket)
+            if answer := self._emulator.before(call):
+                raise answer
+        except ApiError as error:
             _drain(environ)
-            return _send(start_response, *answer.document(call.service))
-        held: list[Any] = []
-        chunks = list(self._app(environ, lambda *args: held.append(args)))
+            return _send(start_response, *error.document(call.service, call.protocol))
+        environ["HTTP_HOST"] = self._gate.as_loopback(host)
+        try:
+            begun, chunks = _answer(self._app, environ, call)
+        except ApiError as error:
+            return _send(start_response, *error.document(call.service, call.protocol))
         lost = self._emulator.after(call)
         if lost == "reset":
             _reset(environ)
             return []
         if lost:
-            return _send(start_response, *api_errors.internal_error().document(call.service))
-        start_response(*held[-1])
+            return _send(start_response, *api_errors.internal_error().document(call.service, call.protocol))
+        start_response(*begun)
         return chunks
+
+
+def _backend(service: Any) -> Any:
+    """moto's application for a service, where the sandbox has it."""
+    if service in services.BACKENDS:
+        return create_backend_app(service)
+
+    def refuse(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        _drain(environ)
+        raise services.missing(str(service))
+
+    return refuse
+
+
+def _answer(app: Any, environ: dict[str, Any], call: ApiCall) -> tuple[Any, list[bytes]]:
+    """What moto answers; its tracebacks and pages of HTML become ApiError, for clients read none."""
+    held: list[Any] = []
+    try:
+        chunks = list(app(environ, lambda *args: held.append(args)))
+    except ApiError:
+        raise
+    except NotImplementedError as error:
+        raise services.missing_action(call) from error
+    except Exception as error:
+        _log.exception("the sandbox failed to answer %s of %s", call.action, call.service)
+        raise ApiError("InternalError", f"The sandbox failed: {type(error).__name__}: {error}", status=500) from error
+    if int(held[-1][0].split()[0]) in (404, 405, 500) and chunks and chunks[0][:9].lower() == b"<!doctype":
+        raise services.missing_action(call)
+    return held[-1], chunks
 
 
 class Server:
@@ -79,8 +136,11 @@ class Server:
     Raises UsageError for an address that is not loopback or cannot be had.
     """
 
-    def __init__(self, emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0) -> None:
+    def __init__(
+        self, emulator: Emulator, *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = ()
+    ) -> None:
         require_loopback(host)
+        names = require_names(allow_hosts)
         logging.getLogger("werkzeug").setLevel(logging.WARNING)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -95,7 +155,7 @@ class Server:
             self._server: BaseWSGIServer = make_server(
                 host,
                 port,
-                FaultMiddleware(emulator),
+                FaultMiddleware(emulator, Gate(listening.getsockname()[1], names)),
                 threaded=True,
                 request_handler=MotoRequestHandler,
                 fd=listening.fileno(),
@@ -126,27 +186,12 @@ class Server:
 
 def require_loopback(host: str) -> None:
     """Raises UsageError for an address that other machines could reach."""
-    if not _is_loopback(host):
+    if not is_loopback(host.strip("[]").lower()):
         raise UsageError(
             f"the sandbox does not listen on {host}",
             cause="it accepts any credentials, so it must be reachable from this machine only",
             cure=Set("host", "127.0.0.1", "or ::1, or localhost"),
         )
-
-
-def _is_loopback(host: str) -> bool:
-    name = host.strip("[]").lower()
-    # Virtual-hosted buckets: BUCKET.localhost is loopback by RFC 6761.
-    if name == "localhost" or name.endswith((".localhost", ".localhost.localdomain")):
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _host_of(header: str) -> str:
-    return header.rpartition(":")[0] if header.count(":") == 1 or header.startswith("[") else header
 
 
 def _body(environ: dict[str, Any]) -> bytes:
@@ -159,8 +204,8 @@ def _body(environ: dict[str, Any]) -> bytes:
 
 def _drain(environ: dict[str, Any]) -> None:
     """Read what the client still sends, or it sees a broken pipe instead of the error."""
-    left = int(environ.get("CONTENT_LENGTH") or 0)
-    with suppress(OSError):
+    with suppress(OSError, ValueError):
+        left = int(environ.get("CONTENT_LENGTH") or 0)
         while left > 0 and (data := environ["wsgi.input"].read(min(left, _FORM_LIMIT))):
             left -= len(data)
 
@@ -172,8 +217,8 @@ def _reset(environ: dict[str, Any]) -> None:
             connection.shutdown(socket.SHUT_RDWR)
 
 
-def _send(start_response: Any, status: int, headers: dict[str, str], body: str) -> Iterable[bytes]:
-    data = body.encode()
+def _send(start_response: Any, status: int, headers: dict[str, str], body: str | bytes) -> Iterable[bytes]:
+    data = body.encode() if isinstance(body, str) else body
     sent = [(name, value) for name, value in headers.items() if name != "status"]
     start_response(f"{status} {_REASONS.get(status, 'Error')}", [*sent, ("Content-Length", str(len(data)))])
     return [data]

@@ -14,6 +14,7 @@ from moto.utilities.utils import get_partition
 
 from vmie.disk.base import SECTOR
 from vmie.policy.service import RoleDocuments
+from vmie.sandbox.defaults import ACCESS_KEY, SECRET_KEY
 from vmie.sandbox.moto_fixes.s3 import stored
 from vmie.sandbox.service.role_history import RoleKey
 from vmie.sandbox.storage import Blob, ZeroFile, boot_sector
@@ -21,6 +22,9 @@ from vmie.sandbox.storage import Blob, ZeroFile, boot_sector
 _PART = 10 << 20
 _LEAST = 2 << 20
 _ZEROS = ZeroFile()
+#: what moto answers GetSessionToken and GetFederationToken with, always
+_SESSION_KEY = "AKIAIOSFODNN7EXAMPLE"
+_SESSION_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY"  # noqa: S105 - of AWS's own documentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,18 @@ def roles() -> Mapping[RoleKey, RoleDocuments]:
                     boundary=policy_document(boundary) if boundary else "",
                 )
     return out
+
+
+def secret_key(access_key: str) -> str:
+    """The secret of an access key: the sandbox's own, a user's, or that of an assumed role; "" for an unknown one."""
+    if access_key == ACCESS_KEY:
+        return SECRET_KEY
+    for account in list(iam_backends):
+        for backend in list(iam_backends[account].values()):
+            for key in list(backend.access_keys.values()):
+                if key.access_key_id == access_key and key.status == "Active":
+                    return str(key.secret_access_key)
+    return _SESSION_SECRET if access_key == _SESSION_KEY else ""
 
 
 def policy_document(policy: Any) -> str:

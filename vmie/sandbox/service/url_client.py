@@ -1,7 +1,7 @@
 """GET, HEAD and DELETE by URL, as the service makes them: this sandbox's S3 by presigned URL, else HTTP on loopback.
 
-A presigned URL is verified as S3 does: SigV4, not expired, for the method that it was signed for where the sandbox
-knows the key. Redirects are not followed, as a signature does not survive them.
+A presigned URL is verified as S3 does: see `vmie.sandbox.service.presigned`. Redirects are not followed, as a signature
+does not survive them.
 """
 
 from __future__ import annotations
@@ -12,22 +12,15 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from botocore.auth import S3SigV4QueryAuth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
-
-from vmie.limits import PRESIGNED_SECONDS
-from vmie.sandbox.defaults import environment
-from vmie.sandbox.service import account_state
+from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.service import account_state, presigned
 from vmie.sandbox.storage import Blob, BlobFile
 
 _LOOPBACK = re.compile(r"(.+\.)?localhost|127\.\d+\.\d+\.\d+|::1")
 _VIRTUAL = re.compile(r"(?P<bucket>.+)\.s3[.-](?:dualstack\.)?(?P<region>[a-z0-9-]+\.)?amazonaws\.com(\.cn)?")
 _PATH = re.compile(r"s3[.-](?:dualstack\.)?(?P<region>[a-z0-9-]+\.)?amazonaws\.com(\.cn)?")
-#: clocks may differ by that much (S3's own tolerance)
-_SKEW = dt.timedelta(minutes=15)
 _TIMEOUT = 5.0
 _MOST = 1 << 30
 
@@ -91,7 +84,9 @@ class UrlClient:
             raise HttpError(404)
         if region and region.rstrip(".") != found.region:
             raise HttpError(301)
-        self._expect_signed(method, parts, found.region)
+        self._expect_signed(
+            method, parts, found.region, bucket="" if unquote(parts.path) == f"/{bucket}/{key}" else bucket
+        )
         if method == "DELETE":
             account_state.remove(found, key)
             return None
@@ -100,40 +95,24 @@ class UrlClient:
             raise HttpError(404)
         return item.content
 
-    def _expect_signed(self, method: str, parts: SplitResult, region: str) -> None:
-        query = dict(parse_qsl(parts.query))
+    def _expect_signed(self, method: str, parts: SplitResult, region: str, *, bucket: str) -> None:
+        scope = dict(parse_qsl(parts.query)).get("X-Amz-Credential", "").split("/")
+        if len(scope) > 2 and scope[2] != region:
+            raise HttpError(403)
         try:
-            signed = dt.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=dt.UTC)
-            lasts = int(query["X-Amz-Expires"])
-            scope = query["X-Amz-Credential"].split("/")
-            signature = query["X-Amz-Signature"]
-        except (KeyError, ValueError) as error:
-            raise HttpError(403) from error
-        if not 1 <= lasts <= PRESIGNED_SECONDS.value or len(scope) != 5:
-            raise HttpError(400)
-        if not signed - _SKEW <= self.now() <= signed + dt.timedelta(seconds=lasts) or scope[2] != region:
-            raise HttpError(403)
-        known = environment("")
-        if scope[0] == known["AWS_ACCESS_KEY_ID"] and signature != _signature(
-            method, parts, query, Credentials(scope[0], known["AWS_SECRET_ACCESS_KEY"])
-        ):
-            raise HttpError(403)
-
-
-def _signature(method: str, parts: SplitResult, query: dict[str, str], credentials: Credentials) -> str:
-    """The signature that this URL should have; any other was made for another method, object or time."""
-    rest = urlencode({name: value for name, value in query.items() if name != "X-Amz-Signature"}, safe="-_.~")
-    request = AWSRequest(method, url=parts._replace(query=rest.replace("+", "%20")).geturl())
-    request.context["timestamp"] = query["X-Amz-Date"]
-    auth = S3SigV4QueryAuth(credentials, "s3", query["X-Amz-Credential"].split("/")[2])
-    request.headers["host"] = parts.netloc
-    return str(auth.signature(auth.string_to_sign(request, auth.canonical_request(request)), request))
+            presigned.verify(method, parts.geturl(), {"host": parts.netloc}, now=self.now(), bucket=bucket)
+        except ApiError as error:
+            raise HttpError(error.status) from error
 
 
 def _plain_http(method: str, parts: SplitResult, host: str, port: int | None) -> Blob | None:
-    connection = http.client.HTTPConnection(host, port or 80, timeout=_TIMEOUT)
+    # not looked up, as a resolver could lead NAME.localhost elsewhere
+    address = "localhost" if host.endswith("localhost") else host
+    connection = http.client.HTTPConnection(address, port or 80, timeout=_TIMEOUT)
     try:
-        connection.request(method, parts.path + (f"?{parts.query}" if parts.query else ""))
+        connection.request(
+            method, parts.path + (f"?{parts.query}" if parts.query else ""), headers={"Host": parts.netloc}
+        )
         answer = connection.getresponse()
         if not 200 <= answer.status < 300:
             raise HttpError(answer.status, answer.reason)
