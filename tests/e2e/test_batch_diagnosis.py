@@ -114,6 +114,7 @@ class Hurried(SystemClock):
     """Sleeps of minutes pass in no time."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._ahead = dt.timedelta()
 
     def now(self) -> dt.datetime:

@@ -7,6 +7,9 @@ import random
 import time
 from typing import Protocol
 
+#: goes on while the machine sleeps: on Linux only CLOCK_BOOTTIME does (clock_gettime(2)), elsewhere CLOCK_MONOTONIC
+_ELAPSED: int = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Clock(Protocol):
     """What a wait needs of the world."""
@@ -22,11 +25,19 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real one."""
+    """The real one: the wall clock as it was when this was made, and what has elapsed since.
+
+    A wall clock that is set afterwards ends no deadline and prolongs no wait. Between processes there is only the
+    wall clock: what one has recorded the next one compares with its own.
+    """
+
+    def __init__(self) -> None:
+        self._began = dt.datetime.now(dt.UTC)
+        self._ticks = time.clock_gettime(_ELAPSED)
 
     def now(self) -> dt.datetime:
         """See `Clock.now`."""
-        return dt.datetime.now(dt.UTC)
+        return self._began + dt.timedelta(seconds=time.clock_gettime(_ELAPSED) - self._ticks)
 
     def sleep(self, seconds: float) -> None:
         """See `Clock.sleep`."""

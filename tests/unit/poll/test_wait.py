@@ -6,6 +6,7 @@ import datetime as dt
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.clocks import ManualClock
 from vmie.errors import AwsRefused, DeadlineExceeded, TaskFailed, VmieError
 from vmie.events import Event, Note, TaskSeen
 from vmie.model import Task, TaskKind, TaskState
-from vmie.poll import Poller, WaitSettings, run, wait_for
+from vmie.poll import Poller, SystemClock, WaitSettings, run, wait_for
 
 DAY = 86400.0
 AMI = "import-ami-0123456789abcdef0"
@@ -235,6 +236,25 @@ def test_the_deadline_counts_from_the_start_of_the_task_not_of_the_wait() -> Non
     with pytest.raises(DeadlineExceeded):
         wait_for([AMI], Script([BEGUN]), clock=clock, started=clock.now() - dt.timedelta(days=6))
     assert DAY <= clock.elapsed < DAY + 150
+
+
+@pytest.mark.parametrize("jump", [dt.timedelta(days=8), -dt.timedelta(days=8)])
+def test_a_wall_clock_that_is_set_cancels_no_task(monkeypatch: pytest.MonkeyPatch, jump: dt.timedelta) -> None:
+    class Set(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:
+            return dt.datetime.now(tz) + jump
+
+    clock, cancelled = SystemClock(), list[str]()
+    looks = iter(([BEGUN], [stage("converting", 28)], [DONE]))
+
+    def describe(kind: TaskKind, ids: Sequence[str]) -> Sequence[Task]:
+        monkeypatch.setattr("vmie.poll.clock.dt", SimpleNamespace(datetime=Set, timedelta=dt.timedelta, UTC=dt.UTC))
+        return next(looks)
+
+    fast = WaitSettings(low=0.01, high=0.02)
+    wait_for([AMI], describe, clock=clock, settings=fast, cancel=lambda task_id, reason: cancelled.append(task_id))
+    assert cancelled == []
 
 
 def test_after_the_deadline_a_settling_wait_sees_the_task_end() -> None:
