@@ -216,7 +216,7 @@ class ImportRequest(TransferOptions):
             yield from self._older()
 
     def machine(self) -> dict[str, str | None]:
-        """The guest as the call is told of it: None for what is left to AWS, or has no parameter."""
+        """The guest as the call describes it: None for what is left to AWS, or has no parameter."""
         older = self.route.value in _OLDER
         return {
             "architecture": self.architecture or None,
