@@ -13,8 +13,8 @@ from vmie.options.base import choices, kind
 _BEGIN = """# Plan files
 
 What `vmie batch run PLAN` reads: YAML, or CSV when the name ends with `.csv`. The whole file is judged before anything
-is begun; every mistake in it is reported in one run, with its line and field, and then the plan is refused (exit 2, code
-`PlanRefused`, all of them in `result.mistakes[]` as `line`, `field`, `message`).
+is begun; every mistake in it is reported in one run, with its line and field, and then the plan is refused (exit 2,
+code `PlanRefused`, all of them in `result.mistakes[]` as `line`, `field`, `message`).
 
     version: 1
     name: first wave

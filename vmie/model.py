@@ -27,6 +27,11 @@ class Route(StrEnum):
     INSTANCE = "instance"
     VOLUME = "volume"
 
+    @property
+    def call(self) -> str:
+        """The API's operation: ``ImportImage`` and the like."""
+        return f"Import{self.capitalize()}"
+
 
 class Profile(StrEnum):
     """Whose rules a check applies: today's service, or the 2016 prerequisites page to the letter."""

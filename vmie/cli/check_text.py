@@ -102,15 +102,7 @@ def _routes(image: ImageReport) -> Iterator[Line]:
         note = "recommended" if route is image.recommended else ""
         tail = " · ".join(part for part in (note, count) if part)
         mark = _MARKS[verdict] if tail else _MARKS[verdict].rstrip()
-        yield [(f"  {_CALLS[route]:<26}", ""), (mark, _STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
-
-
-_CALLS = {
-    Route.IMAGE: "image (ImportImage)",
-    Route.SNAPSHOT: "snapshot (ImportSnapshot)",
-    Route.INSTANCE: "instance (ImportInstance)",
-    Route.VOLUME: "volume (ImportVolume)",
-}
+        yield [(f"  {f'{route} ({route.call})':<26}", ""), (mark, _STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
 
 
 def _finding(finding: Finding) -> Iterator[Line]:

@@ -62,7 +62,9 @@ class Run:
         """Progress on stderr: a live display on a terminal, plain lines elsewhere, nothing with --quiet."""
         from vmie.cli.reporter import make
 
-        return self.stack.enter_context(make(self))
+        return self.stack.enter_context(
+            make(log_format=self.log_format, quiet=self.quiet, verbose=self.verbose, progress=self.progress)
+        )
 
     @cached_property
     def connection(self) -> Connection:

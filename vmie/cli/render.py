@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
 
 from vmie.cli.terms import TERMS
 from vmie.errors import VmieError, text_of
@@ -17,13 +18,21 @@ from vmie.model import Finding
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from vmie.cli.context import Run
 
 ENVELOPE_VERSION = 1
 
 
+class Printer(Protocol):
+    """What a command's output depends on."""
+
+    #: text or json
+    output: str
+    #: closed before a result is printed: progress displays
+    stack: ExitStack
+
+
 def finish(
-    run: Run,
+    run: Printer,
     command: str,
     result: dict[str, Any],
     *,
@@ -42,7 +51,7 @@ def finish(
         console(stderr=False).print(text)
 
 
-def fail(run: Run, command: str, error: VmieError) -> None:
+def fail(run: Printer, command: str, error: VmieError) -> None:
     """Print an error: three lines (what, why, cure) on stderr, or the envelope on stdout."""
     from vmie.catalogue import redacted
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from vmie import event_log, events
 from vmie.catalogue import redacted
@@ -17,28 +17,27 @@ from vmie.cli import render
 from vmie.cli.progress import ProgressMeter
 from vmie.escaping import json_text, visible
 
-if TYPE_CHECKING:
-    from vmie.cli.context import Run
-
 #: a plain (non-terminal) log gets a progress line at most this often
 _PLAIN_SECONDS = 10.0
 
 
 @contextmanager
-def make(run: Run) -> Iterator[events.Reporter]:
-    """The reporter for the run's options."""
-    if run.log_format == "json":
+def make(
+    *, log_format: str = "text", quiet: bool = False, verbose: bool = False, progress: bool = True
+) -> Iterator[events.Reporter]:
+    """The reporter that the global options ask for."""
+    if log_format == "json":
         yield _Lines()
-    elif run.quiet:
+    elif quiet:
         yield events.silent
-    elif run.progress and sys.stderr.isatty():
-        live = _Live(verbose=run.verbose)
+    elif progress and sys.stderr.isatty():
+        live = _Live(verbose=verbose)
         try:
             yield live
         finally:
             live.close()
     else:
-        yield _Plain(verbose=run.verbose, progress=run.progress)
+        yield _Plain(verbose=verbose, progress=progress)
 
 
 class _Lines:

@@ -13,7 +13,8 @@ from vmie.options import UploadRequest
 
 if TYPE_CHECKING:
     from vmie.jobs.runner import Outcome
-    from vmie.ops.upload import UploadPlan, UploadResult
+    from vmie.ops.upload import UploadResult
+    from vmie.ops.upload_plan import UploadPlan
 
 
 @takes(UploadRequest)

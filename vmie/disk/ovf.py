@@ -56,7 +56,7 @@ class Appliance(VirtualMachine):
 
     def open_disk(self, index: int = 0) -> Disk:
         """The disk at `index`, read in place. Raises ImageError: no such disk, empty, delta, missing file."""
-        from vmie.disk import open_source as open_any  # noqa: PLC0415 - the registry imports this module
+        from vmie.disk.registry import open_source as open_any  # noqa: PLC0415 - it asks this module too
 
         source = self._disk_source(index)
         try:

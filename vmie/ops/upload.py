@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,58 +11,20 @@ from typing import Any
 from vmie import disk, events
 from vmie.aws import objects, s3
 from vmie.aws.multipart import composite
-from vmie.aws.parts import Part, b64, part_size_for
+from vmie.aws.parts import b64, part_size_for
 from vmie.aws.session import Aws
 from vmie.aws.upload import Uploaded, UploadOptions, upload
-from vmie.errors import AwsRefused, Cancel, Cure, ImageError, Set, UsageError, VmieError
-from vmie.model import Finding, S3Object, Task
+from vmie.errors import AwsRefused, Cancel, Set, UsageError, VmieError
+from vmie.model import S3Object, Task
 from vmie.ops import ingest, payloads, transfer_options, upload_state
 from vmie.ops.context import Context
 from vmie.ops.operation import Operation
+from vmie.ops.upload_plan import SOURCE_CHANGED, UploadPlan, WatchedPayload, payload_of, source_changed
 from vmie.ops.upload_state import SOURCE, Sent
 from vmie.options import UploadRequest
 
 #: the step of the journal
 STEP = "upload 0"
-#: another one when the same source gives other bytes
-_TOKEN_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class UploadPlan:
-    """What will be sent where. `index` picks a disk of an appliance; sizes are bytes."""
-
-    path: Path
-    target: S3Object
-    choice: ingest.Choice
-    identity: ingest.Identity
-    source_size: int
-    bound: int
-    index: int | None = None
-    region: str | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """None: nothing is judged."""
-        return ()
-
-    def as_json(self) -> dict[str, Any]:
-        """For --dry-run."""
-        return {
-            "source": str(self.path),
-            "object": self.target.url,
-            **self.choice.as_json(),
-            "bytes_source": self.source_size,
-            "bytes_at_most": self.bound,
-            "notes": list(self.notes),
-        }
-
-    @property
-    def token(self) -> str:
-        """Stands for this content in this form: kept with the object, so that it is known for what it is."""
-        identity = [_TOKEN_VERSION, self.identity.as_json(), self.choice.method, self.index]
-        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +189,7 @@ def send(context: Context, plan: UploadPlan, *, step: str, options: UploadOption
     known = journal.get(step) or {}
     identity = plan.identity.as_json()
     if known.get("identity", identity) != identity:
-        raise _changed(plan.path, "since the upload began", Cancel(journal.job, "then begin anew"))
+        raise source_changed(plan.path, "since the upload began", Cancel(journal.job, "then begin anew"))
     options = replace(options, region=plan.region or options.region, metadata={**options.metadata, SOURCE: plan.token})
     state = Sent(journal, step, plan.target, token=plan.token, region=plan.region, more={"identity": identity})
     if (there := _already(aws, plan, options)) is not None:
@@ -237,15 +197,15 @@ def send(context: Context, plan: UploadPlan, *, step: str, options: UploadOption
         return state.done(there), 0
     state.begin()
     reporter(events.Stage("upload", f"{plan.path.name} → {plan.target.url} ({plan.choice.reasons[0]})"))
-    payload = _Watched(plan, _payload(plan))
+    payload = WatchedPayload(plan, payload_of(plan))
     try:
         done = upload(
             aws, plan.target, payload, state=state, options=options, settled=payload.settled, reporter=reporter
         )
     except VmieError as error:
-        if error.code == _SOURCE_CHANGED or plan.identity.touched(plan.path):
+        if error.code == SOURCE_CHANGED or plan.identity.touched(plan.path):
             state.give_up(aws)
-            raise _changed(
+            raise source_changed(
                 plan.path, "while it was uploaded", "stop what writes to it, then run the command again"
             ) from error
         raise
@@ -286,52 +246,3 @@ def _same_content(plan: UploadPlan, found: objects.ObjectFacts) -> bool:
     finally:
         payload.close()
     return kept == (composite({"ChecksumSHA256": one} for one in digests) if count else digests[0])
-
-
-class _Watched:
-    """A payload whose file must stay as it was when the plan was made."""
-
-    def __init__(self, plan: UploadPlan, payload: payloads.FilePayload | payloads.StreamPayload) -> None:
-        self._plan = plan
-        self._payload = payload
-        self.bound = payload.bound
-        self.source_size = payload.source_size
-
-    @property
-    def read(self) -> int:
-        return self._payload.read
-
-    def parts(self, part_size: int) -> Iterator[Part]:
-        for part in self._payload.parts(part_size):
-            if self._plan.identity.touched(self._plan.path):
-                raise self._changed()
-            yield part
-
-    def settled(self) -> None:
-        """Look once more before there is an object."""
-        if ingest.Identity.of(self._plan.path) != self._plan.identity:
-            raise self._changed()
-
-    def close(self) -> None:
-        self._payload.close()
-
-    def _changed(self) -> ImageError:
-        return _changed(self._plan.path, "while it was uploaded", "")
-
-
-def _payload(plan: UploadPlan) -> payloads.FilePayload | payloads.StreamPayload:
-    if plan.choice.method == "as-is":
-        return payloads.FilePayload(plan.path, plan.source_size)
-    return payloads.StreamPayload(disk.open(plan.path, index=plan.index or 0), plan.choice.method)
-
-
-_SOURCE_CHANGED = "SourceChanged"
-
-
-def _changed(path: Path, when: str, cure: Cure) -> ImageError:
-    return ImageError(
-        f"{path} was changed {when}",
-        cause="an upload of two contents would mix them",
-        cure=cure,
-        code=_SOURCE_CHANGED,
-    )

@@ -46,12 +46,6 @@ _guest = partial(option, group="The guest", routes=_IMPORTS)
 _licence = partial(option, group="The guest", routes=("image",))
 _sent = partial(option, group="Sending", routes=_IMPORTS)
 _instance = partial(option, group="Instance", routes=("instance",))
-CALLS = {
-    Route.IMAGE: "ImportImage",
-    Route.SNAPSHOT: "ImportSnapshot",
-    Route.INSTANCE: "ImportInstance",
-    Route.VOLUME: "ImportVolume",
-}
 
 
 class ImportRequest(TransferOptions):
@@ -252,7 +246,7 @@ class ImportRequest(TransferOptions):
             wanted = " or ".join(f"{{route={route}}}" for route in routes)
             yield UsageError(
                 says(f"{listed}: only with {wanted}"),
-                cause=f"{CALLS[self.route]} has no such parameter",
+                cause=f"{self.route.call} has no such parameter",
                 cure=Drop(names),
                 fields=names,
             )
@@ -262,7 +256,7 @@ class ImportRequest(TransferOptions):
             whole = Route.IMAGE if self.route is Route.SNAPSHOT else Route.INSTANCE
             yield UsageError(
                 says(f"{{route={self.route}}} takes one disk"),
-                cause=f"{CALLS[self.route]} has one disk",
+                cause=f"{self.route.call} has one disk",
                 cure=says(f"import the disks one by one, or all of them with {{route={whole}}}"),
             )
         for source in self.sources:
@@ -294,7 +288,7 @@ class ImportRequest(TransferOptions):
         if self.boot_mode == "uefi":
             yield UsageError(
                 says(f"{{boot_mode=uefi}}: not with {{route={self.route}}}"),
-                cause=f"{CALLS[self.route]} has no such parameter",
+                cause=f"{self.route.call} has no such parameter",
                 cure=says("leave it out, or use {route=image}"),
             )
         if self.format in ("ova", "vhdx"):

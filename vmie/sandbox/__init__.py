@@ -22,16 +22,16 @@ import importlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from vmie.errors import Run, UsageError
 from vmie.sandbox.defaults import BUCKET, DEFAULT_SPEED, ROLE, environment
+from vmie.sandbox.options import Options
 
 if TYPE_CHECKING:
     from vmie.sandbox.sandbox import Sandbox
     from vmie.sandbox.service.guest_verdict import rules_verdict
     from vmie.sandbox.service.task_service import Quotas
-    from vmie.sandbox.service.validation import GuestVerdict
 
 __all__ = [
     "BUCKET",
@@ -45,23 +45,6 @@ __all__ = [
     "serve",
     "start",
 ]
-
-
-class Options(TypedDict, total=False):
-    """What `start` and `serve` take.
-
-    `seeded` creates the bucket, role and instance of `vmie.sandbox.seed`. `speed` is the seconds of AWS's work per
-    second; 0 is a clock moved by `Sandbox.advance`. `limits` are the quotas. `verdict` judges the guests of
-    ImportImage: by default any guest on a partitioned disk is accepted; `rules_verdict` fails those that vmie's own
-    rules predict to fail. `seed` makes random faults and durations repeatable.
-    """
-
-    seeded: bool
-    region: str
-    speed: float
-    limits: Quotas | None
-    verdict: GuestVerdict | None
-    seed: int
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 import boto3
 
-from vmie.sandbox import Options
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.defaults import DEFAULT_SPEED, environment
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import FaultInjector
 from vmie.sandbox.front import intercept
+from vmie.sandbox.options import Options
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.seed import seed_account
 from vmie.sandbox.service.durations import Durations

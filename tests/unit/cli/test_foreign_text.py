@@ -73,7 +73,7 @@ def test_a_refused_endpoint_is_named_without_its_password(capsys: pytest.Capture
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_progress_shows_neither_controls_nor_passwords(form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with reporter.make(Run(log_format=form)) as report:
+    with reporter.make(log_format=form) as report:
         report(events.Note(f"{EVIL} http://me:{SECRET}@proxy"))
         report(events.Stage("check", EVIL))
     lines = capsys.readouterr().err.splitlines()

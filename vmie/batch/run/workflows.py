@@ -11,8 +11,7 @@ again from its beginning, and finds in the item's journal what was done; docs/ad
 
 Executor ids are new with every process, so DBOS recovers nothing at launch: it would return each workflow to the queue
 it came from, where a task whose item holds a slot can wait for ever behind tasks that wait for that slot. The leader
-requeues the workflows of dead executors. A queue's limit bounds how many workflows wait for slots; the slot itself is
-the item's state (`store.quota`), which outlives the process.
+requeues the workflows of dead executors. A queue's limit bounds how many wait for slots; a slot is an item's state.
 """
 
 from __future__ import annotations
@@ -42,8 +41,7 @@ SHAPE = "vmie-batch-3"
 #: what carries out the stages of an item
 StagesOf = Callable[[RunContext, Item], Stages]
 
-_FINISHERS = 8
-_UNDOERS = 16
+_FINISHERS, _UNDOERS = 8, 16
 _HELD, _FINISH, _UNDO = "held", "finish", "undo"
 #: an upload checks after each part whether it is to stop, a wait several times a second
 _STOP_WITHIN = 10.0

@@ -15,7 +15,7 @@ from vmie.ops import copying, expired_tasks, idempotency, transfer_options, uplo
 from vmie.ops.import_ import planning
 from vmie.ops.import_.operation import ImportOperation, Made
 from vmie.ops.import_.planning import ImportPlan
-from vmie.ops.upload import UploadPlan
+from vmie.ops.upload_plan import UploadPlan
 
 
 class ByObject(ImportOperation[ImportPlan]):

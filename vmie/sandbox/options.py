@@ -1,0 +1,26 @@
+"""What a sandbox is started with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypedDict
+
+if TYPE_CHECKING:
+    from vmie.sandbox.service.task_service import Quotas
+    from vmie.sandbox.service.validation import GuestVerdict
+
+
+class Options(TypedDict, total=False):
+    """What `start` and `serve` take.
+
+    `seeded` creates the bucket, role and instance of `vmie.sandbox.seed`. `speed` is the seconds of AWS's work per
+    second; 0 is a clock moved by `Sandbox.advance`. `limits` are the quotas. `verdict` judges the guests of
+    ImportImage: by default any guest on a partitioned disk is accepted; `rules_verdict` fails those that vmie's own
+    rules predict to fail. `seed` makes random faults and durations repeatable.
+    """
+
+    seeded: bool
+    region: str
+    speed: float
+    limits: Quotas | None
+    verdict: GuestVerdict | None
+    seed: int
