@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -111,7 +112,7 @@ def run(
             labels = ["default"] if location.shared else sorted({item.queue for item in store.items(batch)})
             with leased(context, location, store, name, labels) as lease:
                 if requeue:
-                    _discard_foreign(store, lease)
+                    _discard_foreign(store, lease, pause=context.pause)
                     requeue = False
                 if retry_failed:
                     for item in store.items(batch, states=[State.FAILED]):
@@ -129,14 +130,18 @@ def run(
     return reconnecting(context, location, work, cure=ways, batch=batch)
 
 
-def _discard_foreign(store: Store, lease: Lease) -> None:
-    """Delete the workflows of another program, while no other process may be at work on them."""
-    if len(lease.live_workers()) > 1:
-        raise UsageError(
-            "other workers are at work on this state",
-            cause="what is deleted may be theirs",
-            cure="stop them, wait a moment and run the command again",
-        )
+def _discard_foreign(store: Store, lease: Lease, *, pause: float) -> None:
+    """Delete the workflows of another program, once no other process can be at work on them."""
+    # Who has just died counts as alive for ten pauses.
+    end = time.monotonic() + 15 * pause
+    while len(lease.live_workers()) > 1:
+        if time.monotonic() > end:
+            raise UsageError(
+                "other workers are at work on this state",
+                cause="what is deleted may be theirs",
+                cure="stop them and run the command again",
+            )
+        time.sleep(pause)
     workflow_rows.discard(store.engine)
 
 

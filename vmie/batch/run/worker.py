@@ -49,7 +49,6 @@ class Worker:
 
     def work(self) -> None:
         """Until nothing is left to do. Raises what every item would meet, and VmieError for rows of another program."""
-        workflow_rows.check(self.store.engine, batch=self.batch)
         context = RunContext(self.context, self.store)
         context.cancellation.cancelling(self.store.cancelling())
         workflows = Workflows(
@@ -64,6 +63,7 @@ class Worker:
             kinds=self.kinds,
         )
         try:
+            workflow_rows.check(self.store.engine, batch=self.batch)
             with workflows:
                 scheduler = Scheduler(context, workflows)
                 while self._round(context, workflows, scheduler) or self.stay:
