@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from vmie.cli import render
 from vmie.cli.terms import TERMS
+from vmie.escaping import visible
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.model import Finding, Route, Verdict
 
@@ -145,5 +146,5 @@ def _sum(report: CheckReport) -> Line:
 
 
 def _clean(text: str) -> str:
-    """Names from the image's inside must not drive the terminal."""
-    return "".join(char if char.isprintable() else "?" for char in text)
+    """Names from the image's inside must not drive the terminal, nor begin a line of their own."""
+    return visible(text.replace("\n", " "))
