@@ -94,7 +94,7 @@ class TestPagesAreRefused:
         own = {"Origin": server.url, "Referer": f"{server.url}/moto-api/", "Sec_Fetch_Site": "same-origin"}
         assert ask(server, "GET", "/_vmie/stats", **own)[0] == 200
         assert ask(server, "GET", "/_vmie/stats", Origin=f"http://localhost:{port(server)}")[0] == 200
-        assert ask(server, "GET", "/moto-api/data.json", Sec_Fetch_Site="none")[0] == 200
+        assert ask(server, "GET", "/moto-api/", Sec_Fetch_Site="none")[0] == 200
 
     def test_rules_of_a_bucket_let_no_page_in(self, server: Sandbox) -> None:
         s3 = server.client("s3")
