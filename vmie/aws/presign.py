@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, VmieError
+from vmie.errors import AwsRefused, Set, VmieError
 from vmie.limits import PRESIGNED_SECONDS
 from vmie.model import S3Object
 
@@ -80,14 +80,15 @@ def expect_lasting(aws: Aws, *, seconds: float, now: dt.datetime) -> str:
 
 def _short_lived(why: str, left: int, wanted: int) -> AwsRefused:
     shorter = max(0, left - 600)
-    fewer = (
-        f"allow the task less time: VMIE_DEADLINE_SECONDS={shorter}, or longer sessions\n" if shorter >= 3600 else ""
-    )
+    fewer = f"allow the task less time: VMIE_DEADLINE_SECONDS={shorter}, or longer sessions" if shorter >= 3600 else ""
     return AwsRefused(
         f"the AWS credentials end before the task's deadline in {_span(wanted)}",
         cause=f"AWS reads the parts by presigned URLs, which die with the session that signed them; {why}",
-        cure=f"{fewer}use an IAM user's access key for this import, or `--as image` or `--as snapshot`, which need no "
-        "presigned URLs",
+        cure=(
+            fewer,
+            "use an IAM user's access key for this import",
+            Set("route", "image", "needs no presigned URLs, nor does a snapshot"),
+        ),
         code="CredentialsExpire",
     )
 

@@ -13,7 +13,7 @@ from vmie.aws import presign
 from vmie.aws.credentials import CredentialFacts
 from vmie.aws.presign import Signer
 from vmie.aws.session import Aws, connect
-from vmie.errors import AwsRefused, VmieError
+from vmie.errors import AwsRefused, Set, VmieError
 from vmie.model import S3Object
 
 NOW = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
@@ -88,7 +88,7 @@ def test_a_session_that_ends_too_soon_is_refused_with_a_way_out() -> None:
     assert (error.code, error.exit_code) == ("CredentialsExpire", 5)
     assert "2026-03-02 00:00 UTC" in error.cause
     assert "VMIE_DEADLINE_SECONDS=42600" in error.cure
-    assert "--as image" in error.cure
+    assert error.actions[-1] == Set("route", "image", "needs no presigned URLs, nor does a snapshot")
     # the way out is one
     assert presign.expect_lasting(aws, seconds=42_600, now=NOW) == ""
 

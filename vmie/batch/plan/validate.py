@@ -217,7 +217,7 @@ def refused(path: Path, mistakes: list[Mistake]) -> UsageError:
     ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: mistake.line)
     lines = [_line(path, one) for one in ordered[:_SHOWN]]
     if len(ordered) > _SHOWN:
-        lines.append(f"… and {len(ordered) - _SHOWN} more; --output json has all of them")
+        lines.append(f"… and {len(ordered) - _SHOWN} more, all of them in the JSON")
     many = "1 mistake" if len(ordered) == 1 else f"{len(ordered)} mistakes"
     return UsageError(
         f"{path} has {many}; nothing was begun",
