@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.tools import need, run
 from vmie.guest.budget import Budget
-from vmie.guest.filesystem import FileStatus, FileSystemError, Kind
+from vmie.guest.filesystem import FileKind, FileStatus, FileSystemError
 from vmie.guest.tree import Tree
 
 MIB = 1 << 20
@@ -42,8 +42,8 @@ class Files:
             return None
         node = self._nodes[path]
         if node is None:
-            return FileStatus(Kind.DIRECTORY)
-        return FileStatus(Kind.LINK if isinstance(node, Link) else Kind.FILE, len(self._bytes(path)))
+            return FileStatus(FileKind.DIRECTORY)
+        return FileStatus(FileKind.LINK if isinstance(node, Link) else FileKind.FILE, len(self._bytes(path)))
 
     def _bytes(self, path: str) -> bytes:
         node = self._nodes.get(path)

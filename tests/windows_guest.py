@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests import hives, ntfs
 from tests.tools import run
-from vmie.guest.filesystem import FileStatus, Kind
+from vmie.guest.filesystem import FileKind, FileStatus
 
 NT = r"Microsoft\Windows NT\CurrentVersion"
 CURRENT = r"Microsoft\Windows\CurrentVersion"
@@ -71,9 +71,9 @@ class FakeVolume:
 
     def lstat(self, path: str) -> FileStatus | None:
         if path in self.files:
-            return FileStatus(Kind.FILE, len(self.files[path]))
+            return FileStatus(FileKind.FILE, len(self.files[path]))
         below = path.rstrip("/") + "/"
-        return FileStatus(Kind.DIRECTORY) if any(name.startswith(below) for name in self.files) else None
+        return FileStatus(FileKind.DIRECTORY) if any(name.startswith(below) for name in self.files) else None
 
     def read(self, path: str, limit: int, offset: int = 0) -> bytes:
         return self.files[path][offset : offset + limit]

@@ -67,7 +67,7 @@ class UploadOptions:
         return {"ExpectedBucketOwner": self.owner} if self.owner else {}
 
 
-class Connection:
+class TransferConnection:
     """The calls about one object, made by many threads. `stop` ends them all, also in the middle of a body."""
 
     def __init__(

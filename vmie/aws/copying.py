@@ -12,7 +12,7 @@ from typing import Any
 
 from vmie import events
 from vmie.aws import multipart
-from vmie.aws.attempts import Connection, UploadOptions
+from vmie.aws.attempts import TransferConnection, UploadOptions
 from vmie.aws.multipart import Done, UploadState
 from vmie.aws.objects import ObjectFacts
 from vmie.aws.parts import MIB, part_size_for
@@ -48,7 +48,9 @@ def copy(
 
     Raises AwsRefused, and VmieError (SourceChanged) when the source is not that object any more.
     """
-    wire = Connection(aws, target, options=replace(options, stall=max(_STALL, options.stall)), reporter=reporter)
+    wire = TransferConnection(
+        aws, target, options=replace(options, stall=max(_STALL, options.stall)), reporter=reporter
+    )
     given = {"CopySource": {"Bucket": source.bucket, "Key": source.key}, "CopySourceIfMatch": found.etag}
     try:
         if found.size <= PART:
@@ -65,7 +67,7 @@ def copy(
         ) from error
 
 
-def _whole(wire: Connection, given: Mapping[str, Any], found: ObjectFacts) -> Uploaded:
+def _whole(wire: TransferConnection, given: Mapping[str, Any], found: ObjectFacts) -> Uploaded:
     parameters = {"MetadataDirective": "REPLACE", "ChecksumAlgorithm": "SHA256", **wire.options.create()}
     answer = wire.call("CopyObject", "copy_object", wants=("CopyObjectResult",), **given, **parameters)
     etag = str(answer["CopyObjectResult"].get("ETag", ""))
@@ -77,7 +79,7 @@ class _Copier:
 
     def __init__(
         self,
-        wire: Connection,
+        wire: TransferConnection,
         given: Mapping[str, Any],
         found: ObjectFacts,
         *,

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from vmie.aws import abandoned_uploads, objects
-from vmie.aws.attempts import Connection
+from vmie.aws.attempts import TransferConnection
 from vmie.aws.parts import b64
 from vmie.errors import AwsRefused, VmieError
 
@@ -40,7 +40,7 @@ class UploadState(Protocol):
         """How much S3 holds of it now: to be remembered, now and then and when `final`, for whoever asks."""
 
 
-def begin(wire: Connection, state: UploadState) -> tuple[str, dict[int, Mapping[str, Any]]]:
+def begin(wire: TransferConnection, state: UploadState) -> tuple[str, dict[int, Mapping[str, Any]]]:
     """The upload to go on with and the parts that the server holds of it, or a new upload."""
     known = state.get()
     if known is not None and (held := held_parts(wire, known)) is not None:
@@ -61,7 +61,7 @@ def begin(wire: Connection, state: UploadState) -> tuple[str, dict[int, Mapping[
     return upload_id, {}
 
 
-def held_parts(wire: Connection, upload_id: str) -> dict[int, Mapping[str, Any]] | None:
+def held_parts(wire: TransferConnection, upload_id: str) -> dict[int, Mapping[str, Any]] | None:
     """Part number to ListParts entry; None when the upload is gone."""
     held: dict[int, Mapping[str, Any]] = {}
     marker: dict[str, Any] = {}
@@ -86,7 +86,7 @@ def held_parts(wire: Connection, upload_id: str) -> dict[int, Mapping[str, Any]]
         marker = {"PartNumberMarker": following}
 
 
-def in_parallel(wire: Connection, items: Iterable[Item], work: Callable[[Item], None], *, most: int) -> None:
+def in_parallel(wire: TransferConnection, items: Iterable[Item], work: Callable[[Item], None], *, most: int) -> None:
     """`work` on every item, `most` at once; items are drawn only as they can be worked on.
 
     The first failure (also Ctrl-C) stops everything, in the middle of a body if need be, and is raised.
@@ -124,7 +124,7 @@ def in_parallel(wire: Connection, items: Iterable[Item], work: Callable[[Item], 
         raise failures[0]
 
 
-def complete(wire: Connection, upload_id: str, done: Mapping[int, Done], *, total: int) -> str:
+def complete(wire: TransferConnection, upload_id: str, done: Mapping[int, Done], *, total: int) -> str:
     """Join the parts and see that the object is what was sent; its ETag.
 
     Raises VmieError (UploadMismatch) when it is not.

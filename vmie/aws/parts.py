@@ -68,7 +68,7 @@ class Payload(Protocol):
         """All parts in order, at least one; every one but the last is exactly `part_size` long."""
 
 
-class Stopped(Exception):  # noqa: N818
+class TransferStopped(Exception):  # noqa: N818
     """The upload is being given up: this body is not sent to its end."""
 
 
@@ -107,7 +107,7 @@ class Body:
                 whole += piece
             return bytes(whole)
         if self._stopped():
-            raise Stopped
+            raise TransferStopped
         piece = next(self._pieces, b"")
         self._at += len(piece)
         if piece:

@@ -14,7 +14,7 @@ from typing import Any
 
 from vmie import events
 from vmie.aws import objects
-from vmie.aws.attempts import Connection, UploadOptions
+from vmie.aws.attempts import TransferConnection, UploadOptions
 from vmie.aws.errors import refusals
 from vmie.aws.manifest import PART_BYTES, ranges
 from vmie.aws.multipart import in_parallel
@@ -120,7 +120,7 @@ class _Sender:
         self._resumed = resumed
         self._reporter = reporter
         #: its pace and its end are those of all parts
-        self._wire = Connection(aws, parts.manifest, options=options, reporter=reporter)
+        self._wire = TransferConnection(aws, parts.manifest, options=options, reporter=reporter)
         self._lock = threading.Lock()
         self._sent = self._total = self._source = 0
 
@@ -147,13 +147,13 @@ class _Sender:
             event = events.Progress("upload", self._source, source_size, self._sent)
         self._reporter(event)
 
-    def _one(self, item: S3Object) -> Connection:
+    def _one(self, item: S3Object) -> TransferConnection:
         """A wire for one object, at the pace of all."""
-        wire = Connection(self._aws, item, options=self._options, reporter=self._reporter)
+        wire = TransferConnection(self._aws, item, options=self._options, reporter=self._reporter)
         wire.stop, wire.pace = self._wire.stop, self._wire.pace
         return wire
 
-    def _same(self, wire: Connection, part: Part, checksum: str) -> bool:
+    def _same(self, wire: TransferConnection, part: Part, checksum: str) -> bool:
         """Whether S3's object is this part: by SHA-256, by MD5 (the ETag) where it keeps no other."""
         try:
             head = wire.call("HeadObject", "head_object", ChecksumMode="ENABLED", **self._options.every())

@@ -15,7 +15,7 @@ from typing import Any
 
 from vmie import events
 from vmie.aws import multipart
-from vmie.aws.attempts import Connection, UploadOptions, in_passing
+from vmie.aws.attempts import TransferConnection, UploadOptions, in_passing
 from vmie.aws.multipart import Done, UploadState
 from vmie.aws.parts import MIB, Part, Payload, b64, part_size_for
 from vmie.aws.session import Aws
@@ -92,7 +92,7 @@ class _Sender:
         reporter: events.Reporter,
         source_size: int,
     ) -> None:
-        self._wire = Connection(aws, target, options=options, reporter=reporter, moved=self._moved)
+        self._wire = TransferConnection(aws, target, options=options, reporter=reporter, moved=self._moved)
         self._target = target
         self._state = state
         self._options = options

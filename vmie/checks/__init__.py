@@ -22,10 +22,21 @@ from vmie.checks import (
     windows_state,
 )
 from vmie.checks.rule import Hit, Rule
-from vmie.checks.subject import DiskImage, Machine, Subject
+from vmie.checks.subject import CheckedDisk, CheckedMachine, Subject
 from vmie.model import Finding, Route, Verdict
 
-__all__ = ["RULES", "DiskImage", "Hit", "Machine", "Rule", "Subject", "judge", "narrow", "recommend", "verdicts"]
+__all__ = [
+    "RULES",
+    "CheckedDisk",
+    "CheckedMachine",
+    "Hit",
+    "Rule",
+    "Subject",
+    "judge",
+    "narrow",
+    "recommend",
+    "verdicts",
+]
 
 #: all rules, in the order in which the service would stumble over them
 RULES: tuple[Rule, ...] = (

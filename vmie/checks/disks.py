@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
-from vmie.checks.subject import DiskImage, Subject
+from vmie.checks.subject import CheckedDisk, Subject
 from vmie.errors import Run
 from vmie.guest.disk_facts import Table
 from vmie.model import Route, Verdict
@@ -41,7 +41,7 @@ def _format(subject: Subject) -> Iterator[Hit]:
             )
 
 
-def _is_stream(disk: DiskImage) -> bool:
+def _is_stream(disk: CheckedDisk) -> bool:
     return disk.variant.lower() == _STREAM.lower()
 
 
@@ -50,7 +50,7 @@ def _stream_optimised(subject: Subject) -> Outcome:
     return _not_stream(subject, vmdks) if vmdks else None
 
 
-def _not_stream(subject: Subject, vmdks: list[tuple[int, DiskImage]]) -> Iterator[Hit]:
+def _not_stream(subject: Subject, vmdks: list[tuple[int, CheckedDisk]]) -> Iterator[Hit]:
     for index, disk in vmdks:
         if not _is_stream(disk):
             message = f"{disk_name(subject, index)}the VMDK is {disk.variant or 'of another kind'}, not {_STREAM}"
@@ -134,7 +134,7 @@ def _content(subject: Subject) -> Outcome:
     return list(_other_contents(subject, raws)) if raws else None
 
 
-def _other_contents(subject: Subject, raws: list[tuple[int, DiskImage]]) -> Iterator[Hit]:
+def _other_contents(subject: Subject, raws: list[tuple[int, CheckedDisk]]) -> Iterator[Hit]:
     for index, disk in raws:
         looks, named = disk.facts.get("looks_like"), disk.facts.get("named_as")
         if looks and looks != "luks":

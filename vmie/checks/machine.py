@@ -7,7 +7,7 @@ from collections.abc import Callable
 from vmie.checks import predicted_messages, sources
 from vmie.checks.disks import graded
 from vmie.checks.rule import ALL, LEGACY, NOW, Hit, Outcome, Rule
-from vmie.checks.subject import Machine, Subject
+from vmie.checks.subject import CheckedMachine, Subject
 from vmie.errors import Run, Set
 from vmie.model import Profile, Route, Verdict
 
@@ -44,7 +44,7 @@ def _ovf_firmware(subject: Subject) -> Outcome:
     return [Hit(message)] if machine.firmware != found else ()
 
 
-def _ova(subject: Subject, test: Callable[[Machine], bool], message: str, verdict: Verdict) -> Outcome:
+def _ova(subject: Subject, test: Callable[[CheckedMachine], bool], message: str, verdict: Verdict) -> Outcome:
     if subject.machine is None:
         return None
     return [Hit(message, verdict=verdict)] if test(subject.machine) else ()

@@ -19,7 +19,7 @@ TIB = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
-class DiskImage:
+class CheckedDisk:
     """One disk as a file: the names of `disk.Disk`, plus `file_size`, the bytes of the file itself.
 
     `size` is 0 where it cannot be determined without reading the whole file (gzip).
@@ -41,7 +41,7 @@ class DiskImage:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class CheckedMachine:
     """What an OVF descriptor says of the machine; `firmware` is bios, uefi or ""."""
 
     nics: int = 1
@@ -60,9 +60,9 @@ class Subject:
     service takes. `today` decides about end dates.
     """
 
-    disks: tuple[DiskImage, ...] = (DiskImage(),)
+    disks: tuple[CheckedDisk, ...] = (CheckedDisk(),)
     guest: GuestFacts = field(default_factory=GuestFacts)
-    machine: Machine | None = None
+    machine: CheckedMachine | None = None
     profile: Profile = Profile.CURRENT
     as_is: bool = False
     today: dt.date = dt.date(2026, 1, 1)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from vmie.errors import Cancel, Interrupted, Resume, UsageError, VmieError
 
 if TYPE_CHECKING:
-    from vmie.cli.context import Run
+    from vmie.cli.context import Invocation
 
 _LINGER_SECONDS = 10.0
 
@@ -40,11 +40,11 @@ def run(argv: list[str]) -> int:
     import typer.main
 
     from vmie.cli.app import build
-    from vmie.cli.context import Run
+    from vmie.cli.context import Invocation
 
     command: Any = typer.main.get_command(build())
     argv, verb = hoist(command, argv or ["--help"])
-    state = Run(output="json" if _wants_json(argv) else "text")
+    state = Invocation(output="json" if _wants_json(argv) else "text")
     known_errors: tuple[type[BaseException], ...] = (*_usage_errors(), typer.Abort, KeyboardInterrupt, VmieError)
     signal.signal(signal.SIGTERM, _terminate)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which is what nohup is for
@@ -74,7 +74,7 @@ def run(argv: list[str]) -> int:
     return int(code) if isinstance(code, int) else 0
 
 
-def _fail(state: Run, verb: str, error: VmieError) -> int:
+def _fail(state: Invocation, verb: str, error: VmieError) -> int:
     """Print an error, unless its reader closed the stream; its exit code."""
     from vmie.cli import render
 

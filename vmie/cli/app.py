@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vmie._version import __version__
-from vmie.cli.context import Run
+from vmie.cli.context import Invocation
 from vmie.cli.verbs import Verbs
 
 
@@ -57,7 +57,7 @@ def root(
     Exit codes: 0 done, 1 failed, 2 usage or unreadable input, 3 partial, 4 preflight found a blocking
     problem, 5 AWS refused, 130 interrupted (can be resumed).
     """
-    run = ctx.find_object(Run) or Run()
+    run = ctx.find_object(Invocation) or Invocation()
     run.options = {"profile": profile, "region": region, "endpoint_url": endpoint_url}
     run.output = output.value
     run.quiet, run.verbose, run.progress = quiet, verbose, not no_progress

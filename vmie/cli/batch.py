@@ -32,7 +32,7 @@ RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Begin failed 
 Named = Annotated[str, typer.Argument(metavar="BATCH", help="As `vmie batch status` shows it.")]
 
 
-class Form(StrEnum):
+class ReportForm(StrEnum):
     """The forms of a report."""
 
     HTML = "html"
@@ -51,7 +51,7 @@ def build() -> typer.Typer:
     return app
 
 
-def batch_context(run: context.Run, state: str, *, uploads: int | None = None) -> BatchContext:
+def batch_context(run: context.Invocation, state: str, *, uploads: int | None = None) -> BatchContext:
     """What batches need of this invocation; `vmie worker` shares it.
 
     Each change of an item is a line; the states of hundreds of tasks only go to logs and with --verbose.
@@ -143,7 +143,7 @@ def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
     cancel_batch(this, "batch cancel", _find(this, batch, state), state=state)
 
 
-def _find(this: context.Run, name: str, state: str) -> JobSummary:
+def _find(this: context.Invocation, name: str, state: str) -> JobSummary:
     from vmie.cli import job_index
     from vmie.poll import SystemClock
 
@@ -154,7 +154,7 @@ def _find(this: context.Run, name: str, state: str) -> JobSummary:
 
 
 def continue_batch(
-    this: context.Run, verb: str, known: JobSummary, *, retry_failed: bool, state: str, requeue: bool = False
+    this: context.Invocation, verb: str, known: JobSummary, *, retry_failed: bool, state: str, requeue: bool = False
 ) -> None:
     """Carry a batch on to its end (--dry-run: say so); `vmie resume` shares it."""
     if this.dry_run:
@@ -166,7 +166,7 @@ def continue_batch(
     _show(this, verb, used, api.run(used, known.job, retry_failed=retry_failed, requeue=requeue))
 
 
-def cancel_batch(this: context.Run, verb: str, known: JobSummary, *, state: str) -> None:
+def cancel_batch(this: context.Invocation, verb: str, known: JobSummary, *, state: str) -> None:
     """Cancel a batch (--dry-run: say so); `vmie cancel` shares it."""
     if this.dry_run:
         planned(this, verb, known)
@@ -180,13 +180,13 @@ def cancel_batch(this: context.Run, verb: str, known: JobSummary, *, state: str)
     _mark_reported(used, done)
 
 
-def _context_of(this: context.Run, known: JobSummary, state: str) -> BatchContext:
+def _context_of(this: context.Invocation, known: JobSummary, state: str) -> BatchContext:
     from vmie.cli import job_index
 
     return batch_context(this, job_index.home(known.job, this.state, shared=state))
 
 
-def planned(this: context.Run, verb: str, known: JobSummary, *, over: tuple[str, ...] = ()) -> None:
+def planned(this: context.Invocation, verb: str, known: JobSummary, *, over: tuple[str, ...] = ()) -> None:
     """What `verb` would be done to (--dry-run). Raises UsageError for a job whose status is `over`."""
     if known.status in over:
         raise UsageError(f"{known.job} is {known.status}", cure="`vmie jobs` lists what can be resumed")
@@ -231,7 +231,7 @@ def report(
     batch: Named,
     to: Annotated[Path | None, typer.Option(help="File to write. Default: BATCH.html, .csv or .json here.")] = None,
     form: Annotated[
-        Form | None, typer.Option("--format", help="By default what the file's name says, else html.")
+        ReportForm | None, typer.Option("--format", help="By default what the file's name says, else html.")
     ] = None,
     state: Shared = "",
 ) -> None:
@@ -249,7 +249,7 @@ def report(
     render.finish(this, "batch report", shown, text=f"{target} written")
 
 
-def _write(this: context.Run, state: str, batch: str, target: Path, form: Form) -> int:
+def _write(this: context.Invocation, state: str, batch: str, target: Path, form: ReportForm) -> int:
     """Write a report; its size in bytes. Raises UsageError when the file cannot be written."""
     from vmie.batch.report import html
     from vmie.batch.store.locations import Locations
@@ -263,14 +263,14 @@ def _write(this: context.Run, state: str, batch: str, target: Path, form: Form) 
     return len(written)
 
 
-def _form(to: Path | None, form: Form | None) -> Form:
+def _form(to: Path | None, form: ReportForm | None) -> ReportForm:
     if form is not None:
         return form
     suffix = to.suffix.lower().removeprefix(".") if to else ""
-    return Form(suffix) if suffix in list(Form) else Form.HTML
+    return ReportForm(suffix) if suffix in list(ReportForm) else ReportForm.HTML
 
 
-def _show(this: context.Run, verb: str, used: BatchContext, done: BatchResult) -> None:
+def _show(this: context.Invocation, verb: str, used: BatchContext, done: BatchResult) -> None:
     """Print what it came to; some failures are exit 3 with the result in full."""
     from vmie.cli import batch_text
 

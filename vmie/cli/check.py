@@ -91,7 +91,7 @@ def _open_routes(report: CheckReport, route: Route | None) -> str:
     return f"\n(open: {listed})" if listed else ""
 
 
-def _show(run: context.Run, report: CheckReport, shown: tuple[Finding, ...]) -> None:
+def _show(run: context.Invocation, report: CheckReport, shown: tuple[Finding, ...]) -> None:
     if run.output == "json":
         render.finish(run, "check", report.as_json(), findings=shown)
         return

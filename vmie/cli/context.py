@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Run:
+class Invocation:
     """One invocation. Everything that costs an import is made when first asked for."""
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def _seeded(loaded: Settings) -> Settings:
     return replace(loaded, endpoint_url=None, profile=None, **elsewhere)
 
 
-def of(ctx: typer.Context) -> Run:
+def of(ctx: typer.Context) -> Invocation:
     """The run that `ctx` belongs to."""
-    found = ctx.find_object(Run)
-    return found if found is not None else Run()
+    found = ctx.find_object(Invocation)
+    return found if found is not None else Invocation()

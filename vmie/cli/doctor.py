@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from vmie.ops.doctor.fixes import Mending
 
 
-class Job(StrEnum):
+class DoctorJob(StrEnum):
     """What the account is checked for."""
 
     IMPORT = "import"
@@ -29,7 +29,7 @@ def doctor(
         str, typer.Option(metavar="B", help="Default: VMIE_BUCKET, the settings file, the role's policy.")
     ] = "",
     kms_key: Annotated[str, typer.Option(metavar="KEY", help="The key that results will be encrypted with.")] = "",
-    job: Annotated[Job, typer.Option("--for", help="What to check for.")] = Job.IMPORT,
+    job: Annotated[DoctorJob, typer.Option("--for", help="What to check for.")] = DoctorJob.IMPORT,
     role_name: Annotated[str, typer.Option(help="The service role (default vmimport).")] = "",
     fix: Annotated[bool, typer.Option("--fix", help="Fix what `vmie setup-role` can, then check again.")] = False,
 ) -> None:

@@ -40,7 +40,7 @@ def export(
     show(run, runner.run(operation(run.work(), request), wait=not no_wait, dry_run=run.dry_run))
 
 
-def show(run: context.Run, outcome: Outcome[ExportPlan, ExportResult], *, command: str = "export") -> None:
+def show(run: context.Invocation, outcome: Outcome[ExportPlan, ExportResult], *, command: str = "export") -> None:
     """Print what an export came to; `vmie resume` shares it."""
     findings = outcome.plan.findings
     if outcome.result is None:

@@ -43,7 +43,7 @@ def import_(
     show(run, runner.run(operation(run.work(), request), wait=not no_wait, dry_run=run.dry_run))
 
 
-def show(run: context.Run, outcome: Any, *, command: str = "import") -> None:
+def show(run: context.Invocation, outcome: Any, *, command: str = "import") -> None:
     """Print what an import came to; `vmie resume` shares it."""
     findings = outcome.plan.findings
     if outcome.result is None:

@@ -64,7 +64,7 @@ def resume(
     shows[known.kind](run, outcome, command="resume")
 
 
-def _find(run: context.Run, name: str, state: str) -> JobSummary:
+def _find(run: context.Invocation, name: str, state: str) -> JobSummary:
     from vmie.cli import job_index
     from vmie.poll import SystemClock
 
@@ -99,7 +99,7 @@ def cancel(
     tasks.cancel(ctx, task=what, reason=reason)
 
 
-def _cancel(run: context.Run, name: str, *, reason: str, state: str) -> None:
+def _cancel(run: context.Invocation, name: str, *, reason: str, state: str) -> None:
     known = _find(run, name, state)
     if known.kind == "batch":
         batch.cancel_batch(run, "cancel", known, state=state)

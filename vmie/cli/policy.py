@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from vmie.policy import Document
 
 
-class Form(StrEnum):
+class PolicyForm(StrEnum):
     """How a document is printed."""
 
     JSON = "json"
     HCL = "hcl"
 
 
-class Job(StrEnum):
+class PolicyJob(StrEnum):
     """Whose permissions: the guide's for everything, or exactly what one job calls."""
 
     ALL = "all"
@@ -32,7 +32,7 @@ class Job(StrEnum):
     BATCH = "batch"
 
 
-_Form = Annotated[Form, typer.Option("--format", help="json, or hcl for Terraform.")]
+_Form = Annotated[PolicyForm, typer.Option("--format", help="json, or hcl for Terraform.")]
 _Bucket = Annotated[list[str] | None, typer.Option("--bucket", metavar="B", help="May be repeated.")]
 _Account = Annotated[str, typer.Option(metavar="ID", help="The account's twelve digits.")]
 
@@ -52,7 +52,7 @@ def build() -> typer.Typer:
 def trust(
     ctx: typer.Context,
     account: Annotated[str, typer.Option(metavar="ID", help="Trust only requests of this account.")] = "",
-    form: _Form = Form.JSON,
+    form: _Form = PolicyForm.JSON,
 ) -> None:
     """Who may assume the service role.
 
@@ -73,7 +73,7 @@ def role(
     ] = None,
     kms_key: Annotated[list[str] | None, typer.Option("--kms-key", metavar="ARN", help="May be repeated.")] = None,
     license_manager: Annotated[bool, typer.Option("--license-manager", help="License Manager too.")] = False,
-    form: _Form = Form.JSON,
+    form: _Form = PolicyForm.JSON,
 ) -> None:
     """What the service role may do.
 
@@ -97,10 +97,12 @@ def role(
 def user(
     ctx: typer.Context,
     bucket: _Bucket = None,
-    job: Annotated[Job, typer.Option(help="all: the guide's policy. Else what this job calls, and no more.")] = Job.ALL,
+    job: Annotated[
+        PolicyJob, typer.Option(help="all: the guide's policy. Else what this job calls, and no more.")
+    ] = PolicyJob.ALL,
     account: _Account = "",
     role_name: Annotated[str | None, typer.Option(help="The service role (default vmimport).")] = None,
-    form: _Form = Form.JSON,
+    form: _Form = PolicyForm.JSON,
 ) -> None:
     """What the person or job that calls vmie may do.
 
@@ -115,11 +117,11 @@ def user(
     if not buckets:
         raise UsageError("no bucket is named", cure="add --bucket NAME", code="NoBucket")
     partition = _partition(ctx)
-    if job is Job.ALL:
+    if job is PolicyJob.ALL:
         _print(ctx, "user", policy.user(buckets, partition=partition), form)
         return
     arn = f"arn:{partition}:iam::{_digits(account) or '*'}:role/{role_name or run.settings.role_name}"
-    prefix = run.settings.export_prefix if job is Job.EXPORT else run.settings.prefix
+    prefix = run.settings.export_prefix if job is PolicyJob.EXPORT else run.settings.prefix
     documents = [policy.job(job.value, name, role_arn=arn, prefix=prefix, partition=partition) for name in buckets]
     _print(ctx, "user", _joined(documents), form)
 
@@ -127,7 +129,7 @@ def user(
 def export_bucket(
     ctx: typer.Context,
     bucket: Annotated[str, typer.Option(metavar="B", help="The bucket that instance exports go to.")],
-    form: _Form = Form.JSON,
+    form: _Form = PolicyForm.JSON,
 ) -> None:
     """The bucket policy that lets instance exports (CreateInstanceExportTask) write.
 
@@ -154,7 +156,7 @@ def kms(
     role_arn: Annotated[str, typer.Option(metavar="ARN", help="The service role.")] = "",
     account: _Account = "",
     role_name: Annotated[str | None, typer.Option(help="Instead of its ARN (default vmimport).")] = None,
-    form: _Form = Form.JSON,
+    form: _Form = PolicyForm.JSON,
 ) -> None:
     """The statement for a KMS key's own policy that lets the service role use the key.
 
@@ -174,12 +176,12 @@ def kms(
     _print(ctx, "kms", policy.key_statement(role_arn), form)
 
 
-def _print(ctx: typer.Context, name: str, document: Document, form: Form) -> None:
+def _print(ctx: typer.Context, name: str, document: Document, form: PolicyForm) -> None:
     from vmie import policy
 
     run = context.of(ctx)
-    text = policy.text(document) if form is Form.JSON else policy.hcl(document, f"vmie_{name.replace('-', '_')}")
-    result = {"policy": name, "document": document, "hcl": text if form is Form.HCL else None}
+    text = policy.text(document) if form is PolicyForm.JSON else policy.hcl(document, f"vmie_{name.replace('-', '_')}")
+    result = {"policy": name, "document": document, "hcl": text if form is PolicyForm.HCL else None}
     render.finish(run, f"policy {name}", result, text=text)
 
 

@@ -120,7 +120,7 @@ def env(
     render.finish(run, "sandbox env", {"environment": variables}, text=_exports(variables, shell))
 
 
-def _region(run: context.Run) -> str:
+def _region(run: context.Invocation) -> str:
     """The Region asked for; the settings file's is for AWS, not for the sandbox."""
     region = str(run.options.get("region") or DEFAULT_REGION)
     if not all(character.isalnum() or character == "-" for character in region):

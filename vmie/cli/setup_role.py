@@ -13,7 +13,7 @@ from vmie.options import RoleRequest
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vmie.cli.context import Run
+    from vmie.cli.context import Invocation
     from vmie.model import Change
     from vmie.ops.setup_role import RolePlan
 
@@ -94,7 +94,7 @@ def _line(change: Change, *, done: bool) -> str:
     return f"{action:<8} {change.resource}{': ' if change.detail else ''}{change.detail}"
 
 
-def _save(run: Run, request: RoleRequest, *, wanted: bool | None) -> Path | None:
+def _save(run: Invocation, request: RoleRequest, *, wanted: bool | None) -> Path | None:
     """Write the defaults if asked to; the file's path, None when nothing was written.
 
     The Region is not among them: it comes with the credentials' profile or the environment.

@@ -178,7 +178,7 @@ def _lines(task: Task) -> str:
 
 
 @contextmanager
-def _live(run: context.Run) -> Iterator[events.Reporter]:
+def _live(run: context.Invocation) -> Iterator[events.Reporter]:
     """On a terminal a table that is kept current; elsewhere the run's own reporter with its lines."""
     if run.quiet or not run.progress or run.output != "text" or not sys.stderr.isatty():
         yield run.reporter

@@ -42,7 +42,7 @@ def upload(
     show(run, runner.run(UploadOperation(run.work(), request), dry_run=run.dry_run))
 
 
-def show(run: context.Run, outcome: Outcome[UploadPlan, UploadResult], *, command: str = "upload") -> None:
+def show(run: context.Invocation, outcome: Outcome[UploadPlan, UploadResult], *, command: str = "upload") -> None:
     """Print what an upload came to; `vmie resume` shares it."""
     plan, result = outcome.plan, outcome.result
     if result is None:

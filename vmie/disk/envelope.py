@@ -14,7 +14,7 @@ import defusedxml.ElementTree
 from defusedxml.common import DefusedXmlException
 
 from vmie.disk.appliance_model import ApplianceDisk, CdRom, Nic, OsSection, VirtualMachine
-from vmie.disk.hardware import Hardware, Item, number
+from vmie.disk.hardware import Hardware, HardwareItem, number
 from vmie.disk.units import in_bytes
 from vmie.errors import ImageError
 
@@ -195,14 +195,14 @@ class _Reader:
             raise self._fail(f"the capacity {what} is {capacity:,} bytes")
         return capacity
 
-    def _items(self, system: Element) -> list[Item]:
+    def _items(self, system: Element) -> list[HardwareItem]:
         wanted = self._configuration()
-        items: dict[str, Item] = {}
-        for element in named(system, "Item", "StorageItem", "EthernetPortItem"):
+        items: dict[str, HardwareItem] = {}
+        for element in named(system, "HardwareItem", "StorageItem", "EthernetPortItem"):
             configurations = attribute(element, "configuration").split()
             if configurations and wanted not in configurations:
                 continue
-            item = Item.of({local(child.tag): clean(child.text) for child in element if child.text})
+            item = HardwareItem.of({local(child.tag): clean(child.text) for child in element if child.text})
             # an item of a configuration stands for the plain one of the same instance
             items[item.instance or f"#{len(items)}"] = item
         return list(items.values())
@@ -232,7 +232,7 @@ class _Reader:
             boot_order=order,
         )
 
-    def _image_of(self, item: Item, files: dict[str, Element]) -> str:
+    def _image_of(self, item: HardwareItem, files: dict[str, Element]) -> str:
         file = files.get(item.host_resource.rpartition("/file/")[2]) if "/file/" in item.host_resource else None
         return attribute(file, "href") if file is not None else ""
 

@@ -15,7 +15,7 @@ def number(text: str) -> int | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class HardwareItem:
     """One item, fields as text; "" where absent."""
 
     type: int
@@ -32,7 +32,7 @@ class Item:
     boot_order: str
 
     @classmethod
-    def of(cls, fields: dict[str, str]) -> Item:
+    def of(cls, fields: dict[str, str]) -> HardwareItem:
         """From an item's children by local name."""
         return cls(
             type=number(fields.get("ResourceType", "")) or 0,
@@ -53,14 +53,14 @@ class Item:
 class Hardware:
     """The items of one machine."""
 
-    def __init__(self, items: list[Item]) -> None:
+    def __init__(self, items: list[HardwareItem]) -> None:
         self._items = items
         self._by_instance = {item.instance: item for item in items if item.instance}
-        self._by_resource: dict[str, Item] = {}
+        self._by_resource: dict[str, HardwareItem] = {}
         for item in items:
             self._by_resource.setdefault(item.host_resource.rpartition("/")[2], item)
 
-    def first(self, kind: int) -> Item | None:
+    def first(self, kind: int) -> HardwareItem | None:
         """The first item of a CIM resource type."""
         return next((item for item in self._items if item.type == kind), None)
 
@@ -69,22 +69,22 @@ class Hardware:
         item = self.first(kind)
         return number(item.virtual_quantity) if item else None
 
-    def nics(self) -> list[Item]:
+    def nics(self) -> list[HardwareItem]:
         """Ethernet adapters in order."""
         return [item for item in self._items if item.type == _ETHERNET]
 
-    def cdroms(self) -> list[Item]:
+    def cdroms(self) -> list[HardwareItem]:
         """CD and DVD drives in order."""
         return [item for item in self._items if item.type in (_CD, _DVD)]
 
-    def item_of_disk(self, disk: str, file: str) -> Item | None:
+    def item_of_disk(self, disk: str, file: str) -> HardwareItem | None:
         """The item whose HostResource names the disk (``ovf:/disk/ID``), or its file (oVirt), else None."""
         item = self._by_resource.get(disk) or (self._by_resource.get(file.rpartition("/")[2]) if file else None)
         if item is None or "/file/" in item.host_resource:
             return None
         return item if item.type in _DISKS or "/disk/" in item.host_resource else None
 
-    def controller_of(self, item: Item) -> tuple[str, str, int | None]:
+    def controller_of(self, item: HardwareItem) -> tuple[str, str, int | None]:
         """(ide, scsi, sata, nvme or "", the descriptor's own word, bus number) of what an item hangs on."""
         parent = self._by_instance.get(item.parent)
         if parent is None:
@@ -92,7 +92,7 @@ class Hardware:
         return _bus_of(parent), parent.subtype, number(parent.address)
 
 
-def _bus_of(controller: Item) -> str:
+def _bus_of(controller: HardwareItem) -> str:
     word = f"{controller.subtype} {controller.name}".lower()
     if controller.type == _IDE:
         return "ide"

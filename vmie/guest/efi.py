@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vmie.guest.disk_facts import DiskLayout, Table
 from vmie.guest.facts import Firmware
-from vmie.guest.filesystem import FileSystem, FileSystemError, Kind
+from vmie.guest.filesystem import FileKind, FileSystem, FileSystemError
 from vmie.guest.machine import Machine, Volume
 from vmie.guest.partitions import BIOS_BOOT, EFI_SYSTEM, EFI_SYSTEM_MBR
 
@@ -47,10 +47,10 @@ def _folders(filesystem: FileSystem) -> Iterator[str]:
     """/EFI/* and Windows' /EFI/Microsoft/Boot."""
     try:
         top = filesystem.lstat("/EFI")
-        names = filesystem.listdir("/EFI") if top is not None and top.kind is Kind.DIRECTORY else []
+        names = filesystem.listdir("/EFI") if top is not None and top.kind is FileKind.DIRECTORY else []
         for name in names[:_MAX_LOADERS]:
             entry = filesystem.lstat(f"/EFI/{name}")
-            if entry is None or entry.kind is not Kind.DIRECTORY:
+            if entry is None or entry.kind is not FileKind.DIRECTORY:
                 continue
             yield f"/EFI/{name}"
             if name.lower() == "microsoft":

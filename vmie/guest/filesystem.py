@@ -18,7 +18,7 @@ from typing import Any, Protocol, TypeVar
 
 from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.recognise import Content
-from vmie.guest.state import State, state
+from vmie.guest.state import FileSystemState, state
 from vmie.guest.stream import Blocks, Stream
 
 _KEPT = 1000
@@ -33,7 +33,7 @@ class FileSystemError(Exception):
     """The file system cannot be read there; `str` says why."""
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """What a path is."""
 
     FILE = "file"
@@ -46,7 +46,7 @@ class Kind(StrEnum):
 class FileStatus:
     """What lstat returns: `size` in bytes, `mode` the permission bits (0 where there are none)."""
 
-    kind: Kind
+    kind: FileKind
     size: int = 0
     mode: int = 0
 
@@ -131,7 +131,7 @@ class _Libyal:
             raise FileSystemError(str(failure) if failure else _reason(str(error))) from error
 
     @cached_property
-    def _state(self) -> State:
+    def _state(self) -> FileSystemState:
         return state(self._blocks, self.kind)
 
     @property
@@ -204,7 +204,7 @@ class _Unix(_Libyal):
             return None
         mode = int(self._guard(lambda: entry.file_mode) or 0)
         size = int(self._guard(lambda: entry.size) or 0)
-        return FileStatus(_MODES.get(stat.S_IFMT(mode), Kind.OTHER), size, stat.S_IMODE(mode))
+        return FileStatus(_MODES.get(stat.S_IFMT(mode), FileKind.OTHER), size, stat.S_IMODE(mode))
 
 
 class _Ext(_Unix):
@@ -233,11 +233,11 @@ class _Ntfs(_Windows):
         if entry is None:
             return None
         if self._guard(entry.has_directory_entries_index):
-            return FileStatus(Kind.DIRECTORY)
+            return FileStatus(FileKind.DIRECTORY)
         flags = int(self._guard(lambda: entry.file_attribute_flags) or 0)
         if flags & _REPARSE and self._guard(lambda: entry.symbolic_link_target):
-            return FileStatus(Kind.LINK)
-        return FileStatus(Kind.FILE, int(self._guard(lambda: entry.size) or 0))
+            return FileStatus(FileKind.LINK)
+        return FileStatus(FileKind.FILE, int(self._guard(lambda: entry.size) or 0))
 
     @cached_property
     def _counted(self) -> int | None:
@@ -269,11 +269,11 @@ class _Fat(_Windows):
         if entry is None:
             return None
         if path == "/" or int(self._guard(lambda: entry.file_attribute_flags) or 0) & _DIRECTORY:
-            return FileStatus(Kind.DIRECTORY)
-        return FileStatus(Kind.FILE, int(self._guard(lambda: entry.size) or 0))
+            return FileStatus(FileKind.DIRECTORY)
+        return FileStatus(FileKind.FILE, int(self._guard(lambda: entry.size) or 0))
 
 
-_MODES = {stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.LINK}
+_MODES = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.LINK}
 _ADAPTORS: dict[str, type[_Ext | _Xfs | _Ntfs | _Fat]] = {
     "ext2": _Ext,
     "ext3": _Ext,

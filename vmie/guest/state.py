@@ -14,7 +14,7 @@ from vmie.guest.stream import Blocks
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class FileSystemState:
     """`size` and `free` in bytes; `clean` is False when the journal must be replayed or a check is due."""
 
     size: int | None = None
@@ -22,17 +22,17 @@ class State:
     clean: bool | None = None
 
 
-def state(blocks: Blocks, kind: str) -> State:
+def state(blocks: Blocks, kind: str) -> FileSystemState:
     """The state of the file system of `kind` on `blocks`."""
     known = _KINDS.get(kind)
-    return known(blocks) if known else State()
+    return known(blocks) if known else FileSystemState()
 
 
-def _ext(blocks: Blocks) -> State:
+def _ext(blocks: Blocks) -> FileSystemState:
     """The superblock as https://docs.kernel.org/filesystems/ext4/super.html has it."""
     raw = blocks.read(1024, 1024)
     if len(raw) < 1024:
-        return State()
+        return FileSystemState()
     count, _, free = struct.unpack_from("<III", raw, 4)
     shift = int.from_bytes(raw[24:28], "little")
     flags = int.from_bytes(raw[58:60], "little")
@@ -42,17 +42,17 @@ def _ext(blocks: Blocks) -> State:
         free |= int.from_bytes(raw[0x158:0x15C], "little") << 32
     block = 1024 << min(shift, 6)
     needs_recovery = bool(incompat & 0x4)
-    return State(count * block, free * block, not needs_recovery and flags & 3 == 1)
+    return FileSystemState(count * block, free * block, not needs_recovery and flags & 3 == 1)
 
 
-def _xfs(blocks: Blocks) -> State:
+def _xfs(blocks: Blocks) -> FileSystemState:
     """XFS Algorithms & Data Structures, "Superblocks" and "Journaling Log"."""
     raw = blocks.read(0, 512)
     if len(raw) < 512:
-        return State()
+        return FileSystemState()
     block = int.from_bytes(raw[4:8], "big")
     count, free = int.from_bytes(raw[8:16], "big"), int.from_bytes(raw[144:152], "big")
-    return State(count * block, free * block, _xfs_log_clean(blocks, raw))
+    return FileSystemState(count * block, free * block, _xfs_log_clean(blocks, raw))
 
 
 _LOG_MAGIC = b"\xfe\xed\xba\xbe"
@@ -109,43 +109,43 @@ def _first_other(cycle: Callable[[int], int], count: int) -> int:
     return high
 
 
-def _fat(blocks: Blocks) -> State:
+def _fat(blocks: Blocks) -> FileSystemState:
     """Microsoft's FAT specification 1.03: the second FAT entry holds the clean-shutdown bit, FSInfo the free count."""
     raw = blocks.read(0, 512)
     if len(raw) < 512:
-        return State()
+        return FileSystemState()
     sector, cluster, reserved = struct.unpack_from("<HBH", raw, 11)
     small, per_fat16 = struct.unpack_from("<H", raw, 19)[0], struct.unpack_from("<H", raw, 22)[0]
     count = small or int.from_bytes(raw[32:36], "little")
     table = blocks.read(reserved * sector, 8)
     if len(table) < 8:
-        return State(count * sector)
+        return FileSystemState(count * sector)
     if per_fat16:
         known = raw[54:59] == b"FAT16"
-        return State(count * sector, None, bool(table[3] & 0x80) if known else None)
+        return FileSystemState(count * sector, None, bool(table[3] & 0x80) if known else None)
     info = blocks.read(int.from_bytes(raw[48:50], "little") * sector, 512)
     free = int.from_bytes(info[488:492], "little") if info[484:488] == b"rrAa" else 0xFFFFFFFF
-    return State(
+    return FileSystemState(
         count * sector,
         None if free * cluster * sector > count * sector else free * cluster * sector,
         bool(table[7] & 0x08),
     )
 
 
-def _ntfs(blocks: Blocks) -> State:
+def _ntfs(blocks: Blocks) -> FileSystemState:
     """Flags of $VOLUME_INFORMATION in MFT record 3 (bit 0: dirty). Free space is counted by the reader of files."""
     raw = blocks.read(0, 512)
     if len(raw) < 512:
-        return State()
+        return FileSystemState()
     sector, cluster = struct.unpack_from("<HB", raw, 11)
     count, mft = struct.unpack_from("<QQ", raw, 40)
     per_record = struct.unpack_from("<b", raw, 64)[0]
     unit = sector * (cluster if cluster <= 128 else 1 << (256 - cluster))
     size = 1 << -per_record if per_record < 0 else per_record * unit
     if not 512 <= size <= 65536 or sector not in (512, 1024, 2048, 4096):
-        return State(count * sector or None)
+        return FileSystemState(count * sector or None)
     record = bytearray(blocks.read(mft * unit + 3 * size, size))
-    return State(count * sector, None, _ntfs_clean(record))
+    return FileSystemState(count * sector, None, _ntfs_clean(record))
 
 
 def _ntfs_clean(record: bytearray) -> bool | None:
@@ -167,7 +167,7 @@ def _ntfs_clean(record: bytearray) -> bool | None:
     return None
 
 
-_KINDS: dict[str, Callable[[Blocks], State]] = {
+_KINDS: dict[str, Callable[[Blocks], FileSystemState]] = {
     "ext2": _ext,
     "ext3": _ext,
     "ext4": _ext,

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 
 from vmie.guest.budget import Budget
 from vmie.guest.disk_facts import Problem
-from vmie.guest.filesystem import FileStatus, FileSystem, FileSystemError, Kind
+from vmie.guest.filesystem import FileKind, FileStatus, FileSystem, FileSystemError
 
 _MAX_LINKS = 40
 _MAX_STEPS = 512
 _MAX_PROBLEMS = 50
-_ROOT = FileStatus(Kind.DIRECTORY)
+_ROOT = FileStatus(FileKind.DIRECTORY)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ResolvedPath:
     """A path without links: `path` in the tree, `inner` in `filesystem`."""
 
     path: str
@@ -49,7 +49,7 @@ class Tree:
         if found not in self.problems and len(self.problems) < _MAX_PROBLEMS:
             self.problems.append(found)
 
-    def resolve(self, path: str, *, follow: bool = True) -> Place | None:
+    def resolve(self, path: str, *, follow: bool = True) -> ResolvedPath | None:
         """Where `path` is; `follow` is about its last part only. None when nothing is there. Raises OverBudget."""
         try:
             return self._resolve(path, follow)
@@ -57,7 +57,7 @@ class Tree:
             self.problem(path, "cannot be read", str(error))
             return None
 
-    def _resolve(self, path: str, follow: bool) -> Place | None:
+    def _resolve(self, path: str, follow: bool) -> ResolvedPath | None:
         todo = deque(_parts(path))
         real: list[str] = []
         links = steps = 0
@@ -71,12 +71,12 @@ class Tree:
                 continue
             if place is None or steps > _MAX_STEPS:
                 return None
-            if place.entry.kind is not Kind.DIRECTORY:
+            if place.entry.kind is not FileKind.DIRECTORY:
                 return None  # readers take a file that is asked for names below it for damage
             below = self._place([*real, part])
             if below is None:
                 return None
-            if below.entry.kind is Kind.LINK and (todo or follow):
+            if below.entry.kind is FileKind.LINK and (todo or follow):
                 links += 1
                 if links > _MAX_LINKS:
                     self.problem(path, "cannot be followed", "its symbolic links form a loop")
@@ -91,7 +91,7 @@ class Tree:
             place = below
         return place
 
-    def _place(self, real: list[str]) -> Place | None:
+    def _place(self, real: list[str]) -> ResolvedPath | None:
         path = "/" + "/".join(real)
         filesystem, inner = self.root, path
         for size in range(len(real), 0, -1):
@@ -100,7 +100,7 @@ class Tree:
                 filesystem, inner = mounted, "/" + "/".join(real[size:])
                 break
         entry = _ROOT if inner == "/" else filesystem.lstat(inner)
-        return None if entry is None else Place(path, filesystem, inner, entry)
+        return None if entry is None else ResolvedPath(path, filesystem, inner, entry)
 
     def exists(self, path: str) -> bool:
         """Whether anything is at `path`, links followed."""
@@ -113,17 +113,17 @@ class Tree:
     def is_dir(self, path: str) -> bool:
         """Whether `path` is a directory, links followed."""
         place = self.resolve(path)
-        return place is not None and place.entry.kind is Kind.DIRECTORY
+        return place is not None and place.entry.kind is FileKind.DIRECTORY
 
-    def file(self, path: str) -> Place | None:
+    def file(self, path: str) -> ResolvedPath | None:
         """The regular file at `path`, links followed."""
         place = self.resolve(path)
-        return place if place is not None and place.entry.kind is Kind.FILE else None
+        return place if place is not None and place.entry.kind is FileKind.FILE else None
 
     def link(self, path: str) -> str:
         """The target of the link at `path`, "" if it is none."""
         place = self.resolve(path, follow=False)
-        if place is None or place.entry.kind is not Kind.LINK:
+        if place is None or place.entry.kind is not FileKind.LINK:
             return ""
         try:
             return place.filesystem.readlink(place.inner)
@@ -162,7 +162,7 @@ class Tree:
     def listdir(self, path: str) -> list[str]:
         """The names at `path`, sorted; none when it is no directory."""
         place = self.resolve(path)
-        if place is None or place.entry.kind is not Kind.DIRECTORY:
+        if place is None or place.entry.kind is not FileKind.DIRECTORY:
             return []
         try:
             return place.filesystem.listdir(place.inner)

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 from vmie.errors import ImageError
 from vmie.guest import windows_software, windows_system
 from vmie.guest.budget import OverBudget
-from vmie.guest.filesystem import Files, FileStatus, FileSystemError, Kind
+from vmie.guest.filesystem import FileKind, Files, FileStatus, FileSystemError
 from vmie.guest.registry import Hive, HiveError
 from vmie.guest.windows_facts import WindowsFacts
 
@@ -124,7 +124,7 @@ def _volume_state(files: Files, found: dict[str, Any], unknown: list[str]) -> No
 def _hibernated(files: Files) -> bool | None:
     """A hiberfil.sys that begins with "hibr" holds a session; "wake" and zeros are what is left after a resume."""
     found = _locate(files, "/hiberfil.sys")
-    if found is None or found[1].kind is not Kind.FILE or found[1].size < 4:
+    if found is None or found[1].kind is not FileKind.FILE or found[1].size < 4:
         return False
     try:
         return files.read(found[0], 4).lower() in {b"hibr", b"rstr"}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmie import checks, events
-from vmie.checks import DiskImage, Subject
+from vmie.checks import CheckedDisk, Subject
 from vmie.errors import ImageError
 from vmie.guest import Budget, inspect
 from vmie.guest.disk_facts import Problem
@@ -99,7 +99,7 @@ class _Watched:
             raise
 
 
-def _look(disks: Sequence[Disk], images: Sequence[DiskImage]) -> tuple[GuestFacts, list[DiskImage]]:
+def _look(disks: Sequence[Disk], images: Sequence[CheckedDisk]) -> tuple[GuestFacts, list[CheckedDisk]]:
     """The guest's facts, and `images` with what turned out to be damaged.
 
     A packed disk is not looked into, for every read backwards would unpack it again.
@@ -113,7 +113,7 @@ def _look(disks: Sequence[Disk], images: Sequence[DiskImage]) -> tuple[GuestFact
     return guest, [_damaged(image, disk.error) for image, disk in zip(images, watched, strict=True)]
 
 
-def _damaged(image: DiskImage, error: ImageError | None) -> DiskImage:
+def _damaged(image: CheckedDisk, error: ImageError | None) -> CheckedDisk:
     if error is None:
         return image
     what = f"{error.message}: {error.cause}" if error.cause else error.message

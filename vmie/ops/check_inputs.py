@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vmie import disk
-from vmie.checks import DiskImage, Machine
+from vmie.checks import CheckedDisk, CheckedMachine
 from vmie.errors import ImageError, UsageError
 
 _SUFFIXES = frozenset(
@@ -33,7 +33,7 @@ class Opened:
 
     paths: tuple[Path, ...]
     disks: list[disk.Disk] = field(default_factory=list)
-    images: list[DiskImage] = field(default_factory=list)
+    images: list[CheckedDisk] = field(default_factory=list)
     appliance: dict[str, Any] | None = None
     error: ImageError | None = None
 
@@ -51,17 +51,17 @@ class Opened:
         self.close()
 
     @property
-    def machine(self) -> Machine | None:
+    def machine(self) -> CheckedMachine | None:
         """What the OVF says, None for bare disks."""
         return machine_of(self.appliance) if self.appliance is not None else None
 
 
-def machine_of(appliance: dict[str, Any]) -> Machine:
+def machine_of(appliance: dict[str, Any]) -> CheckedMachine:
     """The facts of an appliance that rules ask for; `appliance` as `disk.appliance(…).as_json()` has it."""
     disks = appliance.get("disks") or []
     cdroms = [drive.get("file") or drive.get("name") for drive in appliance.get("cdroms") or [] if drive.get("file")]
     system = appliance.get("os_section") or {}
-    return Machine(
+    return CheckedMachine(
         nics=len(appliance.get("nics") or []),
         cdroms=tuple(str(name)[:200] for name in cdroms),
         chunked=any(item.get("chunked") for item in disks),
@@ -162,11 +162,11 @@ def _add(opened: Opened, one: disk.Disk, path: str) -> None:
     opened.images.append(image_of(one, path))
 
 
-def image_of(one: disk.Disk, path: str) -> DiskImage:
+def image_of(one: disk.Disk, path: str) -> CheckedDisk:
     """What rules ask about an open disk."""
     # The size of a gzip file is known only after unpacking all of it: too dear for a check.
     unmeasured = one.facts.get("wrapper") == "gzip"
-    return DiskImage(
+    return CheckedDisk(
         path=path,
         format=one.format,
         variant=one.variant,
@@ -177,13 +177,13 @@ def image_of(one: disk.Disk, path: str) -> DiskImage:
     )
 
 
-def _unreadable(path: Path, error: ImageError) -> DiskImage:
+def _unreadable(path: Path, error: ImageError) -> CheckedDisk:
     what = f"{error.message}: {error.cause}" if error.cause else error.message
     try:
         size = path.stat().st_size
     except OSError:
         size = 0
-    return DiskImage(
+    return CheckedDisk(
         path=str(path),
         format=path.suffix.lstrip(".").lower() or "unknown",
         size=size,

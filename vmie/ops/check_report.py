@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmie import checks
-from vmie.checks import DiskImage, Subject
+from vmie.checks import CheckedDisk, Subject
 from vmie.errors import ImageError, Set
 from vmie.guest.facts import GuestFacts
 from vmie.guest.linux_facts import DriverState, LinuxFacts
@@ -201,7 +201,7 @@ def _total(sizes: Any) -> int | None:
     return sum(listed) if all(listed) else None
 
 
-def _disk(disk: DiskImage, index: int, guest: GuestFacts) -> dict[str, Any]:
+def _disk(disk: CheckedDisk, index: int, guest: GuestFacts) -> dict[str, Any]:
     layout = next((layout for layout in guest.disks if layout.index == index), None)
     return {
         "path": disk.path,

@@ -38,7 +38,7 @@ _PACKED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ConvertPlan:
     """What `apply` would do. Sizes in bytes; `upper_bound` is the most that the target can take."""
 
     source: Path
@@ -102,7 +102,7 @@ def plan(
     force: bool = False,
     workers: int | None = None,
     reporter: events.Reporter = events.silent,
-) -> Plan:
+) -> ConvertPlan:
     """What converting `source` to `target` means; its suffix names the format.
 
     `index` picks a disk of an appliance, from 0 in OVF order; one with several disks needs it. Raises
@@ -125,7 +125,7 @@ def plan(
         if format_ == "vmdk" and upper_bound > _VMDK_MOST:
             text = f"{source} may compress to more than 2 TiB, where a VMDK ends: then only .raw can hold it"
             reporter(events.Note(text, level="warning"))
-        return Plan(
+        return ConvertPlan(
             source=source,
             target=target,
             format=format_,
@@ -141,7 +141,7 @@ def plan(
 
 
 def apply(
-    plan: Plan, *, reporter: events.Reporter = events.silent, clock: Callable[[], float] = time.monotonic
+    plan: ConvertPlan, *, reporter: events.Reporter = events.silent, clock: Callable[[], float] = time.monotonic
 ) -> Converted:
     """Carry out `plan`. Raises ImageError for a damaged source, VmieError when the target cannot be written.
 
@@ -164,7 +164,7 @@ def apply(
     )
 
 
-def _target(plan: Plan) -> AbstractContextManager[BinaryIO]:
+def _target(plan: ConvertPlan) -> AbstractContextManager[BinaryIO]:
     return atomic_file.written(plan.target, source=plan.source, replace=plan.overwrite, needed=plan.upper_bound)
 
 

@@ -152,7 +152,7 @@ def settle(opened: disk.Disk, choice: Choice, *, asked: bool = False) -> tuple[C
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class FileIdentity:
     """What shows that a local file is still the same: bytes, nanoseconds, inode, a sampled SHA-256.
 
     `sample` also covers the other files of a disk in several (a VMDK's extents, the disks beside an .ovf).
@@ -164,7 +164,7 @@ class Identity:
     sample: str
 
     @classmethod
-    def of(cls, path: Path) -> Identity:
+    def of(cls, path: Path) -> FileIdentity:
         """Read the identity of `path`; samples 64 places at most, so it costs the same for any size."""
         digest = hashlib.sha256()
         status = _sample(path, digest.update)

@@ -58,7 +58,7 @@ ResultT_co = TypeVar("ResultT_co", bound=Result, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class RefusalSubject:
     """What of the account the work rests on: where to look when AWS refuses it."""
 
     job: str
@@ -111,7 +111,7 @@ class Operation(ABC, Generic[RequestT, PlanT_co, ResultT_co]):
         """Whether the same request means the same job also when that is done."""
         return False
 
-    def subject(self) -> Subject | None:
+    def subject(self) -> RefusalSubject | None:
         """What a refusal is explained from; None where there is nothing to look at."""
         return None
 

@@ -77,7 +77,7 @@ class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
 
     def content(self) -> list[Any]:
         """See `Operation.content`."""
-        return [ingest.Identity.of(Path(self.request.path)).as_json()]
+        return [ingest.FileIdentity.of(Path(self.request.path)).as_json()]
 
     @property
     def repeatable(self) -> bool:
@@ -151,7 +151,7 @@ def plan(
 
     Raises ImageError, UsageError, AwsRefused.
     """
-    identity = ingest.Identity.of(path)
+    identity = ingest.FileIdentity.of(path)
     what = ingest.look(path)
     choice = ingest.choose(what, as_is=as_is, wanted=wanted)
     if choice.method != "as-is" and index is None and what.disks > 1:

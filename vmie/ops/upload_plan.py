@@ -28,7 +28,7 @@ class UploadPlan:
     path: Path
     target: S3Object
     choice: ingest.Choice
-    identity: ingest.Identity
+    identity: ingest.FileIdentity
     source_size: int
     bound: int
     index: int | None = None
@@ -81,7 +81,7 @@ class WatchedPayload:
 
     def settled(self) -> None:
         """Look once more before there is an object."""
-        if ingest.Identity.of(self._plan.path) != self._plan.identity:
+        if ingest.FileIdentity.of(self._plan.path) != self._plan.identity:
             raise self._was_changed()
 
     def close(self) -> None:

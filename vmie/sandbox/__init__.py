@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from vmie.errors import Run, UsageError
 from vmie.sandbox.defaults import BUCKET, DEFAULT_SPEED, ROLE, environment
-from vmie.sandbox.options import Options
+from vmie.sandbox.options import SandboxOptions
 
 if TYPE_CHECKING:
     from vmie.sandbox.sandbox import Sandbox
@@ -37,9 +37,9 @@ __all__ = [
     "BUCKET",
     "DEFAULT_SPEED",
     "ROLE",
-    "Options",
     "Quotas",
     "Sandbox",
+    "SandboxOptions",
     "environment",
     "rules_verdict",
     "serve",
@@ -48,7 +48,7 @@ __all__ = [
 
 
 @contextmanager
-def start(**options: Unpack[Options]) -> Iterator[Sandbox]:
+def start(**options: Unpack[SandboxOptions]) -> Iterator[Sandbox]:
     """A sandbox for this process: every boto3 client made inside the block talks to it, and none to AWS.
 
     The environment's AWS settings are replaced by made-up ones until the block ends. Raises RuntimeError when a
@@ -60,7 +60,7 @@ def start(**options: Unpack[Options]) -> Iterator[Sandbox]:
 
 @contextmanager
 def serve(
-    *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = (), **options: Unpack[Options]
+    *, host: str = "127.0.0.1", port: int = 0, allow_hosts: Iterable[str] = (), **options: Unpack[SandboxOptions]
 ) -> Iterator[Sandbox]:
     """A sandbox that listens on a loopback address, for any AWS client; port 0 takes a free one (`Sandbox.url`).
 

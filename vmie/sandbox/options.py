@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from vmie.sandbox.service.validation import GuestVerdict
 
 
-class Options(TypedDict, total=False):
+class SandboxOptions(TypedDict, total=False):
     """What `start` and `serve` take.
 
     `seeded` creates the bucket, role and instance of `vmie.sandbox.seed`. `speed` is the seconds of AWS's work per

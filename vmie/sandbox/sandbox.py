@@ -15,7 +15,7 @@ from vmie.sandbox.defaults import DEFAULT_SPEED, environment
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import FaultInjector
 from vmie.sandbox.front import intercept
-from vmie.sandbox.options import Options
+from vmie.sandbox.options import SandboxOptions
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.seed import seed_account
 from vmie.sandbox.service.durations import Durations
@@ -103,7 +103,7 @@ def _emulator(
 
 
 @contextmanager
-def in_process(**options: Unpack[Options]) -> Iterator[Sandbox]:
+def in_process(**options: Unpack[SandboxOptions]) -> Iterator[Sandbox]:
     """See `vmie.sandbox.start`."""
     patcher = Patcher()
     with _emulator(**options) as emulator:
@@ -118,7 +118,7 @@ def in_process(**options: Unpack[Options]) -> Iterator[Sandbox]:
 
 @contextmanager
 def over_http(
-    *, host: str, port: int, allow_hosts: Iterable[str] = (), **options: Unpack[Options]
+    *, host: str, port: int, allow_hosts: Iterable[str] = (), **options: Unpack[SandboxOptions]
 ) -> Iterator[Sandbox]:
     """See `vmie.sandbox.serve`."""
     from vmie.sandbox.front.origin import require_names  # noqa: PLC0415

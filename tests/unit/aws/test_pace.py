@@ -6,7 +6,7 @@ import threading
 import time
 
 from vmie.aws.pace import Pace, Rate
-from vmie.aws.parts import CHUNK, Body, Part, Stopped
+from vmie.aws.parts import CHUNK, Body, Part, TransferStopped
 
 
 class Time:
@@ -109,6 +109,6 @@ def test_a_body_that_is_given_up_stops_at_once() -> None:
     stop.set()
     try:
         body.read(1)
-    except Stopped:
+    except TransferStopped:
         return
     raise AssertionError("it went on")

@@ -6,7 +6,7 @@ import datetime as dt
 from dataclasses import replace
 from typing import Any
 
-from vmie.checks import DiskImage, Machine, Subject
+from vmie.checks import CheckedDisk, CheckedMachine, Subject
 from vmie.guest.disk_facts import DiskLayout, LogicalVolume, Partition, Table
 from vmie.guest.facts import Firmware, GuestFacts
 from vmie.guest.linux_facts import (
@@ -25,7 +25,7 @@ from vmie.guest.windows_facts import InterfaceFacts, WindowsFacts
 from vmie.model import Profile
 
 GIB = 1 << 30
-STREAM = DiskImage(path="disk.vmdk", format="vmdk", variant="streamOptimized", size=8 * GIB, file_size=GIB)
+STREAM = CheckedDisk(path="disk.vmdk", format="vmdk", variant="streamOptimized", size=8 * GIB, file_size=GIB)
 KERNEL = "6.1.0-18-amd64"
 
 PARTITION = Partition(disk=0, number=1, start=1 << 20, length=7 * GIB, type="83", active=True, content="ext4")
@@ -157,7 +157,7 @@ def logical(**changes: Any) -> Subject:
 
 def machine(**changes: Any) -> Subject:
     """An OVA's machine."""
-    return subject(machine=replace(Machine(), **changes))
+    return subject(machine=replace(CheckedMachine(), **changes))
 
 
 def network(base: Subject = BASE, **changes: Any) -> Subject:

@@ -32,7 +32,7 @@ from tests.unit.checks.subjects import (
     subject,
     windows,
 )
-from vmie.checks import RULES, DiskImage, Subject, judge
+from vmie.checks import RULES, CheckedDisk, Subject, judge
 from vmie.cli.terms import TERMS
 from vmie.errors import Set, actions
 from vmie.guest.disk_facts import Problem, Table
@@ -112,7 +112,7 @@ CASES = [
         "PART-008",
         guest(WIN, disks=(GPT,)),
         WARN,
-        replace(guest(WIN, disks=(GPT,)), disks=(DiskImage(format="vhdx", variant="dynamic", size=GIB),)),
+        replace(guest(WIN, disks=(GPT,)), disks=(CheckedDisk(format="vhdx", variant="dynamic", size=GIB),)),
     ),
     Case("PART-009", layout(partitions=(replace(PARTITION, length=9 * GIB),)), FAIL, BASE),
     Case(

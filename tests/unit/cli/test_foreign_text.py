@@ -14,7 +14,7 @@ import pytest
 from tests.unit.test_escaping import EVIL, SEEN
 from vmie import events
 from vmie.cli import render, reporter, run
-from vmie.cli.context import Run
+from vmie.cli.context import Invocation
 from vmie.errors import VmieError
 
 SECRET = "s3cr/t"
@@ -57,7 +57,7 @@ def test_json_is_utf_8_whatever_a_file_is_called(jobs: dict[str, str], encoding:
 def test_an_error_shows_neither_controls_nor_passwords(output: str, capsys: pytest.CaptureFixture[str]) -> None:
     error = VmieError(f"AWS says {EVIL}", cause=f"Failed to connect to proxy URL: http://me:{SECRET}@proxy:3128")
     error.result = {"endpoint": f"https://me:{SECRET}@host/x"}
-    render.fail(Run(output=output), "import", error)
+    render.fail(Invocation(output=output), "import", error)
     shown = "".join(capsys.readouterr())
     assert SECRET not in shown
     assert "http://me:[redacted]@proxy:3128" in shown

@@ -11,7 +11,7 @@ import pytest
 from tests.guests import MIB, Bytes, Disk, Link, ext4, fill
 from tests.tools import need, run
 from vmie.guest.budget import Budget, OverBudget
-from vmie.guest.filesystem import FileSystem, FileSystemError, Kind, open_filesystem
+from vmie.guest.filesystem import FileKind, FileSystem, FileSystemError, open_filesystem
 from vmie.guest.recognise import recognise
 from vmie.guest.stream import Blocks, Cached
 
@@ -92,7 +92,7 @@ def test_files_directories_and_links(image: Path) -> None:
     found = opened(Disk(image))
     entry = found.lstat("/etc/os-release")
     assert entry is not None
-    assert (entry.kind, entry.size, entry.mode) == (Kind.FILE, len(TEXT), 0o644)
+    assert (entry.kind, entry.size, entry.mode) == (FileKind.FILE, len(TEXT), 0o644)
     assert found.read("/etc/os-release", 100) == TEXT.encode()
     assert found.read("/etc/os-release", 3, 3) == TEXT[3:6].encode()
     assert found.read("/etc/os-release", 10, 1000) == b""
@@ -101,11 +101,11 @@ def test_files_directories_and_links(image: Path) -> None:
     assert found.read("/etc/empty", 10) == b""
     link = found.lstat("/link")
     assert link is not None
-    assert link.kind is Kind.LINK
+    assert link.kind is FileKind.LINK
     assert found.readlink("/link") == "/etc/os-release"
     folder = found.lstat("/etc")
     assert folder is not None
-    assert folder.kind is Kind.DIRECTORY
+    assert folder.kind is FileKind.DIRECTORY
     assert len(found.listdir("/etc")) == 303
     assert "ÄÖ" in found.listdir("/")
     assert found.read("/ÄÖ/x", 9) == b"y"
@@ -187,7 +187,7 @@ def test_fat_and_ntfs(tmp_path: Path) -> None:
     assert (
         found.read("/EFI/BOOT/BOOTX64.EFI", 1 << 20) == found.read("/efi/boot/bootx64.efi", 1 << 20) == LARGE[:100_000]
     )
-    assert [found.lstat(path).kind for path in ("/", "/EFI")] == [Kind.DIRECTORY] * 2  # type: ignore[union-attr]
+    assert [found.lstat(path).kind for path in ("/", "/EFI")] == [FileKind.DIRECTORY] * 2  # type: ignore[union-attr]
     assert (found.label, found.clean, found.listdir("/EFI")) == ("ESP", True, ["BOOT"])
     assert found.free_bytes is not None
     assert 40 * MIB - 2 * MIB < found.free_bytes < 40 * MIB
@@ -199,7 +199,7 @@ def test_fat_and_ntfs(tmp_path: Path) -> None:
     found = opened(Disk(ntfs))
     assert found.read("/LOADER.BIN", 1 << 20) == LARGE[:100_000]
     assert found.lstat("/nope") is None
-    assert (found.lstat("/").kind, found.clean) == (Kind.DIRECTORY, True)  # type: ignore[union-attr]
+    assert (found.lstat("/").kind, found.clean) == (FileKind.DIRECTORY, True)  # type: ignore[union-attr]
     told = run(["ntfsinfo", "-m", "-f", str(ntfs)]).stdout
     clusters = int(next(line for line in told.splitlines() if "Free Clusters" in line).split(":")[1].split()[0])
     assert found.free_bytes == clusters * 4096

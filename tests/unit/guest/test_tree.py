@@ -6,7 +6,7 @@ import pytest
 
 from tests.guests import Files, Link, tree
 from vmie.guest.budget import Budget
-from vmie.guest.filesystem import FileStatus, FileSystemError, Kind
+from vmie.guest.filesystem import FileKind, FileStatus, FileSystemError
 from vmie.guest.tree import Tree
 
 
@@ -59,7 +59,7 @@ def test_mounts_hide_what_is_below_and_are_crossed_by_links() -> None:
     assert found.text("/boot/efi/EFI/BOOT/BOOTX64.EFI") == "loader"
     place = found.resolve("/boot/efi")
     assert place is not None
-    assert (place.filesystem.kind, place.entry.kind) == ("fat", Kind.DIRECTORY)
+    assert (place.filesystem.kind, place.entry.kind) == ("fat", FileKind.DIRECTORY)
 
 
 def test_what_cannot_be_read_is_a_problem_once() -> None:

@@ -17,7 +17,7 @@ from vmie.errors import ImageError, UsageError
 from vmie.model import Extent, ExtentKind, Route
 from vmie.ops import ingest, payloads
 from vmie.ops.import_ import ImportRequest
-from vmie.ops.ingest import Choice, Identity, Look, choose
+from vmie.ops.ingest import Choice, FileIdentity, Look, choose
 
 MIB = 1 << 20
 
@@ -66,30 +66,30 @@ def test_as_is_of_what_aws_cannot_take_is_refused(what: Look) -> None:
 def test_an_identity_sees_every_kind_of_change(tmp_path: Path) -> None:
     path = tmp_path / "disk.raw"
     path.write_bytes(bytes(3 * MIB))
-    before = Identity.of(path)
-    assert Identity.of(path) == before
+    before = FileIdentity.of(path)
+    assert FileIdentity.of(path) == before
     status = path.stat()
     with path.open("r+b") as file:
         file.seek(2 * MIB + 10)
         file.write(b"x")
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))  # even with its time put back
-    assert Identity.of(path) != before
+    assert FileIdentity.of(path) != before
     path.rename(tmp_path / "other")
     path.write_bytes(bytes(3 * MIB))
-    assert Identity.of(path) != before
+    assert FileIdentity.of(path) != before
     assert before.touched(path)
     with pytest.raises(ImageError, match="cannot read"):
-        Identity.of(tmp_path / "none")
+        FileIdentity.of(tmp_path / "none")
 
 
 def test_an_identity_covers_the_extents_beside_a_descriptor(tmp_path: Path) -> None:
     need("qemu-img")
     path = tmp_path / "disk.vmdk"
     run(["qemu-img", "create", "-f", "vmdk", "-o", "subformat=monolithicFlat", path, "4M"])
-    before = Identity.of(path)
+    before = FileIdentity.of(path)
     with (tmp_path / "disk-flat.vmdk").open("r+b") as file:
         file.write(b"changed")
-    assert Identity.of(path) != before
+    assert FileIdentity.of(path) != before
 
 
 @pytest.mark.parametrize("part_size", [5 * MIB, 7 * MIB + 1, 64 * MIB])

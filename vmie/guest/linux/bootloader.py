@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from vmie.guest.linux import grub
-from vmie.guest.linux.grub import Choice
+from vmie.guest.linux.grub import BootChoice
 from vmie.guest.linux.kernels import Images, sort_key
 from vmie.guest.linux_facts import Bootloader
 from vmie.guest.tree import Tree
@@ -98,7 +98,7 @@ def _choose(
     legacy: dict[str, str],
     entries: list[grub.MenuEntry],
     environment: dict[str, str],
-) -> tuple[Bootloader, Choice | None, bool]:
+) -> tuple[Bootloader, BootChoice | None, bool]:
     for path, config in full.items():
         if config.bls and (entries or not config.entries):
             return Bootloader.BLS, _sourced(grub.choose_bls(entries, config, environment), path), True
@@ -120,11 +120,11 @@ def _choose(
     return Bootloader.NONE, None, False
 
 
-def _sourced(choice: Choice | None, path: str) -> Choice | None:
-    return Choice(choice.images, choice.cmdline, f"{path} ({choice.source})") if choice else None
+def _sourced(choice: BootChoice | None, path: str) -> BootChoice | None:
+    return BootChoice(choice.images, choice.cmdline, f"{path} ({choice.source})") if choice else None
 
 
-def _based(choice: Choice | None, folder: str) -> Choice | None:
+def _based(choice: BootChoice | None, folder: str) -> BootChoice | None:
     """A relative path counts from the configuration's own folder (extlinux)."""
     if choice is None:
         return None
@@ -132,7 +132,7 @@ def _based(choice: Choice | None, folder: str) -> Choice | None:
         path if not path or path.startswith("/") else f"{folder}/{path}"
         for path in (choice.images.kernel, choice.images.initramfs)
     )
-    return Choice(Images(kernel, initramfs), choice.cmdline, choice.source)
+    return BootChoice(Images(kernel, initramfs), choice.cmdline, choice.source)
 
 
 def _texts(tree: Tree, paths: tuple[str, ...]) -> dict[str, str]:
@@ -165,7 +165,7 @@ def _platforms(tree: Tree) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if _PLATFORM.fullmatch(name)))
 
 
-def _systemd_boot(tree: Tree) -> Choice | None:
+def _systemd_boot(tree: Tree) -> BootChoice | None:
     """loader.conf's ``default`` is a pattern over entry ids, sorted newest first (systemd-boot(7))."""
     for esp in _ESP:
         if not (tree.exists(f"{esp}/EFI/systemd") or tree.exists(f"{esp}/loader/loader.conf")):
@@ -179,13 +179,13 @@ def _systemd_boot(tree: Tree) -> Choice | None:
         pattern = lines.get("default", "").strip()
         for entry in entries:
             if pattern and fnmatch.fnmatchcase(entry.id, pattern.removesuffix(".conf")):
-                return Choice(entry.images, entry.cmdline, f"{esp}/loader/loader.conf (default)")
+                return BootChoice(entry.images, entry.cmdline, f"{esp}/loader/loader.conf (default)")
         if entries:
-            return Choice(entries[0].images, entries[0].cmdline, f"{esp}/loader/entries (newest)")
+            return BootChoice(entries[0].images, entries[0].cmdline, f"{esp}/loader/entries (newest)")
     return None
 
 
-def _extlinux(text: str) -> Choice | None:
+def _extlinux(text: str) -> BootChoice | None:
     default = ""
     labels: dict[str, dict[str, str]] = {}
     current: dict[str, str] | None = None
@@ -204,10 +204,12 @@ def _extlinux(text: str) -> Choice | None:
     append = chosen.get("append", "")
     initramfs = chosen.get("initrd") or next((word[7:] for word in append.split() if word.startswith("initrd=")), "")
     kernel = chosen.get("linux") or chosen.get("kernel", "")
-    return Choice(Images(kernel, initramfs.split(",")[-1]), append, "default" if default in labels else "first label")
+    return BootChoice(
+        Images(kernel, initramfs.split(",")[-1]), append, "default" if default in labels else "first label"
+    )
 
 
-def _lilo(text: str) -> Choice | None:
+def _lilo(text: str) -> BootChoice | None:
     default = ""
     images: list[dict[str, str]] = []
     for raw in text.splitlines():
@@ -224,6 +226,6 @@ def _lilo(text: str) -> Choice | None:
     if chosen is None:
         return None
     root = f"root={chosen['root']} " if "root" in chosen else ""
-    return Choice(
+    return BootChoice(
         Images(chosen["image"], chosen.get("initrd", "")), root + chosen.get("append", ""), default or "first image"
     )

@@ -108,7 +108,7 @@ def _loading(entry: MenuEntry, first: str, line: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class BootChoice:
     """The default entry of a configuration; `images` as it spells them, `source` what decided."""
 
     images: Images
@@ -116,7 +116,7 @@ class Choice:
     source: str
 
 
-def choose(config: Config, environment: dict[str, str]) -> Choice | None:
+def choose(config: Config, environment: dict[str, str]) -> BootChoice | None:
     """The entry that boots by default, as GRUB finds it: by index, id or title, ``a>b`` through submenus."""
     wanted, source = _default(config, environment)
     entry = _select(config.entries, wanted)
@@ -124,7 +124,7 @@ def choose(config: Config, environment: dict[str, str]) -> Choice | None:
         entry, source = _select(config.entries, "0"), "first entry"
     if entry is None:
         return None
-    return Choice(entry.images, entry.cmdline, source)
+    return BootChoice(entry.images, entry.cmdline, source)
 
 
 def _default(config: Config, environment: dict[str, str]) -> tuple[str, str]:
@@ -203,7 +203,7 @@ def bls_entries(tree: Tree, folder: str) -> list[MenuEntry]:
     return found
 
 
-def choose_bls(entries: list[MenuEntry], config: Config | None, saved: dict[str, str]) -> Choice | None:
+def choose_bls(entries: list[MenuEntry], config: Config | None, saved: dict[str, str]) -> BootChoice | None:
     """The default among BLS entries: grubenv's saved_entry (an id, a title or an index), else the first."""
     wanted = _default(config, saved)[0] if config and config.defaults else saved.get("saved_entry", "")
     source = "grubenv saved_entry" if wanted and wanted == saved.get("saved_entry") else "first BLS entry"
@@ -214,7 +214,7 @@ def choose_bls(entries: list[MenuEntry], config: Config | None, saved: dict[str,
         return None
     settings = {**(config.settings if config else {}), **saved}
     expanded = re.sub(r"\$\{?(\w+)\}?", lambda match: settings.get(match[1], ""), entry.cmdline)
-    return Choice(entry.images, expanded.strip()[:8192], source)
+    return BootChoice(entry.images, expanded.strip()[:8192], source)
 
 
 def names_bls(entries: list[MenuEntry], saved: str) -> bool:
@@ -222,7 +222,7 @@ def names_bls(entries: list[MenuEntry], saved: str) -> bool:
     return _select(entries, saved.removesuffix(".conf")) is not None or _select(entries, saved) is not None
 
 
-def choose_legacy(text: str) -> Choice | None:
+def choose_legacy(text: str) -> BootChoice | None:
     """The default of a menu.lst or grub.conf: ``default N`` counts the ``title`` stanzas from 0."""
     wanted = 0
     stanzas: list[MenuEntry] = []
@@ -243,7 +243,7 @@ def choose_legacy(text: str) -> Choice | None:
     if not stanzas:
         return None
     chosen = stanzas[wanted] if wanted < len(stanzas) else stanzas[0]
-    return Choice(chosen.images, chosen.cmdline, "default" if wanted < len(stanzas) else "first entry")
+    return BootChoice(chosen.images, chosen.cmdline, "default" if wanted < len(stanzas) else "first entry")
 
 
 def _stanza(entry: MenuEntry, first: str, words: list[str]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from vmie.guest.budget import Budget
 from vmie.guest.linux.unpack import Feed, GaveUpError, UnpackError, compression
-from vmie.guest.tree import Place
+from vmie.guest.tree import ResolvedPath
 
 _HEADER = 110
 _MAGICS = (b"070701", b"070702")
@@ -83,7 +83,7 @@ class _Packed:
         self._at += length
 
 
-def names(place: Place, *, budget: Budget, seen: Callable[[str], bool]) -> Listing:
+def names(place: ResolvedPath, *, budget: Budget, seen: Callable[[str], bool]) -> Listing:
     """Call `seen` with each name until it returns True or the archives end.
 
     Raises UnpackError (damaged, of an unknown kind, or a bomb), FileSystemError and OverBudget.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 
-from vmie.guest.filesystem import Kind
+from vmie.guest.filesystem import FileKind
 from vmie.guest.linux_facts import Kernel
 from vmie.guest.tree import Tree
 
@@ -105,7 +105,7 @@ def _initramfs(present: set[str], version: str) -> str:
 
 def _modules(tree: Tree, version: str) -> bool:
     place = tree.resolve(f"/lib/modules/{version}") if version and "/" not in version else None
-    return place is not None and place.entry.kind is Kind.DIRECTORY
+    return place is not None and place.entry.kind is FileKind.DIRECTORY
 
 
 def sort_key(version: str) -> tuple[tuple[int, int, str], ...]:

@@ -15,7 +15,7 @@ from vmie.model import Verdict
 from vmie.ops.context import Context
 from vmie.ops.doctor import Check, account, bucket, case_of, credentials, looked, rights, role
 from vmie.ops.doctor.report import Case, Line
-from vmie.ops.operation import Operation, Subject
+from vmie.ops.operation import Operation, RefusalSubject
 
 _OBJECT: tuple[Check, ...] = (bucket.place, bucket.objects_there)
 _ROLE: tuple[Check, ...] = (bucket.place, role.exists, bucket.objects_there, role.rights, role.keys, role.ebs_key)
@@ -81,7 +81,7 @@ def diagnosed(error: VmieError, case: Callable[[], Case | None], *, look: Look =
     return error
 
 
-def case_for(context: Context, subject: Subject | None) -> Case | None:
+def case_for(context: Context, subject: RefusalSubject | None) -> Case | None:
     """The account as an operation meets it; None where nothing of it can explain a refusal."""
     if subject is None:
         return None

@@ -16,7 +16,7 @@ from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import idempotency, tasks
 from vmie.ops.export import planning
 from vmie.ops.export.planning import ExportPlan
-from vmie.ops.operation import Operation, Subject
+from vmie.ops.operation import Operation, RefusalSubject
 from vmie.options import ExportRequest
 
 #: written first by the service to try its grant, and left there (aws-facts 3.8)
@@ -69,10 +69,10 @@ class ExportOperation(Operation[ExportRequest, ExportPlan, ExportResult]):
         """See `Operation.repeatable`: the same token is the same task, also when that is over."""
         return bool(self.request.client_token)
 
-    def subject(self) -> Subject:
+    def subject(self) -> RefusalSubject:
         """See `Operation.subject`."""
         request = self.request
-        return Subject(job="export", bucket=request.bucket or "", role_name=request.role_name or "")
+        return RefusalSubject(job="export", bucket=request.bucket or "", role_name=request.role_name or "")
 
     def _planned(self) -> ExportPlan:
         return planning.plan(self.context, self.request, begun=self.submitted())

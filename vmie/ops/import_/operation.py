@@ -16,7 +16,7 @@ from vmie.model import Route, S3Object, Task, TaskKind, TaskState
 from vmie.ops import idempotency, ingest, tasks, upload_state
 from vmie.ops.import_ import parts
 from vmie.ops.import_.planning import ImportPlan
-from vmie.ops.operation import Operation, Subject
+from vmie.ops.operation import Operation, RefusalSubject
 from vmie.options import ImportRequest
 
 #: far above the 21 disks that AWS takes in one VM
@@ -98,7 +98,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
     def content(self) -> list[Any]:
         """See `Operation.content`."""
         return [
-            source if source.startswith("s3://") else ingest.Identity.of(Path(source)).as_json()
+            source if source.startswith("s3://") else ingest.FileIdentity.of(Path(source)).as_json()
             for source in self.request.sources
         ]
 
@@ -107,11 +107,11 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         """See `Operation.repeatable`: the same token is the same task, also when that is over."""
         return bool(self.request.client_token)
 
-    def subject(self) -> Subject:
+    def subject(self) -> RefusalSubject:
         """See `Operation.subject`."""
         request = self.request
         own = [S3Object.parse(source) for source in request.sources if source.startswith("s3://")]
-        return Subject(
+        return RefusalSubject(
             job="import",
             bucket=request.bucket or (own[0].bucket if own else ""),
             key=request.kms_key,

@@ -53,7 +53,7 @@ def send(context: Context, request: ImportRequest, number: int, planned: Convers
         )
     finally:
         payload.close()
-    if ingest.Identity.of(planned.path) != planned.identity:
+    if ingest.FileIdentity.of(planned.path) != planned.identity:
         remove(context, number, planned)
         raise _changed(planned, "stop what writes to it, then run the command again")
     exact = {"parts": len(sent.ranges()), "done": sent.size, "sent": int(known.get("sent", 0)) + count}

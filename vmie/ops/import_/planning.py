@@ -34,7 +34,7 @@ class PlannedDisk:
     choice: ingest.Choice
     path: Path | None = None
     index: int | None = None
-    identity: ingest.Identity | None = None
+    identity: ingest.FileIdentity | None = None
     source_size: int = 0
     bound: int = 0
     copied: CopyPlan | None = None
@@ -214,7 +214,7 @@ def _expect_local(aws: Aws, name: str) -> None:
 
 def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[PlannedDisk]:
     """The containers that a local file becomes: one, or one per disk of an OVA that cannot go whole."""
-    identity = ingest.Identity.of(path)
+    identity = ingest.FileIdentity.of(path)
     whole = ingest.look(path)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.method == "as-is":

@@ -21,7 +21,7 @@ _LOCAL = ("localhost", "localhost.localdomain")
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class OriginGuard:
     """The server's `port`, and the `names` under which it may be asked besides loopback's, on any port."""
 
     port: int

@@ -22,7 +22,7 @@ from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.front import control
 from vmie.sandbox.front.identify import identify
-from vmie.sandbox.front.origin import Gate, is_loopback, require_names
+from vmie.sandbox.front.origin import OriginGuard, is_loopback, require_names
 from vmie.sandbox.front.signatures import require_signed
 from vmie.sandbox.service import services
 
@@ -36,7 +36,7 @@ _FOR_BROWSERS = (("Cross-Origin-Resource-Policy", "same-origin"), ("X-Content-Ty
 class FaultMiddleware:
     """WSGI middleware: a refusal of web pages, the control endpoint, signatures of URLs, fault injection."""
 
-    def __init__(self, emulator: Emulator, gate: Gate) -> None:
+    def __init__(self, emulator: Emulator, gate: OriginGuard) -> None:
         self._emulator = emulator
         self._gate = gate
         self._app = DomainDispatcherApplication(_backend)
@@ -155,7 +155,7 @@ class Server:
             self._server: BaseWSGIServer = make_server(
                 host,
                 port,
-                FaultMiddleware(emulator, Gate(listening.getsockname()[1], names)),
+                FaultMiddleware(emulator, OriginGuard(listening.getsockname()[1], names)),
                 threaded=True,
                 request_handler=MotoRequestHandler,
                 fd=listening.fileno(),
