@@ -119,7 +119,7 @@ def test_members_beyond_8_gib_are_stepped_over(tmp_path: Path) -> None:
         with disk.open(path) as first, disk.open(path, index=1) as second:
             assert first.size == size
             assert second.read(0, 1) == b"2"
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - begun < 10
 
 
 def test_an_ova_packed_with_its_folder_is_read(tmp_path: Path) -> None:

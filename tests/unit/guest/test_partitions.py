@@ -183,4 +183,4 @@ def test_a_gpt_that_claims_a_giant_table_is_refused_quickly() -> None:
     found, problems = layout(Bytes(raw))
     assert found.gpt_primary is False
     assert problems
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 10

