@@ -30,7 +30,7 @@ from vmie.model import ExtentKind
 
 SECTOR = 512
 MEMORY = 200 << 20
-SECONDS = 1.0
+SECONDS = 5.0
 _MOST_EXTENTS = 4_000_000
 
 NOISE = random.Random(11).randbytes(256 << 10)
