@@ -198,7 +198,7 @@ class _Reader:
     def _items(self, system: Element) -> list[HardwareItem]:
         wanted = self._configuration()
         items: dict[str, HardwareItem] = {}
-        for element in named(system, "HardwareItem", "StorageItem", "EthernetPortItem"):
+        for element in named(system, "Item", "StorageItem", "EthernetPortItem"):
             configurations = attribute(element, "configuration").split()
             if configurations and wanted not in configurations:
                 continue
