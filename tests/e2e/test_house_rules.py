@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conftest import Done
 from tests.sandbox.conftest import BUCKET
 from vmie import cli, sandbox
-from vmie.errors import UsageError
+from vmie.errors import Interrupted, Run, UsageError
 from vmie.sandbox import Sandbox
 
 Vmie = Callable[..., Done]
@@ -146,6 +146,13 @@ def test_an_error_without_a_cure_gets_none_in_the_sandbox(disk: Path, vmie: Vmie
     assert failed.code == 2
     assert str(absent) in failed.json["error"]["message"]
     assert failed.json["error"]["cure"] == ""
+
+
+def test_an_interrupted_batch_of_the_sandbox_names_no_way_on() -> None:
+    error = Interrupted(
+        "interrupted", cure=(Run(("vmie", "batch", "resume", "batch-1"), "goes on"), "look at the disk")
+    )
+    assert cli._without_jobs(error).cure == "look at the disk"
 
 
 def test_without_the_extra_the_sandbox_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from vmie.errors import Cancel, Interrupted, Resume, UsageError, VmieError
+from vmie.errors import Action, Cancel, Interrupted, Resume, Run, UsageError, VmieError
 
 if TYPE_CHECKING:
     from vmie.cli.context import Invocation
@@ -154,8 +154,12 @@ def _without_jobs(error: VmieError) -> VmieError:
     """The same error without the actions that need the sandbox's jobs, tasks and objects, which are gone."""
     if isinstance(error, Interrupted):
         error.why = ("the sandbox ended with the command, and with it what was done in it",)
-    error.actions = tuple(one for one in error.actions if not isinstance(one, Resume | Cancel))
+    error.actions = tuple(one for one in error.actions if not _of_a_job(one))
     return error
+
+
+def _of_a_job(action: Action) -> bool:
+    return isinstance(action, Resume | Cancel) or (isinstance(action, Run) and action.argv[:2] == ("vmie", "batch"))
 
 
 def _fault(error: Exception) -> VmieError:
