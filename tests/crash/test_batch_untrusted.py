@@ -12,35 +12,16 @@ import psycopg
 import pytest
 
 from tests.crash import postgres
+from tests.unit.batch.idle_stages import NoWork
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
 from vmie.batch.model import BatchPlan, Kind, PlanItem, State
 from vmie.batch.run import api
-from vmie.batch.run.stages import Stages
 from vmie.batch.store import state_errors
 from vmie.batch.store.locations import Locations
 from vmie.errors import VmieError
 from vmie.ops.ownership import UNTRUSTED
 from vmie.settings import Settings
-
-
-class NoWork(Stages):
-    """Every item is done at once."""
-
-    def check(self) -> None:
-        return
-
-    def upload(self) -> None:
-        return
-
-    def submit(self) -> str:
-        return "import-ami-00000000000000000"
-
-    def wait(self, task_id: str) -> None:
-        return
-
-    def finish(self) -> dict[str, Any]:
-        return {}
 
 
 class Failing(NoWork):
