@@ -27,7 +27,7 @@ def main() -> None:
         runs = [pair(folder / str(number)) for number in range(times)]
     single, batch = (rig.fastest([run[side] for run in runs]) for side in (0, 1))
     bytes_single, bytes_batch = (f"{count / 1024:.0f} KiB of state" for count in runs[-1][2:])
-    engine = {name: cpu(f"import {name}", times) for name in ("vmie.jobs.imports", "vmie.jobs.imports, dbos")}
+    engine = {name: cpu(f"import {name}", times) for name in ("vmie.jobs.runner", "vmie.jobs.runner, dbos")}
     print(f"vmie import              {single.cpu:5.2f} s of processor, {single.peak / 2**20:4.0f} MiB, {bytes_single}")
     print(f"vmie batch run, one item {batch.cpu:5.2f} s of processor, {batch.peak / 2**20:4.0f} MiB, {bytes_batch}")
     print(f"    {batch.cpu / single.cpu:.1f} times as much")

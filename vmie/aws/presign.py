@@ -48,7 +48,7 @@ class Signer:
             raise VmieError(
                 f"a presigned URL for {item.url} is not signed with SigV4",
                 cause="the S3 client in use signs in another way",
-                cure="make clients with vmie.aws.connect, or with signature_version='s3v4'",
+                cure="make clients with vmie.aws.session.connect, or with signature_version='s3v4'",
                 code="NotSigV4",
             )
         return url
