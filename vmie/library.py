@@ -89,13 +89,17 @@ def check(
     rules: Profile | str = Profile.CURRENT,
     strict: bool = False,
     together: bool = False,
+    machine: str = "",
+    empty_disks: bool = False,
     as_is: bool = False,
     on_event: OnEvent | None = None,
 ) -> CheckReport:
     """Whether AWS will accept disks, appliances, or folders of them: ``report.images[0].verdict["image"]``.
 
-    Every file is a machine of its own; `together` makes one machine of all. `route` narrows the findings. Nothing is
-    asked of AWS. A file that cannot be read is an image with an `error`; UsageError is raised for an empty folder.
+    Every file is a machine of its own; `together` makes one machine of all. `machine` is the id or name of
+    one of an appliance's machines; with `empty_disks` its disks without a file are among its disks. `route` narrows
+    the findings. Nothing is asked of AWS. A file that cannot be read is an image with an `error`; UsageError is raised
+    for an empty folder.
     """
     from vmie.ops import check as op  # noqa: PLC0415
     from vmie.poll import SystemClock  # noqa: PLC0415
@@ -108,6 +112,8 @@ def check(
         strict=strict,
         as_is=as_is,
         together=together,
+        machine=machine,
+        empty_disks=empty_disks,
         reporter=event_log.reporter(on_event),
     )
 
@@ -117,18 +123,30 @@ def convert(
     target: StrPath,
     *,
     disk: int | None = None,
+    machine: str = "",
+    empty_disks: bool = False,
     workers: int | None = None,
     force: bool = False,
     on_event: OnEvent | None = None,
 ) -> Converted:
     """Write a disk as stream-optimised VMDK, dynamic VHD or raw, as the suffix of `target` says.
 
-    `disk` picks one of an appliance's disks, from 0. Raises UsageError and ImageError (see `vmie.ops.convert`).
+    `disk` picks one of an appliance's disks, from 0, boot disk first; `machine` and `empty_disks` as `check` has them.
+    Raises UsageError and ImageError (see `vmie.ops.convert`).
     """
     from vmie.ops import convert as op  # noqa: PLC0415
 
     reporter = event_log.reporter(on_event)
-    plan = op.plan(Path(source), Path(target), index=disk, force=force, workers=workers, reporter=reporter)
+    plan = op.plan(
+        Path(source),
+        Path(target),
+        index=disk,
+        machine=machine,
+        empty_disks=empty_disks,
+        force=force,
+        workers=workers,
+        reporter=reporter,
+    )
     return op.apply(plan, reporter=reporter)
 
 

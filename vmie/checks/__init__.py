@@ -53,6 +53,8 @@ RULES: tuple[Rule, ...] = (
     *network.RULES,
 )
 
+#: rules without which there is nothing to import: who passes over them is refused all the same
+INDISPENSABLE = frozenset({machine.WHICH_MACHINE})
 #: worst first
 SEVERITY = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN, Verdict.PASS)
 _PREFERRED = (Route.IMAGE, Route.SNAPSHOT, Route.VOLUME, Route.INSTANCE)

@@ -15,7 +15,9 @@ from vmie.model import Route, Verdict
 _TAKEN = frozenset({"raw", "vmdk", "vhd", "vhdx"})
 _STREAM = "streamOptimized"
 #: the rules that judge a disk which cannot be opened
-WITHOUT_READING = frozenset({"VMIE-DISK-006", "VMIE-DISK-007", "VMIE-DISK-009"})
+WITHOUT_READING = frozenset({"VMIE-DISK-006", "VMIE-DISK-007", "VMIE-DISK-009", "VMIE-OVA-005"})
+#: reasons not to open a file that rules of their own judge
+CLAIMED = frozenset({"SeveralMachines", "NoSuchMachine"})
 _CONVERT = (
     Run(("vmie", "import", "FILE"), "converts it on the way"),
     Run(("vmie", "convert", "FILE", "OUT.vmdk"), "makes the file"),
@@ -123,6 +125,8 @@ def _sectors(subject: Subject) -> Outcome:
 
 def _damaged(subject: Subject) -> Iterator[Hit]:
     for disk in subject.disks:
+        if disk.code in CLAIMED:
+            continue
         if disk.unreadable and not _CHAIN.search(disk.unreadable) and not _DEVICE.search(disk.unreadable):
             yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
         elif disk.damaged:

@@ -11,6 +11,8 @@ from vmie.checks.subject import CheckedMachine, Subject
 from vmie.errors import Run, Set
 from vmie.model import Profile, Route, Verdict
 
+WHICH_MACHINE = "VMIE-OVA-005"
+
 
 def _chunked(subject: Subject) -> Outcome:
     return _ova(subject, lambda machine: machine.chunked, "the OVA holds its disks in chunks", graded(subject))
@@ -42,6 +44,20 @@ def _ovf_firmware(subject: Subject) -> Outcome:
         return None
     message = f"the OVF says firmware {machine.firmware}, the boot disk is made for {found}"
     return [Hit(message)] if machine.firmware != found else ()
+
+
+def _one_machine(subject: Subject) -> Outcome:
+    found = [disk for disk in subject.disks if disk.code in ("SeveralMachines", "NoSuchMachine")]
+    if not found and subject.machine is None:
+        return None
+    return [Hit(disk.unreadable[:400], cure=disk.unreadable_cure) for disk in found]
+
+
+def _empty_disks(subject: Subject) -> Outcome:
+    if subject.machine is None:
+        return None
+    left_out = ", ".join(subject.machine.empty[:10])
+    return [Hit(f"disks without a file are left out: {left_out}")] if left_out else ()
 
 
 def _ova(subject: Subject, test: Callable[[CheckedMachine], bool], message: str, verdict: Verdict) -> Outcome:
@@ -89,6 +105,22 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         cure=Set("boot_mode", note="look which disk boots"),
         source=sources.BOOT_MODES,
+    ),
+    Rule(
+        id=WHICH_MACHINE,
+        title="It is known which machine of the appliance is meant",
+        judge=_one_machine,
+        routes=ALL,
+        cure=Set("machine", "NAME"),
+        source=sources.OVF,
+    ),
+    Rule(
+        id="VMIE-OVA-006",
+        title="Every disk of the machine has a file",
+        judge=_empty_disks,
+        verdict=Verdict.WARN,
+        cure=Set("empty_disks", note="makes them, all zeros"),
+        source=sources.OVF,
     ),
     Rule(
         id="VMIE-NET-001",

@@ -14,6 +14,7 @@ CHANGES = f"{GUIDE}/import-modify-vm.html"
 LICENCES = f"{GUIDE}/licensing.html"
 TROUBLE = f"{GUIDE}/vmimport-troubleshooting.html"
 API_INSTANCE = "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ImportInstance.html"
+OVF = "https://www.dmtf.org/sites/default/files/standards/documents/DSP0243_2.1.1.pdf"
 ENA = "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/enhanced-networking-ena.html"
 
 

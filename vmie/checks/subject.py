@@ -34,6 +34,8 @@ class CheckedDisk:
     #: why it cannot be opened, and what to do about it; "" for a disk that can
     unreadable: str = ""
     unreadable_cure: tuple[Action, ...] = ()
+    #: of the error: what kind of reason it is
+    code: str = ""
     #: what was damaged in the container when its content was read, and the cure
     damaged: str = ""
     damaged_cure: tuple[Action, ...] = ()
@@ -50,6 +52,8 @@ class CheckedMachine:
     firmware: str = ""
     product: str = ""
     guest_os: str = ""
+    #: ids of the disks that have no file and are left out
+    empty: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from vmie.cli import context, render
 from vmie.cli.terms import TERMS
 from vmie.errors import ImageError, PreflightError
 from vmie.model import Finding, Profile, Route
+from vmie.options.shared import EMPTY_DISKS_HELP, MACHINE_HELP
 
 if TYPE_CHECKING:
     from vmie.ops.check import CheckReport
@@ -25,6 +26,8 @@ def check(
     ] = Profile.CURRENT,
     strict: Annotated[bool, typer.Option("--strict", help="Warnings and unknowns block too.")] = False,
     together: Annotated[bool, typer.Option("--together", help="All files are disks of one machine.")] = False,
+    machine: Annotated[str, typer.Option("--machine", metavar="NAME", help=MACHINE_HELP)] = "",
+    empty_disks: Annotated[bool, typer.Option("--empty-disks", help=EMPTY_DISKS_HELP)] = False,
     as_is: Annotated[bool, typer.Option("--as-is", help="Check the file as it is: nothing is converted.")] = False,
 ) -> None:
     """Show whether AWS will accept an image, and why not, without AWS.
@@ -53,6 +56,8 @@ def check(
         strict=strict,
         as_is=as_is,
         together=together,
+        machine=machine,
+        empty_disks=empty_disks,
         reporter=run.reporter,
     )
     failure = _failure(report, route)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from vmie.cli import context, render
+from vmie.options.shared import EMPTY_DISKS_HELP, MACHINE_HELP
 
 
 def convert(
@@ -15,8 +16,11 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="FILE", help="The disk: any format that vmie reads.")],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The new file: .vmdk, .vhd or .raw names its format.")],
     disk: Annotated[
-        int | None, typer.Option("--disk", min=0, metavar="N", help="Which disk of an OVA or OVF, from 0 in its order.")
+        int | None,
+        typer.Option("--disk", min=0, metavar="N", help="Which disk of an appliance, from 0, boot disk first."),
     ] = None,
+    machine: Annotated[str, typer.Option("--machine", metavar="NAME", help=MACHINE_HELP)] = "",
+    empty_disks: Annotated[bool, typer.Option("--empty-disks", help=EMPTY_DISKS_HELP)] = False,
     workers: Annotated[
         int | None, typer.Option("--workers", min=1, metavar="N", help="Threads; all cores by default.")
     ] = None,
@@ -33,7 +37,16 @@ def convert(
     from vmie.ops import convert as op
 
     run = context.of(ctx)
-    plan = op.plan(source, target, index=disk, force=force, workers=workers, reporter=run.reporter)
+    plan = op.plan(
+        source,
+        target,
+        index=disk,
+        machine=machine,
+        empty_disks=empty_disks,
+        force=force,
+        workers=workers,
+        reporter=run.reporter,
+    )
     if run.dry_run:
         text = (
             f"{source} ({plan.source_format} {plan.source_variant}, {render.size(plan.virtual_size)}) "

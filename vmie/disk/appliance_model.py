@@ -1,7 +1,8 @@
 """What an OVF descriptor says of a machine, as values.
 
 Appliance
-├── disks        what the DiskSection lists, in its order, with the file and the controller of each
+├── disks        what the machine's hardware holds, boot disk first, with the file and the controller of each
+├── left_out     what else the DiskSection lists: disks without a file, and disks that nothing holds
 ├── nics, cdroms from the VirtualHardwareSection
 ├── os_section   what the machine is said to run
 └── manifest     digests of the files; checked on demand
@@ -17,7 +18,8 @@ from typing import Any
 class ApplianceDisk:
     """A disk of an appliance; sizes in bytes.
 
-    `file` is the name as the descriptor gives it, "" for a disk that is to be created empty.
+    `file` is the name as the descriptor gives it, "" for a disk that is to be created empty. `capacity` is 0 where
+    the descriptor says nothing that can be used; `problem` is why.
     `controller` is ide, scsi, sata, nvme, virtio, or "" where none is named; `attached` whether a
     hardware item uses the disk; `controller_type` is the descriptor's own word (lsilogic, VirtualSCSI, AHCI …).
     `compression` is the member's (gzip), not the disk format's; `chunk_size` is set for a disk that
@@ -39,6 +41,7 @@ class ApplianceDisk:
     bus: int | None = None
     unit: int | None = None
     boot_order: int | None = None
+    problem: str = ""
 
     @property
     def chunked(self) -> bool:
@@ -48,7 +51,17 @@ class ApplianceDisk:
     @property
     def compressed(self) -> bool:
         """Whether the file is compressed as a whole (ovf:compression)."""
-        return bool(self.compression) and self.compression != "identity"
+        return bool(self.compression)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A listed disk that is not among the machine's: `reason` is empty (no file) or unattached (nothing holds it)."""
+
+    id: str
+    capacity: int
+    reason: str
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +110,8 @@ class PackageManifest:
 class VirtualMachine:
     """What the descriptor alone says; `Appliance` adds the package around it.
 
-    `firmware` is bios, efi or unknown. `virtual_systems` counts the machines described; hardware is
-    that of the first.
+    `firmware` is bios, efi or unknown. `machines` are the ids of all machines described; the rest is one's.
+    `reordered` says that its hardware has the disks in another order than the descriptor lists them.
     """
 
     name: str
@@ -112,7 +125,9 @@ class VirtualMachine:
     cpus: int | None = None
     memory_mib: int | None = None
     hardware_version: str = ""
-    virtual_systems: int = 1
+    machines: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    reordered: bool = False
     files: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The files that a descriptor names: in its own folder and nowhere else, also not by way of a link.
+"""The files that a descriptor names: in its own folder or below it, and nowhere else, also not by way of a link.
 
 A descriptor may come from anyone, and what it names is read and sent: a link out of the folder would send a file of
 this machine to whoever may read the bucket.
@@ -18,18 +18,24 @@ def is_plain(name: str) -> bool:
     return bool(name) and name not in (".", "..") and not set(name) & set("/\\\0") and PurePath(name).name == name
 
 
-def beside(descriptor: Path, name: str) -> Path | None:
-    """The file `name` in the folder of `descriptor`, links resolved; None where there is no regular file.
+def is_inside(name: str) -> bool:
+    """Whether `name` is a path of plain names with ``/`` between: nothing in it leads up, or begins elsewhere."""
+    return bool(name) and all(map(is_plain, name.split("/")))
 
-    A descriptor that is a link is looked up beside the link and beside what it points to. Raises ImageError for a
-    name that is a link out of that folder, or that cannot be looked up.
+
+def beside(descriptor: Path, name: str) -> Path | None:
+    """The file `name`, a path by `is_inside`, in the folder of `descriptor`; None where there is no regular file.
+
+    A link to a file of the same folder is followed, a folder that is a link is not. A descriptor that is a link is
+    looked up beside the link and beside what it points to. Raises ImageError for a name that is a link out of its
+    folder, or that cannot be looked up.
     """
     try:
         for folder in dict.fromkeys((descriptor.resolve().parent, descriptor.parent)):
             if not os.path.isfile(folder / name):  # noqa: PTH113 - a name may be too long
                 continue
             real = Path(os.path.realpath(folder / name))
-            if str(real.parent) == os.path.realpath(folder):
+            if real.parent == Path(os.path.realpath(folder)) / PurePath(name).parent:
                 return real
             raise ImageError(
                 f"{descriptor.name} names {name[:200]!r}, a symbolic link out of its folder",

@@ -15,12 +15,13 @@ def probe(source: Source) -> bool:
     return looks_like_tar(source)
 
 
-def open_source(source: Source, *, index: int = 0) -> Disk:
+def open_source(source: Source, *, index: int = 0, machine: str = "", empty_disks: bool = False) -> Disk:
     """Disk `index` in the order of the descriptor; `facts["appliance"]` describes the machine.
 
     Raises ImageError for what is no OVA, or has no such disk.
     """
-    disk = Appliance.of(Archive(source, members=members(source))).open_disk(index)
+    package = Archive(source, members=members(source))
+    disk = Appliance.of(package, machine=machine, empty_disks=empty_disks).open_disk(index)
     disk.source = _Owning(disk.source, archive=source)
     return disk
 

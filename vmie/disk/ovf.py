@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from vmie.disk import envelope
 from vmie.disk import manifest as manifests
-from vmie.disk.appliance_model import PackageManifest, VirtualMachine, plain
+from vmie.disk.appliance_model import ApplianceDisk, PackageManifest, VirtualMachine, plain
 from vmie.disk.base import Disk, FileSource, Source
+from vmie.disk.empty import EmptyDisk
 from vmie.disk.manifest import Digest, Mismatch
-from vmie.disk.package import Archive, Folder, Package
+from vmie.disk.package import Archive, Folder, Package, local_files
 from vmie.disk.reading import damaged, read_exact
 from vmie.disk.refusals import refused
 from vmie.disk.tarball import looks_like_tar, members
-from vmie.errors import ImageError
+from vmie.errors import Drop, ImageError, Set
 from vmie.events import Reporter, silent
 
 
@@ -37,12 +39,12 @@ class Appliance(VirtualMachine):
     digests: tuple[Digest, ...] | None = field(repr=False)
 
     @classmethod
-    def of(cls, package: Package) -> Appliance:
-        """Read a package's descriptor and manifest. Raises ImageError."""
-        machine = envelope.parse(_descriptor(package), name=package.source.name)
+    def of(cls, package: Package, *, machine: str = "", empty_disks: bool = False) -> Appliance:
+        """Read a package's descriptor and manifest; the options as `envelope.parse` has them. Raises ImageError."""
+        found = envelope.parse(_descriptor(package), name=package.source.name, machine=machine, empty_disks=empty_disks)
         digests, problem = _manifest(package)
         return cls(
-            **{item.name: getattr(machine, item.name) for item in fields(VirtualMachine)},
+            **{item.name: getattr(found, item.name) for item in fields(VirtualMachine)},
             manifest=PackageManifest(
                 present=digests is not None or bool(problem),
                 algorithms=tuple(sorted({digest.algorithm for digest in digests or ()})),
@@ -58,29 +60,28 @@ class Appliance(VirtualMachine):
         """The disk at `index`, read in place. Raises ImageError: no such disk, empty, delta, missing file."""
         from vmie.disk.registry import open_source as open_any  # noqa: PLC0415 - it asks this module too
 
-        source = self._disk_source(index)
-        try:
-            _no_appliance(source)
-            disk = open_any(source)
-        except BaseException:
-            source.close()
-            raise
+        chosen = self._disk(index)
+        if not chosen.file:
+            disk: Disk = self._empty(chosen)
+        else:
+            source = self.package.file(chosen.file, chunk_size=chosen.chunk_size)
+            try:
+                _no_appliance(source)
+                disk = open_any(source)
+            except BaseException:
+                source.close()
+                raise
         disk.facts["appliance"] = self.as_json()
         disk.facts["appliance_disk"] = index
         return disk
 
-    def _disk_source(self, index: int) -> Source:
+    def _disk(self, index: int) -> ApplianceDisk:
         if not self.disks:
-            raise refused(
-                self.package.source,
-                "an appliance without disks",
-                cause="its descriptor lists none",
-                cure="export the machine again with its disks",
-            )
+            raise self._without_disks()
         if not 0 <= index < len(self.disks):
             raise ImageError(
                 f"{self.package.source.name} has no disk {index}",
-                cause=f"its descriptor lists {len(self.disks)} disks, counted from 0",
+                cause=f"its machine has {len(self.disks)} disks, counted from 0",
                 cure="name one of them",
             )
         disk = self.disks[index]
@@ -91,16 +92,36 @@ class Appliance(VirtualMachine):
                 cause=f"disk {disk.id!r} holds only what changed since {disk.parent!r}",
                 cure="delete the machine's snapshots, then export it again",
             )
-        if not disk.file:
+        return disk
+
+    def _empty(self, disk: ApplianceDisk) -> Disk:
+        if disk.problem:
             raise refused(
                 self.package.source,
-                "an appliance with an empty disk",
-                cause=f"disk {disk.id!r} has no file: it is to be created with {disk.capacity:,} bytes of zeros",
-                cure="export the machine with all its disks, or leave this one out",
+                "an appliance with an empty disk of unknown size",
+                cause=f"disk {disk.id!r} has no file, and {disk.problem}",
+                cure=(
+                    Drop(("empty_disks",), "leaves such disks out"),
+                    "or write its capacity into the descriptor, in bytes",
+                ),
             )
-        if disk.chunk_size is not None:
-            return self.package.chunks(disk.file, chunk_size=disk.chunk_size)
-        return self.package.file(disk.file)
+        return EmptyDisk(disk.capacity, name=f"{self.package.source.name}: {disk.id}")
+
+    def _without_disks(self) -> ImageError:
+        empty = [disk.id for disk in self.left_out if disk.reason == "empty"]
+        if empty:
+            return refused(
+                self.package.source,
+                "an appliance of empty disks",
+                cause=f"none of its disks has a file: {', '.join(empty[:10])}",
+                cure=("export the machine with its disks", Set("empty_disks", note="makes them, all zeros")),
+            )
+        return refused(
+            self.package.source,
+            "an appliance without disks",
+            cause="its descriptor lists none" if len(self.machines) < 2 else "the machine's hardware holds none",
+            cure="export the machine again with its disks",
+        )
 
     def verify_manifest(self, *, reporter: Reporter = silent) -> tuple[Mismatch, ...]:
         """Compare every file with its digest; ImageError when there is no manifest. Reads all files once."""
@@ -137,11 +158,14 @@ class Appliance(VirtualMachine):
         self.close()
 
 
-def open_appliance(path: str | os.PathLike[str] | Source) -> Appliance:
-    """The appliance in an OVA or beside a bare .ovf. Raises ImageError, also when it is neither."""
+def open_appliance(path: str | os.PathLike[str] | Source, *, machine: str = "", empty_disks: bool = False) -> Appliance:
+    """The appliance in an OVA or beside a bare .ovf; the options as `envelope.parse` has them.
+
+    Raises ImageError, also when it is neither.
+    """
     source = FileSource(path) if isinstance(path, str | os.PathLike) else path
     try:
-        return Appliance.of(_package(source))
+        return Appliance.of(_package(source), machine=machine, empty_disks=empty_disks)
     except BaseException:
         source.close()
         raise
@@ -160,6 +184,20 @@ def _package(source: Source) -> Package:
     )
 
 
+def files_beside(path: str | os.PathLike[str]) -> list[Path]:
+    """See `vmie.disk.files_of_descriptor`."""
+    source = FileSource(path)
+    try:
+        if not probe(source):
+            return []
+        names = envelope.files(_bounded(source), name=source.name)
+        return sorted({one for name in names for one in local_files(Path(path), name)})
+    except ImageError:
+        return []
+    finally:
+        source.close()
+
+
 def probe(source: Source) -> bool:
     """Whether the bytes are XML with an OVF envelope near the beginning."""
     if source.size > envelope.MAX_DESCRIPTOR:
@@ -168,9 +206,9 @@ def probe(source: Source) -> bool:
     return head.startswith(b"<") and b"Envelope" in head
 
 
-def open_source(source: Source, *, index: int = 0) -> Disk:
+def open_source(source: Source, *, index: int = 0, machine: str = "", empty_disks: bool = False) -> Disk:
     """Disk `index` of a bare .ovf; `facts["appliance"]` describes the machine. Raises ImageError."""
-    disk = Appliance.of(Folder(source)).open_disk(index)
+    disk = Appliance.of(Folder(source), machine=machine, empty_disks=empty_disks).open_disk(index)
     source.close()  # the disk lies in a file of its own
     return disk
 

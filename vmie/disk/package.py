@@ -1,18 +1,19 @@
 """The files of an appliance, wherever they lie: members of an OVA, or neighbours of an .ovf.
 
-A package finds bytes by a name that the descriptor gives. The name is compared (OVA) or must be a
-plain name in the descriptor's own folder (OVF): it never leads anywhere else.
+A package finds bytes by a name that the descriptor gives. The name is compared (OVA) or must be a path in the
+descriptor's own folder (OVF): it never leads anywhere else.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
+from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote
 
 from vmie.disk.base import Source, Window
-from vmie.disk.beside import beside, is_plain, open_beside
+from vmie.disk.beside import beside, is_inside, open_beside
 from vmie.disk.reading import damaged
 from vmie.disk.refusals import refused
 from vmie.disk.tarball import Member
@@ -40,8 +41,11 @@ class Package(ABC):
         """The descriptor's companion with another suffix: .mf, .cert."""
         return self.find(Path(self.descriptor).stem + suffix)
 
-    def file(self, href: str) -> Source:
-        """The file that a descriptor's href names; ImageError when it is missing, remote or not a plain name."""
+    def file(self, href: str, *, chunk_size: int | None = None) -> Source:
+        """The file that a descriptor's href names, put together from its chunks where it is split.
+
+        Raises ImageError when it is missing, remote or leads out of the package.
+        """
         if "://" in href:
             raise refused(
                 self.source,
@@ -49,35 +53,41 @@ class Package(ABC):
                 cause=f"a file is to be fetched from {href[:200]}",
                 cure="download it, put it beside the descriptor and make the descriptor name it",
             )
-        # an href is a URI reference, yet many exporters write names with spaces as they are
-        for name in dict.fromkeys((href, unquote(href))):
-            source = self.find(name)
-            if source is not None:
-                return source
+        for name in _spellings(href):
+            if chunk_size is None and (whole := self.find(name)) is not None:
+                return whole
+            if (joined := self._chunks(name, chunk_size)) is not None:
+                return joined
+            if chunk_size is not None and (whole := self.find(name)) is not None:
+                return whole  # the chunks were put together, and the descriptor does not know it
         raise damaged(self.source, f"its descriptor names {href[:200]!r}, which is not there")
 
-    def chunks(self, href: str, *, chunk_size: int) -> Source:
-        """A file split into ``NAME.000000000``, ``NAME.000000001`` … (DSP0243 7.1), as one."""
-        joined = Joined(name=f"{self.source.name}: {href}")
+    def _chunks(self, name: str, chunk_size: int | None) -> Source | None:
+        """``NAME.000000000``, ``NAME.000000001`` … (DSP0243 7.1) as one; None where there is no first one.
+
+        Without a size in the descriptor the first one tells it.
+        """
+        if (first := self.find(f"{name}.{0:09d}")) is None:
+            return None
+        joined = Joined(name=f"{self.source.name}: {name}")
+        joined.append(first)
         try:
-            self._join(joined, href, chunk_size)
+            self._join(joined, name, chunk_size or first.size)
         except BaseException:
             joined.close()
             raise
         return joined
 
-    def _join(self, joined: Joined, href: str, chunk_size: int) -> None:
+    def _join(self, joined: Joined, name: str, chunk_size: int) -> None:
         while joined.count < _MAX_CHUNKS:
-            name = f"{href}.{joined.count:09d}"
-            part = self.find(name) or self.find(unquote(name))
+            part = self.find(f"{name}.{joined.count:09d}")
             if part is None:
-                break
+                return
             whole = joined.size == joined.count * chunk_size
             joined.append(part)
             if not whole:
-                raise damaged(self.source, f"chunk {joined.count - 2} of {href[:200]!r} has not {chunk_size:,} bytes")
-        if not joined.count:
-            raise damaged(self.source, f"its descriptor names {href[:200]!r} in chunks, of which none is there")
+                raise damaged(self.source, f"chunk {joined.count - 2} of {name[:200]!r} has not {chunk_size:,} bytes")
+        raise damaged(self.source, f"{name[:200]!r} has more than {_MAX_CHUNKS} chunks")
 
     def close(self) -> None:
         """Close the archive or the descriptor."""
@@ -130,7 +140,7 @@ class Folder(Package):
         self._path = source.path
 
     def find(self, name: str) -> Source | None:
-        """See `Package.find`; ImageError for a name that is not plain, or a link that leads out of the folder."""
+        """See `Package.find`; ImageError for a name or a link that leads out of the folder."""
         if self._path is None:
             raise refused(
                 self.source,
@@ -138,8 +148,8 @@ class Folder(Package):
                 cause="an .ovf names files beside it, and this one was not opened from a path",
                 cure="open it by its path, or pack it as OVA",
             )
-        if not is_plain(name):
-            raise damaged(self.source, f"its descriptor names {name[:200]!r}, no plain file name", cure=_CURE_NAMES)
+        if not is_inside(name):
+            raise damaged(self.source, f"its descriptor names {name[:200]!r}, no file in its folder", cure=_CURE_NAMES)
         path = beside(self._path, name)
         return None if path is None else open_beside(path)
 
@@ -190,6 +200,23 @@ class Joined:
         """Close all parts."""
         for part in self._parts:
             part.close()
+
+
+def local_files(descriptor: Path, href: str) -> list[Path]:
+    """The files beside a descriptor that an href names: the one, or its chunks. Raises ImageError."""
+    found: list[Path] = []
+    for name in filter(is_inside, _spellings(href)):
+        chunks = (f"{name}.{number:09d}" for number in range(_MAX_CHUNKS))
+        found += filter(None, [beside(descriptor, name)])
+        found += filter(None, takewhile(bool, (beside(descriptor, chunk) for chunk in chunks)))
+    return found
+
+
+def _spellings(href: str) -> list[str]:
+    """The names that an href may mean: it is a URI reference, yet many exporters write the path as they have it."""
+    paths = (name.replace("\\", "/") for name in (href, unquote(href)))
+    plain = ("/".join(part for part in path.split("/") if part != ".") for path in paths)
+    return list(dict.fromkeys(plain))
 
 
 def _is_descriptor(member: Member) -> bool:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from vmie.disk.base import Source
 from vmie.disk.reading import damaged
-from vmie.errors import ImageError
+from vmie.errors import Cure, ImageError
 
 #: The largest virtual disk any reader takes: what VHDX allows, and four times what EBS does.
 MAX_DISK = 64 << 40
 
 
-def refused(source: Source, what: str, *, cause: str, cure: str) -> ImageError:
+def refused(source: Source, what: str, *, cause: str, cure: Cure) -> ImageError:
     """The error for a container of a kind, named by `what`, that cannot be read on its own."""
     return ImageError(f"{source.name} is {what}", cause=cause, cure=cure)
 

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from vmie.disk.base import Disk, FileSource, ObjectSource, Source
-from vmie.errors import ImageError
+from vmie.errors import Drop, ImageError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -25,14 +25,17 @@ _FORMATS: tuple[str, ...] = (
     "raw",  # last: any bytes are a raw disk
 )
 
-#: Those of `_FORMATS` that hold several disks: their `open_source` takes ``index=``.
+#: Those of `_FORMATS` that hold several disks: their `open_source` takes ``index=``, ``machine=``, ``empty_disks=``.
 _APPLIANCES = frozenset({"ova", "ovf"})
 
 
-def open(source: str | os.PathLike[str] | BinaryIO, *, index: int = 0) -> Disk:  # noqa: A001 - it is vmie.disk.open
+def open(  # noqa: A001 - it is vmie.disk.open
+    source: str | os.PathLike[str] | BinaryIO, *, index: int = 0, machine: str = "", empty_disks: bool = False
+) -> Disk:
     """The disk in a file or seekable binary file object, whatever its format.
 
-    `index` picks a disk of an appliance (OVA, OVF), in OVF order; a plain image has only disk 0.
+    `index` picks a disk of an appliance (OVA, OVF), boot disk first; a plain image has only disk 0. `machine` is the
+    id or Name of one of an appliance's machines; with `empty_disks` the disks without a file are among its disks.
     Closing the disk closes the file, but never a file object handed in. Raises ImageError.
     """
     bytes_: Source
@@ -47,13 +50,13 @@ def open(source: str | os.PathLike[str] | BinaryIO, *, index: int = 0) -> Disk: 
     else:
         bytes_ = ObjectSource(source)
     try:
-        return open_source(bytes_, index=index)
+        return open_source(bytes_, index=index, machine=machine, empty_disks=empty_disks)
     except BaseException:
         bytes_.close()
         raise
 
 
-def open_source(source: Source, *, index: int = 0) -> Disk:
+def open_source(source: Source, *, index: int = 0, machine: str = "", empty_disks: bool = False) -> Disk:
     """`open` for a `Source`, such as a member of an archive. Closes nothing when it fails."""
     if source.size <= 0:
         raise ImageError(
@@ -61,7 +64,16 @@ def open_source(source: Source, *, index: int = 0) -> Disk:
         )
     name, module = _detect(source)
     if name in _APPLIANCES:
-        return module.open_source(source, index=index)  # type: ignore[no-any-return]
+        opened: Disk = module.open_source(source, index=index, machine=machine, empty_disks=empty_disks)
+        return opened
+    if machine:
+        raise ImageError(
+            f"{source.name} holds no machine {machine[:80]!r}",
+            cause="it is a single disk image, not an appliance",
+            cure=Drop(("machine",)),
+            code="NoSuchMachine",
+            fields=("machine",),
+        )
     if index != 0:
         raise ImageError(
             f"{source.name} has no disk {index}",

@@ -13,6 +13,7 @@ _WORDS = {
     **dict.fromkeys(("megabyte", "megabytes", "mb", "mib"), 1 << 20),
     **dict.fromkeys(("gigabyte", "gigabytes", "gb", "gib"), 1 << 30),
     **dict.fromkeys(("terabyte", "terabytes", "tb", "tib"), 1 << 40),
+    **dict.fromkeys(("petabyte", "petabytes", "pb", "pib"), 1 << 50),
 }
 _FACTOR = re.compile(r"\*\s*([0-9]{1,6})\s*(?:\^\s*([0-9]{1,2}))?\s*")
 _LARGEST = 1 << 60

@@ -34,21 +34,24 @@ def check(
     strict: bool = False,
     as_is: bool = False,
     together: bool = False,
+    machine: str = "",
+    empty_disks: bool = False,
     reporter: events.Reporter = events.silent,
 ) -> CheckReport:
     """Judge files, appliances and folders of them.
 
     Every file is a machine of its own, an appliance with all its disks; `together` makes one machine of
-    all files, in the order given. `routes` narrows the findings, not the verdicts. A file that cannot be read
-    is a failed image with its `error`; only UsageError (an empty folder, nothing given) is raised.
+    all files, in the order given. `machine` and `empty_disks` are as `disk.open` has them. `routes` narrows the
+    findings, not the verdicts. A file that cannot be read is a failed image with its `error`; only UsageError (an
+    empty folder, nothing given) is raised.
     """
     files = expand(paths)
     machines = [files] if together else [[path] for path in files]
     today = clock.now().date()
     images = []
-    for machine in machines:
-        reporter(events.Note(f"looking into {', '.join(map(str, machine))}", "debug"))
-        with open_machine(machine) as opened:
+    for group in machines:
+        reporter(events.Note(f"looking into {', '.join(map(str, group))}", "debug"))
+        with open_machine(group, machine=machine, empty_disks=empty_disks) as opened:
             images.append(_judge(opened, profile=profile, routes=routes, as_is=as_is, today=today))
     return CheckReport(tuple(images), profile=profile, strict=strict, as_is=as_is)
 

@@ -68,6 +68,7 @@ def machine_of(appliance: dict[str, Any]) -> CheckedMachine:
         firmware={"efi": "uefi", "bios": "bios"}.get(str(appliance.get("firmware")), ""),
         product=str(appliance.get("hardware_version") or "")[:100],
         guest_os=str(system.get("description") or system.get("os_type") or "")[:200],
+        empty=tuple(str(one["id"])[:100] for one in appliance.get("left_out") or [] if one["reason"] == "empty"),
     )
 
 
@@ -111,32 +112,32 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _owned(files: list[Path]) -> set[Path]:
     """Files that belong to another one in the list: extents of a VMDK, disks of an OVF."""
     there = set(files)
+    there_as = {path.resolve(): path for path in files}
     owned = set()
     for path in files:
         match = _EXTENT.fullmatch(path.name)
         if match and path.with_name(f"{match[1]}.vmdk") in there:
             owned.add(path)
         if path.suffix.lower() == ".ovf":
-            owned |= {path.with_name(Path(name).name) for name in _files_of_ovf(path)}
+            owned |= {there_as[real] for real in _files_of_ovf(path) if real in there_as}
     return owned & there
 
 
-def _files_of_ovf(path: Path) -> tuple[str, ...]:
+def _files_of_ovf(path: Path) -> list[Path]:
     try:
-        with disk.appliance(path) as machine:
-            return machine.files
+        return disk.files_of_descriptor(path)
     except ImageError:
-        return ()
+        return []
 
 
-def open_machine(paths: Sequence[Path]) -> Opened:
+def open_machine(paths: Sequence[Path], *, machine: str = "", empty_disks: bool = False) -> Opened:
     """All disks of one machine: those of an appliance, or of several files. Never raises ImageError: see `error`."""
     opened = Opened(tuple(paths))
     with ExitStack() as undo:
         undo.callback(opened.close)
         for path in paths:
             try:
-                _open_file(opened, path)
+                _open_file(opened, path, machine, empty_disks=empty_disks)
             except ImageError as error:
                 opened.error = error
                 opened.images = [_unreadable(path, error)]
@@ -145,8 +146,8 @@ def open_machine(paths: Sequence[Path]) -> Opened:
     return opened
 
 
-def _open_file(opened: Opened, path: Path) -> None:
-    first = disk.open(path)
+def _open_file(opened: Opened, path: Path, machine: str, *, empty_disks: bool) -> None:
+    first = disk.open(path, machine=machine, empty_disks=empty_disks)
     _add(opened, first, str(path))
     appliance = first.facts.get("appliance")
     if appliance is None:
@@ -154,7 +155,8 @@ def _open_file(opened: Opened, path: Path) -> None:
     if opened.appliance is None:
         opened.appliance = appliance
     for index in range(1, len(appliance.get("disks") or [])):
-        _add(opened, disk.open(path, index=index), f"{path}#{index}")
+        other = disk.open(path, index=index, machine=machine, empty_disks=empty_disks)
+        _add(opened, other, f"{path}#{index}")
 
 
 def _add(opened: Opened, one: disk.Disk, path: str) -> None:
@@ -190,4 +192,5 @@ def _unreadable(path: Path, error: ImageError) -> CheckedDisk:
         allocated_size=0,
         unreadable=what,
         unreadable_cure=error.actions,
+        code=error.code,
     )

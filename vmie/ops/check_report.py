@@ -192,8 +192,9 @@ def named(stops: Sequence[Finding]) -> str:
 
 
 def skipping(stops: Sequence[Finding]) -> tuple[Set, ...]:
-    """The options with which an import passes over what blocks."""
-    return tuple(Set("skip_check", rule, "to go on all the same") for rule in dict.fromkeys(one.rule for one in stops))
+    """The options with which an import passes over what blocks; none where that would lead nowhere."""
+    rules = dict.fromkeys(one.rule for one in stops if one.rule not in checks.INDISPENSABLE)
+    return tuple(Set("skip_check", rule, "to go on all the same") for rule in rules)
 
 
 def _total(sizes: Any) -> int | None:

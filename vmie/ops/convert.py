@@ -18,7 +18,7 @@ from vmie import disk, events
 from vmie.disk import stream
 from vmie.disk.wrapper import WrappedDisk
 from vmie.errors import ImageError, Set, UsageError
-from vmie.ops import atomic_file
+from vmie.ops import atomic_file, ingest
 
 #: Suffixes of the target and the formats they name.
 SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw"}
@@ -52,6 +52,8 @@ class ConvertPlan:
     upper_bound: int
     overwrite: bool
     workers: int | None
+    machine: str = ""
+    empty_disks: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """The shape of ``result`` under ``--dry-run``."""
@@ -99,13 +101,16 @@ def plan(
     target: Path,
     *,
     index: int | None = None,
+    machine: str = "",
+    empty_disks: bool = False,
     force: bool = False,
     workers: int | None = None,
     reporter: events.Reporter = events.silent,
 ) -> ConvertPlan:
     """What converting `source` to `target` means; its suffix names the format.
 
-    `index` picks a disk of an appliance, from 0 in OVF order; one with several disks needs it. Raises
+    `index` picks a disk of an appliance, from 0, boot disk first; one with several disks needs it. `machine` and
+    `empty_disks` are as `disk.open` has them. Raises
     UsageError for a target that cannot be written, ImageError for a source that cannot be read
     or does not fit the format.
     """
@@ -113,7 +118,7 @@ def plan(
     atomic_file.check(target, source=source, force=force)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers can do no work", cure=Set("workers", note="a number from 1 on"))
-    with disk.open(source, index=index or 0) as opened:
+    with disk.open(source, index=index or 0, machine=machine, empty_disks=empty_disks) as opened:
         _one_disk(opened, index)
         _keep_parts(opened, target)
         _look(opened, source, reporter)
@@ -137,6 +142,8 @@ def plan(
             upper_bound=upper_bound,
             overwrite=target.exists(),
             workers=workers,
+            machine=machine,
+            empty_disks=empty_disks,
         )
 
 
@@ -149,7 +156,7 @@ def apply(
     """
     begun = clock()
     reporter(events.Stage("convert", f"{plan.source} to {plan.format} {plan.target}"))
-    with disk.open(plan.source, index=plan.index) as opened, _target(plan) as file:
+    with ingest.opened(plan.source, plan, index=plan.index) as opened, _target(plan) as file:
         if isinstance(opened, WrappedDisk):
             opened.expect(plan.virtual_size)
         follow = _Following(file, opened.allocated_size, reporter)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vmie import disk
 from vmie.aws.parts import part_size_for
@@ -54,26 +54,56 @@ class Look:
     files: tuple[str, ...] = ()
 
 
-def look(path: Path) -> Look:
+class Selection(Protocol):
+    """Which machine of an appliance is meant, and whether its disks without a file are made: a request or a plan."""
+
+    @property
+    def machine(self) -> str:
+        """Its id or name, "" for the only one."""
+
+    @property
+    def empty_disks(self) -> bool:
+        """Whether they are made."""
+
+
+def opened(path: Path, selected: Selection, *, index: int | None = None) -> disk.Disk:
+    """The disk at `index` of the selected machine, or the only one. Raises ImageError."""
+    return disk.open(path, index=index or 0, machine=selected.machine, empty_disks=selected.empty_disks)
+
+
+def look(path: Path, selected: Selection) -> Look:
     """Tell what `path` is. Raises ImageError for what is no disk."""
-    with disk.open(path) as first:
+    with opened(path, selected) as first:
         kind, variant = first.format, first.variant
         container = str((first.facts.get("appliance") or {}).get("package", ""))
         packed = str(first.facts.get("wrapper", ""))
         files = tuple(map(str, first.facts.get("files", ())))
     if not container:
         return Look(kind, variant, packed=packed, files=files)
-    with disk.appliance(path) as appliance:
+    with disk.appliance(path, machine=selected.machine, empty_disks=selected.empty_disks) as appliance:
         count = len(appliance.disks)
-        odd = next(filter(None, (_oddity(appliance, number) for number in range(count))), "")
+        odd = _partial(appliance) or next(filter(None, (_oddity(appliance, one) for one in range(count))), "")
     if container == "ovf":
         odd = "an .ovf with its files beside it is no single object"
     return Look(kind, variant, container, count, odd)
 
 
+def _partial(appliance: Appliance) -> str:
+    """Why the OVA as a whole is not the machine that was meant, "" when it is."""
+    if len(appliance.machines) > 1:
+        return f"it holds {len(appliance.machines)} machines, and one of them is meant"
+    if appliance.left_out:
+        return f"it lists disks that the machine has not: {', '.join(one.id for one in appliance.left_out[:5])}"
+    if appliance.reordered:
+        return "it lists the boot disk behind another one"
+    return ""
+
+
 def _oddity(appliance: Appliance, number: int) -> str:
     """Why AWS would not take this disk inside an OVA, "" when it would."""
     named = appliance.disks[number]
+    if not named.file:
+        return f"its disk {number + 1} has no file"
     if named.chunked:
         return f"its disk {number + 1} is split in chunks, which AWS refuses"
     if named.compressed:
@@ -208,11 +238,13 @@ def _beside(path: Path, size: int) -> list[Path]:
     if size > _LARGEST_DESCRIPTOR:
         return []
     try:
-        with disk.open(path) as opened:
-            names = [*opened.facts.get("files", ()), *(opened.facts.get("appliance") or {}).get("files", ())]
+        if found := disk.files_of_descriptor(path):
+            return found
+        with disk.open(path) as one:
+            names = [str(name) for name in one.facts.get("files", ())]
     except ImageError:
         return []  # whoever opens it in earnest says why
-    return [other for name in sorted(map(str, names)) if is_plain(name) and (other := beside(path, name))]
+    return [other for name in sorted(names) if is_plain(name) and (other := beside(path, name))]
 
 
 #: an .ovf may be this large; a VMDK's descriptor is far smaller

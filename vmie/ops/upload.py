@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from vmie import disk, events
+from vmie import events
 from vmie.aws import objects, s3
 from vmie.aws.multipart import composite
 from vmie.aws.parts import b64, part_size_for
@@ -91,14 +91,7 @@ class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
 
     def _planned(self) -> UploadPlan:
         request = self.request
-        return plan(
-            self.context.aws,
-            Path(request.path),
-            request.object,
-            as_is=request.as_is,
-            wanted=request.format,
-            index=request.disk,
-        )
+        return plan(self.context.aws, Path(request.path), request)
 
     def uploads(self) -> Iterator[Callable[[], None]]:
         """See `Operation.uploads`."""
@@ -144,16 +137,15 @@ class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
         return {"task_id": None, "removed": [url] if url else []}
 
 
-def plan(
-    aws: Aws, path: Path, target: S3Object, *, as_is: bool = False, wanted: str | None = None, index: int | None = None
-) -> UploadPlan:
-    """Decide how `path` goes to `target`; reads only. A key that ends in / is completed with the file's name.
+def plan(aws: Aws, path: Path, request: UploadRequest) -> UploadPlan:
+    """Decide how `path` goes to S3; reads only. A key that ends in / is completed with the file's name.
 
     Raises ImageError, UsageError, AwsRefused.
     """
+    target, wanted, index = request.object, request.format, request.disk
     identity = ingest.FileIdentity.of(path)
-    what = ingest.look(path)
-    choice = ingest.choose(what, as_is=as_is, wanted=wanted)
+    what = ingest.look(path, request)
+    choice = ingest.choose(what, as_is=request.as_is, wanted=wanted)
     if choice.method != "as-is" and index is None and what.disks > 1:
         raise UsageError(
             f"{path} holds {what.disks} disks",
@@ -170,13 +162,25 @@ def plan(
         size = bound = identity.size
         part_size_for(bound)
     else:
-        with disk.open(path, index=index or 0) as opened:
+        with ingest.opened(path, request, index=index) as opened:
             size = opened.size
             choice, bound = ingest.settle(opened, choice, asked=wanted is not None)
     if target.key.endswith("/"):
         name = path.name if choice.method == "as-is" else f"{path.stem}.{choice.method}"
         target = S3Object(target.bucket, target.key + name)
-    return UploadPlan(path, target, choice, identity, size, bound, index=index, region=bucket.region, notes=notes)
+    return UploadPlan(
+        path,
+        target,
+        choice,
+        identity,
+        size,
+        bound,
+        index=index,
+        machine=request.machine,
+        empty_disks=request.empty_disks,
+        region=bucket.region,
+        notes=notes,
+    )
 
 
 def send(context: Context, plan: UploadPlan, *, step: str, options: UploadOptions) -> tuple[Uploaded, int]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vmie import disk
 from vmie.aws.parts import Part
 from vmie.errors import Cure, ImageError
 from vmie.model import Finding, S3Object
@@ -23,7 +22,7 @@ SOURCE_CHANGED = "SourceChanged"
 
 @dataclass(frozen=True, slots=True)
 class UploadPlan:
-    """What will be sent where. `index` picks a disk of an appliance; sizes are bytes."""
+    """What will be sent where. `index`, `machine` and `empty_disks` pick a disk of an appliance; sizes are bytes."""
 
     path: Path
     target: S3Object
@@ -32,6 +31,8 @@ class UploadPlan:
     source_size: int
     bound: int
     index: int | None = None
+    machine: str = ""
+    empty_disks: bool = False
     region: str | None = None
     notes: tuple[str, ...] = ()
 
@@ -55,6 +56,7 @@ class UploadPlan:
     def token(self) -> str:
         """Stands for this content in this form: kept with the object, so that it is known for what it is."""
         identity = [_TOKEN_VERSION, self.identity.as_json(), self.choice.method, self.index]
+        identity += [self.machine, self.empty_disks] if self.machine or self.empty_disks else []
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
@@ -96,7 +98,8 @@ def payload_of(plan: UploadPlan) -> payloads.FilePayload | payloads.StreamPayloa
     """The bytes to send: the file as it is, or its disk re-streamed."""
     if plan.choice.method == "as-is":
         return payloads.FilePayload(plan.path, plan.source_size)
-    return payloads.StreamPayload(disk.open(plan.path, index=plan.index or 0), plan.choice.method)
+    opened = ingest.opened(plan.path, plan, index=plan.index)
+    return payloads.StreamPayload(opened, plan.choice.method)
 
 
 def source_changed(path: Path, when: str, cure: Cure) -> ImageError:

@@ -11,7 +11,14 @@ from vmie.errors import Drop, Set, UsageError, says
 from vmie.limits import DISK_BYTES, GIB
 from vmie.model import Profile, Route, S3Object
 from vmie.options.base import OneOf, allow_names, extra, option
-from vmie.options.shared import TransferOptions, judged_description, judged_tags
+from vmie.options.shared import (
+    EMPTY_DISKS_HELP,
+    MACHINE_HELP,
+    TransferOptions,
+    judged_description,
+    judged_selection,
+    judged_tags,
+)
 from vmie.options.types import (
     Address,
     AmiName,
@@ -65,6 +72,16 @@ class ImportRequest(TransferOptions):
         routes=_IMPORTS,
         guesses=("type",),
     )
+    machine: Text = option(
+        "",
+        MACHINE_HELP,
+        bounds={"min_length": 1, "max_length": 256},
+        metavar="NAME",
+        routes=_IMPORTS,
+        single=True,
+        guesses=("system", "virtual_system", "vm_name"),
+    )
+    empty_disks: bool = option(False, EMPTY_DISKS_HELP, routes=_IMPORTS)
     bucket: Bucket | None = option(
         None,
         "S3 bucket, in the same Region. Default: the settings', or what the role may use.",
@@ -190,6 +207,13 @@ class ImportRequest(TransferOptions):
                 cause="AWS refuses the two together: the usage operation says the licence already",
                 cure="leave one out",
             )
+        yield from judged_selection(machine=self.machine, empty_disks=self.empty_disks, as_is=self.as_is)
+        if self.machine and (len(self.sources) > 1 or self.sources[0].startswith("s3://")):
+            yield UsageError(
+                says("{machine} needs one local appliance"),
+                cause="it chooses among the machines of one file, which is opened for that",
+                cure=Drop(("machine",), "or give the OVA or .ovf alone, as a local file"),
+            )
         if self.as_is and self.format:
             yield UsageError(says("{as_is} and {format} cannot both be given"), cure="leave one out")
         if self.name and self.tags.get("Name", self.name) != self.name:
@@ -209,7 +233,7 @@ class ImportRequest(TransferOptions):
         if self.route.value in _OLDER:
             yield from self._older()
 
-    def machine(self) -> dict[str, str | None]:
+    def described(self) -> dict[str, str | None]:
         """The guest as the call describes it: None for what is left to AWS, or has no parameter."""
         older = self.route.value in _OLDER
         return {

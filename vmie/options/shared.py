@@ -17,6 +17,8 @@ MARKER_CHARACTERS = 24
 
 SSE_HELP = "Encrypt the uploaded object; by default as the bucket says."
 KEY_HELP = "Encrypt the uploaded object with this key."
+MACHINE_HELP = "Of an appliance with several machines: the id or name of the one that is meant, with its own disks."
+EMPTY_DISKS_HELP = "Make the disks that an appliance lists without a file, all zeros; else they are left out."
 _SENDS: dict[str, Any] = {"group": "Sending", "routes": ("image", "snapshot", "instance", "volume")}
 #: the way and the pace that bytes take; what is made is the same
 _PASSING = ("max_rate", "accelerate")
@@ -44,6 +46,18 @@ class TransferOptions(Options):
     def lasting(self) -> dict[str, Any]:
         """What makes two operations different ones: what is made, not how fast or by which way it is sent."""
         return {name: value for name, value in self.as_json().items() if name not in _PASSING}
+
+
+def judged_selection(*, machine: str, empty_disks: bool, as_is: bool) -> Iterator[UsageError]:
+    """What is wrong with the choice of an appliance's machine and disks."""
+    chosen = tuple(name for name, given in (("machine", machine), ("empty_disks", empty_disks)) if given)
+    if as_is and chosen:
+        listed = " and ".join(f"{{{name}}}" for name in chosen)
+        yield UsageError(
+            says(f"{listed} cannot be given with {{as_is}}"),
+            cause="a file that is sent as it is goes with all that is in it",
+            cure="leave one out",
+        )
 
 
 def judged_tags(tags: Mapping[str, str], *, others: int) -> Iterator[UsageError]:

@@ -13,7 +13,7 @@ from vmie.errors import UsageError, says
 from vmie.model import S3Object
 from vmie.options import aws_names
 from vmie.options.base import option
-from vmie.options.shared import KEY_HELP, TransferOptions
+from vmie.options.shared import EMPTY_DISKS_HELP, KEY_HELP, MACHINE_HELP, TransferOptions, judged_selection
 from vmie.options.types import KmsKey, LocalPath, Text, UploadFormat
 
 
@@ -32,6 +32,8 @@ class UploadRequest(TransferOptions):
         ..., "A key that ends in / gets the file's name.", argument=True, metavar="s3://BUCKET/KEY"
     )
     disk: int | None = option(None, "Which disk of an OVA, from 0.", bounds={"ge": 0}, metavar="N")
+    machine: Text = option("", MACHINE_HELP, bounds={"min_length": 1, "max_length": 256}, metavar="NAME")
+    empty_disks: bool = option(False, EMPTY_DISKS_HELP)
     as_is: bool = option(False, "Send the file as it is, whatever it is.")
     format: UploadFormat | None = option(None, "Send in this form.")
     sse_kms_key: KmsKey = option("", KEY_HELP, flags=("--kms-key", "--sse-kms-key"), group="Sending")
@@ -44,5 +46,6 @@ class UploadRequest(TransferOptions):
     def conflicts(self) -> Iterator[UsageError]:
         """See `Options.conflicts`."""
         yield from super().conflicts()
+        yield from judged_selection(machine=self.machine, empty_disks=self.empty_disks, as_is=self.as_is)
         if self.as_is and self.format:
             yield UsageError(says("{as_is} and {format} cannot both be given"), cure="leave one out")

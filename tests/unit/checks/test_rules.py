@@ -83,6 +83,8 @@ CASES = [
     Case("OVA-002", machine(cdroms=("boot.iso",)), WARN, machine()),
     Case("OVA-003", machine(), WARN, BASE),
     Case("OVA-004", machine(firmware="uefi"), WARN, machine(firmware="bios")),
+    Case("OVA-005", disk(unreadable="x.ova holds 2 machines: a, b", code="SeveralMachines"), FAIL, machine()),
+    Case("OVA-006", machine(empty=("data",)), WARN, machine()),
     Case("LIM-001", old(disk(size=TIB + 512)), FAIL, old(disk(size=TIB))),
     Case("LIM-002", disk(size=8 * TIB), FAIL, disk(size=8 * TIB - 512)),
     Case("LIM-002", disk(size=16 * TIB), FAIL, BASE),

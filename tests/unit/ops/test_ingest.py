@@ -124,7 +124,7 @@ def test_a_file_that_becomes_shorter_is_an_error(tmp_path: Path) -> None:
 def test_packed_files_are_looked_through(tmp_path: Path) -> None:
     path = tmp_path / "disk.raw.gz"
     path.write_bytes(gzip.compress(bytes(MIB)))
-    assert ingest.look(path).packed == "gzip"
+    assert ingest.look(path, ImportRequest(path)).packed == "gzip"
 
 
 @pytest.mark.parametrize(

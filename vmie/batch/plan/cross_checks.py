@@ -178,12 +178,13 @@ def _walk(left: Mapping[str, set[str]]) -> list[str]:
 
 
 def _sources(judge: _Judge) -> None:
-    """The same disk in two items: twice the same VM, unless both were given keys of their own."""
-    seen: dict[tuple[str, str], Draft] = {}
+    """The same disk in two items: twice the same VM, unless both were given keys of their own, or two machines."""
+    seen: dict[tuple[str, str, str], Draft] = {}
     for draft in judge.drafts:
         label = str(draft.values.get("queue", "default"))
         for source in draft.sources:
-            at = ("", source) if draft.export or source.startswith("s3://") else (label, source)
+            elsewhere = draft.export or source.startswith("s3://")
+            at = ("" if elsewhere else label, source, str(draft.values.get("machine", "")))
             other = seen.setdefault(at, draft)
             if other is draft or (draft.named and other.named):
                 continue

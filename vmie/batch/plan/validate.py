@@ -133,7 +133,7 @@ def _drafts(raw: Raw, path: Path, defaults: Mapping[str, Any], number: int, give
     for sources, by_pattern in vms or [(["?"], False)]:
         unknown_source = sources == ["?"]
         no_key = unknown_source or given.get("key") is not None
-        key = own.get("key") or ("" if no_key else _key(own.get("name") or sources[0]))
+        key = own.get("key") or ("" if no_key else _key(own.get("name") or sources[0], own.get("machine") or ""))
         if not no_key and not re.fullmatch(KEY, key):
             wrong("key", f"{sources[0]!r} makes no key: give one")
         request = requests.request(values, sources, export=export, spoilt=spoilt, wrong=wrong)
@@ -207,8 +207,9 @@ def _made(draft: Draft) -> PlanItem:
     )
 
 
-def _key(text: str) -> str:
-    stem = _ENDINGS.sub("", PurePosixPath(text).name)
+def _key(text: str, machine: str) -> str:
+    """From the name or source, and the machine of it that is meant: the same appliance may be several items."""
+    stem = "-".join(filter(None, (_ENDINGS.sub("", PurePosixPath(text).name), machine)))
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:64]
 
 

@@ -45,6 +45,8 @@ class ByObject(ImportOperation[ImportPlan]):
             source_size=planned.source_size,
             bound=planned.bound,
             index=planned.index,
+            machine=request.machine,
+            empty_disks=request.empty_disks,
         )
         upload.send(self.context, sent, step=step, options=options)
 

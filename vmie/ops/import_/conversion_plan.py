@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vmie import disk, events
+from vmie import events
 from vmie.aws import objects, presign, s3
 from vmie.aws.parts_upload import Parts
 from vmie.aws.session import Aws
@@ -179,7 +179,7 @@ def _grown(planned: ConversionDisk, wanted: int) -> int:
 def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) -> list[ConversionDisk]:
     """Every disk of a file, each to be sent on its own."""
     identity = ingest.FileIdentity.of(path)
-    whole = ingest.look(path)
+    whole = ingest.look(path, request)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.aws_format not in _FORMAT_OF_SUFFIX.values():
         raise UsageError(
@@ -191,10 +191,10 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
     planned = []
     for index in range(whole.disks) if whole.container else (None,):
         number = first + (index or 0)
-        with disk.open(path, index=index or 0) as opened:
+        with ingest.opened(path, request, index=index) as one:
             form, bound = choice, identity.size
             if choice.method != "as-is":
-                form, bound = ingest.settle(opened, choice, asked=request.format is not None)
+                form, bound = ingest.settle(one, choice, asked=request.format is not None)
             planned.append(
                 ConversionDisk(
                     _manifest(folder, number, path.stem, form.aws_format.lower()),
@@ -202,9 +202,9 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
                     path,
                     index,
                     identity,
-                    opened.size,
+                    one.size,
                     bound,
-                    volume_gib=_gib(opened.size),
+                    volume_gib=_gib(one.size),
                 )
             )
     return planned

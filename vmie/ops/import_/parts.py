@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vmie import disk, events
+from vmie import events
 from vmie.aws import manifest, objects, parts_upload, presign
 from vmie.aws.conversions import DiskImage
 from vmie.aws.errors import refusals
@@ -40,7 +40,7 @@ def send(context: Context, request: ImportRequest, number: int, planned: Convers
     context.journal.put(step, {**base, "sent": known.get("sent", 0)})
     detail = f"{planned.path.name} → s3://{planned.object.bucket}/{planned.stem}.part… ({planned.choice.reasons[0]})"
     context.reporter(events.Stage("upload", detail))
-    payload = _payload(planned)
+    payload = _payload(request, planned)
     try:
         sent, count = parts_upload.send(
             context.aws,
@@ -133,11 +133,12 @@ def _part(signer: presign.Signer, item: S3Object, span: tuple[int, int], *, dele
     )
 
 
-def _payload(planned: ConversionDisk) -> payloads.FilePayload | payloads.StreamPayload:
+def _payload(request: ImportRequest, planned: ConversionDisk) -> payloads.FilePayload | payloads.StreamPayload:
     assert planned.path is not None  # noqa: S101 - `send` has looked
     if planned.choice.method == "as-is":
         return payloads.FilePayload(planned.path, planned.bound)
-    return payloads.StreamPayload(disk.open(planned.path, index=planned.index or 0), planned.choice.method)
+    opened = ingest.opened(planned.path, request, index=planned.index)
+    return payloads.StreamPayload(opened, planned.choice.method)
 
 
 def _changed(planned: ConversionDisk, cure: Cure) -> ImageError:

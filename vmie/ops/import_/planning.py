@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vmie import disk, events
+from vmie import events
 from vmie.aws import ec2, kms, objects, s3, service_role
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, ImageError, PreflightError, Run, Set, UsageError
@@ -83,7 +83,7 @@ class ImportPlan:
             "bucket": {"name": self.bucket.name, "from": self.bucket.origin} if self.bucket else None,
             "disks": [planned.as_json() for planned in self.disks],
             "call": "ImportImage" if request.route is Route.IMAGE else "ImportSnapshot",
-            **request.machine(),
+            **request.described(),
             "register": request.register or None,
             "delete_object_after": not request.keep_object and any(planned.ours for planned in self.disks),
             "notes": list(self.notes),
@@ -147,6 +147,8 @@ def checked(context: Context, request: ImportRequest, paths: list[Path]) -> chec
         routes=(request.route,),
         as_is=request.as_is,
         together=len(paths) > 1,
+        machine=request.machine,
+        empty_disks=request.empty_disks,
         clock=context.clock,
         reporter=context.reporter,
     )
@@ -215,7 +217,7 @@ def _expect_local(aws: Aws, name: str) -> None:
 def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[PlannedDisk]:
     """The containers that a local file becomes: one, or one per disk of an OVA that cannot go whole."""
     identity = ingest.FileIdentity.of(path)
-    whole = ingest.look(path)
+    whole = ingest.look(path, request)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.method == "as-is":
         target = S3Object(folder.bucket, folder.key + plain(path.name))
@@ -225,11 +227,11 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
         raise _several(str(path), len(indexes))
     planned = []
     for index in indexes:
-        with disk.open(path, index=index or 0) as opened:
-            settled, bound = ingest.settle(opened, choice, asked=request.format is not None)
+        with ingest.opened(path, request, index=index) as one:
+            settled, bound = ingest.settle(one, choice, asked=request.format is not None)
             suffix = f"-disk{index + 1}" if index is not None and len(indexes) > 1 else ""
             target = S3Object(folder.bucket, f"{folder.key}{plain(path.stem)}{suffix}.{settled.method}")
-            planned.append(PlannedDisk(target, settled, path, index, identity, opened.size, bound))
+            planned.append(PlannedDisk(target, settled, path, index, identity, one.size, bound))
     return planned
 
 

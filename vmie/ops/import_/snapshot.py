@@ -41,7 +41,8 @@ class SnapshotImport(ByObject):
         """The AMI made of the snapshot; found by its name when it is there already."""
         request = self.planned.request
         # RegisterImage knows no platform, and has an architecture of its own where none is known.
-        guest: dict[str, Any] = {name: said for name, said in request.machine().items() if said and name != "platform"}
+        known = request.described().items()
+        guest: dict[str, Any] = {name: said for name, said in known if said and name != "platform"}
         waiting.snapshot_ready(self.context, snapshot_id)
         return ec2.register_image(
             self.context.aws,
