@@ -107,6 +107,11 @@ def explain(message: str, code: str = "") -> Explanation:
     entry = _by_words(text) or _by_code(given) or _by_code(text.strip()) or _by_codes_in(text)
     if entry is None:
         return _unknown(redact(str(message)), given)
+    return explanation(entry, message, given)
+
+
+def explanation(entry: CatalogueEntry, message: str, code: str = "") -> Explanation:
+    """What `entry` says of `message`, which comes back without secrets."""
     return Explanation(
         id=entry.id,
         message=redact(str(message)),
@@ -114,9 +119,25 @@ def explain(message: str, code: str = "") -> Explanation:
         cure=entry.cure,
         retry=entry.retry,
         kind=entry.kind,
-        code=given,
+        code=code,
         source=entry.source,
     )
+
+
+def containing(fragment: str) -> tuple[CatalogueEntry, ...]:
+    """The entries whose words have `fragment` in them, whole words of it in its order; none for less than two.
+
+    For a person who types a part of a message. Nothing that is decided by program asks here.
+    """
+    wanted = _words_of(fragment[:_LONGEST])
+    if len(wanted) < 2 or len(wanted) > 60:
+        return ()
+    sought = f" {' '.join(wanted)} "
+    return tuple(entry for entry in entries().values() if sought in f" {' '.join(_words_of(words(entry.id)))} ")
+
+
+def _words_of(text: str) -> list[str]:
+    return re.findall(r"[\w']+", text.lower())
 
 
 def redact(text: str) -> str:

@@ -214,6 +214,31 @@ def test_no_secret_is_printed(box: Sandbox, vmie: Vmie, text: Vmie, said: str) -
         assert "[redacted]" in done.out
 
 
+def test_a_rule_is_explained_with_its_evidence(vmie: Vmie, text: Vmie) -> None:
+    result = vmie("explain", "VMIE-OS-005").json["result"]
+    assert (result["id"], result["known"], result["kind"]) == ("VMIE-OS-005", True, "rule")
+    assert [one["kind"] for one in result["rule"]["evidence"]] == ["documented", "seen in the field", "documented"]
+    shown = text("explain", "vmie-os-005").out
+    assert shown.startswith("VMIE-OS-005: The kernel is on AWS's list\n")
+    assert "Seen in the field: Unsupported kernel version 4.18.0-15-generic" in shown
+    assert "https://github.com/teamdfir/sift/issues/465" in shown
+    assert text("explain", "OS-005").out == shown
+    done = text("explain", "VMIE-OS-905")
+    assert done.code == 2
+    assert "there is no rule VMIE-OS-905" in done.err
+
+
+def test_a_part_of_a_message_is_explained(vmie: Vmie, text: Vmie) -> None:
+    result = vmie("explain", "unsupported kernel").json["result"]
+    assert (result["id"], result["known"], result["rules"]) == ("kernel-unsupported", True, ["VMIE-OS-005"])
+    several = vmie("explain", "is not supported").json["result"]
+    assert (several["id"], several["known"]) == ("unknown", False)
+    assert len(several["like"]) > 1
+    shown = text("explain", "is not supported").out
+    assert "a part of:" in shown
+    assert "cure" not in shown
+
+
 def test_no_secret_of_a_failed_task_is_printed(box: Sandbox, vmie: Vmie, text: Vmie) -> None:
     url = f"https://b.s3.amazonaws.com/k?X-Amz-Credential={SECRETS[0]}&X-Amz-Signature={SECRETS[2]}"
     task = failed_task(box, f"ClientError: Disk validation failed [cannot read {url}]")

@@ -161,6 +161,7 @@ TASK = [
         "initramfs-unreadable",
     ),
     ("ClientError: Invalid configuration - Could not read fstab", "fstab-unreadable"),
+    ("ClientError: Unable to find an etc directory with fstab.", "fstab-missing"),
     ("ClientError: Unsupported configuration - Multiple directories found", "several-systems"),
     ("ClientError: Unsupported configuration - Logical volume group activation failed", "lvm-activation"),
     ("ClientError: Footers not identical", "vhd-footers"),
@@ -305,6 +306,29 @@ def test_what_is_unknown_is_said_to_be_unknown(message: str) -> None:
         assert "does not know" in found.causes[0]
         assert found.cure
         assert found.retry == "permanent"
+
+
+@pytest.mark.parametrize(
+    ("fragment", "entries"),
+    [
+        ("unsupported kernel", ["kernel-unsupported"]),
+        ("Unable to find an etc directory", ["fstab-missing"]),
+        ("grub/menu.lst files", ["grub-several"]),
+        ("  UNSUPPORTED   Kernel version ", ["kernel-unsupported"]),
+        ("disk validation failed", None),
+        ("kernel", []),
+        ("supported kern", []),
+        ("the cat sat", []),
+        ("", []),
+    ],
+)
+def test_a_part_of_a_message_finds_it(fragment: str, entries: list[str] | None) -> None:
+    found = [entry.id for entry in catalogue.containing(fragment)]
+    if entries is None:
+        assert len(found) > 3
+    else:
+        assert found == entries
+    assert fragment not in {"unsupported kernel"} or not catalogue.explain(fragment).known, "programs do not guess"
 
 
 @given(st.text(max_size=300), st.text(max_size=30))

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.sources import advised, follows, refused, seed, seen
 from vmie.checks.subject import CheckedDisk, Subject
 from vmie.errors import Run
 from vmie.guest.disk_facts import Table
-from vmie.model import Route, Verdict
+from vmie.model import Profile, Route, Verdict
 
 _TAKEN = frozenset({"raw", "vmdk", "vhd", "vhdx"})
 _STREAM = "streamOptimized"
@@ -75,9 +76,11 @@ def _fixed_vhd(subject: Subject) -> Outcome:
     vhds = [(index, disk) for index, disk in enumerate(subject.disks) if disk.format == "vhd"]
     if not vhds:
         return None
-    message = "ImportInstance takes dynamic VHDs, this one is fixed"
+    message = "ImportInstance took dynamic VHDs only, this one is fixed"
+    # Today's page no longer says so, nor that fixed ones are taken.
+    literal = Verdict.FAIL if subject.profile is Profile.Y2016 else Verdict.UNKNOWN
     return [
-        Hit(f"{disk_name(subject, index)}{message}", verdict=graded(subject))
+        Hit(f"{disk_name(subject, index)}{message}", literal if subject.literal else Verdict.WARN)
         for index, disk in vhds
         if disk.variant.lower().startswith("fixed")
     ]
@@ -168,7 +171,11 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         predicts=predicted_messages.FILE_FORMAT,
         cure=_CONVERT,
-        source=f"{sources.FORMATS}; {sources.seed(103, 105, 111, 117)}",
+        evidence=(
+            refused(sources.PREREQUISITES, "the formats taken are OVA, stream-optimised VMDK, VHD, VHDX and raw"),
+            refused(sources.TROUBLE, "another one is answered with: disk-image-size=0 has an invalid format"),
+            seed(103, 105, 111, 117),
+        ),
     ),
     Rule(
         id="VMIE-DISK-002",
@@ -177,7 +184,10 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         predicts=predicted_messages.VMDK_FORMAT,
         cure=_CONVERT,
-        source=f"{sources.FORMATS}; {sources.seed(111, 115)}",
+        evidence=(
+            refused(sources.PREREQUISITES, "of VMDKs the stream-optimised ones are taken"),
+            seed(111, 115),
+        ),
     ),
     Rule(
         id="VMIE-DISK-003",
@@ -187,7 +197,7 @@ RULES: tuple[Rule, ...] = (
         profiles=Y2016,
         predicts=predicted_messages.FILE_FORMAT,
         cure=Run(("vmie", "convert", "FILE", "OUT.vmdk")),
-        source=sources.seed(105),
+        evidence=(seed(105),),
     ),
     Rule(
         id="VMIE-DISK-004",
@@ -197,16 +207,20 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         predicts=predicted_messages.FILE_FORMAT,
         cure=_CONVERT,
-        source=sources.API_INSTANCE,
+        evidence=(refused(f"{sources.API}/API_DiskImageDetail.html", "the formats are VMDK, RAW and VHD"),),
     ),
     Rule(
         id="VMIE-DISK-005",
         title="A VHD for ImportInstance is dynamic",
         judge=_fixed_vhd,
         routes=(Route.INSTANCE,),
+        verdict=Verdict.WARN,
         predicts=predicted_messages.DISK_INVALID,
         cure=_CONVERT,
-        source=sources.seed(359),
+        evidence=(
+            advised(f"{sources.API}/API_DiskImageDetail.html", "VHD is taken; fixed or dynamic, it does not say"),
+            seed(359, says="VHDs for ImportInstance are dynamic"),
+        ),
     ),
     Rule(
         id="VMIE-DISK-006",
@@ -215,7 +229,7 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         predicts=predicted_messages.FOOTERS,
         cure="merge the chain in the hypervisor (delete or consolidate snapshots) and export again",
-        source=sources.TROUBLE,
+        evidence=(refused(sources.TROUBLE, "Footers not identical: a differencing VHD, or one with an error in it"),),
     ),
     Rule(
         id="VMIE-DISK-007",
@@ -224,7 +238,10 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         predicts=predicted_messages.DISK_INVALID,
         cure="export the disk again, or copy it again and compare checksums",
-        source=sources.TROUBLE,
+        evidence=(
+            refused(sources.TROUBLE, "Uncompressed data has invalid length: the VMDK is corrupted"),
+            seen("https://github.com/containers/automation_images/pull/182", "Disk validation failed: of a cut upload"),
+        ),
     ),
     Rule(
         id="VMIE-DISK-008",
@@ -233,7 +250,13 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         verdict=Verdict.WARN,
         cure="compare its size with the source disk; copy it again if it was cut short",
-        source=sources.TROUBLE,
+        evidence=(
+            follows(
+                "https://www.kernel.org/doc/Documentation/ABI/stable/sysfs-block",
+                "a disk is addressed in blocks of 512 bytes or more: a file that ends within one is no whole disk",
+                allows=Verdict.WARN,
+            ),
+        ),
     ),
     Rule(
         id="VMIE-DISK-009",
@@ -243,7 +266,9 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         predicts=predicted_messages.VMDK_FORMAT,
         cure="turn it into a plain virtual disk first (vSphere: migrate or clone to a thick or thin VMDK)",
-        source=sources.LIMITATIONS,
+        evidence=(
+            refused(sources.LIMITATIONS, "neither Raw Device Mapping nor VMware's SEsparse format is supported"),
+        ),
     ),
     Rule(
         id="VMIE-DISK-010",
@@ -252,7 +277,12 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         predicts=predicted_messages.NO_PARTITIONS,
         cure="name the disk image itself; when it was cut or overwritten at its head, export it again",
-        source=sources.TROUBLE,
+        evidence=(
+            seen(
+                "https://github.com/REMnux/remnux-cli/issues/156",
+                "No valid partitions. Not a valid volume: of a file that was no disk image as it was named",
+            ),
+        ),
     ),
     Rule(
         id="VMIE-DISK-011",
@@ -261,6 +291,9 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         predicts=predicted_messages.FILE_FORMAT,
         cure=(Run(("vmie", "import", "FILE"), "unpacks it on the way"), "unpack it to have the guest checked too"),
-        source=sources.FORMATS,
+        evidence=(
+            refused(sources.PREREQUISITES, "the formats taken are OVA, stream-optimised VMDK, VHD, VHDX and raw"),
+            refused(sources.TROUBLE, "another one is answered with: disk-image-size=0 has an invalid format"),
+        ),
     ),
 )

@@ -31,6 +31,10 @@ A rule that trips gives a finding with the verdict below. Single findings may be
 on the way is a warning, and a failure with `--as-is` and under the 2016 profile, which knows no converter. A finding
 is `unknown` when the image does not tell. Per route the worst finding counts: fail, unknown, warn, pass.
 
+Every rule names its evidence: *documented* by AWS, *seen in the field* in a public thread, or *following from how the
+boot works*. A failure needs evidence that the service refuses or the guest cannot start; where it may go wrong a rule
+warns, and where AWS's list is silent the verdict is unknown. `vmie explain RULE` shows a rule by itself.
+
 Profiles: **current** is today's service, **2016** the prerequisites page of that year to the letter.
 """
 
@@ -54,7 +58,7 @@ def _rule(rule: Rule, terms: Terms) -> str:
         lines.append(f"- AWS says: `{catalogue.words(rule.predicts)}`")
     if cure := actions(rule.cure):
         lines.append(f"- Cure: {'; '.join(action.text(terms) for action in cure)}.")
-    lines.append(f"- Source: {rule.source}")
+    lines += [f"- {one.line}" for one in rule.evidence]
     return "\n".join(lines) + "\n"
 
 

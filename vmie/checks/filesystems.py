@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from vmie import limits
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import AS_SNAPSHOT, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.sources import advised, refused, seed, seen
 from vmie.checks.subject import GIB, MIB, Subject
 from vmie.errors import Set
 from vmie.guest.linux_facts import LinuxFacts
@@ -156,7 +157,7 @@ RULES: tuple[Rule, ...] = (
         judge=_free_2016,
         profiles=Y2016,
         cure="delete files or grow the file system",
-        source=sources.seed(317, 361),
+        evidence=(seed(317, 361),),
     ),
     Rule(
         id="VMIE-FS-002",
@@ -165,7 +166,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         verdict=Verdict.WARN,
         cure="free 250 MiB or more: drivers, a new initramfs and the SSM agent are written there",
-        source=sources.LIMITATIONS,
+        evidence=(advised(sources.LIMITATIONS, "the root volume needs room for drivers and other software"),),
     ),
     Rule(
         id="VMIE-FS-003",
@@ -174,7 +175,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         predicts=predicted_messages.FIRST_BOOT,
         cure="delete files or grow the volume",
-        source=sources.LIMITATIONS,
+        evidence=(refused(sources.LIMITATIONS, "Windows needs at least 6 GiB of free space on the root volume"),),
     ),
     Rule(
         id="VMIE-FS-004",
@@ -182,7 +183,10 @@ RULES: tuple[Rule, ...] = (
         judge=_root_filesystem,
         predicts=predicted_messages.UNKNOWN_OS,
         cure=("move the system to ext4 or XFS", Set("route", "snapshot", "and register the image yourself")),
-        source=f"{sources.VOLUMES}; {sources.seed(153)}",
+        evidence=(
+            refused(sources.PREPARE, "the root file system is one of ext2, ext3, ext4, Btrfs, JFS and XFS"),
+            seed(153),
+        ),
     ),
     Rule(
         id="VMIE-FS-005",
@@ -191,7 +195,13 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.UNKNOWN,
         predicts=predicted_messages.UNKNOWN_OS,
         cure="check by hand what lies there; Btrfs must have no subvolumes",
-        source=f"{sources.VOLUMES}; {sources.seed(153)}",
+        evidence=(
+            refused(sources.PREREQUISITES, "Btrfs is taken without subvolumes"),
+            seen(
+                "https://github.com/cornfeedhobo/packer-virtualbox-ami-centos7/issues/1",
+                "Unknown OS / Missing OS files: of a CentOS 7 on Btrfs",
+            ),
+        ),
     ),
     Rule(
         id="VMIE-FS-006",
@@ -199,7 +209,7 @@ RULES: tuple[Rule, ...] = (
         judge=_encrypted,
         predicts=predicted_messages.UNKNOWN_OS,
         cure=("decrypt the volume in the guest", Set("encrypt", note="EBS encrypts instead"), AS_SNAPSHOT),
-        source=sources.LIMITATIONS,
+        evidence=(refused(sources.LIMITATIONS, "encrypted volumes are not supported"),),
     ),
     Rule(
         id="VMIE-FS-007",
@@ -211,7 +221,7 @@ RULES: tuple[Rule, ...] = (
             Set("together", note="the files are one machine"),
             "remove the missing volumes",
         ),
-        source=sources.TROUBLE,
+        evidence=(refused(sources.TROUBLE, "Logical volume group activation failed"),),
     ),
     Rule(
         id="VMIE-FS-008",
@@ -219,7 +229,7 @@ RULES: tuple[Rule, ...] = (
         judge=_clean,
         verdict=Verdict.WARN,
         cure="shut the machine down (no suspend, no snapshot of a running one) and export again",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "shut the machine down before it is exported"),),
     ),
     Rule(
         id="VMIE-FS-009",
@@ -228,6 +238,6 @@ RULES: tuple[Rule, ...] = (
         routes=VM,
         verdict=Verdict.WARN,
         cure="run fsck or chkdsk in the guest and export again",
-        source=sources.TROUBLE,
+        evidence=(advised(sources.TROUBLE, "what is damaged may fail to activate"),),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import Hit, Outcome, Rule
+from vmie.checks.sources import advised, follows, refused, seen
 from vmie.checks.subject import Subject
 from vmie.guest.linux_facts import Mount
 from vmie.model import Route, Verdict
@@ -17,7 +18,8 @@ def _fstab_read(subject: Subject) -> Outcome:
     if root is None:
         return None
     if root.fstab_read is None and not root.fstab:
-        return [Hit("there is no /etc/fstab")] if root.distribution != "unknown" else None
+        missing = Hit("there is no /etc/fstab", predicts=predicted_messages.NO_FSTAB)
+        return [missing] if root.distribution != "unknown" else None
     return [Hit("/etc/fstab cannot be read")] if root.fstab_read is False else ()
 
 
@@ -112,7 +114,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="use UUID= (see `blkid`); the service tries to, and adds nofail where it cannot",
-        source=sources.CHANGES,
+        evidence=(advised(sources.CHANGES, "device names in fstab become UUIDs, and where there is none get nofail"),),
     ),
     Rule(
         id="VMIE-LNX-002",
@@ -120,7 +122,7 @@ RULES: tuple[Rule, ...] = (
         judge=_network_mounts,
         verdict=Verdict.WARN,
         cure="mount them again after the import",
-        source=sources.CHANGES,
+        evidence=(advised(sources.CHANGES, "lines with cifs, smbfs, vboxsf, sshfs and the like are disabled"),),
     ),
     Rule(
         id="VMIE-LNX-003",
@@ -128,7 +130,13 @@ RULES: tuple[Rule, ...] = (
         judge=_fstab_read,
         predicts=predicted_messages.FSTAB,
         cure="restore /etc/fstab in the guest",
-        source=sources.TROUBLE,
+        evidence=(
+            refused(sources.TROUBLE, "Invalid configuration - Could not read fstab"),
+            seen(
+                "https://github.com/nix-community/nixos-generators/issues/343",
+                "Unable to find an etc directory with fstab",
+            ),
+        ),
     ),
     Rule(
         id="VMIE-LNX-004",
@@ -137,7 +145,14 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="give all disks of the machine together, or add nofail to these lines",
-        source=sources.CHANGES,
+        evidence=(
+            advised(sources.CHANGES, "invalid lines of fstab are commented out"),
+            follows(
+                f"{sources.SYSTEMD}/systemd.mount.html",
+                "a mount without nofail that fails stops the boot in emergency mode",
+                allows=Verdict.WARN,
+            ),
+        ),
     ),
     Rule(
         id="VMIE-LNX-005",
@@ -146,7 +161,13 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="add nofail,_netdev to these lines: the servers are not reachable from the import's first boot",
-        source=sources.CHANGES,
+        evidence=(
+            follows(
+                f"{sources.SYSTEMD}/systemd.mount.html",
+                "the boot waits for a mount without nofail",
+                allows=Verdict.WARN,
+            ),
+        ),
     ),
     Rule(
         id="VMIE-LNX-006",
@@ -155,7 +176,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="install openssh-server and enable it",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "enable SSH for remote access"),),
     ),
     Rule(
         id="VMIE-LNX-007",
@@ -164,7 +185,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="allow TCP port 22 in the guest",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "the firewall has to let SSH in, else the instance cannot be reached"),),
     ),
     Rule(
         id="VMIE-LNX-008",
@@ -173,7 +194,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="create a user with a key or password, or install cloud-init: the service creates no ec2-user",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "a user with a key must be there: the import makes no ec2-user"),),
     ),
     Rule(
         id="VMIE-LNX-009",
@@ -182,6 +203,6 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="uninstall them before the export",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "uninstall VMware Tools"),),
     ),
 )

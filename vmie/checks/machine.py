@@ -7,6 +7,7 @@ from collections.abc import Callable
 from vmie.checks import predicted_messages, sources
 from vmie.checks.disks import graded
 from vmie.checks.rule import ALL, LEGACY, NOW, Hit, Outcome, Rule
+from vmie.checks.sources import advised, refused, seed
 from vmie.checks.subject import CheckedMachine, Subject
 from vmie.errors import Run, Set
 from vmie.model import Profile, Route, Verdict
@@ -77,7 +78,7 @@ RULES: tuple[Rule, ...] = (
             Run(("vmie", "import", "FILE"), "joins the chunks on the way"),
             "export the OVA again in one piece",
         ),
-        source=sources.TROUBLE,
+        evidence=(refused(sources.TROUBLE, "OVF file parsing error: OVA with chunked disk files is not supported"),),
     ),
     Rule(
         id="VMIE-OVA-002",
@@ -85,7 +86,10 @@ RULES: tuple[Rule, ...] = (
         judge=_cdrom,
         verdict=Verdict.WARN,
         cure="disconnect it in the virtual machine's settings and export again",
-        source=f"{sources.PREPARE}; {sources.seed(323, 369)}",
+        evidence=(
+            advised(sources.PREPARE, "disconnect CD-ROM drives, virtual or physical"),
+            seed(323, 369),
+        ),
     ),
     Rule(
         id="VMIE-OVA-003",
@@ -94,7 +98,10 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.SNAPSHOT, *LEGACY),
         predicts=predicted_messages.FILE_FORMAT,
         cure=(Run(("vmie", "import", "FILE"), "takes the disk out of the OVA"), Set("route", "image")),
-        source=sources.API_INSTANCE,
+        evidence=(
+            refused(f"{sources.API}/API_SnapshotDiskContainer.html", "the formats are VHD, VMDK and RAW"),
+            refused(f"{sources.API}/API_DiskImageDetail.html", "the formats are VMDK, RAW and VHD"),
+        ),
     ),
     Rule(
         id="VMIE-OVA-004",
@@ -104,7 +111,9 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         verdict=Verdict.WARN,
         cure=Set("boot_mode", note="look which disk boots"),
-        source=sources.BOOT_MODES,
+        evidence=(
+            advised(sources.PREREQUISITES, "the boot mode of the AMI has to be the one that the disk is made for"),
+        ),
     ),
     Rule(
         id=WHICH_MACHINE,
@@ -112,7 +121,10 @@ RULES: tuple[Rule, ...] = (
         judge=_one_machine,
         routes=ALL,
         cure=Set("machine", "NAME"),
-        source=sources.OVF,
+        evidence=(
+            refused(sources.OVF, "every VirtualSystem is a machine of its own"),
+            refused(f"{sources.API}/API_ImportImage.html", "a task makes one image"),
+        ),
     ),
     Rule(
         id="VMIE-OVA-006",
@@ -120,13 +132,17 @@ RULES: tuple[Rule, ...] = (
         judge=_empty_disks,
         verdict=Verdict.WARN,
         cure=Set("empty_disks", note="makes them, all zeros"),
-        source=sources.OVF,
+        evidence=(advised(sources.OVF, "a disk without a reference to a file is empty"),),
     ),
     Rule(
         id="VMIE-NET-001",
         title="The machine has one network interface",
         judge=_nics,
+        verdict=Verdict.WARN,
         cure="remove the others before the export, add network interfaces to the instance afterwards",
-        source=f"{sources.LIMITATIONS}; {sources.seed(319, 365)}",
+        evidence=(
+            advised(sources.LIMITATIONS, "several network interfaces are not supported: the result has one, by DHCP"),
+            seed(319, 365),
+        ),
     ),
 )

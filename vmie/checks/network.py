@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.sources import advised, follows, refused, seed
 from vmie.checks.subject import Subject
 from vmie.guest.linux_facts import Interface
 from vmie.model import Route, Verdict
@@ -122,7 +123,10 @@ RULES: tuple[Rule, ...] = (
         judge=_several,
         verdict=Verdict.WARN,
         cure="check that nothing needs the others: add network interfaces to the instance afterwards",
-        source=f"{sources.LIMITATIONS}; {sources.seed(319, 365)}",
+        evidence=(
+            advised(sources.LIMITATIONS, "several network interfaces are not supported: the result has one, by DHCP"),
+            seed(319, 365),
+        ),
     ),
     Rule(
         id="VMIE-NET-003",
@@ -131,7 +135,10 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="set the interface to DHCP before the export; the service rewrites it on the image route",
-        source=f"{sources.CHANGES}; {sources.seed(319, 365)}",
+        evidence=(
+            advised(sources.CHANGES, "static addresses are replaced by dynamic ones; a snapshot is left as it is"),
+            seed(319, 365),
+        ),
     ),
     Rule(
         id="VMIE-NET-004",
@@ -139,7 +146,10 @@ RULES: tuple[Rule, ...] = (
         judge=_ipv6,
         verdict=Verdict.WARN,
         cure="use IPv4 with DHCP; IPv6 addresses can be added to the instance afterwards",
-        source=f"{sources.LIMITATIONS}; {sources.seed(321, 367)}",
+        evidence=(
+            advised(sources.LIMITATIONS, "only IPv4 addresses are assigned; IPv6 ones can be added"),
+            seed(321, 367),
+        ),
     ),
     Rule(
         id="VMIE-NET-005",
@@ -148,7 +158,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="add net.ifnames=0 to the kernel's options, or let the configuration match any name",
-        source=sources.LIMITATIONS,
+        evidence=(advised(sources.LIMITATIONS, "predictable network interface names are not supported"),),
     ),
     Rule(
         id="VMIE-NET-006",
@@ -157,7 +167,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="install one (isc-dhcp-client, dhcpcd, NetworkManager, systemd-networkd)",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "a working DHCP client has to be there"),),
     ),
     Rule(
         id="VMIE-NET-007",
@@ -166,7 +176,14 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="delete the file: it is written anew",
-        source=sources.PREPARE,
+        evidence=(
+            advised(sources.PREPARE, "a working DHCP client has to be there"),
+            follows(
+                f"{sources.SYSTEMD}/systemd.link.html",
+                "a rule that matches a hardware address matches no other card",
+                allows=Verdict.WARN,
+            ),
+        ),
     ),
     Rule(
         id="VMIE-NET-008",
@@ -174,7 +191,10 @@ RULES: tuple[Rule, ...] = (
         judge=_windows_dhcp,
         predicts=predicted_messages.FIRST_BOOT,
         cure="`sc config dhcp start= auto` in the guest",
-        source=sources.TROUBLE,
+        evidence=(
+            refused(sources.PREPARE, "the DHCP client service must be able to start, and not be disabled"),
+            refused(sources.TROUBLE, "FirstBootFailure: DHCP is not enabled"),
+        ),
     ),
     Rule(
         id="VMIE-NET-009",
@@ -184,6 +204,6 @@ RULES: tuple[Rule, ...] = (
         profiles=Y2016,
         verdict=Verdict.WARN,
         cure="only needed for enhanced networking on c3 and i2: install the driver after the import",
-        source=sources.seed(327, 371),
+        evidence=(seed(327, 371),),
     ),
 )

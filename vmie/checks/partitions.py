@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, NOW, TODAY, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.sources import advised, follows, refused, seed, seen
 from vmie.checks.subject import TIB, Subject
 from vmie.errors import Set
 from vmie.guest.disk_facts import DiskLayout, Partition, Table
@@ -159,7 +160,12 @@ RULES: tuple[Rule, ...] = (
         judge=_table,
         predicts=predicted_messages.NO_PARTITIONS,
         cure=(Set("route", "snapshot", "a data disk"), "copy a system into a partition of a partitioned disk"),
-        source=sources.TROUBLE,
+        evidence=(
+            seen(
+                "https://github.com/REMnux/remnux-cli/issues/156",
+                "No valid partitions. Not a valid volume: where the service finds no partition table",
+            ),
+        ),
     ),
     Rule(
         id="VMIE-PART-002",
@@ -168,7 +174,7 @@ RULES: tuple[Rule, ...] = (
         profiles=Y2016,
         predicts=predicted_messages.EFI,
         cure=("convert the disk to MBR", TODAY),
-        source=sources.seed(149, 153),
+        evidence=(seed(149, 153),),
     ),
     Rule(
         id="VMIE-PART-003",
@@ -178,7 +184,10 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         predicts=predicted_messages.EFI,
         cure=Set("route", "image"),
-        source=f"{sources.seed(149, 153)}; {sources.API_INSTANCE}",
+        evidence=(
+            refused(sources.TROUBLE, "No bootable partition found: ImportInstance takes no GPT root volume"),
+            seed(149, 153),
+        ),
     ),
     Rule(
         id="VMIE-PART-004",
@@ -186,7 +195,7 @@ RULES: tuple[Rule, ...] = (
         judge=_hybrid,
         verdict=Verdict.WARN,
         cure="remove it (`sgdisk --zap` the MBR entries, or `gdisk`: expert menu, n)",
-        source=sources.BOOT_MODES,
+        evidence=(advised(sources.PREREQUISITES, "a disk boots by BIOS or by UEFI; the page names no mixture"),),
     ),
     Rule(
         id="VMIE-PART-005",
@@ -195,7 +204,12 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         predicts=predicted_messages.NO_PARTITIONS,
         cure="`sgdisk --verify`, then `sgdisk --move-second-header` or gdisk's recovery menu",
-        source=sources.TROUBLE,
+        evidence=(
+            follows(
+                f"{sources.KERNEL}/admin-guide/kernel-parameters.html",
+                "of a GPT whose primary header is broken Linux reads the backup only with the option gpt",
+            ),
+        ),
     ),
     Rule(
         id="VMIE-PART-006",
@@ -203,7 +217,7 @@ RULES: tuple[Rule, ...] = (
         judge=_active,
         verdict=Verdict.WARN,
         cure="leave only the system partition active (diskpart: `inactive`)",
-        source=sources.TROUBLE,
+        evidence=(advised(sources.TROUBLE, "where the boot partition has to be chosen the import may fail"),),
     ),
     Rule(
         id="VMIE-PART-007",
@@ -212,7 +226,11 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         predicts=predicted_messages.UNKNOWN_OS,
         cure="move /boot, / and the boot loader to one disk",
-        source=f"{sources.LIMITATIONS}; {sources.seed(355)}",
+        evidence=(
+            advised(sources.LIMITATIONS, "a root that is not on the disk of the MBR may fail to boot"),
+            refused(f"{sources.API}/API_ImportInstance.html", "only machines with a single volume are supported"),
+            seed(355),
+        ),
     ),
     Rule(
         id="VMIE-PART-008",
@@ -222,7 +240,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         verdict=Verdict.WARN,
         cure="choose instance types that boot by UEFI (Nitro); a VHDX of at most 2 TiB would be converted",
-        source=sources.LIMITATIONS,
+        evidence=(advised(sources.LIMITATIONS, "when a GPT boot volume of Windows is converted to MBR"),),
     ),
     Rule(
         id="VMIE-PART-009",
@@ -231,6 +249,12 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         predicts=predicted_messages.DISK_INVALID,
         cure="compare the image's size with the source disk and copy or export it again; overlaps: repair the table",
-        source=sources.TROUBLE,
+        evidence=(
+            follows(
+                "https://github.com/torvalds/linux/blob/master/block/partitions/core.c",
+                "a partition that reaches beyond the disk is cut off, and its file system is then larger than it",
+            ),
+            seen("https://github.com/containers/automation_images/pull/182", "Disk validation failed: of a cut upload"),
+        ),
     ),
 )

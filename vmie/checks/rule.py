@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from vmie import catalogue
+from vmie.checks.sources import Evidence, bears
 from vmie.checks.subject import Subject
-from vmie.errors import Cure, Set, actions
+from vmie.errors import PYTHON, Cure, Set, Terms, actions
 from vmie.model import Finding, Profile, Route, Verdict
 
 ALL = (Route.IMAGE, Route.SNAPSHOT, Route.INSTANCE, Route.VOLUME)
@@ -31,7 +33,7 @@ TODAY = Set("profile", "current", "today's service takes it")
 class Hit:
     """A rule that tripped: what was seen, and where this hit differs from what the rule says of itself.
 
-    `values` fill the service's words, as `catalogue.words` takes them.
+    `values` fill the service's words, as `catalogue.words` takes them. `evidence` is what this very hit rests on.
     """
 
     message: str
@@ -40,6 +42,7 @@ class Hit:
     cure: Cure | None = None
     predicts: str | None = None
     values: Mapping[str, str] = field(default_factory=dict)
+    evidence: tuple[Evidence, ...] = ()
 
 
 #: None: does not apply. Empty: passed. Otherwise what tripped.
@@ -50,18 +53,42 @@ Outcome = Iterable[Hit] | None
 class Rule:
     """One rule. `verdict` is what a hit means unless the hit says otherwise; `judge` is pure.
 
-    `predicts` is the id of what the service would say in `vmie.catalogue`, "" where it would say nothing.
+    `predicts` is the id of what the service would say in `vmie.catalogue`, "" where it would say nothing. A rule that
+    fails without evidence that bears it cannot be made (ValueError).
     """
 
     id: str
     title: str
     judge: Callable[[Subject], Outcome]
-    source: str
+    evidence: tuple[Evidence, ...]
     verdict: Verdict = Verdict.FAIL
     routes: tuple[Route, ...] = VM
     profiles: tuple[Profile, ...] = BOTH
     predicts: str = ""
     cure: Cure = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a rule whose verdict its evidence does not bear."""
+        if not self.evidence or not all(bears(self.evidence, self.verdict, profile) for profile in self.profiles):
+            raise ValueError(f"{self.id}: no evidence bears {self.verdict.value}")
+
+    def as_json(self, terms: Terms = PYTHON) -> dict[str, Any]:
+        """The contracted ``rule`` of `vmie explain`."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "verdict": self.verdict.value,
+            "routes": [route.value for route in self.routes],
+            "profiles": [profile.value for profile in self.profiles],
+            "predicts": catalogue.words(self.predicts) if self.predicts else "",
+            "cure": [action.text(terms) for action in actions(self.cure)],
+            "evidence": [one.as_json() for one in self.evidence],
+        }
+
+    def source(self, profile: Profile, evidence: Iterable[Evidence] = ()) -> str:
+        """Where it stands: the sources that count in `profile`, those of one hit first."""
+        listed = [one.source for one in (*evidence, *self.evidence) if profile in one.profiles]
+        return "; ".join(dict.fromkeys(listed))
 
     def apply(self, subject: Subject, *, path: str = "") -> list[Finding]:
         """The findings of this rule: one per hit, one `pass`, or none when the rule does not apply."""
@@ -70,10 +97,11 @@ class Rule:
         outcome = self.judge(subject)
         if outcome is None:
             return []
-        found = [self._finding(hit, _about(subject, hit, path)) for hit in outcome]
-        return found or [Finding(self.id, Verdict.PASS, self.title, source=self.source, routes=self.routes, path=path)]
+        found = [self._finding(hit, subject.profile, _about(subject, hit, path)) for hit in outcome]
+        source = self.source(subject.profile)
+        return found or [Finding(self.id, Verdict.PASS, self.title, source=source, routes=self.routes, path=path)]
 
-    def _finding(self, hit: Hit, path: str) -> Finding:
+    def _finding(self, hit: Hit, profile: Profile, path: str) -> Finding:
         verdict = self.verdict if hit.verdict is None else hit.verdict
         predicts = self.predicts if hit.predicts is None else hit.predicts
         return Finding(
@@ -82,7 +110,7 @@ class Rule:
             # names from the image's inside must not drive a terminal
             message="".join(char if char.isprintable() else "?" for char in hit.message),
             actions=actions(self.cure if hit.cure is None else hit.cure),
-            source=self.source,
+            source=self.source(profile, hit.evidence),
             routes=self.routes if hit.routes is None else hit.routes,
             predicts=catalogue.words(predicts, **hit.values) if predicts and verdict is Verdict.FAIL else "",
             path=path,

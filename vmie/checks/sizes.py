@@ -8,6 +8,7 @@ from vmie import limits
 from vmie.checks import predicted_messages, sources
 from vmie.checks.disks import disk_name
 from vmie.checks.rule import ALL, AS_SNAPSHOT, BOTH, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.sources import advised, follows, refused, seed
 from vmie.checks.subject import GIB, TIB, Subject
 from vmie.errors import Set
 from vmie.model import Profile, Route, Verdict
@@ -76,7 +77,7 @@ RULES: tuple[Rule, ...] = (
         profiles=Y2016,
         predicts=predicted_messages.DISK_INVALID,
         cure="shrink the file systems and the disk, or move data to disks of their own",
-        source=sources.seed(315, 353),
+        evidence=(seed(315, 353),),
     ),
     Rule(
         id="VMIE-LIM-002",
@@ -86,7 +87,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         predicts=predicted_messages.DISK_INVALID,
         cure=("shrink it", AS_SNAPSHOT),
-        source=sources.FORMATS,
+        evidence=(refused(sources.LIMITATIONS, "images are smaller than 16 TiB; above 8 TiB they need a manifest"),),
     ),
     Rule(
         id="VMIE-LIM-003",
@@ -96,7 +97,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         predicts=predicted_messages.DISK_INVALID,
         cure=("import the system's disks as an image", Set("route", "snapshot", "the other disks")),
-        source=sources.LIMITATIONS,
+        evidence=(refused(sources.LIMITATIONS, "the task fails for machines with more than 21 volumes"),),
     ),
     Rule(
         id="VMIE-LIM-004",
@@ -109,7 +110,10 @@ RULES: tuple[Rule, ...] = (
             "import the boot disk, then the others as volumes, and attach them",
             Set("route", "image", "it takes all disks"),
         ),
-        source=f"{sources.API_INSTANCE}; {sources.seed(355, 357)}",
+        evidence=(
+            refused(f"{sources.API}/API_ImportInstance.html", "only machines with a single volume are supported"),
+            seed(355, 357),
+        ),
     ),
     Rule(
         id="VMIE-LIM-005",
@@ -118,7 +122,13 @@ RULES: tuple[Rule, ...] = (
         routes=VM,
         verdict=Verdict.WARN,
         cure="convert the disk to GPT (Windows: mbr2gpt; Linux: sgdisk) or shrink it to 2 TiB",
-        source=sources.BOOT_MODES,
+        evidence=(
+            follows(
+                "https://uefi.org/specs/UEFI/2.10/05_GUID_Partition_Table_Format.html",
+                "an MBR counts sectors in 32 bits: of 512 bytes each, they reach 2 TiB",
+                allows=Verdict.WARN,
+            ),
+        ),
     ),
     Rule(
         id="VMIE-LIM-006",
@@ -127,6 +137,6 @@ RULES: tuple[Rule, ...] = (
         routes=DATA,
         verdict=Verdict.WARN,
         cure=(Set("route", "image", "it takes the machine whole"), "give one disk at a time"),
-        source=sources.API_INSTANCE,
+        evidence=(advised(f"{sources.API}/API_ImportSnapshot.html", "a task takes one disk and makes one snapshot"),),
     ),
 )

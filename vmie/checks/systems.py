@@ -7,7 +7,9 @@ import re
 from vmie.checks import predicted_messages, sources
 from vmie.checks.filesystems import encrypted_volumes, opaque_volumes
 from vmie.checks.oslist import NAMES, canonical, is_point, matching, neighbours, parse, releases, spans
+from vmie.checks.outcomes import outcome
 from vmie.checks.rule import AS_SNAPSHOT, DATA, Hit, Outcome, Rule
+from vmie.checks.sources import advised, refused, seed, seen
 from vmie.checks.subject import Subject
 from vmie.errors import Set
 from vmie.guest.linux_facts import LinuxFacts
@@ -69,11 +71,33 @@ def _distribution(subject: Subject) -> Outcome:
         return None
     if root.distribution == "unknown":
         why = f": {root.problems[0]}" if root.problems else ""
-        return [Hit(f"the Linux distribution cannot be determined{why[:200]}", Verdict.UNKNOWN if why else None)]
+        return [Hit(f"the Linux distribution cannot be determined{why[:200]}", Verdict.UNKNOWN)]
     if releases(root.distribution, subject.profile):
         return ()
     name = NAMES.get(canonical(root.distribution), root.pretty_name or root.distribution)
-    return [Hit(f"{name} is on no list of VM Import")]
+    if subject.profile is not Profile.CURRENT:
+        return [Hit(f"{name} is not on the list", Verdict.FAIL)]
+    return [_unnamed(name, root)]
+
+
+def _unnamed(name: str, root: LinuxFacts) -> Hit:
+    """A distribution on which AWS's list is silent: what it did with it, as far as somebody told."""
+    told = outcome(root.distribution, root.version)
+    if told is None:
+        return Hit(f"{name} is not on AWS's list, and whether the service takes it is not known", Verdict.UNKNOWN)
+    if told.taken:
+        return Hit(
+            f"{name} is not on AWS's list, but was imported ({told.evidence.source})",
+            Verdict.WARN,
+            evidence=(told.evidence,),
+        )
+    return Hit(
+        f"{name} is not on AWS's list, and was refused ({told.evidence.source})",
+        Verdict.FAIL,
+        predicts=told.predicts,
+        values={"kernel": root.default_kernel[:100]} if root.default_kernel else {},
+        evidence=(told.evidence,),
+    )
 
 
 def _version(subject: Subject) -> Outcome:
@@ -93,10 +117,14 @@ def _unlisted(subject: Subject, root: LinuxFacts) -> Hit:
         return Hit(f"the version of {name} cannot be determined", Verdict.UNKNOWN)
     message = f"{name} {root.version} is not listed; listed are {spans(rows)}"
     if numbers[:2] == (6, 0) and canonical(root.distribution) in {"rhel", "centos"}:
-        return Hit(f"{name} 6.0 lacks the drivers that EC2 needs", cure="update the guest to 6.1 or later")
+        return Hit(
+            f"{name} 6.0 lacks the drivers that EC2 needs", Verdict.FAIL, cure="update the guest to 6.1 or later"
+        )
     near = neighbours(root.distribution, root.version, subject.profile)
-    if subject.profile is not Profile.CURRENT or not near:
-        return Hit(message)
+    if subject.profile is not Profile.CURRENT:
+        return Hit(message, Verdict.FAIL)
+    if not near:
+        return Hit(f"{message}: whether the service takes it is not known", Verdict.UNKNOWN)
     listed = f"{name} {root.version} is not listed by itself, its release is ({spans(near)})"
     if is_point(root.distribution):
         return Hit(f"{listed}: the kernel decides", Verdict.PASS, cure=())
@@ -171,7 +199,13 @@ RULES: tuple[Rule, ...] = (
             Set("route", "volume", "a data disk, as a volume"),
             "give the disk that holds the system, with the others",
         ),
-        source=sources.TROUBLE,
+        evidence=(
+            seen(
+                "https://github.com/linuxkit/linuxkit/issues/1918",
+                "Unknown OS / Missing OS files: of disks on which the service finds no system",
+            ),
+            seen("https://github.com/clearlinux/distribution/issues/1428", "the same, of a system it does not know"),
+        ),
     ),
     Rule(
         id="VMIE-OS-002",
@@ -179,23 +213,35 @@ RULES: tuple[Rule, ...] = (
         judge=_single,
         predicts=predicted_messages.DIRECTORIES,
         cure="remove the systems that are not to be imported: dual boot is not supported",
-        source=sources.LIMITATIONS,
+        evidence=(
+            refused(sources.LIMITATIONS, "dual boot is not supported"),
+            refused(sources.TROUBLE, "Multiple directories found: several /etc are not supported"),
+        ),
     ),
     Rule(
         id="VMIE-OS-003",
         title="The Linux distribution is on AWS's list",
         judge=_distribution,
+        verdict=Verdict.UNKNOWN,
         predicts=predicted_messages.UNKNOWN_OS,
         cure=_SNAPSHOT_PATH,
-        source=f"{sources.SYSTEMS}; {sources.seed(59, 67, 81, 83, 89, 91, 93)}",
+        evidence=(
+            advised(sources.PREREQUISITES, "the systems that can be imported; of others it says nothing"),
+            seed(59, 67, 81, 83, 89, 91, 93),
+        ),
     ),
     Rule(
         id="VMIE-OS-004",
         title="The release is on AWS's list",
         judge=_version,
+        verdict=Verdict.UNKNOWN,
         predicts=predicted_messages.UNKNOWN_OS,
         cure=_SNAPSHOT_PATH,
-        source=f"{sources.SYSTEMS}; {sources.seed(59, 63, 67, 81, 83, 87, 89, 91, 93)}",
+        evidence=(
+            advised(sources.PREREQUISITES, "the releases that can be imported; of others it says nothing"),
+            refused(sources.PREREQUISITES, "RHEL and CentOS 6.0 lack drivers that EC2 needs"),
+            seed(59, 63, 67, 81, 83, 87, 89, 91, 93),
+        ),
     ),
     Rule(
         id="VMIE-OS-005",
@@ -203,7 +249,14 @@ RULES: tuple[Rule, ...] = (
         judge=_kernel,
         predicts=predicted_messages.KERNEL_VERSION,
         cure=("make the release's stock kernel the default and reboot into it", _SNAPSHOT_PATH),
-        source=f"{sources.SYSTEMS}; {sources.seed(69, 71, 73, 75, 77, 79)}",
+        evidence=(
+            refused(sources.PREREQUISITES, "the kernels of each release"),
+            seen(
+                "https://github.com/teamdfir/sift/issues/465",
+                "Unsupported kernel version 4.18.0-15-generic: of a listed release with a kernel that was not listed",
+            ),
+            seed(69, 71, 73, 75, 77, 79),
+        ),
     ),
     Rule(
         id="VMIE-OS-006",
@@ -211,7 +264,10 @@ RULES: tuple[Rule, ...] = (
         judge=_custom_kernel,
         verdict=Verdict.WARN,
         cure="make the distribution's kernel the default: custom ones may not import",
-        source=f"{sources.LIMITATIONS}; {sources.seed(57, 313, 351)}",
+        evidence=(
+            advised(sources.LIMITATIONS, "machines with custom kernels might not migrate"),
+            seed(57, 313, 351),
+        ),
     ),
     Rule(
         id="VMIE-OS-007",
@@ -219,7 +275,7 @@ RULES: tuple[Rule, ...] = (
         judge=_processor,
         predicts=predicted_messages.UNKNOWN_OS,
         cure=_SNAPSHOT_PATH,
-        source=sources.SYSTEMS,
+        evidence=(refused(f"{sources.API}/API_ImportImage.html", "the architectures are i386 and x86_64"),),
     ),
     Rule(
         id="VMIE-OS-008",
@@ -227,7 +283,10 @@ RULES: tuple[Rule, ...] = (
         judge=_linux_bits,
         predicts=predicted_messages.UNKNOWN_OS,
         cure="install the 64-bit release: 32-bit Linux is not supported",
-        source=f"{sources.LIMITATIONS}; {sources.seed(53, 311, 349)}",
+        evidence=(
+            refused(sources.LIMITATIONS, "32-bit Linux is not supported"),
+            seed(53, 311, 349),
+        ),
     ),
     Rule(
         id="VMIE-OS-009",
@@ -239,6 +298,6 @@ RULES: tuple[Rule, ...] = (
             Set("route", "image", "it prepares the guest"),
             "make sure that NVMe and ENA drivers and DHCP are there already",
         ),
-        source=sources.CHANGES,
+        evidence=(advised(sources.CHANGES, "what the image route changes in a guest; a snapshot is not prepared"),),
     ),
 )

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import edition_name, windows_release
 from vmie.checks.rule import AS_SNAPSHOT, NOW, Hit, Outcome, Rule
+from vmie.checks.sources import advised, follows, refused, seed
 from vmie.checks.subject import Subject
 from vmie.checks.systems import X86_32
 from vmie.guest.facts import Firmware
@@ -17,17 +18,22 @@ from vmie.model import Profile, Verdict
 I386_END = dt.date(2026, 4, 1)
 
 
+def _silent(subject: Subject) -> Verdict:
+    """What the list does not name: 2016 to the letter, today not known."""
+    return Verdict.FAIL if subject.profile is Profile.Y2016 else Verdict.UNKNOWN
+
+
 def _release(subject: Subject) -> Outcome:
-    windows = subject.windows
+    windows, silent = subject.windows, _silent(subject)
     if windows is None:
         return None
     if not windows.release:
         if windows.product:
-            return [Hit(f"{windows.product} (build {windows.build}) is on no list of VM Import")]
+            return [Hit(f"{windows.product} (build {windows.build}) is on no list of VM Import", silent)]
         why = windows.unknown[0] if windows.unknown else "the registry does not say"
         return [Hit(f"the Windows version cannot be determined: {why[:200]}", Verdict.UNKNOWN)]
     if windows_release(windows.release, subject.profile) is None:
-        return [Hit(f"Windows {windows.release} is not on the list")]
+        return [Hit(f"Windows {windows.release} is not on the list", silent)]
     return [Hit("Nano Server is not supported")] if windows.nano else ()
 
 
@@ -41,7 +47,8 @@ def _edition(subject: Subject) -> Outcome:
         return ()
     listed = ", ".join(sorted(row.editions))
     # Today's page names the client editions only; of servers it says nothing.
-    verdict = Verdict.FAIL if row.client or subject.profile is Profile.Y2016 else Verdict.WARN
+    server = subject.profile is Profile.CURRENT and not row.client
+    verdict = Verdict.WARN if server else _silent(subject)
     return [Hit(f"the edition {name} of Windows {windows.release} is not listed ({listed})", verdict)]
 
 
@@ -143,15 +150,23 @@ RULES: tuple[Rule, ...] = (
         judge=_release,
         predicts=predicted_messages.UNKNOWN_OS,
         cure=("upgrade in place to a listed release", AS_SNAPSHOT),
-        source=f"{sources.SYSTEMS}; {sources.seed(17, 19, 21, 23, 25, 27, 29, 35, 41, 47)}",
+        evidence=(
+            advised(sources.PREREQUISITES, "the releases that can be imported; of others it says nothing"),
+            refused(sources.PREREQUISITES, "Nano Server is not supported"),
+            seed(17, 19, 21, 23, 25, 27, 29, 35, 41, 47),
+        ),
     ),
     Rule(
         id="VMIE-WIN-002",
         title="The Windows edition is on AWS's list",
         judge=_edition,
+        verdict=Verdict.UNKNOWN,
         predicts=predicted_messages.UNKNOWN_OS,
         cure="change the edition in the guest (`DISM /Set-Edition`)",
-        source=f"{sources.SYSTEMS}; {sources.seed(17, 19, 21, 23, 25, 27, 29, 35, 41, 47)}",
+        evidence=(
+            advised(sources.PREREQUISITES, "the editions that can be imported; of others it says nothing"),
+            seed(17, 19, 21, 23, 25, 27, 29, 35, 41, 47),
+        ),
     ),
     Rule(
         id="VMIE-WIN-003",
@@ -159,7 +174,10 @@ RULES: tuple[Rule, ...] = (
         judge=_service_pack,
         predicts=predicted_messages.UNKNOWN_OS,
         cure="install the service pack in the guest",
-        source=f"{sources.SYSTEMS}; {sources.seed(17)}",
+        evidence=(
+            refused(sources.PREREQUISITES, "Windows Server 2003 with Service Pack 1 or later"),
+            seed(17),
+        ),
     ),
     Rule(
         id="VMIE-WIN-004",
@@ -167,7 +185,10 @@ RULES: tuple[Rule, ...] = (
         judge=_bits,
         predicts=predicted_messages.UNKNOWN_OS,
         cure=("move to a 64-bit Windows", AS_SNAPSHOT),
-        source=f"{sources.SYSTEMS}; {sources.seed(15, 23, 25, 27, 41, 47)}",
+        evidence=(
+            refused(sources.PREREQUISITES, "which releases are taken as 64-bit only, and when 32-bit Windows ends"),
+            seed(15, 23, 25, 27, 41, 47),
+        ),
     ),
     Rule(
         id="VMIE-WIN-005",
@@ -175,7 +196,10 @@ RULES: tuple[Rule, ...] = (
         judge=_language,
         predicts=predicted_messages.FIRST_BOOT,
         cure="add the en-US language and make it the default for the import; change it back afterwards",
-        source=f"{sources.SYSTEMS}; {sources.seed(33, 39, 45, 51)}",
+        evidence=(
+            refused(sources.PREREQUISITES, "client releases are US English during the import"),
+            seed(33, 39, 45, 51),
+        ),
     ),
     Rule(
         id="VMIE-WIN-006",
@@ -184,7 +208,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         predicts=predicted_messages.FIRST_BOOT,
         cure="convert the disk (`mbr2gpt /convert`) and set the machine to UEFI before the export",
-        source=sources.BOOT_MODES,
+        evidence=(refused(sources.PREREQUISITES, "Windows 11 needs the boot mode uefi"),),
     ),
     Rule(
         id="VMIE-WIN-007",
@@ -192,7 +216,10 @@ RULES: tuple[Rule, ...] = (
         judge=_hyperv,
         predicts=predicted_messages.FIRST_BOOT,
         cure="remove the role (`Uninstall-WindowsFeature Hyper-V`) and restart",
-        source=sources.LIMITATIONS,
+        evidence=(
+            refused(sources.LIMITATIONS, "a machine with the Hyper-V role is not supported"),
+            refused(sources.TROUBLE, "FirstBootFailure: among its causes is the Hyper-V role"),
+        ),
     ),
     Rule(
         id="VMIE-WIN-008",
@@ -200,7 +227,13 @@ RULES: tuple[Rule, ...] = (
         judge=_hibernated,
         predicts=predicted_messages.FIRST_BOOT,
         cure="start it, `powercfg /h off`, `shutdown /s /t 0`, export again",
-        source=sources.PREPARE,
+        evidence=(
+            refused(sources.PREPARE, "the machine has to be shut down before it is exported"),
+            follows(
+                "https://manpages.debian.org/unstable/ntfs-3g/ntfs-3g.8.en.html",
+                "a hibernated NTFS volume cannot be changed, and the import has to change it",
+            ),
+        ),
     ),
     Rule(
         id="VMIE-WIN-009",
@@ -208,7 +241,13 @@ RULES: tuple[Rule, ...] = (
         judge=_fast_startup,
         verdict=Verdict.WARN,
         cure="`powercfg /h off` in the guest, then shut it down",
-        source=sources.PREPARE,
+        evidence=(
+            follows(
+                "https://manpages.debian.org/unstable/ntfs-3g/ntfs-3g.8.en.html",
+                "fast start-up leaves the volume hibernated when Windows shuts down",
+                allows=Verdict.WARN,
+            ),
+        ),
     ),
     Rule(
         id="VMIE-WIN-010",
@@ -216,7 +255,7 @@ RULES: tuple[Rule, ...] = (
         judge=_dirty,
         verdict=Verdict.WARN,
         cure="start Windows, `chkdsk C: /f`, shut it down in order and export again",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "shut the machine down before it is exported"),),
     ),
     Rule(
         id="VMIE-WIN-011",
@@ -225,7 +264,9 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         predicts=predicted_messages.FIRST_BOOT,
         cure="demote it, or move the database to C: (ntdsutil); better: install a new one in EC2 and replicate",
-        source=sources.TROUBLE,
+        evidence=(
+            refused(sources.TROUBLE, "a domain controller cannot boot without its database, which has to be on C:"),
+        ),
     ),
     Rule(
         id="VMIE-WIN-012",
@@ -233,6 +274,6 @@ RULES: tuple[Rule, ...] = (
         judge=_incomplete,
         verdict=Verdict.WARN,
         cure="start Windows and shut it down in order, then export again",
-        source=sources.TROUBLE,
+        evidence=(advised(sources.PREPARE, "shut the machine down before it is exported"),),
     ),
 )

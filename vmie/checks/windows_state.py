@@ -5,6 +5,7 @@ from __future__ import annotations
 from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import NAMES, canonical, windows_release
 from vmie.checks.rule import BOTH, NOW, Hit, Outcome, Rule
+from vmie.checks.sources import advised, follows, refused, seed
 from vmie.checks.subject import GIB, Subject
 from vmie.errors import Set
 from vmie.model import Profile, Route, Verdict
@@ -141,7 +142,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="System Properties > Remote > allow connections, and allow it in Windows Firewall",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "enable Remote Desktop, and let it through the firewall"),),
     ),
     Rule(
         id="VMIE-WIN-014",
@@ -149,7 +150,7 @@ RULES: tuple[Rule, ...] = (
         judge=_pending,
         verdict=Verdict.WARN,
         cure="install what is pending and restart until nothing is left",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "no updates may be pending, and nothing be set to install at a restart"),),
     ),
     Rule(
         id="VMIE-WIN-015",
@@ -158,7 +159,13 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         predicts=predicted_messages.FIRST_BOOT,
         cure="finish Setup, or run `sysprep /oobe /generalize /shutdown` to its end",
-        source=sources.PREPARE,
+        evidence=(
+            refused(sources.TROUBLE, "FirstBootFailure: Windows has to boot to its log-on prompt"),
+            follows(
+                "https://learn.microsoft.com/windows-hardware/manufacture/desktop/windows-setup-states",
+                "what the states of an image mean: undeployable ones and those sealed into audit mode",
+            ),
+        ),
     ),
     Rule(
         id="VMIE-WIN-016",
@@ -166,7 +173,7 @@ RULES: tuple[Rule, ...] = (
         judge=_dotnet,
         verdict=Verdict.WARN,
         cure="install .NET Framework 4.5 or later (3.5 SP1 on Windows Server 2003)",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "install .NET Framework 4.5 or later; the import installs it as needed"),),
     ),
     Rule(
         id="VMIE-WIN-017",
@@ -174,7 +181,7 @@ RULES: tuple[Rule, ...] = (
         judge=_autologon,
         verdict=Verdict.WARN,
         cure="set AutoAdminLogon to 0 (netplwiz)",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "disable automatic log-on"),),
     ),
     Rule(
         id="VMIE-WIN-018",
@@ -182,7 +189,10 @@ RULES: tuple[Rule, ...] = (
         judge=_security,
         verdict=Verdict.WARN,
         cure="disable or uninstall it for the import",
-        source=sources.PREPARE,
+        evidence=(
+            advised(sources.PREPARE, "disable antivirus and intrusion detection software"),
+            advised(sources.TROUBLE, "FirstBootFailure: it can keep drivers and services from being installed"),
+        ),
     ),
     Rule(
         id="VMIE-WIN-019",
@@ -191,7 +201,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         verdict=Verdict.WARN,
         cure="give the page file a fixed size",
-        source=sources.PREPARE,
+        evidence=(advised(sources.LIMITATIONS, "configure a fixed page file: a managed one may take 16 GB"),),
     ),
     Rule(
         id="VMIE-WIN-020",
@@ -200,7 +210,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="set RealTimeIsUniversal to 1 (after KB2922223 on Windows 7, 2008 R2 and older)",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "set RealTimeIsUniversal"),),
     ),
     Rule(
         id="VMIE-WIN-021",
@@ -208,7 +218,7 @@ RULES: tuple[Rule, ...] = (
         judge=_ems,
         verdict=Verdict.WARN,
         cure="nothing to do, unless you use them: `bcdedit /ems on` afterwards",
-        source=sources.LIMITATIONS,
+        evidence=(advised(sources.LIMITATIONS, "Emergency Management Services are disabled in the imported image"),),
     ),
     Rule(
         id="VMIE-WIN-022",
@@ -217,7 +227,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         verdict=Verdict.WARN,
         cure="remove them for the import (`lpksetup /u`)",
-        source=sources.LIMITATIONS,
+        evidence=(advised(sources.LIMITATIONS, "language packs that use UTF-16 are not supported"),),
     ),
     Rule(
         id="VMIE-WIN-023",
@@ -226,7 +236,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="uninstall VMware Tools before the export",
-        source=sources.PREPARE,
+        evidence=(advised(sources.PREPARE, "uninstall VMware Tools"),),
     ),
     Rule(
         id="VMIE-LIC-001",
@@ -235,7 +245,10 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT),
         verdict=Verdict.WARN,
         cure="enrol the subscription for the cloud first (Red Hat Cloud Access; SUSE: BYOS)",
-        source=f"{sources.LICENCES}; {sources.seed(65, 309, 347)}",
+        evidence=(
+            advised(sources.LICENCES, "Linux comes with its own licence"),
+            seed(65, 309, 347),
+        ),
     ),
     Rule(
         id="VMIE-LIC-002",
@@ -248,6 +261,10 @@ RULES: tuple[Rule, ...] = (
             Set("route", "image"),
             Set("license_type", "BYOL", "and launch on Dedicated Hosts or Instances"),
         ),
-        source=f"{sources.LICENCES}; {sources.seed(131, 329, 331, 373)}",
+        evidence=(
+            refused(sources.LICENCES, "client Windows is imported as BYOL, for dedicated hardware"),
+            refused(f"{sources.API}/API_ImportInstance.html", "there is no licence type to give"),
+            seed(131, 329, 331, 373),
+        ),
     ),
 )

@@ -7,25 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmie import catalogue
 from vmie.cli import context, render
 from vmie.cli.terms import TERMS
+from vmie.errors import actions
+from vmie.model import Profile, Route
 
 if TYPE_CHECKING:
+    from vmie.checks import Rule
     from vmie.ops.explaining import Explained
 
 
 def explain(
     ctx: typer.Context,
-    what: Annotated[list[str], typer.Argument(metavar="MESSAGE|TASK", help="A message of AWS, or a task's id.")],
+    what: Annotated[
+        list[str], typer.Argument(metavar="MESSAGE|TASK|RULE", help="A message of AWS, a task's id, or a rule's.")
+    ],
 ) -> None:
-    """Explain a message of AWS, or why a task failed.
+    """Explain a message of AWS, why a task failed, or what a rule of `vmie check` rests on.
 
     vmie explain "ClientError: No valid partitions. Not a valid volume."
 
     vmie explain import-ami-0123456789abcdef0
 
-    A message is explained from the catalogue, offline. For a task, its object, role and key are checked
-    too, to name the actual cause among the possible ones.
+    vmie explain VMIE-OS-005
+
+    A message, or a part of one, is explained from the catalogue, offline. For a task, its object, role and key
+    are checked too, to name the actual cause among the possible ones.
     """
     from vmie.ops import explaining as op
     from vmie.poll import SystemClock
@@ -36,7 +44,9 @@ def explain(
         found = op.task(run.aws(), text.strip(), settings=run.settings, clock=SystemClock())
     else:
         found = op.message(text)
-    render.finish(run, "explain", found.as_json(TERMS), text="\n".join(_lines(found)))
+    render.finish(
+        run, "explain", found.as_json(TERMS), text="\n".join(_rule_lines(found.rule) if found.rule else _lines(found))
+    )
 
 
 def _lines(found: Explained) -> list[str]:
@@ -52,6 +62,9 @@ def _lines(found: Explained) -> list[str]:
     if task is None:
         lines.append(known.message)
     lines.append(f"known as: {known.id}" if known.known else "unknown message")
+    lines += _block("in full" if known.known else "a part of", [catalogue.words(entry.id) for entry in found.like])
+    if found.like and not known.known:
+        return lines
     culprit = found.culprit
     if culprit is not None:
         lines += _block("because", [culprit.what, *culprit.why.splitlines()])
@@ -68,6 +81,19 @@ def _lines(found: Explained) -> list[str]:
     if found.rules:
         lines += _block("`vmie check` predicts it", [", ".join(found.rules)])
     return [*lines, f"again? {_RETRY[known.retry]}", *([f"source: {known.source}"] if known.source else [])]
+
+
+def _rule_lines(rule: Rule) -> list[str]:
+    profiles = "" if len(rule.profiles) == len(Profile) else f", profile {rule.profiles[0].value}"
+    routes = "every route" if len(rule.routes) == len(Route) else ", ".join(rule.routes)
+    return [
+        f"{rule.id}: {rule.title}",
+        f"when it trips: {rule.verdict.value}, unless what was seen says otherwise",
+        f"looked at for: {routes}{profiles}",
+        *_block("evidence", [one.line for one in rule.evidence]),
+        *_block("AWS would say", [catalogue.words(rule.predicts)] if rule.predicts else []),
+        *_block("cure", [action.text(TERMS) for action in actions(rule.cure)]),
+    ]
 
 
 _RETRY = {

@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from vmie import catalogue
 from vmie.aws.session import Aws
-from vmie.catalogue import Explanation
-from vmie.checks import RULES
-from vmie.errors import PYTHON, Terms
-from vmie.model import Task, TaskKind, TaskState, Verdict
+from vmie.catalogue import CatalogueEntry, Explanation
+from vmie.checks import RULES, Rule
+from vmie.errors import PYTHON, Run, Terms, UsageError, actions
+from vmie.model import Profile, Task, TaskKind, TaskState, Verdict
 from vmie.ops import doctor, tasks
 from vmie.ops.doctor import Line, diagnosis
 from vmie.poll import Clock
 from vmie.settings import Settings
 
+_RULE = re.compile(r"(?:VMIE-)?([A-Z]{2,8}-\d{3})", re.IGNORECASE)
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """`explanation` is None for a task that did not fail. `lines` are what was looked at, failures first."""
+    """`explanation` is None for a task that did not fail. `lines` are what was looked at, failures first.
+
+    `rule` is set where a rule of `vmie check` was asked for. `like` are the messages of which the text may be a part:
+    a single one is explained, several are named.
+    """
 
     explanation: Explanation | None
     task: Task | None = None
     lines: tuple[Line, ...] = ()
+    rule: Rule | None = None
+    like: tuple[CatalogueEntry, ...] = ()
 
     @property
     def rules(self) -> tuple[str, ...]:
         """The rules of `vmie check` that foresee this message."""
+        if self.rule is not None:
+            return (self.rule.id,)
         return foreseen_by(self.explanation.id) if self.explanation else ()
 
     @property
@@ -49,12 +61,45 @@ class Explained:
             "rules": list(self.rules),
             "task": self.task.as_json() if self.task else None,
             "lines": [line.as_json() for line in self.lines],
+            "rule": self.rule.as_json(terms) if self.rule else None,
+            "like": [{"id": entry.id, "message": catalogue.words(entry.id)} for entry in self.like],
         }
 
 
 def message(text: str) -> Explained:
-    """Explain what somebody's log says; nothing is asked of AWS."""
-    return Explained(catalogue.explain(text))
+    """Explain what somebody's log says, a part of it, or a rule by its id; nothing is asked of AWS.
+
+    Raises UsageError for a rule that there is not.
+    """
+    if named := _RULE.fullmatch(text.strip()):
+        return _rule(f"VMIE-{named[1].upper()}")
+    known = catalogue.explain(text)
+    if known.known:
+        return Explained(known)
+    like = catalogue.containing(text)
+    if len(like) == 1:
+        return Explained(catalogue.explanation(like[0], text), like=like)
+    return Explained(known, like=like)
+
+
+def _rule(rule_id: str) -> Explained:
+    rule = next((rule for rule in RULES if rule.id == rule_id), None)
+    if rule is None:
+        near = difflib.get_close_matches(rule_id, [rule.id for rule in RULES], n=3, cutoff=0.5)
+        raise UsageError(
+            f"there is no rule {rule_id}",
+            cure=(Run(("vmie", "explain", one), "one like it") for one in near),
+            code="NoSuchRule",
+        )
+    explanation = Explanation(
+        id=rule.id,
+        message=rule.title,
+        causes=(),
+        cure=actions(rule.cure),
+        kind="rule",
+        source=rule.source(Profile.CURRENT) or rule.source(Profile.Y2016),
+    )
+    return Explained(explanation, rule=rule)
 
 
 def task(aws: Aws, task_id: str, *, settings: Settings, clock: Clock) -> Explained:

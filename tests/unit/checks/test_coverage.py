@@ -31,8 +31,9 @@ def test_rules_that_cite_the_page_are_in_the_table() -> None:
     cited = {
         int(number)
         for rule in RULES
-        if "2016, line" in rule.source
-        for number in rule.source.split("2016, line")[1].split(";")[0].lstrip("s ").split(",")
+        for one in rule.evidence
+        if "2016, line" in one.source
+        for number in one.source.split("2016, line")[1].lstrip("s ").split(",")
     }
     headings = {15, 67}
     assert cited - {item.line for item in REQUIREMENTS} <= headings

@@ -109,7 +109,8 @@ def test_other_formats_warn_and_fail_as_they_are(
 
 def test_vhd_and_vhdx_on_the_legacy_route(linux: Path, tmp_path: Path) -> None:
     fixed = image(convert(linux, tmp_path / "fixed.vhd", "vpc", "subformat=fixed"), as_is=True)
-    assert (fixed.verdicts[Route.IMAGE], fixed.verdicts[Route.INSTANCE]) == (PASS, FAIL)
+    assert (fixed.verdicts[Route.IMAGE], fixed.verdicts[Route.INSTANCE]) == (PASS, UNKNOWN)
+    assert "DISK-005" in rules(image(tmp_path / "fixed.vhd", profile=Profile.Y2016), FAIL)
     vhdx = image(convert(linux, tmp_path / "disk.vhdx", "vhdx"), as_is=True)
     assert (vhdx.verdicts[Route.IMAGE], vhdx.verdicts[Route.INSTANCE]) == (PASS, FAIL)
     assert "DISK-003" in rules(image(tmp_path / "disk.vhdx", profile=Profile.Y2016), FAIL)
@@ -141,6 +142,36 @@ def test_an_unlisted_kernel_is_named_in_the_services_words(tmp_path: Path) -> No
     assert fail.verdict is FAIL
     assert fail.predicts == "ClientError: Unsupported kernel version 6.6.13+bpo-amd64"
     assert found.recommended is Route.SNAPSHOT
+
+
+@pytest.mark.parametrize(
+    ("release", "kernel", "verdict", "recommended"),
+    [
+        ('ID="almalinux"\nVERSION_ID="8.4"\n', "4.18.0-305.el8.x86_64", WARN, Route.IMAGE),
+        ('ID="almalinux"\nVERSION_ID="9.3"\n', "5.14.0-362.8.1.el9_3.x86_64", UNKNOWN, Route.SNAPSHOT),
+        ('ID="rocky"\nVERSION_ID="8.9"\n', "4.18.0-513.el8.x86_64", UNKNOWN, Route.SNAPSHOT),
+        ('ID="rocky"\nVERSION_ID="9.3"\n', "5.14.0-362.8.1.el9_3.x86_64", PASS, Route.IMAGE),
+        ('ID="centos"\nVERSION_ID="10"\n', "6.12.0-30.el10.x86_64", UNKNOWN, Route.SNAPSHOT),
+        ('ID="fedora"\nVERSION_ID=44\n', "6.19.8-300.fc44.x86_64", UNKNOWN, Route.SNAPSHOT),
+        ('ID="opensuse-leap"\nVERSION_ID="15.6"\n', "6.4.0-150600.23-default", UNKNOWN, Route.SNAPSHOT),
+        ('ID="amzn"\nVERSION_ID="2018.03"\n', "4.14.336-180.562.amzn1.x86_64", UNKNOWN, Route.SNAPSHOT),
+        ("ID=debian\nVERSION_ID=13\n", "6.12.41+deb13-amd64", UNKNOWN, Route.SNAPSHOT),
+        ("ID=ubuntu\nVERSION_ID=24.10\n", "6.11.0-8-generic", UNKNOWN, Route.SNAPSHOT),
+        ("ID=alpine\nVERSION_ID=3.19.1\n", "6.6.7-0-lts", UNKNOWN, Route.SNAPSHOT),
+        ("ID=photon\nVERSION_ID=4.0\n", "5.10.83-4.ph4-aws", FAIL, Route.SNAPSHOT),
+    ],
+)
+def test_a_system_on_which_the_list_is_silent(
+    tmp_path: Path, release: str, kernel: str, verdict: Verdict, recommended: Route
+) -> None:
+    content = {**files(kernel), "/etc/os-release": release}
+    content.pop("/etc/debian_version")
+    found = image(linux_disk(tmp_path / "disk.raw", content))
+    assert found.verdicts[Route.IMAGE] is verdict
+    assert found.recommended is recommended
+    about = [f for f in found.findings if f.rule in {"VMIE-OS-003", "VMIE-OS-004"}]
+    assert [f.verdict for f in about] == [verdict] * (verdict is not PASS)
+    assert all(f.source.startswith("https://") for f in about)
 
 
 def test_a_torn_initramfs(tmp_path: Path) -> None:
@@ -350,6 +381,6 @@ def test_a_refusal_names_every_rule(tmp_path: Path) -> None:
     assert {stop.rule for stop in stops} == {"VMIE-OS-005", "VMIE-LNX-003"}
     told = op.named(stops)
     assert "AWS would say: ClientError: Unsupported kernel version 6.6.13-amd64" in told
-    assert "AWS would say: ClientError: Invalid configuration - Could not read fstab" in told
+    assert "AWS would say: ClientError: Unable to find an etc directory with fstab." in told
     skip = tuple(one.value for one in op.skipping(stops))
     assert op.blocking(report, Route.IMAGE, skip=skip) == []

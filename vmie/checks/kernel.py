@@ -1,0 +1,160 @@
+"""BOOT, second part: the kernel, its initramfs, the root it is told of, and the drivers EC2 needs."""
+
+from __future__ import annotations
+
+from vmie.checks import predicted_messages, sources
+from vmie.checks.rule import NOW, Hit, Outcome, Rule
+from vmie.checks.sources import advised, follows, refused, seen
+from vmie.checks.subject import Subject
+from vmie.guest.linux_facts import DriverState, LinuxFacts
+from vmie.model import Route, Verdict
+
+_IMAGE_SNAPSHOT = (Route.IMAGE, Route.SNAPSHOT)
+#: a disk driver has to be there before the root file system is mounted, a network driver need not
+_EARLY = frozenset({DriverState.BUILTIN, DriverState.INITRAMFS})
+
+
+def _kernel(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None:
+        return None
+    if not root.kernels:
+        return [Hit("no kernel is installed under /boot")]
+    if not root.default_kernel:
+        return [Hit(f"{len(root.kernels)} kernels are installed, the default one is unknown", Verdict.UNKNOWN)]
+    return ()
+
+
+def _initramfs(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or not root.kernels:
+        return None
+    if root.initramfs.readable is False:
+        why = f" ({root.initramfs.reason[:200]})" if root.initramfs.reason else ""
+        verdict = Verdict.UNKNOWN if root.initramfs.gave_up else None
+        return [Hit(f"the initramfs {root.initramfs.path} cannot be read{why}", verdict)]
+    default = next((kernel for kernel in root.kernels if kernel.version == root.default_kernel), None)
+    if default is None or default.has_initramfs:
+        return ()
+    # a kernel with its disk drivers built in boots without one
+    alone = any(root.drivers.get(name) is DriverState.BUILTIN for name in ("nvme", "xen-blkfront"))
+    return [Hit(f"the default kernel {default.version} has no initramfs", Verdict.WARN if alone else None)]
+
+
+def _nvme(subject: Subject) -> Outcome:
+    windows = subject.windows
+    if subject.linux is None and windows is not None:
+        message = "no NVMe driver starts with Windows: no Nitro instance can boot it without one"
+        return () if windows.has_nvme else [Hit(message, routes=(Route.SNAPSHOT,))]
+    return _driver(subject, ("nvme",), "the NVMe driver", early=True)
+
+
+def _ena(subject: Subject) -> Outcome:
+    windows = subject.windows
+    if subject.linux is None and windows is not None:
+        message = "the ENA driver is not installed: no network on Nitro instances"
+        return () if windows.has_ena else [Hit(message, routes=(Route.SNAPSHOT,))]
+    return _driver(subject, ("ena",), "the ENA network driver", early=False)
+
+
+def _xen(subject: Subject) -> Outcome:
+    return _driver(subject, ("xen-blkfront",), "the Xen disk driver", early=True)
+
+
+def _driver(subject: Subject, names: tuple[str, ...], what: str, *, early: bool) -> Outcome:
+    root: LinuxFacts | None = subject.linux
+    if root is None:
+        return None
+    states = [root.drivers.get(name, DriverState.UNKNOWN) for name in names]
+    if all(state is DriverState.UNKNOWN for state in states):
+        return None
+    if any(state in _EARLY or (not early and state is DriverState.MODULE) for state in states):
+        return ()
+    if DriverState.MODULE in states:
+        return [Hit(f"{what} is not in the initramfs of {root.default_kernel or 'the default kernel'}")]
+    return [Hit(f"{what} is missing from {root.default_kernel or 'the default kernel'}")]
+
+
+def _root_option(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or not root.root_device:
+        return None
+    # Volume groups and multipath keep their names on other machines; sda, vda and the like do not.
+    if root.root_device.startswith("/dev/") and "/mapper/" not in root.root_device and _by_name(root.root_device):
+        return [Hit(f"the kernel gets root={root.root_device}, a name that changes on EC2")]
+    return ()
+
+
+def _by_name(device: str) -> bool:
+    name = device.removeprefix("/dev/")
+    return "/" not in name and name[:2] in {"sd", "vd", "hd", "xv", "nv", "cc"}
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="VMIE-BOOT-006",
+        title="The initramfs can be read",
+        judge=_initramfs,
+        predicts=predicted_messages.INITRAMFS,
+        cure="rebuild it in the guest (`update-initramfs -u`, `dracut -f`) and look with lsinitramfs or lsinitrd",
+        evidence=(
+            refused(sources.TROUBLE, "We were unable to read your import's initramfs/initrd"),
+            follows(
+                f"{sources.KERNEL}/filesystems/ramfs-rootfs-initramfs.html",
+                "what the kernel lacks to reach its root has to be in the initramfs",
+            ),
+        ),
+    ),
+    Rule(
+        id="VMIE-BOOT-007",
+        title="The default kernel is known",
+        judge=_kernel,
+        predicts=predicted_messages.NO_KERNEL_VERSION,
+        cure="install the distribution's kernel package and run update-grub or grub2-mkconfig",
+        evidence=(seen("https://github.com/hashicorp/packer/issues/8302", "Unable to determine kernel version"),),
+    ),
+    Rule(
+        id="VMIE-BOOT-008",
+        title="The NVMe driver is there at boot",
+        judge=_nvme,
+        routes=_IMAGE_SNAPSHOT,
+        verdict=Verdict.WARN,
+        profiles=NOW,
+        cure="add nvme and nvme-core to the initramfs (Windows: the AWS NVMe driver): Nitro disks need it",
+        evidence=(
+            advised(f"{sources.EC2_GUIDE}/nvme-ebs-volumes.html", "Nitro instances show their volumes as NVMe devices"),
+        ),
+    ),
+    Rule(
+        id="VMIE-BOOT-009",
+        title="The ENA driver is there",
+        judge=_ena,
+        routes=_IMAGE_SNAPSHOT,
+        verdict=Verdict.WARN,
+        profiles=NOW,
+        cure="install the ena driver first: the AMI gets its ENA flag only then, and Nitro instances need it",
+        evidence=(
+            advised(f"{sources.EC2_GUIDE}/enhanced-networking-ena.html", "Nitro instances need ENA: driver and flag"),
+        ),
+    ),
+    Rule(
+        id="VMIE-BOOT-010",
+        title="The Xen disk driver is there at boot",
+        judge=_xen,
+        routes=(Route.SNAPSHOT,),
+        verdict=Verdict.WARN,
+        cure="add xen-blkfront to the initramfs if the image is to boot on Xen instance types (t2, m4, …)",
+        evidence=(
+            advised(sources.CHANGES, "the image route adds Xen drivers to the initramfs; a snapshot goes without"),
+        ),
+    ),
+    Rule(
+        id="VMIE-BOOT-013",
+        title="The root file system is named by UUID or label",
+        judge=_root_option,
+        routes=(Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT),
+        verdict=Verdict.WARN,
+        cure="let GRUB name it by UUID (remove GRUB_DISABLE_LINUX_UUID, then update-grub)",
+        evidence=(advised(sources.PREPARE, "name disks by UUID: the names of devices change"),),
+    ),
+)
