@@ -46,7 +46,7 @@ def _open(document: str) -> bool:
     """Whether an endpoint's policy lets anybody do anything; none means the default, which does."""
     try:
         readable = bool(json.loads(document)) if document else False
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     anyone = Principal("AWS", ("*",))
     return not readable or decide([document], Access("any:thing", "arn:any"), principal=anyone) is Decision.ALLOW

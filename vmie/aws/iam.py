@@ -10,7 +10,7 @@ from typing import Any
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, DeadlineExceeded, Run
-from vmie.policy import EXTERNAL_ID, SERVICE, Document, same
+from vmie.policy import EXTERNAL_ID, SERVICE, Document, document, same
 from vmie.policy.service import RoleDocuments, TaskOrigin, why_not_trusted
 from vmie.poll import Clock
 
@@ -211,11 +211,6 @@ def managed(client: Any, arn: str) -> Document:
     """The managed policy `arn` in its default version; to be called inside `refusals`."""
     version = client.get_policy(PolicyArn=arn)["Policy"]["DefaultVersionId"]
     return document(client.get_policy_version(PolicyArn=arn, VersionId=version)["PolicyVersion"]["Document"])
-
-
-def document(found: Any) -> Document:
-    """botocore decodes IAM's documents; stand-ins for it may hand over the text."""
-    return dict(json.loads(found) if isinstance(found, str) else found)
 
 
 def _tag_list(tags: Mapping[str, str]) -> list[Any]:

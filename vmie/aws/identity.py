@@ -12,7 +12,7 @@ from vmie.aws import iam
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, VmieError
-from vmie.policy import Document
+from vmie.policy import Document, document
 
 #: a Region of each partition that every account has
 HOME = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
@@ -83,7 +83,7 @@ def _held(client: Any, kind: str, name: str) -> list[Document]:
     who = {f"{kind.capitalize()}Name": name}
     names = _all(client, f"list_{kind}_policies", who, lambda page: page["PolicyNames"])
     get = getattr(client, f"get_{kind}_policy")
-    found = [iam.document(get(**who, PolicyName=policy)["PolicyDocument"]) for policy in names]
+    found = [document(get(**who, PolicyName=policy)["PolicyDocument"]) for policy in names]
     attached = _all(client, f"list_attached_{kind}_policies", who, lambda page: page["AttachedPolicies"])
     return found + [iam.managed(client, policy["PolicyArn"]) for policy in attached]
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from vmie import policy
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, Run, Set
@@ -225,8 +226,7 @@ def bucket_policy(aws: Aws, name: str) -> Document | None:
     found = _read(aws, "policy", "get_bucket_policy", name)
     if found is None:
         return None
-    document: Document = json.loads(found["Policy"])
-    return document
+    return policy.document(found["Policy"], operand=f"s3://{name}")
 
 
 def set_bucket_policy(aws: Aws, name: str, document: Document) -> None:

@@ -15,7 +15,7 @@ from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import Action, AwsRefused, Do, Run
 from vmie.model import S3Object
-from vmie.policy import Document, grants_of
+from vmie.policy import Document, document, grants_of
 from vmie.policy.evaluate import Access
 from vmie.policy.service import KEY_ACTIONS, Judgement, RoleDocuments, TaskOrigin, import_asks, judge, judge_key
 
@@ -77,7 +77,7 @@ def _look(aws: Aws, name: str) -> ServiceRole | None:
     documents = RoleDocuments(
         arn=found["Arn"],
         account=found["Arn"].split(":")[4],
-        trust=iam.document(found["AssumeRolePolicyDocument"]),
+        trust=document(found["AssumeRolePolicyDocument"]),
         identity=tuple(one for one in (*inline.values(), *managed) if one is not None),
         boundary=boundary,
     )
@@ -288,7 +288,7 @@ def _inline_names(client: Any, name: str) -> list[str]:
 
 
 def _inline(client: Any, name: str, policy: str) -> Document:
-    return iam.document(client.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
+    return document(client.get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"])
 
 
 def _attached(client: Any, name: str) -> list[str]:

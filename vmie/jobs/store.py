@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from vmie.errors import Run, UsageError
 from vmie.model import DAMAGED, JobSummary
 from vmie.ops import ownership
-from vmie.ops.journal import bytes_held
+from vmie.ops.journal import bytes_held, damage
 from vmie.ops.process_lock import ProcessLock
 
 _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
@@ -30,6 +30,8 @@ _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
 #: AWS has the task and nobody waits for it
 SUBMITTED = "submitted"
+#: far above what a job of a thousand disks has
+_MOST_BYTES = 64 << 20
 #: the longest wait, in seconds, for another command that is looking for its job or making it
 _BEGIN_WITHIN = 30.0
 
@@ -290,11 +292,15 @@ _SHAPE: Mapping[str, type] = {
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        wrong = [name for name, kind in _SHAPE.items() if not isinstance(data.get(name), kind)]
-        wrong += [f"step {name}" for name, step in (data.get("steps") or {}).items() if not isinstance(step, dict)]
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        with path.open("rb") as file:
+            data = json.loads(file.read(_MOST_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"cannot read the job file {path}: {error}", cure="remove it if it is damaged") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"the job file {path} is damaged: it is no object", cure="remove it")
+    wrong = sorted(name for name, kind in _SHAPE.items() if not isinstance(data.get(name), kind))
+    if "steps" not in wrong:
+        wrong += filter(None, (damage(name, step) for name, step in data["steps"].items()))
     if wrong:
-        raise UsageError(f"the job file {path} is damaged: {', '.join(sorted(wrong))}", cure="remove it")
-    return dict(data)
+        raise UsageError(f"the job file {path} is damaged: {', '.join(wrong)[:500]}", cure="remove it")
+    return data

@@ -193,7 +193,7 @@ def _mistake(one: Any) -> UsageError:
     match str(one["type"]):
         case "missing":
             return UsageError(says(f"{{{name}}} is missing"), cure=Set(name))
-        case "extra_forbidden":
+        case kind_ if kind_ == "extra_forbidden" or not name.isidentifier():
             return UsageError(f"there is no option {name!r}", fields=(name,))
         case _:
             what, wanted = reason(one)

@@ -33,6 +33,7 @@ from vmie.policy.hcl import hcl
 from vmie.policy.reading import (
     admits,
     buckets_of,
+    document,
     granted,
     grants_of,
     mentions_source,
@@ -51,6 +52,7 @@ __all__ = [
     "admits",
     "bucket_name",
     "buckets_of",
+    "document",
     "export_bucket",
     "granted",
     "grants_of",

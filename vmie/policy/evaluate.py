@@ -101,6 +101,9 @@ def _texts(value: Any) -> list[str]:
 
 
 def _text(value: Any) -> str:
+    """As IAM compares it; what is no single value is no text that anything matches."""
+    if isinstance(value, Mapping | list | tuple):
+        return "\0"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

@@ -7,11 +7,43 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from vmie.errors import VmieError
 from vmie.policy.compare import Document, matches, same, statements, texts
 from vmie.policy.documents import ASSUME_ROLE, BUCKET, EXTERNAL_ID, KEY_ARN, SERVICE, Grants, role, trust, union
 
 _S3_ARN = re.compile(r"arn:aws[a-z-]*:s3:::([^/]+)(/\*)?")
 _OPERATORS = ("StringEquals", "StringLike", "ArnLike", "ArnEquals")
+#: the grammar has five, a list of conditions' values included
+_MOST_LEVELS = 20
+
+
+def document(found: Any, *, operand: str = "a role or user") -> Document:
+    """A policy as AWS hands it out: text, or decoded by botocore. Raises VmieError for what is none; names `operand`.
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+    """
+    try:
+        read = json.loads(found) if isinstance(found, str) else found
+    except (ValueError, RecursionError):
+        read = None
+    if isinstance(read, Mapping) and _levels(read) <= _MOST_LEVELS:
+        return dict(read)
+    raise VmieError(
+        f"the policy of {operand} cannot be read",
+        cause="it is no JSON object of the form that IAM takes",
+        cure="look at it in the AWS console, and put another in its place",
+        code="UnreadablePolicy",
+    )
+
+
+def _levels(root: Any) -> int:
+    """How deep lists and objects stand in each other; counted no further than needed."""
+    level, inside = 0, [root]
+    while inside and level <= _MOST_LEVELS:
+        level += 1
+        holders = (one.values() if isinstance(one, Mapping) else one for one in inside)
+        inside = [held for holder in holders for held in holder if isinstance(held, Mapping | list)]
+    return level
 
 
 def grants_of(document: Mapping[str, Any], *, partition: str = "aws") -> Grants | None:

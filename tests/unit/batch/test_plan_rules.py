@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -248,3 +249,31 @@ items:
     }.items():
         assert words in said[line], found
     assert {10, 12} <= said.keys()
+
+
+def test_links_in_circles_are_not_followed_for_ever(folder: Path) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "d.raw").write_bytes(b"d")
+    for name in ("round", "and-round"):
+        (folder / name).symlink_to(folder)
+    begun = time.process_time()
+    plan = load(folder, "items: [{source: '**/*.raw'}]")
+    assert sorted(item.key for item in plan.items) == ["a", "b", "d"]
+    ((_, field, said),) = mistakes(folder, f"items: [{{source: '{'*/' * 60}*.raw'}}]")
+    assert (field, "leads through more than" in said) == ("items[0].source", True)
+    assert time.process_time() - begun < 60
+
+
+def test_a_pattern_longer_than_any_name_is_refused_unread(folder: Path) -> None:
+    begun = time.process_time()
+    ((_, field, said),) = mistakes(folder, f"items: [{{source: '{'[' * 1_000_000}'}}]")
+    assert (field, "longer than the name of any file" in said) == ("items[0].source", True)
+    ((_, field, _),) = mistakes(folder, f"items: [{{source: '*.raw', except: '{'[' * 1_000_000}*'}}]")
+    assert field == "items[0].except"
+    assert time.process_time() - begun < 60
+
+
+def test_more_patterns_of_keys_than_can_be_looked_for_are_refused(folder: Path) -> None:
+    names = ", ".join(f"'k{number}*'" for number in range(1002))
+    found = mistakes(folder, f"items: [{{source: s3://my-bucket/a.raw, after: [{names}]}}]")
+    assert "1000 different patterns" in found[-1][2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.tools import ROOT
 from vmie import policy
+from vmie.errors import VmieError
 from vmie.policy import Grants
 
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -288,3 +290,24 @@ def test_text_is_ordered_for_people() -> None:
     shown = policy.text({"Statement": [{"Resource": "*", "Action": "s3:*", "Sid": "A"}], "Version": "2012-10-17"})
     assert shown.index("Version") < shown.index("Sid") < shown.index("Action") < shown.index("Resource")
     assert policy.text(None) == ""
+
+
+@pytest.mark.parametrize("found", ["", "{", "[]", "7", '{"a":' * 50 + "1" + "}" * 50, "[" * 100_000, [], None])
+def test_a_document_of_no_policys_form_is_refused(found: Any) -> None:
+    with pytest.raises(VmieError, match="the policy of s3://b cannot be read") as caught:
+        policy.document(found, operand="s3://b")
+    assert caught.value.cause
+    assert caught.value.cure
+
+
+@pytest.mark.parametrize("statement", [7, "text", None, [[]], ["text", 7]])
+def test_statements_of_no_form_say_nothing(statement: Any) -> None:
+    assert policy.granted({"Statement": statement}) == Grants()
+
+
+def test_a_pattern_of_many_stars_is_compared_at_once() -> None:
+    begun = time.process_time()
+    wanted = {"Statement": {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "a" * 2000}}
+    have = {"Statement": {"Effect": "Allow", "Action": "*", "Resource": "*a" * 40 + "b"}}
+    assert policy.missing([have], wanted)
+    assert time.process_time() - begun < 10

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fnmatch
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from vmie.batch.plan import suggestions
 from vmie.batch.plan.document import Path_, Raw
+from vmie.batch.plan.patterns import readable
 
 #: circles reported; more of them are seldom another mistake
 _CIRCLES = 10
+#: looked for among all keys, each of them
+_MOST_PATTERNS = 1000
+#: mistakes after which nobody is told which name was meant: to find it takes a while
+_MOST_SUGGESTIONS = 100
 
 
 @dataclass(slots=True)
@@ -58,7 +63,7 @@ class _Judge:
     def matching(self, pattern: str, known: Iterable[str]) -> list[str]:
         """The keys that a pattern means; thousands of items may name the same one."""
         if pattern not in self.patterns:
-            self.patterns[pattern] = [key for key in known if fnmatchcase(key, pattern)] if "*" in pattern else []
+            self.patterns[pattern] = fnmatch.filter(known, pattern) if "*" in pattern and readable(pattern) else []
         return self.patterns[pattern]
 
     def line(self, draft: Draft) -> int:
@@ -125,9 +130,14 @@ def _named(judge: _Judge, draft: Draft, known: Mapping[str, Draft]) -> Iterable[
         if text in known:
             found[text] = None
             continue
+        if len(judge.patterns) > _MOST_PATTERNS:
+            judge.wrong(draft, "after", f"a plan has {_MOST_PATTERNS} different patterns at most: name the keys")
+            continue
         matched = [key for key in judge.matching(text, known) if key != draft.key]
         if not matched:
-            judge.wrong(draft, "after", f"there is no item {text!r}{suggestions.name(text, known)}")
+            few = len(judge.raw.mistakes) < _MOST_SUGGESTIONS
+            near = suggestions.name(text, known) if few else ""
+            judge.wrong(draft, "after", f"there is no item {text!r}{near}")
         found |= dict.fromkeys(matched)
     return found
 

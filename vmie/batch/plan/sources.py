@@ -6,10 +6,11 @@ import glob
 import os
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 from typing import Any
 
+from vmie.batch.plan import patterns
 from vmie.batch.plan.requests import Wrong
 from vmie.model import S3Object
 
@@ -56,18 +57,26 @@ def _pattern(source: str) -> bool:
 
 
 def _matched(pattern: str, own: dict[str, Any], folder: Path, wrong: Wrong, *, label: str) -> list[str]:
-    if Path(folder / _home(pattern)).is_file():
+    if patterns.is_file(absolute(folder, pattern)):
         # A file may have brackets in its name.
         return [absolute(folder, pattern)]
-    left_out = [absolute(folder, one) for one in own.get("without") or []]
-    found: list[str] = []
-    for name in glob.iglob(str(folder / _home(pattern)), recursive=True):  # noqa: PTH207 - absolute patterns too
-        path = os.path.normpath(name)
-        if Path(path).is_file() and not any(path == one or fnmatchcase(path, one) for one in left_out):
-            found.append(path)
-        if len(found) > _MOST_FILES:
-            wrong("source", f"{pattern!r} matches more than {_MOST_FILES} files")
+    left_out = dict.fromkeys(absolute(folder, one) for one in own.get("without") or ())
+    for field, one in (("source", pattern), *(("except", path) for path in left_out)):
+        if not patterns.readable(one):
+            wrong(field, f"{one[:60]!r}… is longer than the name of any file")
             return []
+    spare = re.compile("|".join(map(translate, left_out)) or "(?!)")
+    found: set[str] = set()
+    try:
+        for path in map(os.path.normpath, patterns.files(str(folder / _home(pattern)))):
+            if path not in left_out and not spare.match(path):
+                found.add(path)
+            if len(found) > _MOST_FILES:
+                wrong("source", f"{pattern!r} matches more than {_MOST_FILES} files")
+                return []
+    except patterns.TooManyFolders:
+        wrong("source", f"{pattern!r} leads through more than {patterns.MOST_FOLDERS} folders: name a nearer one")
+        return []
     if not found:
         there = f"; files of the site {label} are named one by one" if label != "default" else ""
         spared = " that is not excepted" if left_out else ""

@@ -52,5 +52,5 @@ def unknown(name: str, model: type[BaseModel]) -> str:
 
 def name(given: str, known: Iterable[str]) -> str:
     """``; did you mean web-1?`` for a key that is none, or "" """
-    near = get_close_matches(given, list(known)[:5000], n=1, cutoff=0.75)
+    near = get_close_matches(given, list(known)[:2000], n=1, cutoff=0.75)
     return f"; did you mean {near[0]}?" if near else ""

@@ -87,7 +87,7 @@ def plan(context: Context, request: ExportRequest, *, begun: Mapping[str, Any] |
     if request.download:
         _expect_folder(Path(request.download))
     role_name = request.role_name or settings.role_name
-    if begun:
+    if begun and {"bucket", "prefix", "bucket_from"} <= begun.keys():
         chosen = ChosenBucket(str(begun["bucket"]), str(begun["bucket_from"]))
         return ExportPlan(request, chosen, str(begun["prefix"]), role_name)
     reporter(events.Stage("check", request.source))

@@ -127,6 +127,8 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             plan = self.load(kept).planned
         except (KeyError, TypeError, ValueError):  # of another version
             return None
+        if not plan.disks:
+            return None
         numbers = range(len(plan.disks))
         if all(self.submitted(min(number, self.tasks - 1)) is not None for number in numbers):
             return plan

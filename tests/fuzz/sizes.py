@@ -1,0 +1,18 @@
+"""How many inputs a family gets: `make test` reads some of them, `make soak` all 100,000."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+#: the soak's inputs of each family, 100,000 together
+FULL = {"plans": 30_000, "jobs": 20_000, "databases": 10_000, "appliances": 20_000, "policies": 20_000}
+#: of which `make test` reads one in so many
+_SHARE = 50
+
+
+def inputs(family: str) -> list[object]:
+    """For `parametrize`: the share of every run, and the whole of the soak. ``VMIE_FUZZ=N`` reads N of every family."""
+    some = int(os.environ.get("VMIE_FUZZ", "0")) or FULL[family] // _SHARE
+    return [some, pytest.param(FULL[family], marks=pytest.mark.soak)]
