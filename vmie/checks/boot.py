@@ -144,10 +144,8 @@ RULES: tuple[Rule, ...] = (
         predicts=predicted_messages.GRUB_FILES,
         cure="keep the one that boots, remove or rename the other grub.cfg, grub.conf and menu.lst",
         evidence=(
-            seen(
-                "https://github.com/vmware/photon/issues/1351",
-                "Multiple different grub/menu.lst files found",
-            ),
+            refused(sources.TROUBLE, "Multiple different grub/menu.lst files found: duplicates of any of them"),
+            seen("https://github.com/vmware/photon/issues/1351", "the same, of a Photon OS"),
         ),
     ),
     Rule(

@@ -185,7 +185,7 @@ RULES: tuple[Rule, ...] = (
         predicts=predicted_messages.VMDK_FORMAT,
         cure=_CONVERT,
         evidence=(
-            refused(sources.PREREQUISITES, "of VMDKs the stream-optimised ones are taken"),
+            refused(sources.TROUBLE, "Unsupported VMDK File Format: a VMDK must be stream-optimised"),
             seed(111, 115),
         ),
     ),

@@ -190,27 +190,33 @@ _ANY_BITS = frozenset({32, 64})
 _64 = frozenset({64})
 _OLD_CLIENT = frozenset({"professional", "enterprise"})
 
+#: "Home" on the list; Windows 7 has two of it
+_HOME = frozenset({"home", "home basic", "home premium"})
+
 _COMMON_WINDOWS = (
     WindowsRelease("2003", _SERVER, _ANY_BITS, service_pack=1),
     WindowsRelease("2003 R2", _SERVER, _ANY_BITS),
     WindowsRelease("2008", _SERVER, _ANY_BITS),
-    WindowsRelease("2008 R2", _SERVER, _64),
     WindowsRelease("2012", _SERVER_64, _64),
     WindowsRelease("2012 R2", _SERVER_64, _64),
-    WindowsRelease("7", _OLD_CLIENT | {"ultimate"}, _ANY_BITS, client=True),
-    WindowsRelease("8", _OLD_CLIENT, _ANY_BITS, client=True),
     WindowsRelease("8.1", _OLD_CLIENT, _64, client=True),
 )
 
 WINDOWS: dict[Profile, tuple[WindowsRelease, ...]] = {
     Profile.CURRENT: (
         *_COMMON_WINDOWS,
+        WindowsRelease("2008 R2", _SERVER | {"web"}, _64),
         *(WindowsRelease(release, _SERVER_64, _64) for release in ("2016", "1709", "1803", "2019", "2022", "2025")),
-        WindowsRelease("10", _OLD_CLIENT | {"education"}, _64, client=True),
-        WindowsRelease("11", _OLD_CLIENT | {"education"}, _64, client=True),
+        WindowsRelease("7", _OLD_CLIENT | _HOME | {"ultimate"}, _ANY_BITS, client=True),
+        WindowsRelease("8", _OLD_CLIENT | _HOME, _ANY_BITS, client=True),
+        WindowsRelease("10", _OLD_CLIENT | _HOME | {"education"}, _64, client=True),
+        WindowsRelease("11", _OLD_CLIENT | _HOME | {"education"}, _64, client=True),
     ),
     Profile.Y2016: (
         *_COMMON_WINDOWS,
+        WindowsRelease("2008 R2", _SERVER, _64),
+        WindowsRelease("7", _OLD_CLIENT | {"ultimate"}, _ANY_BITS, client=True),
+        WindowsRelease("8", _OLD_CLIENT, _ANY_BITS, client=True),
         WindowsRelease("10", _OLD_CLIENT | {"home", "education"}, _64, client=True),
     ),
 }

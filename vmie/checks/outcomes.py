@@ -14,18 +14,14 @@ from vmie.model import Verdict
 class Outcome:
     """ImportImage of one distribution, of its major version `major` or, with None, of any.
 
-    `predicts` is what it was refused with, "" where an AMI was made.
+    `predicts` is what it was refused with, "" where an AMI was made or nobody told the words.
     """
 
     distribution: str
     major: int | None
     evidence: Evidence
     predicts: str = ""
-
-    @property
-    def taken(self) -> bool:
-        """Whether an AMI was made."""
-        return not self.predicts
+    taken: bool = False
 
 
 _GITHUB = "https://github.com"
@@ -39,6 +35,7 @@ OUTCOMES: tuple[Outcome, ...] = (
             "AMIs of AlmaLinux 8 were made by ImportImage",
             allows=Verdict.WARN,
         ),
+        taken=True,
     ),
     Outcome(
         "photon",
@@ -49,8 +46,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "photon",
         5,
-        seen(f"{_GITHUB}/vmware/photon/issues/1489", "Unknown OS / Missing OS files"),
-        predicted_messages.UNKNOWN_OS,
+        seen(f"{_GITHUB}/vmware/photon/issues/1489", "the import of 5.0 fails"),
     ),
     Outcome(
         "nixos",

@@ -85,19 +85,10 @@ def _unnamed(name: str, root: LinuxFacts) -> Hit:
     told = outcome(root.distribution, root.version)
     if told is None:
         return Hit(f"{name} is not on AWS's list, and whether the service takes it is not known", Verdict.UNKNOWN)
-    if told.taken:
-        return Hit(
-            f"{name} is not on AWS's list, but was imported ({told.evidence.source})",
-            Verdict.WARN,
-            evidence=(told.evidence,),
-        )
-    return Hit(
-        f"{name} is not on AWS's list, and was refused ({told.evidence.source})",
-        Verdict.FAIL,
-        predicts=told.predicts,
-        values={"kernel": root.default_kernel[:100]} if root.default_kernel else {},
-        evidence=(told.evidence,),
-    )
+    verdict, met = (Verdict.WARN, "but was imported") if told.taken else (Verdict.FAIL, "and was refused")
+    message = f"{name} is not on AWS's list, {met} ({told.evidence.source})"
+    values = {"kernel": root.default_kernel[:100]} if root.default_kernel else {}
+    return Hit(message, verdict, predicts=told.predicts, values=values, evidence=(told.evidence,))
 
 
 def _version(subject: Subject) -> Outcome:
@@ -117,9 +108,8 @@ def _unlisted(subject: Subject, root: LinuxFacts) -> Hit:
         return Hit(f"the version of {name} cannot be determined", Verdict.UNKNOWN)
     message = f"{name} {root.version} is not listed; listed are {spans(rows)}"
     if numbers[:2] == (6, 0) and canonical(root.distribution) in {"rhel", "centos"}:
-        return Hit(
-            f"{name} 6.0 lacks the drivers that EC2 needs", Verdict.FAIL, cure="update the guest to 6.1 or later"
-        )
+        lacking = f"{name} 6.0 lacks the drivers that EC2 needs"
+        return Hit(lacking, Verdict.FAIL, cure="update the guest to 6.1 or later")
     near = neighbours(root.distribution, root.version, subject.profile)
     if subject.profile is not Profile.CURRENT:
         return Hit(message, Verdict.FAIL)
@@ -200,11 +190,9 @@ RULES: tuple[Rule, ...] = (
             "give the disk that holds the system, with the others",
         ),
         evidence=(
-            seen(
-                "https://github.com/linuxkit/linuxkit/issues/1918",
-                "Unknown OS / Missing OS files: of disks on which the service finds no system",
-            ),
-            seen("https://github.com/clearlinux/distribution/issues/1428", "the same, of a system it does not know"),
+            refused(sources.TROUBLE, "Unknown OS / Missing OS files: the system is not recognised"),
+            seen("https://github.com/linuxkit/linuxkit/issues/1918", "the same, of a disk with a kernel alone"),
+            seen("https://github.com/EugenMayer/opnsense-starterkit/issues/2", "No valid partitions: of a FreeBSD"),
         ),
     ),
     Rule(
@@ -250,7 +238,8 @@ RULES: tuple[Rule, ...] = (
         predicts=predicted_messages.KERNEL_VERSION,
         cure=("make the release's stock kernel the default and reboot into it", _SNAPSHOT_PATH),
         evidence=(
-            refused(sources.PREREQUISITES, "the kernels of each release"),
+            refused(sources.TROUBLE, "Unsupported kernel version: of one that the list of systems does not name"),
+            advised(sources.PREREQUISITES, "the kernels of each release"),
             seen(
                 "https://github.com/teamdfir/sift/issues/465",
                 "Unsupported kernel version 4.18.0-15-generic: of a listed release with a kernel that was not listed",
@@ -275,7 +264,10 @@ RULES: tuple[Rule, ...] = (
         judge=_processor,
         predicts=predicted_messages.UNKNOWN_OS,
         cure=_SNAPSHOT_PATH,
-        evidence=(refused(f"{sources.API}/API_ImportImage.html", "the architectures are i386 and x86_64"),),
+        evidence=(
+            refused(sources.PREREQUISITES, "ARM64 is not supported"),
+            refused(f"{sources.API}/API_ImportImage.html", "the architectures are i386 and x86_64"),
+        ),
     ),
     Rule(
         id="VMIE-OS-008",

@@ -46,10 +46,7 @@ def _edition(subject: Subject) -> Outcome:
     if name in row.editions:
         return ()
     listed = ", ".join(sorted(row.editions))
-    # Today's page names the client editions only; of servers it says nothing.
-    server = subject.profile is Profile.CURRENT and not row.client
-    verdict = Verdict.WARN if server else _silent(subject)
-    return [Hit(f"the edition {name} of Windows {windows.release} is not listed ({listed})", verdict)]
+    return [Hit(f"the edition {name} of Windows {windows.release} is not listed ({listed})", _silent(subject))]
 
 
 def _service_pack(subject: Subject) -> Outcome:
@@ -99,6 +96,9 @@ def _hyperv(subject: Subject) -> Outcome:
     windows = subject.windows
     if windows is None or windows.hyperv_role is None:
         return None
+    if windows.kind == "workstation":
+        # The pages speak of servers.
+        return [Hit("Hyper-V is installed", Verdict.WARN)] if windows.hyperv_role else ()
     return [Hit("the Hyper-V role is installed")] if windows.hyperv_role else ()
 
 
@@ -217,7 +217,7 @@ RULES: tuple[Rule, ...] = (
         predicts=predicted_messages.FIRST_BOOT,
         cure="remove the role (`Uninstall-WindowsFeature Hyper-V`) and restart",
         evidence=(
-            refused(sources.LIMITATIONS, "a machine with the Hyper-V role is not supported"),
+            refused(sources.LIMITATIONS, "a Windows Server with the Hyper-V role is not supported"),
             refused(sources.TROUBLE, "FirstBootFailure: among its causes is the Hyper-V role"),
         ),
     ),

@@ -244,8 +244,16 @@ CASES = [
     Case("WIN-001", windows(release="", product="", unknown=("no SOFTWARE hive",)), UNKNOWN, WIN),
     Case("WIN-001", windows(nano=True), FAIL, WIN),
     Case("WIN-001", old(WIN), FAIL, old(windows(release="2012 R2"))),
-    Case("WIN-002", windows(release="10", edition="Core"), UNKNOWN, windows(release="10", edition="ProfessionalN")),
-    Case("WIN-002", windows(edition="ServerSolution"), WARN, WIN),
+    Case(
+        "WIN-002", windows(release="8.1", edition="Core"), UNKNOWN, windows(release="10", edition="CoreSingleLanguage")
+    ),
+    Case("WIN-002", windows(edition="ServerSolution"), UNKNOWN, windows(release="2008 R2", edition="ServerWeb")),
+    Case(
+        "WIN-002",
+        old(windows(release="7", edition="HomePremium")),
+        FAIL,
+        windows(release="7", edition="HomePremium"),
+    ),
     Case("WIN-003", windows(release="2003", service_pack=0), FAIL, windows(release="2003", service_pack=2)),
     Case("WIN-004", windows(release="2012", architecture="i386"), FAIL, windows(release="2012")),
     Case("WIN-004", windows(release="2008", architecture="i386"), WARN, windows(release="2008")),
@@ -259,6 +267,7 @@ CASES = [
     Case("WIN-005", windows(CLIENT, release="7", languages=("de-DE", "en-US")), WARN, CLIENT),
     Case("WIN-006", windows(release="11"), FAIL, guest(windows(release="11"), firmware=Firmware.UEFI)),
     Case("WIN-007", windows(hyperv_role=True), FAIL, WIN),
+    Case("WIN-007", windows(CLIENT, release="10", kind="workstation", hyperv_role=True), WARN, WIN),
     Case("WIN-008", windows(hibernated=True), FAIL, WIN),
     Case("WIN-009", windows(fast_startup=True), WARN, WIN),
     Case("WIN-010", windows(dirty_volume=True), WARN, WIN),
