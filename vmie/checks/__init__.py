@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from vmie.checks import (
     boot,
+    boot_devices,
     disks,
     filesystems,
     kernel,
@@ -49,6 +50,7 @@ RULES: tuple[Rule, ...] = (
     *systems.RULES,
     *boot.RULES,
     *kernel.RULES,
+    *boot_devices.RULES,
     *linux.RULES,
     *windows.RULES,
     *windows_state.RULES,

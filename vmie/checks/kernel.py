@@ -36,8 +36,9 @@ def _initramfs(subject: Subject) -> Outcome:
     default = next((kernel for kernel in root.kernels if kernel.version == root.default_kernel), None)
     if default is None or default.has_initramfs:
         return ()
-    # a kernel with its disk drivers built in boots without one
+    # a kernel with its disk drivers built in boots without one, if it is told the root in a way that it understands
     alone = any(root.drivers.get(name) is DriverState.BUILTIN for name in ("nvme", "xen-blkfront"))
+    alone = alone and not root.root_device.upper().startswith(("UUID=", "LABEL=", "/DEV/DISK/", "/DEV/MAPPER/"))
     return [Hit(f"the default kernel {default.version} has no initramfs", Verdict.WARN if alone else None)]
 
 
@@ -79,15 +80,8 @@ def _root_option(subject: Subject) -> Outcome:
     root = subject.linux
     if root is None or not root.root_device:
         return None
-    # Volume groups and multipath keep their names on other machines; sda, vda and the like do not.
-    if root.root_device.startswith("/dev/") and "/mapper/" not in root.root_device and _by_name(root.root_device):
-        return [Hit(f"the kernel gets root={root.root_device}, a name that changes on EC2")]
-    return ()
-
-
-def _by_name(device: str) -> bool:
-    name = device.removeprefix("/dev/")
-    return "/" not in name and name[:2] in {"sd", "vd", "hd", "xv", "nv", "cc"}
+    # Volume groups keep their names on other machines; sda, vda, device numbers and the like do not.
+    return [Hit(f"the kernel gets root={root.root_device}, a name that changes on EC2")] if root.root_by_name else ()
 
 
 RULES: tuple[Rule, ...] = (
@@ -102,6 +96,10 @@ RULES: tuple[Rule, ...] = (
             follows(
                 f"{sources.KERNEL}/filesystems/ramfs-rootfs-initramfs.html",
                 "what the kernel lacks to reach its root has to be in the initramfs",
+            ),
+            follows(
+                f"{sources.KERNEL}/admin-guide/kernel-parameters.html",
+                "the kernel itself knows root= as a device, its number, PARTUUID or PARTLABEL",
             ),
         ),
     ),

@@ -49,7 +49,12 @@ def _missing(subject: Subject) -> Outcome:
         for mount in _mounts(subject)
         if mount.target is False and not mount.nofail and not mount.network
     ]
-    return [Hit(f"fstab mounts what is not in the image: {', '.join(gone[:4])}")] if gone else ()
+    hits = [Hit(f"fstab mounts what is not in the image: {', '.join(gone[:4])}")] if gone else []
+    doubtful = [f"{mount.mountpoint} ({mount.device})" for mount in _mounts(subject) if mount.doubtful]
+    if doubtful:
+        message = f"whether what fstab mounts is in the image cannot be determined: {', '.join(doubtful[:4])}"
+        hits.append(Hit(message, Verdict.UNKNOWN))
+    return hits
 
 
 def _waiting(subject: Subject) -> Outcome:

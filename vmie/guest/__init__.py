@@ -15,7 +15,7 @@ from vmie.guest.disk_facts import DiskLayout, Problem, Table
 from vmie.guest.facts import GuestFacts
 from vmie.guest.filesystem import FileSystem, FileSystemError
 from vmie.guest.linux import fstab
-from vmie.guest.linux.fstab import Devices
+from vmie.guest.linux.devices import Devices
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.machine import LINUX, Machine, Volume
 from vmie.guest.partitions import EFI_SYSTEM, EFI_SYSTEM_MBR

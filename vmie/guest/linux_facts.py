@@ -90,8 +90,48 @@ class Mount:
 
     @property
     def nofail(self) -> bool:
-        """True when boot goes on without it."""
-        return "nofail" in self.options or "noauto" in self.options
+        """True when boot goes on without it.
+
+        systemd.mount(5): what is mounted on first use or wanted by another unit is not required by local-fs.target;
+        nobootwait is the word of Ubuntu's mountall.
+        """
+        lenient = {"nofail", "noauto", "nobootwait", "x-systemd.automount", "comment=systemd.automount"}
+        return any(option in lenient or option.startswith("x-systemd.wanted-by=") for option in self.options)
+
+    @property
+    def doubtful(self) -> bool:
+        """True when boot needs the device, and nothing tells whether it is in the image."""
+        block = self.device.startswith("/dev/") or "=" in self.device
+        return self.target is None and block and not (self.nofail or self.network or self.by_name)
+
+
+class Effect(StrEnum):
+    """What becomes of a boot without a device that it names.
+
+    `STOPS` it ends at a prompt or in an emergency shell; `WAITS` it goes on after a while; `LATER` the device is
+    asked for by kernels that are installed later.
+    """
+
+    STOPS = "stops"
+    WAITS = "waits"
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True)
+class BootDevice:
+    """A device that the boot names and that is not in the image (`present` False), or may not be (None).
+
+    `option` as written ("root=UUID=…", "search --fs-uuid …"), `where` the file, `entry` the title of the boot entry,
+    `default` whether that is the one that boots by itself. `uefi`: it counts for a boot by UEFI only.
+    """
+
+    option: str
+    where: str
+    effect: Effect = Effect.STOPS
+    present: bool | None = False
+    entry: str = ""
+    default: bool = True
+    uefi: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +230,10 @@ class LinuxFacts:
     grub_platforms: tuple[str, ...] = ()
     cmdline: str = ""
     root_device: str = ""
+    #: root_device is a name of the old machine's hardware
+    root_by_name: bool = False
+    #: devices that the boot names and that are not in the image, or may not be
+    boot_devices: tuple[BootDevice, ...] = ()
     drivers: Mapping[str, DriverState] = field(default_factory=dict)
     initramfs: Initramfs = Initramfs()
     fstab: tuple[Mount, ...] = ()

@@ -10,18 +10,19 @@ from vmie.guest import volumes
 from vmie.guest.budget import Budget
 from vmie.guest.disk_facts import DiskLayout, LogicalVolume, Partition, Problem
 from vmie.guest.filesystem import FileSystem, FileSystemError, open_filesystem
-from vmie.guest.linux.fstab import Devices, names_of, names_of_volume
+from vmie.guest.linux.devices import Devices, names_of, names_of_array, names_of_volume
 from vmie.guest.partitions import layout
-from vmie.guest.recognise import Content, recognise
+from vmie.guest.recognise import UNKNOWN, Content, recognise
 from vmie.guest.stream import Blocks, Cached, Slice
 
 LINUX = frozenset(("ext2", "ext3", "ext4", "xfs"))
 READABLE = LINUX | {"ntfs", "fat"}
-#: containers whose contents stay unseen: a name in fstab may well be inside
-OPAQUE = frozenset(("luks", "md", "bcache", "zfs", "btrfs"))
 #: nothing to look for inside
 _DULL = frozenset(("swap", "empty", "extended", "lvm2", "bios-boot", "ext-journal", *READABLE))
-_RESERVED = "E3C9E316-0B5C-4DB8-817D-F92DF00215AE"
+#: what has told all its names: behind anything else (md, LUKS, what is not recognised) may be one that is looked for
+_NAMED = _DULL | {"btrfs", "jfs"}
+#: partitions without a file system: Microsoft's reserved one, and PReP boot
+_RESERVED = frozenset(("E3C9E316-0B5C-4DB8-817D-F92DF00215AE", "9E1A2D38-C612-4316-AA26-8B49521E5A8B", "41"))
 
 
 @dataclass(slots=True)
@@ -54,24 +55,40 @@ class Machine:
         for index, source in enumerate(self.sources):
             try:
                 found, problems = layout(source, index=index)
+                self.devices.opaque |= not found.partitions and recognise(source).kind == UNKNOWN
             except ImageError as error:
                 found, problems = DiskLayout(index=index, size=source.size), (f"{error}",)
+                self.devices.opaque = True
             self.problems += [Problem(f"disk {index}", problem) for problem in problems]
             self.layouts.append(found)
         for found in self.layouts:
             for partition in found.partitions:
                 self._partition(partition)
         self._assemble()
-        self.devices.opaque = any(volume.content.kind in OPAQUE or volume.blocks is None for volume in self.volumes)
+        self.devices.opaque |= any(self._opaque(volume) for volume in self.volumes)
+        self.devices.arrays = any(volume.content.kind == "md" for volume in self.volumes)
+        self.devices.unlabelled = any(volume.content.kind == "ntfs" for volume in self.volumes)
+
+    @staticmethod
+    def _opaque(volume: Volume) -> bool:
+        reserved = volume.partition is not None and volume.partition.type in _RESERVED
+        return volume.blocks is None or (volume.content.kind not in _NAMED and not reserved)
 
     def _partition(self, partition: Partition) -> None:
         blocks = Slice(self.sources[partition.disk], start=partition.start, length=partition.length)
         content = Content(partition.content, partition.label, partition.uuid, partition.detail)
         self.devices.partitions[partition.disk, partition.number] = len(self.volumes)
-        names = names_of(uuid=content.uuid, label=content.label, partuuid=partition.guid, partlabel=partition.name)
+        if content.kind == "lvm2":
+            names = names_of(partuuid=partition.guid, partlabel=partition.name)
+            names.append(f"/dev/disk/by-id/lvm-pv-uuid-{content.uuid}")
+        elif content.kind == "md":
+            names = names_of(partuuid=partition.guid, partlabel=partition.name)
+            names += names_of_array(content.uuid, content.label)
+        else:
+            names = names_of(uuid=content.uuid, label=content.label, partuuid=partition.guid, partlabel=partition.name)
         self.devices.add(len(self.volumes), names)
         self.volumes.append(Volume(partition.where, partition.disk, content, blocks, partition))
-        if partition.content not in _DULL and partition.type != _RESERVED:
+        if partition.content not in _DULL and partition.type not in _RESERVED:
             self.problems.append(Problem(partition.where, _unread(partition.content), partition.detail))
 
     def _assemble(self) -> None:
@@ -82,9 +99,11 @@ class Machine:
                     found, problems = volumes.physical_volume(volume.blocks, where=volume.where, disk=volume.disk)
                 except ImageError as error:
                     self.problems.append(Problem(volume.where, "the LVM label cannot be read", str(error)))
+                    self.devices.opaque = True
                     continue
                 physical.append(found)
                 self.problems += problems
+                self.devices.opaque |= bool(problems) and found.metadata is None
         mapped, problems = volumes.assemble(physical)
         self.problems += problems
         for one in mapped:
@@ -107,7 +126,9 @@ class Machine:
             replace(facts, content=content.kind, label=content.label, uuid=content.uuid, detail=content.detail)
         )
         names = names_of(uuid=content.uuid, label=content.label)
-        names += names_of_volume(facts.group, facts.name)
+        names += names_of_volume(facts.group, facts.name, uuids=(mapped.group_uuid, mapped.uuid))
+        self.devices.groups.add(facts.group)
+        self.devices.logical += 1
         self.devices.add(len(self.volumes), names)
         disk = facts.disks[0] if facts.disks else 0
         self.volumes.append(Volume(facts.where, disk, content, mapped.blocks))

@@ -47,6 +47,7 @@ class Mapped:
 
     facts: LogicalVolume
     uuid: str
+    group_uuid: str
     blocks: Blocks | None
 
 
@@ -188,7 +189,7 @@ def _volumes(name: str, group: Section, by_uuid: Mapping[str, PhysicalVolume]) -
         one = section(logical[key])
         if "VISIBLE" in items(one.get("status")):
             built = _build(one, extent, physical)
-            found.append(_mapped(name, key, one, built, extent))
+            found.append(_mapped((name, text(group.get("id"))), key, one, built, extent))
     return found, tuple(label for volume, _, label in physical.values() if volume is None)
 
 
@@ -222,7 +223,8 @@ def _build(volume: Section, extent: int, physical: Mapping[str, tuple[PhysicalVo
     return built
 
 
-def _mapped(group: str, name: str, volume: Section, built: _Built, extent: int) -> Mapped:
+def _mapped(owner: tuple[str, str], name: str, volume: Section, built: _Built, extent: int) -> Mapped:
+    group, group_uuid = owner
     size = sum(segment.length for segment in built.segments)
     kind = next((kind for kind in built.kinds if kind not in ("linear", "striped")), "")
     kind = kind or ("striped" if "striped" in built.kinds else "linear")
@@ -243,9 +245,8 @@ def _mapped(group: str, name: str, volume: Section, built: _Built, extent: int) 
         missing=tuple(dict.fromkeys(built.missing)),
         disks=tuple(sorted(disks)),
     )
-    return Mapped(
-        facts, text(volume.get("id")), _Logical(f"{group}/{name}", built.segments, size) if readable else None
-    )
+    blocks = _Logical(f"{group}/{name}", built.segments, size) if readable else None
+    return Mapped(facts, text(volume.get("id")), group_uuid, blocks)
 
 
 class _Logical:

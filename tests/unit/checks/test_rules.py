@@ -39,7 +39,18 @@ from vmie.cli.terms import TERMS
 from vmie.errors import Set, actions
 from vmie.guest.disk_facts import Problem, Table
 from vmie.guest.facts import Firmware
-from vmie.guest.linux_facts import Bootloader, DriverState, Firewall, Initramfs, Interface, Kernel, Sshd, Users
+from vmie.guest.linux_facts import (
+    BootDevice,
+    Bootloader,
+    DriverState,
+    Effect,
+    Firewall,
+    Initramfs,
+    Interface,
+    Kernel,
+    Sshd,
+    Users,
+)
 from vmie.guest.windows_facts import InterfaceFacts
 from vmie.model import Finding, Profile, Verdict
 
@@ -51,6 +62,7 @@ RHEL_98 = linux(distribution="rhel", version="9.8", default_kernel="5.14.0-600.e
 SUBVOLUMES = replace(
     PARTITION, number=2, start=7 * GIB + (1 << 20), length=GIB >> 1, content="btrfs", detail="2 subvolumes"
 )
+GRUB_CFG = "/boot/grub/grub.cfg"
 CLIENT = windows(release="7", edition="Professional", kind="workstation")
 
 
@@ -202,10 +214,14 @@ CASES = [
     Case("BOOT-006", linux(kernels=(Kernel(KERNEL, default=True),), initramfs=Initramfs()), FAIL, BASE),
     Case(
         "BOOT-006",
-        linux(kernels=(Kernel(KERNEL, default=True),), drivers={"nvme": DriverState.BUILTIN}),
+        linux(
+            kernels=(Kernel(KERNEL, default=True),), drivers={"nvme": DriverState.BUILTIN}, root_device="PARTUUID=1-2"
+        ),
         WARN,
         BASE,
     ),
+    # only an initramfs finds a file system by its UUID: docs.kernel.org/admin-guide/kernel-parameters.html, root=
+    Case("BOOT-006", linux(kernels=(Kernel(KERNEL, default=True),), drivers={"nvme": DriverState.BUILTIN}), FAIL, BASE),
     Case(
         "BOOT-005",
         linux(bls=True, grubenv=True, grubenv_saved_entry="gone", bls_default_found=False),
@@ -222,12 +238,27 @@ CASES = [
     Case("BOOT-011", linux(bootloader=Bootloader.UNKNOWN), UNKNOWN, BASE),
     Case("BOOT-012", layout(boot_code=False), WARN, BASE),
     Case("BOOT-012", guest(UEFI, firmware=Firmware.UNKNOWN), WARN, UEFI),
-    Case("BOOT-013", linux(root_device="/dev/sda1"), WARN, linux(root_device="/dev/mapper/vg0-root")),
+    Case(
+        "BOOT-013", linux(root_device="/dev/sda1", root_by_name=True), WARN, linux(root_device="/dev/mapper/vg0-root")
+    ),
+    Case("BOOT-014", linux(boot_devices=(BootDevice("root=UUID=1", GRUB_CFG),)), FAIL, linux(cmdline="ro")),
+    Case("BOOT-014", linux(boot_devices=(BootDevice("root=UUID=1", GRUB_CFG, present=None),)), UNKNOWN, BASE),
+    Case("BOOT-014", linux(boot_devices=(BootDevice("resume=UUID=1", GRUB_CFG, Effect.WAITS),)), WARN, BASE),
+    Case(
+        "BOOT-014",
+        linux(boot_devices=(BootDevice("root=UUID=1", GRUB_CFG, entry="old", default=False),)),
+        WARN,
+        linux(boot_devices=(BootDevice("root=UUID=1", GRUB_CFG, present=None, entry="old", default=False),)),
+    ),
+    Case("BOOT-014", linux(boot_devices=(BootDevice("root=UUID=1", "/etc/kernel/cmdline", Effect.LATER),)), WARN, BASE),
+    Case("BOOT-014", linux(boot_devices=(BootDevice("search --fs-uuid 1", "/boot/efi", uefi=True),)), WARN, BASE),
+    Case("BOOT-014", linux(UEFI, boot_devices=(BootDevice("search --fs-uuid 1", "/boot/efi", uefi=True),)), FAIL, UEFI),
     Case("LNX-001", mount(device="/dev/sdb1", by_name=True), WARN, mount()),
     Case("LNX-002", mount(device="//nas/share", fstype="cifs", network=True), WARN, mount()),
     Case("LNX-003", linux(fstab_read=False, fstab=()), FAIL, BASE),
     Case("LNX-003", linux(fstab_read=None, fstab=()), FAIL, BASE),
     Case("LNX-004", mount(target=False), WARN, mount(target=False, options=("nofail",))),
+    Case("LNX-004", mount(target=None), UNKNOWN, mount(device="/dev/sdb1", target=None, by_name=True)),
     Case("LNX-005", mount(fstype="nfs", network=True), WARN, mount(fstype="nfs", network=True, options=("nofail",))),
     Case("LNX-006", linux(sshd=Sshd()), WARN, BASE),
     Case("LNX-006", linux(sshd=Sshd(installed=True, enabled=False)), WARN, BASE),

@@ -8,9 +8,10 @@ from typing import Any
 from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.filesystem import FileSystem
 from vmie.guest.linux import bootloader, fstab, kernels, network, release, services
+from vmie.guest.linux.boot_devices import boot_devices, opened
+from vmie.guest.linux.devices import Devices, named_by_hardware
 from vmie.guest.linux.drivers import drivers
 from vmie.guest.linux.firewall import firewall
-from vmie.guest.linux.fstab import Devices
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.tree import Tree
 
@@ -44,7 +45,7 @@ def inspect(tree: Tree, devices: Devices, *, volume: str, disk: int) -> LinuxFac
         lambda: _identity(tree),
         lambda: _space(tree),
         lambda: _mounts(tree, devices),
-        lambda: _boot(tree),
+        lambda: _boot(tree, devices),
         lambda: _services(tree, found.get("cmdline", "")),
         lambda: _drivers(tree, found),
     )
@@ -83,14 +84,17 @@ def _space(tree: Tree) -> dict[str, Any]:
     }
 
 
-def _mounts(tree: Tree, devices: Devices) -> dict[str, Any]:
-    mounts, could_be_read = fstab.read(tree, devices)
+def _mounts(tree: Tree, devices: Devices, *cmdlines: str) -> dict[str, Any]:
+    mounts, could_be_read = fstab.read(tree, devices.opening(opened(tree, cmdlines)))
     return {"fstab": mounts, "fstab_read": could_be_read}
 
 
-def _boot(tree: Tree) -> dict[str, Any]:
+def _boot(tree: Tree, devices: Devices) -> dict[str, Any]:
     boot = bootloader.boot(tree)
+    cmdlines = [entry.cmdline for entry in boot.entries]
+    names = opened(tree, cmdlines)
     installed, default = kernels.of_images(tree, kernels.kernels(tree), boot.images)
+    root = fstab.root_device(boot.cmdline)
     return {
         "kernels": installed,
         "default_kernel": default,
@@ -105,7 +109,11 @@ def _boot(tree: Tree) -> dict[str, Any]:
         "grub_configs_differ": boot.configs_differ,
         "grub_platforms": boot.platforms,
         "cmdline": boot.cmdline,
-        "root_device": fstab.root_device(boot.cmdline),
+        "root_device": root,
+        "root_by_name": named_by_hardware(root),
+        "boot_devices": boot_devices(tree, boot, devices.opening(names)),
+        # what the kernel's options open has a name that crypttab does not tell
+        **(_mounts(tree, devices, *cmdlines) if len(names) > len(opened(tree, ())) else {}),
     }
 
 

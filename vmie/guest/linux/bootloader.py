@@ -5,14 +5,18 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from vmie.guest.linux import grub
-from vmie.guest.linux.grub import BootChoice
+from vmie.guest.linux import grub, uki
+from vmie.guest.linux.grub import BootChoice, MenuEntry
+from vmie.guest.linux.grub_lookup import Lookup
 from vmie.guest.linux.kernels import Images, sort_key
 from vmie.guest.linux_facts import Bootloader
 from vmie.guest.tree import Tree
 
+_MAX_ENTRIES = 100
+_MAX_IMAGES = 10
 _ESP = ("/boot/efi", "/efi", "/boot")
 _GRUB2 = (
     "/boot/grub2/grub.cfg",
@@ -39,7 +43,11 @@ _PLATFORM = re.compile(r"(?:i386|x86_64|arm64|powerpc|s390x)-[a-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """What was found; `images` are paths in the tree ("" when no entry names a kernel that is there)."""
+    """What was found; `images` are paths in the tree ("" when no entry names a kernel that is there).
+
+    `entries` are all that can be chosen, `chosen` is the one that boots by default, `config` the file that lists them.
+    `stubs` are the configurations that only look for another one and load it, as on the EFI system partition.
+    """
 
     loader: Bootloader = Bootloader.NONE
     bls: bool = False
@@ -53,6 +61,21 @@ class Boot:
     images: Images = field(default_factory=Images)
     cmdline: str = ""
     source: str = ""
+    entries: tuple[MenuEntry, ...] = ()
+    chosen: MenuEntry | None = None
+    config: str = ""
+    stubs: Mapping[str, list[Lookup]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Chosen:
+    """The boot loader that counts."""
+
+    loader: Bootloader = Bootloader.NONE
+    choice: BootChoice | None = None
+    bls: bool = False
+    entries: list[MenuEntry] = field(default_factory=list)
+    config: str = ""
 
 
 def boot(tree: Tree) -> Boot:
@@ -67,7 +90,8 @@ def boot(tree: Tree) -> Boot:
     configs = {path: modern[path] for path in full} | legacy
     digests = {hashlib.sha256(text.encode()).digest() for text in configs.values()}
     entries = grub.bls_entries(tree, "/boot/loader/entries")
-    loader, choice, bls = _choose(tree, full, legacy, entries, environment)
+    found = _choose(tree, full, legacy, entries, environment)
+    loader, choice = found.loader, found.choice
     if loader is Bootloader.NONE and modern:
         loader = Bootloader.GRUB2
     images = Images()
@@ -78,7 +102,7 @@ def boot(tree: Tree) -> Boot:
     saved = environment.get("saved_entry", "")
     return Boot(
         loader=loader,
-        bls=bls,
+        bls=found.bls,
         bls_entries=len(entries),
         grubenv=has_environment,
         saved_entry=saved,
@@ -89,6 +113,10 @@ def boot(tree: Tree) -> Boot:
         images=images,
         cmdline=choice.cmdline if choice else "",
         source=choice.source if choice else "",
+        entries=tuple(found.entries[:_MAX_ENTRIES]),
+        chosen=choice.entry if choice else None,
+        config=found.config,
+        stubs={path: config.lookups for path, config in parsed.items() if path in efi and path not in full},
     )
 
 
@@ -98,30 +126,36 @@ def _choose(
     legacy: dict[str, str],
     entries: list[grub.MenuEntry],
     environment: dict[str, str],
-) -> tuple[Bootloader, BootChoice | None, bool]:
+) -> _Chosen:
     for path, config in full.items():
         if config.bls and (entries or not config.entries):
-            return Bootloader.BLS, _sourced(grub.choose_bls(entries, config, environment), path), True
-        return Bootloader.GRUB2, _sourced(grub.choose(config, environment), path), False
+            grub.expand(entries, config, environment)
+            choice = grub.choose_bls(entries, config, environment)
+            return _Chosen(Bootloader.BLS, _sourced(choice, path), True, entries, path)
+        listed = config.flat()
+        for entry in listed:
+            entry.lookups = entry.lookups or config.lookups
+        return _Chosen(Bootloader.GRUB2, _sourced(grub.choose(config, environment), path), False, listed, path)
     for path, text in legacy.items():
-        choice = grub.choose_legacy(text)
+        choice, listed = grub.choose_legacy(text)
         if choice:
-            return Bootloader.GRUB_LEGACY, _sourced(choice, path), False
+            return _Chosen(Bootloader.GRUB_LEGACY, _sourced(choice, path), False, listed, path)
     systemd = _systemd_boot(tree)
     if systemd:
-        return Bootloader.SYSTEMD_BOOT, systemd, True
+        return systemd
     for loader, path, read in (
         *((Bootloader.EXTLINUX, path, _extlinux) for path in _EXTLINUX),
         (Bootloader.LILO, "/etc/lilo.conf", _lilo),
     ):
         written = tree.text(path)
         if written:
-            return loader, _sourced(_based(read(written), path.rpartition("/")[0]), path), False
-    return Bootloader.NONE, None, False
+            choice, listed = read(written)
+            return _Chosen(loader, _sourced(_based(choice, path.rpartition("/")[0]), path), False, listed, path)
+    return _Chosen()
 
 
 def _sourced(choice: BootChoice | None, path: str) -> BootChoice | None:
-    return BootChoice(choice.images, choice.cmdline, f"{path} ({choice.source})") if choice else None
+    return replace(choice, source=f"{path} ({choice.source})") if choice else None
 
 
 def _based(choice: BootChoice | None, folder: str) -> BootChoice | None:
@@ -132,7 +166,7 @@ def _based(choice: BootChoice | None, folder: str) -> BootChoice | None:
         path if not path or path.startswith("/") else f"{folder}/{path}"
         for path in (choice.images.kernel, choice.images.initramfs)
     )
-    return BootChoice(Images(kernel, initramfs), choice.cmdline, choice.source)
+    return replace(choice, images=Images(kernel, initramfs))
 
 
 def _texts(tree: Tree, paths: tuple[str, ...]) -> dict[str, str]:
@@ -165,7 +199,7 @@ def _platforms(tree: Tree) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if _PLATFORM.fullmatch(name)))
 
 
-def _systemd_boot(tree: Tree) -> BootChoice | None:
+def _systemd_boot(tree: Tree) -> _Chosen | None:
     """loader.conf's ``default`` is a pattern over entry ids, sorted newest first (systemd-boot(7))."""
     for esp in _ESP:
         if not (tree.exists(f"{esp}/EFI/systemd") or tree.exists(f"{esp}/loader/loader.conf")):
@@ -174,44 +208,59 @@ def _systemd_boot(tree: Tree) -> BootChoice | None:
         if not entries:
             names = [name for name in tree.listdir(f"{esp}/EFI/Linux") if name.lower().endswith(".efi")]
             names.sort(key=sort_key, reverse=True)
-            entries = [grub.MenuEntry(id=name, images=Images(f"/EFI/Linux/{name}")) for name in names]
-        lines = dict(line.replace("\t", " ").partition(" ")[::2] for line in tree.lines(f"{esp}/loader/loader.conf"))
-        pattern = lines.get("default", "").strip()
-        for entry in entries:
-            if pattern and fnmatch.fnmatchcase(entry.id, pattern.removesuffix(".conf")):
-                return BootChoice(entry.images, entry.cmdline, f"{esp}/loader/loader.conf (default)")
-        if entries:
-            return BootChoice(entries[0].images, entries[0].cmdline, f"{esp}/loader/entries (newest)")
+            entries = [MenuEntry(id=name, images=Images(f"/EFI/Linux/{name}")) for name in names]
+        for entry in entries[:_MAX_IMAGES]:
+            if entry.images.kernel.lower().endswith(".efi") and not entry.cmdline:
+                entry.cmdline = uki.cmdline(tree, f"{esp}{entry.images.kernel}")
+        if not entries:
+            continue
+        config = f"{esp}/loader/loader.conf"
+        lines = dict(line.replace("\t", " ").partition(" ")[::2] for line in tree.lines(config))
+        pattern = lines.get("default", "").strip().removesuffix(".conf")
+        named = (entry for entry in entries if pattern and fnmatch.fnmatchcase(entry.id, pattern))
+        chosen, source = next(named, None), f"{config} (default)"
+        if chosen is None:
+            chosen, source = entries[0], f"{esp}/loader/entries (newest)"
+        choice = BootChoice(chosen.images, chosen.cmdline, source, chosen)
+        return _Chosen(Bootloader.SYSTEMD_BOOT, choice, True, entries, config)
     return None
 
 
-def _extlinux(text: str) -> BootChoice | None:
+def _extlinux(text: str) -> tuple[BootChoice | None, list[MenuEntry]]:
+    """``DEFAULT`` names a label, and so does ``MENU DEFAULT`` inside it: https://wiki.syslinux.org/wiki/?title=Config."""
     default = ""
     labels: dict[str, dict[str, str]] = {}
-    current: dict[str, str] | None = None
+    name = ""
     for raw in text.splitlines():
         key, _, value = raw.strip().replace("\t", " ").partition(" ")
         key, value = key.lower(), value.strip()
         if key == "default":
             default = default or value
         elif key == "label":
-            current = labels.setdefault(value, {})
-        elif current is not None and key:
-            current[key] = value
-    chosen = labels.get(default) or next(iter(labels.values()), None)
-    if chosen is None:
-        return None
-    append = chosen.get("append", "")
-    initramfs = chosen.get("initrd") or next((word[7:] for word in append.split() if word.startswith("initrd=")), "")
-    kernel = chosen.get("linux") or chosen.get("kernel", "")
-    return BootChoice(
-        Images(kernel, initramfs.split(",")[-1]), append, "default" if default in labels else "first label"
-    )
+            name = value
+            labels.setdefault(name, {})
+        elif key == "menu" and value.lower() == "default" and name:
+            default = name
+        elif name and key:
+            labels[name][key] = value
+    entries = [_labelled(label, settings) for label, settings in labels.items()]
+    chosen = next((entry for entry in entries if entry.id == default), None)
+    source = "default" if chosen else "first label"
+    chosen = chosen or next(iter(entries), None)
+    return (BootChoice(chosen.images, chosen.cmdline, source, chosen) if chosen else None), entries
 
 
-def _lilo(text: str) -> BootChoice | None:
+def _labelled(label: str, settings: dict[str, str]) -> MenuEntry:
+    append = settings.get("append", "")
+    initramfs = settings.get("initrd") or next((word[7:] for word in append.split() if word.startswith("initrd=")), "")
+    kernel = settings.get("linux") or settings.get("kernel", "")
+    return MenuEntry(title=label, id=label, images=Images(kernel, initramfs.split(",")[-1]), cmdline=append)
+
+
+def _lilo(text: str) -> tuple[BootChoice | None, list[MenuEntry]]:
     default = ""
     images: list[dict[str, str]] = []
+    common: dict[str, str] = {}
     for raw in text.splitlines():
         key, _, value = raw.split("#", 1)[0].strip().partition("=")
         key, value = key.strip().lower(), value.strip().strip('"')
@@ -219,13 +268,15 @@ def _lilo(text: str) -> BootChoice | None:
             images.append({"image": value})
         elif key == "default":
             default = value
-        elif images and key:
-            images[-1][key] = value
-    chosen = next((image for image in images if default and image.get("label") == default), None)
-    chosen = chosen or (images[0] if images else None)
-    if chosen is None:
-        return None
-    root = f"root={chosen['root']} " if "root" in chosen else ""
-    return BootChoice(
-        Images(chosen["image"], chosen.get("initrd", "")), root + chosen.get("append", ""), default or "first image"
-    )
+        elif key:
+            (images[-1] if images else common)[key] = value
+    entries = [_lilo_entry({**common, **image}) for image in images]
+    chosen = next((entry for entry in entries if default and entry.id == default), None)
+    chosen = chosen or next(iter(entries), None)
+    return (BootChoice(chosen.images, chosen.cmdline, default or "first image", chosen) if chosen else None), entries
+
+
+def _lilo_entry(image: dict[str, str]) -> MenuEntry:
+    root = f"root={image['root']} " if "root" in image else ""
+    name = image.get("label", "")
+    return MenuEntry(name, name, Images(image["image"], image.get("initrd", "")), root + image.get("append", ""))

@@ -9,25 +9,27 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from vmie.guest.linux.grub_lookup import Lookup, explicit, legacy, lookup
+from vmie.guest.linux.grub_lookup import words as _words
 from vmie.guest.linux.kernels import Images, sort_key
 from vmie.guest.linux.shell import variables
 from vmie.guest.tree import Tree
 
 _MAX_LINES = 50_000
 _MAX_ENTRIES = 2000
-_WORDS = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|([^\s'"]+)""")
 _LINUX = frozenset(("linux", "linux16", "linuxefi", "module2", "multiboot2"))
 _INITRD = frozenset(("initrd", "initrd16", "initrdefi"))
 
 
 @dataclass(slots=True)
 class MenuEntry:
-    """One thing that can be booted: `images` as its configuration spells them."""
+    """One thing that can be booted: `images` as its configuration spells them, `lookups` where they lie."""
 
     title: str = ""
     id: str = ""
     images: Images = field(default_factory=Images)
     cmdline: str = ""
+    lookups: list[Lookup] = field(default_factory=list)
     children: list[MenuEntry] | None = None
 
 
@@ -38,11 +40,19 @@ class Config:
     defaults: list[str] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
     entries: list[MenuEntry] = field(default_factory=list)
+    lookups: list[Lookup] = field(default_factory=list)
     bls: bool = False
 
-
-def _words(line: str) -> list[str]:
-    return [match[1] or match[2] or match[3] or "" for match in _WORDS.finditer(line)]
+    def flat(self) -> list[MenuEntry]:
+        """All entries that boot something, those of submenus too."""
+        found, todo = [], list(reversed(self.entries))
+        while todo:
+            entry = todo.pop()
+            if entry.children is None:
+                found.append(entry)
+            else:
+                todo += reversed(entry.children)
+        return found
 
 
 def parse(text: str) -> Config:
@@ -89,6 +99,8 @@ def _titled(line: str, *, submenu: bool) -> MenuEntry:
 def _setting(config: Config, first: str, line: str) -> None:
     if first == "blscfg":
         config.bls = True
+    if found := lookup(first, line):
+        config.lookups.append(found)
     if first == "set" and "=" in line:
         name, _, value = line[3:].strip().partition("=")
         value = (_words(value) or [""])[0]
@@ -99,9 +111,13 @@ def _setting(config: Config, first: str, line: str) -> None:
 
 def _loading(entry: MenuEntry, first: str, line: str) -> None:
     words = _words(line)
+    if found := lookup(first, line):
+        entry.lookups.append(found)
     if first in _LINUX and len(words) > 1 and not words[1].endswith("xen.gz") and not entry.images.kernel:
         entry.images = Images(words[1], entry.images.initramfs)
         entry.cmdline = " ".join(words[2:])
+        if found := explicit(words[1]):
+            entry.lookups.append(found)
     elif first in _INITRD and len(words) > 1:
         # several may be given: microcode first, the real one last
         entry.images = Images(entry.images.kernel, words[-1])
@@ -114,6 +130,7 @@ class BootChoice:
     images: Images
     cmdline: str
     source: str
+    entry: MenuEntry | None = None
 
 
 def choose(config: Config, environment: dict[str, str]) -> BootChoice | None:
@@ -124,7 +141,7 @@ def choose(config: Config, environment: dict[str, str]) -> BootChoice | None:
         entry, source = _select(config.entries, "0"), "first entry"
     if entry is None:
         return None
-    return BootChoice(entry.images, entry.cmdline, source)
+    return BootChoice(entry.images, entry.cmdline, source, entry)
 
 
 def _default(config: Config, environment: dict[str, str]) -> tuple[str, str]:
@@ -212,9 +229,16 @@ def choose_bls(entries: list[MenuEntry], config: Config | None, saved: dict[str,
         entry, source = (entries[0] if entries else None), "first BLS entry"
     if entry is None:
         return None
-    settings = {**(config.settings if config else {}), **saved}
-    expanded = re.sub(r"\$\{?(\w+)\}?", lambda match: settings.get(match[1], ""), entry.cmdline)
-    return BootChoice(entry.images, expanded.strip()[:8192], source)
+    return BootChoice(entry.images, entry.cmdline, source, entry)
+
+
+def expand(entries: list[MenuEntry], config: Config, environment: dict[str, str]) -> None:
+    """Fill variables (``$kernelopts``) into the options of BLS entries, and say where GRUB looks for their kernels."""
+    settings = {**config.settings, **environment}
+    for entry in entries:
+        filled = re.sub(r"\$\{?(\w+)\}?", lambda match: settings.get(match[1], ""), entry.cmdline)
+        entry.cmdline = filled.strip()[:8192]
+        entry.lookups = config.lookups
 
 
 def names_bls(entries: list[MenuEntry], saved: str) -> bool:
@@ -222,8 +246,8 @@ def names_bls(entries: list[MenuEntry], saved: str) -> bool:
     return _select(entries, saved.removesuffix(".conf")) is not None or _select(entries, saved) is not None
 
 
-def choose_legacy(text: str) -> BootChoice | None:
-    """The default of a menu.lst or grub.conf: ``default N`` counts the ``title`` stanzas from 0."""
+def choose_legacy(text: str) -> tuple[BootChoice | None, list[MenuEntry]]:
+    """The default of a menu.lst or grub.conf (``default N`` counts the ``title`` stanzas from 0), and all of them."""
     wanted = 0
     stanzas: list[MenuEntry] = []
     for raw in text.splitlines()[:_MAX_LINES]:
@@ -237,13 +261,16 @@ def choose_legacy(text: str) -> BootChoice | None:
         elif first == "title" and len(stanzas) < _MAX_ENTRIES:
             stanzas.append(MenuEntry(title=rest.strip()))
         elif stanzas and words:
+            if found := legacy(first, rest):
+                stanzas[-1].lookups.append(found)
             words = [word for word in words if not word.startswith("--")]
             words[:1] = [re.sub(r"^\([^)]*\)", "", words[0])] if words else []
             _stanza(stanzas[-1], first, words)
     if not stanzas:
-        return None
+        return None, []
     chosen = stanzas[wanted] if wanted < len(stanzas) else stanzas[0]
-    return BootChoice(chosen.images, chosen.cmdline, "default" if wanted < len(stanzas) else "first entry")
+    source = "default" if wanted < len(stanzas) else "first entry"
+    return BootChoice(chosen.images, chosen.cmdline, source, chosen), stanzas
 
 
 def _stanza(entry: MenuEntry, first: str, words: list[str]) -> None:

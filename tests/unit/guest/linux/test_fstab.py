@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.guests import tree
-from vmie.guest.linux.fstab import Devices, names_of, names_of_volume, read, root_device
+from vmie.guest.linux.devices import Devices, names_of, names_of_volume
+from vmie.guest.linux.fstab import read, root_device
 from vmie.guest.linux_facts import Mount
 
 
@@ -49,8 +50,14 @@ def line(text: str, files: dict[str, str] | None = None) -> Mount:
         ("/dev/nvme1n1p2", True, False),
         ("/dev/disk/by-path/pci-0000:00:10.0-scsi-0:0:0:0-part1", True, None),
         ("/dev/disk/by-id/scsi-36000c29-part1", True, None),
-        ("/dev/disk/by-id/dm-uuid-LVM-abc", False, None),
-        ("/dev/md0", False, None),
+        ("/dev/disk/by-id/dm-uuid-LVM-abc", False, False),
+        ("/dev/disk/by-id/dm-name-vg--a-lv_x", False, True),
+        ("/dev/mapper/vg--a-lv_y", False, False),
+        ("/dev/mapper/vg-a-lv_x", False, False),
+        ("/dev/mapper/mpatha2", True, None),
+        ("/dev/mapper/36000c298f2a9ed4b", True, None),
+        ("/dev/md0", False, False),
+        ("/dev/dm-0", False, False),
         ("tmpfs", False, None),
         ("proc", False, None),
         ("/swapfile", False, False),
@@ -66,6 +73,35 @@ def test_a_name_that_may_be_inside_an_encrypted_volume_is_not_called_missing() -
     known.opaque = True
     mounts, _ = read(tree({"/etc/fstab": "UUID=dead-beef / ext4\n"}), known)
     assert mounts[0].target is None
+
+
+def test_a_label_may_be_that_of_a_file_system_whose_label_is_not_read() -> None:
+    known = devices()
+    known.unlabelled = True
+    assert read(tree({"/etc/fstab": "LABEL=data /d ntfs\n"}), known)[0][0].target is None
+    assert read(tree({"/etc/fstab": "UUID=dead /d ntfs\n"}), known)[0][0].target is False
+
+
+def test_software_raid_is_named_when_it_is_assembled() -> None:
+    known = devices()
+    known.arrays = True
+    assert read(tree({"/etc/fstab": "/dev/md127 /d ext4\n"}), known)[0][0].target is None
+
+
+@pytest.mark.parametrize(
+    ("options", "lenient"),
+    [
+        ("defaults", False),
+        ("nofail", True),
+        ("noauto", True),
+        ("x-systemd.automount", True),
+        ("x-systemd.device-timeout=5s", False),
+        ("x-systemd.wanted-by=web.service", True),
+        ("rw,nobootwait", True),
+    ],
+)
+def test_whether_boot_goes_on_without_a_mount(options: str, lenient: bool) -> None:
+    assert line(f"UUID=dead-beef /data ext4 {options} 0 2").nofail is lenient
 
 
 @pytest.mark.parametrize(
