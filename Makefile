@@ -8,12 +8,17 @@ PYTEST := $(BIN)/python -m pytest
 COMPILE := .cache/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 
-.PHONY: demo test test-newest lint lock sbom bench docs soak clean system-tools
+# Tests start hundreds of processes: none of them is to compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: demo test test-newest lint lock sbom bench docs soak steady clean system-tools
 
 demo: $(VENV)/.demo ## create the environment and run the main job on examples/demo.ova, offline
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
-test: $(VENV)/.dev $(TOOLS)/.done system-tools lint ## lint, then every test (what CI runs)
+test: $(VENV)/.dev $(TOOLS)/.done system-tools ## lint, then every test (what CI runs)
+	@$(BIN)/python -m tests.debian >/dev/null 2>&1 & # a disk that tests share takes a minute: meanwhile we lint
+	$(MAKE) --no-print-directory lint
 	$(PYTEST) -n 2 --dist loadgroup --durations=15 --durations-min=5
 
 lint: $(VENV)/.dev
@@ -30,6 +35,9 @@ bench: $(VENV)/.dev $(TOOLS)/.done system-tools ## every benchmark, both sides i
 
 soak: $(VENV)/.dev $(TOOLS)/.done system-tools ## the full-size runs of which `make test` makes a tenth
 	VMIE_SOAK=1 $(PYTEST) -m soak
+
+steady: $(VENV)/.dev $(TOOLS)/.done system-tools ## tests in random order, and what a busy machine can upset 20 times on one
+	$(BIN)/python -m tests.steady
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV) || { test "$$(id -u)" = 0 && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); }
