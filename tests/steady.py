@@ -11,6 +11,7 @@ import argparse
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,14 +20,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / ".cache" / "steady"
-WATCHED = {
-    "subprocess.Popen": "process",
-    "os.fork": "process",
-    "os.posix_spawn": "process",
-    "_thread.start_new_thread": "thread",
-    "socket.bind": "socket",
-    "socket.connect": "socket",
-}
+#: audit events (https://docs.python.org/3/library/audit_events.html); threads have one from Python 3.12 on only
+WATCHED = {"subprocess.Popen", "os.fork", "os.posix_spawn", "socket.bind", "socket.connect"}
 CLOCKS = ("time", "monotonic", "perf_counter", "sleep")
 OURS = ("vmie", "tests")
 
@@ -71,16 +66,27 @@ class Recorder:
         sys.addaudithook(self._event)
         for name in CLOCKS:
             setattr(time, name, self._counted(getattr(time, name)))
+        started = threading.Thread.start
+
+        def start(thread: threading.Thread) -> None:
+            self._note()
+            started(thread)
+
+        setattr(threading.Thread, "start", start)  # noqa: B010 - mypy would have it be a method
+
+    def _note(self) -> None:
+        if self._current:
+            self._seen.add(self._current)
 
     def _event(self, event: str, _details: object) -> None:
-        if event in WATCHED and self._current:
-            self._seen.add(self._current)
+        if event in WATCHED:
+            self._note()
 
     def _counted(self, clock: Callable[..., float]) -> Callable[..., float]:
         def read(*arguments: float) -> float:
             caller = sys._getframe(1).f_globals.get("__name__", "")
-            if self._current and caller.split(".")[0] in OURS:
-                self._seen.add(self._current)
+            if caller.split(".")[0] in OURS:
+                self._note()
             return clock(*arguments)
 
         return read
