@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from vmie.checks import predicted_messages, sources
+from vmie.checks import damage, predicted_messages, sources
 from vmie.checks.rule import ALL, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.sources import advised, follows, refused, seed, seen
 from vmie.checks.subject import CheckedDisk, Subject
@@ -127,13 +127,11 @@ def _sectors(subject: Subject) -> Outcome:
 
 
 def _damaged(subject: Subject) -> Iterator[Hit]:
-    for disk in subject.disks:
-        if disk.code in CLAIMED:
-            continue
+    for index, disk in enumerate(subject.disks):
         if disk.unreadable and not _CHAIN.search(disk.unreadable) and not _DEVICE.search(disk.unreadable):
             yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
-        elif disk.damaged:
-            yield Hit(disk.damaged[:400], cure=disk.damaged_cure or None)
+        else:
+            yield from damage.hits(disk, name=disk_name(subject, index), as_is=subject.literal)
 
 
 def _content(subject: Subject) -> Outcome:
@@ -233,7 +231,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="VMIE-DISK-007",
-        title="The container can be read to its end",
+        title="The container can be read to its end, and its tables lead where they may",
         judge=_damaged,
         routes=ALL,
         predicts=predicted_messages.DISK_INVALID,
@@ -241,6 +239,7 @@ RULES: tuple[Rule, ...] = (
         evidence=(
             refused(sources.TROUBLE, "Uncompressed data has invalid length: the VMDK is corrupted"),
             seen("https://github.com/containers/automation_images/pull/182", "Disk validation failed: of a cut upload"),
+            seen("https://github.com/coreos/bugs/issues/2107", "Provided image file was corrupted: of a VMDK"),
         ),
     ),
     Rule(

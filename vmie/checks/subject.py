@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from vmie.disk.tables import TableFault
 from vmie.errors import Action
 from vmie.guest.facts import GuestFacts
 from vmie.guest.linux_facts import LinuxFacts
@@ -39,6 +40,8 @@ class CheckedDisk:
     #: what was damaged in the container when its content was read, and the cure
     damaged: str = ""
     damaged_cure: tuple[Action, ...] = ()
+    #: what its tables say that cannot be so, worst first, and few of many
+    faults: tuple[TableFault, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

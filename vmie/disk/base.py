@@ -15,10 +15,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
 from vmie.errors import ImageError
 from vmie.model import Extent
+
+if TYPE_CHECKING:
+    from vmie.disk.tables import TableFault
 
 SECTOR = 512
 
@@ -211,6 +214,13 @@ class Disk(ABC):
     @abstractmethod
     def extents(self) -> Iterator[Extent]:
         """The whole disk, in order, without gaps or overlaps, equal neighbours coalesced."""
+
+    def table_faults(self) -> Iterator[TableFault]:
+        """What the container's tables say that cannot be so; reads tables, no data. Raises ImageError.
+
+        Nothing for a container without tables, or one that was made whole when it was opened.
+        """
+        yield from ()
 
     def close(self) -> None:
         """Close the source."""

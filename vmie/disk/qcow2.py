@@ -11,11 +11,12 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
-from vmie.disk import qcow2_header
+from vmie.disk import qcow2_header, qcow2_tables
 from vmie.disk.base import Source
 from vmie.disk.inflate import Unpacker
 from vmie.disk.mapped import PAGE_ENTRIES, MappedDisk, MappedRun, Page, PageCache, page_of
 from vmie.disk.reading import damaged, read_exact
+from vmie.disk.tables import TableFault
 from vmie.model import Extent, ExtentKind
 
 _OFFSET = 0x00FFFFFFFFFFFE00
@@ -49,7 +50,7 @@ class Qcow2Disk(MappedDisk):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        header = qcow2_header.read(source)
+        self.header = header = qcow2_header.read(source)
         self.variant = f"v{header.version}"
         self.size = header.size
         self._version = header.version
@@ -116,6 +117,19 @@ class Qcow2Disk(MappedDisk):
             if tables * self._cluster > self.source.size:
                 raise damaged(self.source, "its L1 table names more L2 tables than the file can hold")
         yield from super().extents()
+
+    def table_faults(self) -> Iterator[TableFault]:
+        """See `Disk.table_faults`."""
+        pages = -(-self._l1_entries // PAGE_ENTRIES)
+        tables = ((at, entry) for number in range(pages) for at, entry in self._l1_used(number))
+        yield from qcow2_tables.faults(self, tables)
+
+    def _l1_used(self, number: int) -> Iterator[tuple[int, int]]:
+        """The entries of a page of the L1 table that name L2 tables, with their numbers."""
+        page = self._l1[number]
+        if not page.uniform or page.entries[0] & _OFFSET:
+            first = number * PAGE_ENTRIES
+            yield from ((first + slot, entry) for slot, entry in enumerate(page.entries) if entry & _OFFSET)
 
     def _load(self, offset: int) -> Page:
         if offset % self._cluster:

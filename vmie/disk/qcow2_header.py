@@ -39,6 +39,8 @@ class Qcow2Header:
     size: int
     l1_offset: int
     l1_entries: int
+    refcount_offset: int
+    refcount_clusters: int
     compression: str
     extended: bool
     dirty: bool
@@ -57,7 +59,7 @@ def read(source: Source) -> Qcow2Header:
     magic, version, backing_at, backing_size, bits, size, crypt, l1_entries, l1_at = struct.unpack_from(
         ">4sIQIIQIIQ", head
     )
-    snapshots = struct.unpack_from(">I", head, 60)[0]
+    refcounts_at, refcounts, snapshots = struct.unpack_from(">QII", head, 48)
     if magic != MAGIC:
         raise damaged(source, "it does not begin with the qcow2 signature")
     if version not in (2, 3):
@@ -79,6 +81,8 @@ def read(source: Source) -> Qcow2Header:
         l1_entries=_checked_l1(
             source, l1_at, l1_entries, bits=bits, size=size, extended=bool(incompatible & _EXTENDED_L2)
         ),
+        refcount_offset=refcounts_at,
+        refcount_clusters=refcounts,
         compression=compression,
         extended=bool(incompatible & _EXTENDED_L2),
         dirty=bool(incompatible & _DIRTY),

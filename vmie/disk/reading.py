@@ -37,7 +37,12 @@ def read_table(source: Source, offset: int, entries: int, *, what: str, order: L
     """`entries` unsigned 32-bit numbers from `offset`. Raises ImageError beyond the file or `TABLE_LIMIT`."""
     if entries * 4 > TABLE_LIMIT:
         raise damaged(source, f"its {what} would have {entries:,} entries, more than any real disk needs")
-    table = array("I", read_exact(source, offset, entries * 4, what=what))
+    return as_table(read_exact(source, offset, entries * 4, what=what), order=order)
+
+
+def as_table(data: bytes, *, order: Literal["little", "big"]) -> array[int]:
+    """Unsigned 32-bit numbers that are stored in this order of bytes."""
+    table = array("I", data)
     if sys.byteorder != order:
         table.byteswap()
     return table

@@ -19,6 +19,7 @@ from vmie.disk.base import SECTOR, Disk, Source
 from vmie.disk.extents import coalesced, zeros
 from vmie.disk.holes import file_allocated, file_runs
 from vmie.disk.reading import damaged, read_exact, read_table, truncated, within
+from vmie.disk.tables import TableFault, Taken, misplaced
 from vmie.disk.vhd_layout import (
     ABSENT,
     COOKIE,
@@ -26,7 +27,9 @@ from vmie.disk.vhd_layout import (
     DYNAMIC,
     FIXED,
     HEADER_COOKIE,
+    HEADER_SIZE,
     SHORT_FOOTER,
+    SPECIFICATION,
     FooterMatch,
     dynamic_header,
     find_footer,
@@ -34,7 +37,7 @@ from vmie.disk.vhd_layout import (
     tails,
 )
 from vmie.errors import ImageError
-from vmie.model import Extent, ExtentKind
+from vmie.model import Extent, ExtentKind, Verdict
 
 #: Bytes of sector bitmaps kept: those of a thousand blocks of the usual 2 MiB.
 _BITMAPS_CACHED = 1 << 19
@@ -121,7 +124,8 @@ class DynamicVhd(Disk):
     def __init__(self, source: Source, found: FooterMatch) -> None:
         super().__init__(source)
         self.size = found.footer.disk_size
-        table_offset, entries, self._block = dynamic_header(source, found.footer)
+        self._found = found
+        self._table_offset, entries, self._block = dynamic_header(source, found.footer)
         needed = -(-self.size // self._block)
         if needed > entries:
             raise damaged(
@@ -129,11 +133,12 @@ class DynamicVhd(Disk):
             )
         # A bit for each sector, in whole sectors.
         self._bitmap = -(-self._block // (SECTOR * 8 * SECTOR)) * SECTOR
-        self._table = read_table(source, table_offset, needed, what="block allocation table", order="big")
+        self._table = read_table(source, self._table_offset, needed, what="block allocation table", order="big")
         present, last = _count_blocks(self._table)
         self.allocated_size = min(self.size, present * self._block)
         if present and last * SECTOR + self._bitmap + self._block > source.size:
-            raise truncated(source, last * SECTOR + self._bitmap + self._block, what="last data block")
+            what = f"last data block (entry {self._table.index(last):,} of its block allocation table)"
+            raise truncated(source, last * SECTOR + self._bitmap + self._block, what=what)
         if present * self._block > source.size:
             raise damaged(source, f"its table places {present:,} blocks, more than the file can hold: they overlap")
         self._written = lru_cache(maxsize=max(1, _BITMAPS_CACHED // self._bitmap))(self._load_bitmap)
@@ -154,6 +159,25 @@ class DynamicVhd(Disk):
     def extents(self) -> Iterator[Extent]:
         """See `Disk.extents`, block by block: sectors never written within a block count as allocated."""
         return coalesced(self._runs(), self.size)
+
+    def table_faults(self) -> Iterator[TableFault]:
+        """See `Disk.table_faults`: blocks apart from each other and from what else is in the file, two like footers."""
+        found = self._found
+        hosts = array("Q", (sector * SECTOR for sector in self._table if sector != ABSENT))
+        taken = (
+            Taken(0, SECTOR, "the copy of the footer"),
+            Taken(found.footer.header_offset, found.footer.header_offset + HEADER_SIZE, "the dynamic disk header"),
+            Taken(self._table_offset, self._table_offset + 4 * len(self._table), "the block allocation table"),
+            *(() if found.from_header else (Taken(found.end, self.source.size, "the footer"),)),
+        )
+        for host, why in misplaced(hosts, self._bitmap + self._block, end=self.source.size, taken=taken):
+            entry = self._table.index(host // SECTOR)
+            yield TableFault("block allocation table", entry, self._table_offset + 4 * entry, why, SPECIFICATION)
+        if not found.identical:
+            why = "is false: its copy at the beginning was read" if found.from_header else "is not what its copy says"
+            place = found.end - (SECTOR if found.from_header else 0)
+            # AWS's words for it are "Footers not identical".
+            yield TableFault("footer", 0, place, why, SPECIFICATION, Verdict.WARN, as_is=Verdict.FAIL)
 
     def _runs(self) -> Iterator[tuple[int, ExtentKind]]:
         for absent, group in groupby(self._table, ABSENT.__eq__):

@@ -13,6 +13,11 @@ from vmie.disk.base import SECTOR, Source
 from vmie.disk.reading import damaged, read_exact
 from vmie.errors import ImageError
 
+SPECIFICATION = (
+    "Microsoft, Virtual Hard Disk Image Format Specification 1.0, "
+    "https://download.microsoft.com/download/f/f/e/ffef50a5-07dd-4cf8-aaa3-442c0673a029/"
+    "Virtual%20Hard%20Disk%20Format%20Spec_10_18_06.doc"
+)
 COOKIE = b"conectix"
 HEADER_COOKIE = b"cxsparse"
 FIXED, DYNAMIC, DIFFERENCING = 2, 3, 4
@@ -23,7 +28,7 @@ SHORT_FOOTER = SECTOR - 1
 
 _FOOTER = struct.Struct(">8sIIQI4sHH4sQQHBBII16sB")
 _HEADER = struct.Struct(">8sQQIIII")
-_HEADER_SIZE = 1024
+HEADER_SIZE = 1024
 _BLOCK_LIMIT = 1 << 30
 
 #: The geometry that stands for "larger than geometry can tell".
@@ -123,7 +128,7 @@ def find_footer(source: Source) -> FooterMatch:
 
 def dynamic_header(source: Source, footer: Footer) -> tuple[int, int, int]:
     """Offset of the block table, its entries, and the block size in bytes."""
-    data = read_exact(source, footer.header_offset, _HEADER_SIZE, what="dynamic disk header")
+    data = read_exact(source, footer.header_offset, HEADER_SIZE, what="dynamic disk header")
     cookie, _, table_offset, _, entries, block, checksum = _HEADER.unpack_from(data)
     if cookie != HEADER_COOKIE:
         raise damaged(source, "its dynamic disk header must begin with the letters cxsparse")
@@ -136,7 +141,7 @@ def dynamic_header(source: Source, footer: Footer) -> tuple[int, int, int]:
 
 def parent_name(source: Source, footer: Footer) -> str:
     """The parent's name in a differencing disk's header, "" if it cannot be determined."""
-    data = source.pread(footer.header_offset, _HEADER_SIZE)
+    data = source.pread(footer.header_offset, HEADER_SIZE)
     if not data.startswith(HEADER_COOKIE):
         return ""
     name = data[64 : 64 + 512].decode("utf-16-be", "replace").split("\0", 1)[0]

@@ -7,17 +7,22 @@ ratio* of them (2.5.1); the bitmaps matter to differencing disks only, which are
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
 
+from vmie.disk import tables
 from vmie.disk import vhdx_layout as layout
 from vmie.disk.base import Source
 from vmie.disk.mapped import PAGE_ENTRIES, BlockDisk, Page, page_of
 from vmie.disk.reading import damaged, read_exact
 from vmie.disk.refusals import refused
+from vmie.disk.tables import MOST_BYTES, TableFault, Taken, misplaced
 from vmie.model import ExtentKind
 
 _FULLY_PRESENT = 6
 #: [MS-VHDX] 2.5.1.1. What "undefined" and "unmapped" blocks read as is open; zeros is what Hyper-V and qemu give.
+_ALONE = "a disk without a parent cannot have"
 _NOTHING = {0: ExtentKind.HOLE, 1: ExtentKind.HOLE, 2: ExtentKind.ZERO, 3: ExtentKind.HOLE}
+_STATES = frozenset((*_NOTHING, _FULLY_PRESENT))
 
 
 def probe(source: Source) -> bool:
@@ -43,6 +48,9 @@ class VhdxDisk(BlockDisk):
         if layout.log_waits(source, header):
             raise _dirty(source)
         self._bat, metadata_region = layout.read_regions(source)
+        self._regions = {"the BAT": self._bat, "the metadata": metadata_region}
+        if header.log_length:
+            self._regions["the log"] = header.log_region
         metadata = layout.read_metadata(source, metadata_region)
         if metadata.has_parent:
             raise _differencing(source)
@@ -61,6 +69,42 @@ class VhdxDisk(BlockDisk):
             "creator": layout.creator(source),
             "log": "clean" if header.log is None else "empty",
         }
+
+    def table_faults(self) -> Iterator[TableFault]:
+        """See `Disk.table_faults`: states that exist, blocks and regions apart from each other."""
+        yield from layout.region_faults(self.source, self._regions)
+        taken = tuple(Taken(one.offset, one.offset + one.length, what) for what, one in self._regions.items())
+        hosts = array("Q")
+        for number in range(-(-self.blocks // self.per_page)):
+            page = self._pages[number]
+            if page.uniform and page.entries[0] == 0:
+                continue
+            hosts.extend(entry >> 20 << 20 for entry in page.entries if entry & 7 == _FULLY_PRESENT)
+            if number * self.per_page * 8 > MOST_BYTES:
+                yield self._fault(number * self.per_page, unread=True)
+                return
+            if not {entry & 7 for entry in set(page.entries)} <= _STATES:
+                slot = next(at for at, entry in enumerate(page.entries) if entry & 7 not in _STATES)
+                yield self._fault(number * self.per_page + slot, f"has state {page.entries[slot] & 7}, which {_ALONE}")
+        # The last block needs no more of the file than the disk has of it.
+        slack = self.blocks * self.block_size - self.size
+        for host, why in misplaced(hosts, self.block_size, end=self.source.size + slack, taken=taken):
+            yield self._fault(self._block_at(host), why)
+
+    def _block_at(self, host: int) -> int:
+        """The first block that lies at `host`."""
+        for number in range(-(-self.blocks // self.per_page)):
+            for slot, entry in enumerate(self._pages[number].entries):
+                if entry & 7 == _FULLY_PRESENT and entry >> 20 << 20 == host:
+                    return number * self.per_page + slot
+        raise ValueError(f"no block lies at {host}")
+
+    def _fault(self, block: int, why: str = "", *, unread: bool = False) -> TableFault:
+        entry = block + block // self._ratio
+        place = self._bat.offset + 8 * entry
+        if unread:
+            return tables.unread("BAT", entry, place, layout.SPECIFICATION)
+        return TableFault("BAT", entry, place, why, layout.SPECIFICATION)
 
     def _check_bat(self) -> None:
         entries = self.blocks + max(0, self.blocks - 1) // self._ratio
@@ -90,7 +134,7 @@ class VhdxDisk(BlockDisk):
             return ExtentKind.ALLOCATED, host
         kind = _NOTHING.get(state)
         if kind is None:
-            why = f"BAT entry {entry:#x} has state {state}, which a disk without a parent cannot have"
+            why = f"BAT entry {entry:#x} has state {state}, which {_ALONE}"
             raise damaged(self.source, why)
         return kind, -1
 

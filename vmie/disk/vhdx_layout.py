@@ -7,15 +7,21 @@ from __future__ import annotations
 
 import struct
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from vmie.disk.base import Source
 from vmie.disk.crc32c import crc32c
 from vmie.disk.reading import damaged, read_exact
 from vmie.disk.refusals import plausible_size, refused
+from vmie.disk.tables import TableFault
 from vmie.errors import ImageError
+from vmie.model import Verdict
 
+SPECIFICATION = (
+    "[MS-VHDX] 2.2.3.2, https://learn.microsoft.com/en-us/openspecs/windows_protocols/ms-vhdx/"
+    "194899ee-6504-44d5-a9aa-a2b566c2c419"
+)
 MIB = 1 << 20
 SIGNATURE = b"vhdxfile"
 
@@ -37,21 +43,29 @@ _KNOWN_ITEMS = frozenset((_FILE_PARAMETERS, _DISK_SIZE, _LOGICAL_SECTOR, _PHYSIC
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """A region of the file, in bytes; entry number `entry`, at byte `place`, of what lists it says so."""
+
+    offset: int
+    length: int
+    entry: int
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class VhdxHeader:
-    """The header in force. `log` is the log's GUID, None when nothing waits in it."""
+    """The header in force, at byte `place`. `log` is the log's GUID, None when nothing waits in it."""
 
     sequence: int
     log: uuid.UUID | None
     log_offset: int
     log_length: int
+    place: int
 
-
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A region of the file, in bytes."""
-
-    offset: int
-    length: int
+    @property
+    def log_region(self) -> Region:
+        """Where the log lies: header field at byte 68 and on."""
+        return Region(self.log_offset, self.log_length, 0, self.place + 68)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +102,7 @@ def _header_at(source: Source, offset: int) -> VhdxHeader | None:
             cause="only version 1 with log version 0 is defined",
             cure="convert it with Hyper-V's Convert-VHD or with `qemu-img convert`",
         )
-    return VhdxHeader(sequence, log if log.int else None, log_offset, log_length)
+    return VhdxHeader(sequence, log if log.int else None, log_offset, log_length, offset)
 
 
 def _checksum_holds(data: bytes) -> bool:
@@ -118,7 +132,7 @@ def _regions_at(source: Source, offset: int) -> tuple[Region, Region]:
         if kind in (_BAT, _METADATA):
             if kind in regions or at < MIB or at % MIB or length % MIB or not length or at + length > source.size:
                 raise damaged(source, f"region {kind} at byte {at} (+{length}) is misplaced or beyond the end")
-            regions[kind] = Region(at, length)
+            regions[kind] = Region(at, length, index, offset + 16 + 32 * index)
         elif required & 1:
             raise refused(
                 source,
@@ -129,6 +143,24 @@ def _regions_at(source: Source, offset: int) -> tuple[Region, Region]:
     if len(regions) != 2:
         raise damaged(source, "its region table names no BAT or no metadata")
     return regions[_BAT], regions[_METADATA]
+
+
+def region_faults(source: Source, regions: Mapping[str, Region]) -> Iterator[TableFault]:
+    """Regions that lie in one another or beyond the file, and a first table that only its copy stands in for."""
+    before, end = "the header", MIB
+    for what, one in sorted(regions.items(), key=lambda item: item[1].offset):
+        if one.offset < end:
+            why = f"places {what} at byte {one.offset:,} (+{one.length:,}), upon {before}"
+            yield TableFault("list of regions", one.entry, one.place, why, SPECIFICATION)
+        elif one.offset + one.length > source.size:  # the log: without the others it could not be opened
+            why = f"places {what} at byte {one.offset:,} (+{one.length:,}), beyond the end of the file"
+            yield TableFault("list of regions", one.entry, one.place, why, SPECIFICATION, Verdict.WARN)
+        before, end = what, max(end, one.offset + one.length)
+    try:
+        _regions_at(source, _REGION_TABLES[0])
+    except ImageError as error:
+        why = f"cannot be read, its copy was: {error.cause}"
+        yield TableFault("region table", 0, _REGION_TABLES[0], why, SPECIFICATION, Verdict.WARN)
 
 
 def read_metadata(source: Source, region: Region) -> Metadata:

@@ -10,15 +10,19 @@ from __future__ import annotations
 import errno
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import accumulate
+from pathlib import PurePath
 from typing import Any
 
 from vmie.disk import vmdk_descriptor as text
 from vmie.disk import vmdk_layout as layout
+from vmie.disk import vmdk_tables
 from vmie.disk.base import SECTOR, Disk, Source
 from vmie.disk.beside import beside, is_plain, open_beside
 from vmie.disk.extents import coalesced
 from vmie.disk.reading import damaged, read_exact, within
+from vmie.disk.tables import TableFault
 from vmie.disk.vmdk_descriptor import Descriptor, ExtentLine
 from vmie.disk.vmdk_flat import FlatExtent, VmdkPart, ZeroExtent
 from vmie.disk.vmdk_sparse import SparseExtent
@@ -73,7 +77,7 @@ class VmdkDisk(Disk):
         super().__init__(source)
         self.variant = variant
         self.facts = facts
-        self._parts = parts
+        self.parts = parts
         self._files = files
         self._starts = [0, *accumulate(part.size for part in parts)]
         self.size = self._starts.pop()
@@ -86,7 +90,7 @@ class VmdkDisk(Disk):
         pieces = []
         index = max(bisect_right(self._starts, offset) - 1, 0)
         while offset < end:
-            part, start = self._parts[index], self._starts[index]
+            part, start = self.parts[index], self._starts[index]
             size = min(end, start + part.size) - offset
             if size > 0:
                 pieces.append(part.read(offset - start, size))
@@ -98,6 +102,14 @@ class VmdkDisk(Disk):
         """See `Disk.extents`."""
         return coalesced(self._runs(), self.size)
 
+    def table_faults(self) -> Iterator[TableFault]:
+        """See `Disk.table_faults`: extent by extent."""
+        for part in self.parts:
+            if isinstance(part, SparseExtent):
+                for fault in vmdk_tables.faults(part):
+                    name = f"{PurePath(part.source.name).name}: " if len(self.parts) > 1 else ""
+                    yield replace(fault, table=f"{name}{fault.table}")
+
     def close(self) -> None:
         """Close the descriptor and every extent file."""
         for file in self._files.values():
@@ -105,7 +117,7 @@ class VmdkDisk(Disk):
         super().close()
 
     def _runs(self) -> Iterator[tuple[int, ExtentKind]]:
-        for part in self._parts:
+        for part in self.parts:
             left = part.size
             for length, kind in part.runs():
                 yield min(length, left), kind

@@ -16,7 +16,7 @@ from isal import isal_zlib
 from vmie.disk import vmdk_layout as layout
 from vmie.disk.base import SECTOR, Source
 from vmie.disk.extents import zeros
-from vmie.disk.reading import TABLE_LIMIT, damaged, read_exact, read_table, truncated
+from vmie.disk.reading import TABLE_LIMIT, as_table, damaged, read_exact, read_table, truncated
 from vmie.disk.vmdk_layout import SparseHeader
 from vmie.errors import ImageError
 from vmie.model import ExtentKind
@@ -33,19 +33,20 @@ class SparseExtent:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        header = layout.read_header(source)
-        self.footer = header.gd_offset == layout.GD_AT_END
-        if self.footer:
-            header = layout.read_footer(source)
+        self.first_header: SparseHeader = layout.read_header(source)
+        self.footer = self.first_header.gd_offset == layout.GD_AT_END
+        header = layout.read_footer(source) if self.footer else self.first_header
         header.check(source)
+        #: the one to go by
         self.header: SparseHeader = header
         self.size = header.capacity * SECTOR
         self.grain = header.grain_sectors * SECTOR
         self._entries = header.table_entries
-        self._zeroed = bool(header.flags & layout.FLAG_ZEROED_GRAIN)
+        self.table_bytes = 4 * header.table_entries
+        self.zeroed = bool(header.flags & layout.FLAG_ZEROED_GRAIN)
         self.redundant_used = False
-        self._directory = self._load_directory()
-        self.tables = len(self._directory) - self._directory.count(0)
+        self.directory = self._load_directory()
+        self.tables = len(self.directory) - self.directory.count(0)
         self._table = lru_cache(maxsize=_TABLES_CACHED)(self._load_table)
         self._cached_grain = lru_cache(maxsize=max(1, _GRAINS_CACHED // self.grain))(self._load_grain)
 
@@ -53,9 +54,9 @@ class SparseExtent:
         """The bytes in grains with data: `counted` table by table, or an upper bound from the directory alone."""
         grains = self.tables * self._entries
         if counted:
-            for offset in filter(None, self._directory):
+            for offset in filter(None, self.directory):
                 table = self._load_table(offset)
-                grains -= table.count(0) + (table.count(layout.GTE_ZEROED) if self._zeroed else 0)
+                grains -= table.count(0) + (table.count(layout.GTE_ZEROED) if self.zeroed else 0)
         bound = min(self.size, grains * self.grain)
         return bound if self.header.compressed else min(bound, self.source.size)
 
@@ -64,7 +65,7 @@ class SparseExtent:
         covered = self._entries * self.grain
         least = SECTOR if self.header.compressed else self.grain
         stored = 0
-        for offset, group in groupby(self._directory):
+        for offset, group in groupby(self.directory):
             if offset == 0:
                 yield covered * sum(1 for _ in group), ExtentKind.HOLE
                 continue
@@ -180,19 +181,27 @@ class SparseExtent:
     def _sector(self, number: int) -> int:
         """The grain's place in the file, 0 for one that reads as zeros."""
         table_number, index = divmod(number, self._entries)
-        offset = self._directory[table_number]
+        offset = self.directory[table_number]
         if offset == 0:
             return 0
         sector = self._table(offset)[index]
-        return 0 if sector == layout.GTE_ZEROED and self._zeroed else sector
+        return 0 if sector == layout.GTE_ZEROED and self.zeroed else sector
 
     def _kind(self, entry: int) -> ExtentKind:
         if entry == 0:
             return ExtentKind.HOLE
-        return ExtentKind.ZERO if entry == layout.GTE_ZEROED and self._zeroed else ExtentKind.ALLOCATED
+        return ExtentKind.ZERO if entry == layout.GTE_ZEROED and self.zeroed else ExtentKind.ALLOCATED
+
+    def load_table(self, offset: int) -> bytes:
+        """The grain table at sector `offset`, as it is stored."""
+        return read_exact(self.source, offset * SECTOR, self.table_bytes, what="grain table")
+
+    def entries_of(self, data: bytes) -> array[int]:
+        """The entries of a stored grain table: the sectors of its grains."""
+        return as_table(data, order="little")
 
     def _load_table(self, offset: int) -> array[int]:
-        return read_table(self.source, offset * SECTOR, self._entries, what="grain table", order="little")
+        return self.entries_of(self.load_table(offset))
 
     def _load_directory(self) -> array[int]:
         header = self.header
@@ -200,23 +209,26 @@ class SparseExtent:
         if entries * 4 > TABLE_LIMIT:
             raise damaged(self.source, f"its capacity of {header.capacity:,} sectors is more than any real disk's")
         try:
-            return self._directory_at(header.gd_offset, entries)
+            return self.load_directory(header.gd_offset)
         except ImageError:
             if not (header.flags & layout.FLAG_REDUNDANT_TABLE and header.redundant_gd_offset):
                 raise
-            directory = self._directory_at(header.redundant_gd_offset, entries)
+            directory = self.load_directory(header.redundant_gd_offset)
             self.redundant_used = True
             return directory
 
-    def _directory_at(self, offset: int, entries: int) -> array[int]:
+    def load_directory(self, offset: int) -> array[int]:
+        """The grain directory at sector `offset`. Raises ImageError where a table of it lies beyond the file."""
+        entries = -(-self.header.capacity // (self.header.grain_sectors * self._entries))
         if offset == 0:
             raise damaged(self.source, "its header names no grain directory")
         directory = read_table(self.source, offset * SECTOR, entries, what="grain directory", order="little")
-        table_bytes = self._entries * 4
         furthest = max(directory) * SECTOR
-        if furthest and furthest + table_bytes > self.source.size:
-            raise truncated(self.source, furthest + table_bytes, what="grain table")
+        if furthest and furthest + self.table_bytes > self.source.size:
+            entry = directory.index(furthest // SECTOR)
+            what = f"grain table (entry {entry:,} of the grain directory at byte {offset * SECTOR:,})"
+            raise truncated(self.source, furthest + self.table_bytes, what=what)
         # Tables that share their place would let a small file name an endless disk.
-        if (entries - directory.count(0)) * table_bytes > self.source.size:
+        if (entries - directory.count(0)) * self.table_bytes > self.source.size:
             raise damaged(self.source, "its grain directory names more grain tables than the file can hold")
         return directory

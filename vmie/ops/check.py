@@ -117,8 +117,8 @@ def _look(disks: Sequence[Disk], images: Sequence[CheckedDisk]) -> tuple[GuestFa
 
 
 def _damaged(image: CheckedDisk, error: ImageError | None) -> CheckedDisk:
-    if error is None:
-        return image
+    if error is None or any(fault.verdict is Verdict.FAIL for fault in image.faults):
+        return image  # the tables have told of it
     what = f"{error.message}: {error.cause}" if error.cause else error.message
     return replace(image, damaged=what, damaged_cure=error.actions)
 

@@ -12,8 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from vmie import disk
-from vmie.checks import CheckedDisk, CheckedMachine
+from vmie.checks import SEVERITY, CheckedDisk, CheckedMachine
+from vmie.disk.tables import TableFault
 from vmie.errors import ImageError, UsageError
+from vmie.model import Verdict
 
 _SUFFIXES = frozenset(
     (
@@ -168,6 +170,7 @@ def image_of(one: disk.Disk, path: str) -> CheckedDisk:
     """What rules ask about an open disk."""
     # The size of a gzip file is known only after unpacking all of it: too dear for a check.
     unmeasured = one.facts.get("wrapper") == "gzip"
+    faults, error = _table_faults(one)
     return CheckedDisk(
         path=path,
         format=one.format,
@@ -175,8 +178,24 @@ def image_of(one: disk.Disk, path: str) -> CheckedDisk:
         size=0 if unmeasured else one.size,
         allocated_size=0 if unmeasured else one.allocated_size,
         file_size=one.source.size,
+        damaged=f"{error.message}: {error.cause}" if error else "",
+        damaged_cure=error.actions if error else (),
+        faults=faults,
         facts={key: one.facts.get(key) for key in ("looks_like", "named_as", "wrapper") if one.facts.get(key)},
     )
+
+
+def _table_faults(one: disk.Disk) -> tuple[tuple[TableFault, ...], ImageError | None]:
+    """The worst fault of each verdict, and the error that ended the search."""
+    worst: dict[Verdict, TableFault] = {}
+    try:
+        for fault in one.table_faults():
+            worst.setdefault(fault.verdict, fault)
+            if fault.verdict is Verdict.FAIL:
+                break
+    except ImageError as error:
+        return (), error
+    return tuple(sorted(worst.values(), key=lambda fault: SEVERITY.index(fault.verdict))), None
 
 
 def _unreadable(path: Path, error: ImageError) -> CheckedDisk:

@@ -36,6 +36,7 @@ from tests.unit.checks.subjects import (
 from vmie.checks import RULES, CheckedDisk, Rule, Subject, judge
 from vmie.checks.sources import Kind, advised, bears, seed
 from vmie.cli.terms import TERMS
+from vmie.disk.tables import TableFault
 from vmie.errors import Set, actions
 from vmie.guest.disk_facts import Problem, Table
 from vmie.guest.facts import Firmware
@@ -73,6 +74,10 @@ class Case(NamedTuple):
     fine: Subject
 
 
+def _fault(verdict: Verdict = FAIL, *, as_is: Verdict | None = None) -> TableFault:
+    return TableFault("grain table 3", 7, 4096, "places a grain beyond the end", "the format", verdict, as_is)
+
+
 CASES = [
     Case("DISK-001", disk(format="qcow2", variant="v3"), WARN, BASE),
     Case("DISK-001", replace(disk(format="vdi"), as_is=True), FAIL, disk(format="vhd", variant="dynamic")),
@@ -86,6 +91,11 @@ CASES = [
     Case("DISK-006", disk(unreadable="a.vhd is a differencing disk: its parent is b.vhd"), FAIL, BASE),
     Case("DISK-007", disk(unreadable="a.vmdk is damaged: it ends within its grain tables"), FAIL, BASE),
     Case("DISK-007", disk(damaged="a.qcow2 is damaged: a cluster lies outside the file"), FAIL, BASE),
+    Case("DISK-007", disk(faults=(_fault(),)), FAIL, BASE),
+    Case("DISK-007", disk(faults=(_fault(Verdict.WARN),)), WARN, BASE),
+    Case("DISK-007", replace(disk(faults=(_fault(Verdict.WARN, as_is=FAIL),)), as_is=True), FAIL, BASE),
+    Case("DISK-007", disk(faults=(_fault(Verdict.WARN, as_is=FAIL),)), WARN, BASE),
+    Case("DISK-007", disk(faults=(_fault(Verdict.UNKNOWN),)), Verdict.UNKNOWN, BASE),
     Case("DISK-008", disk(format="raw", file_size=1000), WARN, disk(format="raw", file_size=1024)),
     Case("DISK-009", disk(unreadable="a.vmdk is a VMDK of type seSparse"), FAIL, BASE),
     Case("DISK-009", disk(variant="vmfsRawDeviceMap"), FAIL, BASE),

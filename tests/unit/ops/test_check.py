@@ -295,6 +295,23 @@ def test_routes_narrow_the_findings_not_the_verdicts(linux: Path) -> None:
     assert found.verdicts[Route.SNAPSHOT] is WARN
 
 
+def test_a_false_table_fails_every_route_and_is_what_the_service_would_say(stream: Path, tmp_path: Path) -> None:
+    data = bytearray(stream.read_bytes())
+    directory = int.from_bytes(data[56:64], "little") * 512
+    table = int.from_bytes(data[directory : directory + 4], "little") * 512
+    data[table : table + 4] = (1 << 30).to_bytes(4, "little")
+    path = tmp_path / "false.vmdk"
+    path.write_bytes(data)
+    found = image(path)
+    assert set(found.verdicts.values()) == {FAIL}
+    (finding,) = [one for one in found.findings if one.rule == "VMIE-DISK-007"]
+    assert finding.message.startswith(f"entry 0 of its grain table 0, at byte {table:,}, places a grain at byte")
+    assert finding.predicts == "ClientError: Provided image file was corrupted."
+    assert finding.source.startswith("VMware, Virtual Disk Format 5.0")
+    with disk.open(path) as opened:
+        assert op.predict([opened], route=Route.SNAPSHOT) == finding.predicts
+
+
 @pytest.mark.parametrize(
     ("kernel", "said"), [(KERNEL, None), ("6.6.13-amd64", "ClientError: Unsupported kernel version 6.6.13-amd64")]
 )
@@ -359,7 +376,8 @@ def test_a_container_that_turns_out_to_be_damaged_fails_every_route(linux: Path,
     (finding,) = [f for f in found.findings if f.rule == "VMIE-DISK-007"]
     assert (finding.verdict, set(finding.routes)) == (FAIL, set(Route))
     assert finding.predicts == "ClientError: Disk validation failed"
-    assert str(path) in finding.message
+    assert finding.path == str(path)
+    assert "beyond the end" in finding.message
     with disk.open(path) as opened:
         assert op.predict([opened])
 
