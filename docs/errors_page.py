@@ -20,7 +20,8 @@ the cure, and whether trying again helps. `vmie explain "MESSAGE"` looks a messa
 the object, the role and the key, and names the cause that is really so; `vmie doctor` looks before anything is sent.
 
 Words differ from Region to Region and over the years, and a task's message may begin with `CLIENT_ERROR : `: a message
-is found by its gist.
+is found by its gist: the words first, then the code of that call. A code that stands for many things (`Unsupported`)
+explains nothing by itself: words that are not known are said to be unknown, and get no other message's cure.
 """
 _AGAIN = {
     "retry": "yes: vmie does so by itself",
@@ -43,7 +44,8 @@ def errors(terms: Terms = PYTHON) -> str:
 def _entry(entry: CatalogueEntry, terms: Terms) -> str:
     lines = [f"### {entry.id}", "", f"    {catalogue.words(entry.id)}", ""]
     if entry.codes:
-        lines += [f"Codes: {', '.join(f'`{code}`' for code in entry.codes)}.", ""]
+        calls = f", of {', '.join(entry.operations)}" if entry.operations else ""
+        lines += [f"Codes: {', '.join(f'`{code}`' for code in entry.codes)}{calls}.", ""]
     lines += ["Causes:", "", *(f"{number}. {cause}" for number, cause in enumerate(entry.causes, 1)), ""]
     lines += ["Cure:", "", *(f"- {_step(step, terms)}" for step in entry.cure), ""]
     lines += [f"Again? {_AGAIN[entry.retry]}.", ""]

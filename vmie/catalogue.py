@@ -10,7 +10,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from types import MappingProxyType
@@ -23,7 +23,9 @@ RETRY_CLASSES = ("retry", "propagation", "wait-for-quota", "permanent")
 
 # Old and new tasks word the same failure with and without this (aws-facts 1.12).
 _PREFIX = re.compile(r"^\s*(?:(?:CLIENT|SERVER)_ERROR\s*:\s*)+", re.IGNORECASE)
-_BOTO = re.compile(r"An error occurred \(([\w.]+)\) when calling the \w+ operation")
+_BOTO = re.compile(r"An error occurred \(([\w.]+)\) when calling the (\w+) operation")
+#: as vmie words a refusal
+_ASKED = re.compile(r"^AWS (?:refused|failed) ([A-Z][A-Za-z]+)\b")
 _TOKEN = re.compile(r"[\w.]+")
 #: a code that is an English word too ("Unsupported", "500") is not believed in running text
 _PLAIN = re.compile(r"[A-Z]?[a-z]+|\d+")
@@ -46,7 +48,11 @@ _LONGEST = 20_000
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """One message of the service. `words` hold {names} that `example` fills."""
+    """One message of the service. `words` hold {names} that `example` fills.
+
+    `operations` are the calls of which `codes` are believed, () for all. A `general` entry's code says so little that
+    it explains no words but its own.
+    """
 
     id: str
     kind: str
@@ -58,13 +64,16 @@ class CatalogueEntry:
     codes: tuple[str, ...] = ()
     pattern: str = ""
     example: Mapping[str, str] = field(default_factory=dict)
+    operations: tuple[str, ...] = ()
+    general: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """Why AWS said `message`: `causes` most likely first.
 
-    `retry` is one of `RETRY_CLASSES`; `known` is False where the catalogue has nothing to offer.
+    `retry` is one of `RETRY_CLASSES`; `known` is False where the catalogue has nothing to offer. `by_code`: the words
+    are not known, the code is.
     """
 
     id: str
@@ -76,12 +85,14 @@ class Explanation:
     code: str = ""
     source: str = ""
     known: bool = True
+    by_code: bool = False
 
     def as_json(self, terms: Terms = PYTHON) -> dict[str, Any]:
         """The contracted ``result`` of `vmie explain`."""
         return {
             "id": self.id,
             "known": self.known,
+            "by_code": self.by_code,
             "message": self.message,
             "code": self.code,
             "kind": self.kind,
@@ -92,22 +103,29 @@ class Explanation:
         }
 
 
-def explain(message: str, code: str = "") -> Explanation:
-    """Explain what the service said; never raises. `code` is the API's error code, where there is one.
+def explain(message: str, code: str = "", operation: str = "") -> Explanation:
+    """Explain what the service said; never raises.
 
-    The message comes back without the secrets that it may hold.
-    The words decide before the code, since one code ("InvalidParameter") stands for many things. An
-    unknown message is reported as unknown.
+    `code` is the API's error code and `operation` the call ("ImportImage"), where they are known; else they are read
+    from the message. The message comes back without the secrets that it may hold.
+    The words decide before the code, since one code ("InvalidParameter") stands for many things. Words that are not
+    known are reported as unknown where the code, or the code of this call, does not say enough by itself.
     """
     text = _PREFIX.sub("", str(message)[:_LONGEST])
-    given = str(code)
-    if not given and (boto := _BOTO.search(text)):
-        given = boto[1]
+    given, call = str(code), str(operation)
+    if boto := _BOTO.search(text):
+        given, call = given or boto[1], call or boto[2]
+    elif asked := _ASKED.match(text):
+        call = call or asked[1]
     given = _bare(given)
-    entry = _by_words(text) or _by_code(given) or _by_code(text.strip()) or _by_codes_in(text)
-    if entry is None:
-        return _unknown(redact(str(message)), given)
-    return explanation(entry, message, given)
+    if entry := _by_words(text):
+        return explanation(entry, message, given)
+    if entry := _by_code(text.strip(), call):
+        return explanation(entry, message, given)
+    entry = _by_code(given, call) or _by_codes_in(text, call)
+    if entry is None or (entry.general and text.strip()):
+        return _unknown(redact(str(message)), given, call, entry)
+    return replace(explanation(entry, message, given), by_code=bool(text.strip()))
 
 
 def explanation(entry: CatalogueEntry, message: str, code: str = "") -> Explanation:
@@ -224,10 +242,13 @@ def _by_words(text: str) -> CatalogueEntry | None:
     return next((entry for pattern, entry in (*_patterns(), *_own_words()) if pattern.search(text)), None)
 
 
-def _by_code(code: str) -> CatalogueEntry | None:
+def _by_code(code: str, operation: str) -> CatalogueEntry | None:
     code = _bare(code)
     # "InvalidAMIID.Whatever" is at least as well explained as "InvalidAMIID".
-    return _codes().get(code) or _codes().get(code.partition(".")[0])
+    entry = _codes().get(code) or _codes().get(code.partition(".")[0])
+    if entry is None or (operation and entry.operations and operation not in entry.operations):
+        return None
+    return entry
 
 
 def _bare(code: str) -> str:
@@ -235,24 +256,28 @@ def _bare(code: str) -> str:
     return code.removeprefix("Client.").removeprefix("Server.")
 
 
-def _by_codes_in(text: str) -> CatalogueEntry | None:
+def _by_codes_in(text: str, operation: str) -> CatalogueEntry | None:
     tokens = (match[0].strip(".") for match in _TOKEN.finditer(text))
-    return next((entry for token in tokens if not _PLAIN.fullmatch(token) and (entry := _by_code(token))), None)
+    found = (_by_code(token, operation) for token in tokens if not _PLAIN.fullmatch(token))
+    return next((entry for entry in found if entry), None)
 
 
-def _unknown(message: str, code: str) -> Explanation:
+def _unknown(message: str, code: str, operation: str, general: CatalogueEntry | None) -> Explanation:
     client = re.match(r"\s*(CLIENT_ERROR|ClientError)\b", message) is not None
     causes = ["vmie does not know this message"]
+    if general is not None:
+        causes.append(f"its code says no more than: {general.causes[0]}")
     if client:
         causes.append(
             "it begins with ClientError: AWS blames the image or the request, so that trying again changes nothing"
         )
+    importing = not operation or operation.startswith("Import")
     return Explanation(
         id="unknown",
         message=message,
         causes=tuple(causes),
         cure=(
-            Run(("vmie", "check", "FILE"), "when an import failed with it"),
+            *((Run(("vmie", "check", "FILE"), "when an import failed with it"),) if importing else ()),
             Do("ask AWS support with the task id or request id, the Region and the time"),
             Do("and report the message to vmie, so that it can be explained"),
         ),

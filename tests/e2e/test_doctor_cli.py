@@ -217,7 +217,7 @@ def test_no_secret_is_printed(box: Sandbox, vmie: Vmie, text: Vmie, said: str) -
 def test_a_rule_is_explained_with_its_evidence(vmie: Vmie, text: Vmie) -> None:
     result = vmie("explain", "VMIE-OS-005").json["result"]
     assert (result["id"], result["known"], result["kind"]) == ("VMIE-OS-005", True, "rule")
-    assert [one["kind"] for one in result["rule"]["evidence"]] == ["documented", "seen in the field", "documented"]
+    assert {one["kind"] for one in result["rule"]["evidence"]} == {"documented", "seen in the field"}
     shown = text("explain", "vmie-os-005").out
     assert shown.startswith("VMIE-OS-005: The kernel is on AWS's list\n")
     assert "Seen in the field: Unsupported kernel version 4.18.0-15-generic" in shown

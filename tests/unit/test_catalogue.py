@@ -99,7 +99,7 @@ API = [
     ("MissingParameter", "The request must contain the parameter diskContainers", "parameter"),
     # EBS direct (aws-facts 7.2)
     ("AccessDeniedException", "", "access-denied"),
-    ("ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "resource-not-yet"),
+    ("ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "ebs-snapshot-absent"),
     ("ResourceNotFoundException", "GRANT_NOT_FOUND", "ebs-key"),
     ("ResourceNotFoundException", "DEPENDENCY_RESOURCE_NOT_FOUND", "ebs-validation"),
     ("ResourceNotFoundException", "IMAGE_NOT_FOUND", "ebs-validation"),
@@ -107,8 +107,8 @@ API = [
     ("RequestThrottledException", "DEPENDENCY_REQUEST_THROTTLED", "throttled"),
     ("RequestThrottledException", "RESOURCE_LEVEL_THROTTLE", "throttled"),
     ("ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED", "ebs-quota"),
-    ("ConcurrentLimitExceededException", "", "ebs-quota"),
-    ("ConflictException", "", "token-reused"),
+    ("ConcurrentLimitExceededException", "", "ebs-direct-quota"),
+    ("ConflictException", "", "ebs-token-reused"),
     ("InternalServerException", "", "server-error"),
     ("ValidationException", "UNRELATED_SNAPSHOTS", "ebs-conflict"),
     ("ValidationException", "CONFLICTING_BLOCK_UPDATE", "ebs-conflict"),
@@ -198,12 +198,158 @@ def test_an_answer_is_explained(code: str, message: str, entry: str) -> None:
         assert catalogue.explain(f"AWS refused ImportImage of s3://b/k: {code}: {message}", code).id == entry
 
 
-@pytest.mark.parametrize("code", sorted({code for code, _, _ in API if code not in ("Unavailable", "Unsupported")}))
+#: codes that stand for many things
+MANY = {"Unavailable", "Unsupported", "Client.Unsupported"}
+GENERAL = {"InvalidParameter", "InvalidParameterValue", "MissingParameter", "UnsupportedOperation"}
+
+
+@pytest.mark.parametrize("code", sorted({code for code, _, _ in API} - MANY))
 def test_a_code_alone_is_enough(code: str) -> None:
     wanted = catalogue.explain("", code)
     assert wanted.known
+    assert not wanted.by_code
     assert catalogue.explain(code).id == wanted.id
-    assert catalogue.explain(f"it said {code}: no").id == wanted.id
+    found = catalogue.explain(f"it said {code}: no")
+    assert (found.id, found.by_code) == (("unknown", False) if code in GENERAL else (wanted.id, True))
+
+
+NEW = "The flux capacitor of this resource is not aligned."
+
+
+@pytest.mark.parametrize(
+    ("code", "operation"),
+    [
+        ("Unsupported", "ExportImage"),
+        ("Unsupported", "RunInstances"),
+        ("Client.Unsupported", "ImportInstance"),
+        ("UnsupportedOperation", "CreateInstanceExportTask"),
+        ("InvalidParameterCombination", "RunInstances"),
+        ("InvalidParameter", "ImportImage"),
+        ("NeverHeardOfThis", "ImportImage"),
+        ("ValidationException", "GetServiceQuota"),
+        ("ConflictException", "CreateLicenseConfiguration"),
+        ("ResourceNotFoundException", "GetLicenseConfiguration"),
+        ("NotFoundException", "GetRole"),
+        ("LimitExceeded", "RunInstances"),
+    ],
+)
+def test_new_words_are_unknown_and_nobody_elses_cure_is_given(code: str, operation: str) -> None:
+    for found in (
+        catalogue.explain(NEW, code, operation),
+        catalogue.explain(f"An error occurred ({code}) when calling the {operation} operation: {NEW}"),
+        catalogue.explain(f"AWS refused {operation} of i-1: {code}: {NEW}", code),
+    ):
+        assert (found.id, found.known, found.retry) == ("unknown", False, "permanent")
+        assert NEW in found.message
+        assert "does not know this message" in found.causes[0]
+        ways = [action.argv[:2] for action in found.cure if isinstance(action, Run)]
+        assert ways == ([("vmie", "check")] if operation.startswith("Import") else [])
+
+
+@pytest.mark.parametrize(
+    ("code", "operation", "entry"),
+    [
+        ("ValidationException", "PutSnapshotBlock", "ebs-validation"),
+        ("ConflictException", "StartSnapshot", "ebs-token-reused"),
+        ("LimitExceeded", "PutRolePolicy", "iam-limit"),
+        ("NotFound", "HeadObject", "object-absent"),
+        ("NotExportable", "CreateInstanceExportTask", "not-exportable"),
+        ("VcpuLimitExceeded", "RunInstances", "launch-quota"),
+        ("TagLimitExceeded", "CreateTags", "tag-limit"),
+    ],
+)
+def test_the_code_of_a_call_tells_what_words_do_not(code: str, operation: str, entry: str) -> None:
+    found = catalogue.explain(NEW, code, operation)
+    assert (found.id, found.by_code) == (entry, True)
+
+
+#: what people met after the import, or with other tools: (operation, code, message, entry)
+MET = [
+    (
+        "RunInstances",
+        "InvalidParameterCombination",
+        (
+            "Enhanced networking with the Elastic Network Adapter (ENA) is required for the 't3.small' instance type. "
+            "Ensure that you are using an AMI that is enabled for ENA."
+        ),
+        "launch-ena",
+    ),
+    (
+        "StartInstances",
+        "InvalidParameterCombination",
+        (
+            "Enhanced networking with the Elastic Network Adapter (ENA) is required for the 't3a.xlarge' instance type."
+            " Ensure that your instance 'i-0123' is enabled for ENA."
+        ),
+        "launch-ena",
+    ),
+    (
+        "RunInstances",
+        "Unsupported",
+        (
+            "The requested configuration is currently not supported. Please check the documentation for supported "
+            "configurations."
+        ),
+        "launch-configuration",
+    ),
+    (
+        "RunInstances",
+        "Unsupported",
+        (
+            "Your requested instance type (c5.large) is not supported in your requested Availability Zone (us-east-1e)."
+            " Please retry your request by not specifying an Availability Zone or choosing us-east-1a, us-east-1b."
+        ),
+        "launch-zone",
+    ),
+    (
+        "RunInstances",
+        "InvalidParameterValue",
+        (
+            "The architecture 'arm64' of the specified instance type does not match the architecture 'x86_64' of the "
+            "specified AMI. Specify an instance type and an AMI that have matching architectures, and try again."
+        ),
+        "launch-architecture",
+    ),
+    (
+        "RunInstances",
+        "InvalidBlockDeviceMapping",
+        "Volume of size 20GB is smaller than snapshot 'snap-0a2a6b21a0c4cda56', expect size >= 30GB",
+        "launch-volume-small",
+    ),
+    (
+        "RunInstances",
+        "VcpuLimitExceeded",
+        (
+            "You have requested more vCPU capacity than your current vCPU limit of 0 allows for the instance bucket"
+            " that the specified instance type belongs to."
+        ),
+        "launch-quota",
+    ),
+    ("RunInstances", "VPCIdNotSpecified", "No default VPC for this user", "no-default-vpc"),
+    ("RunInstances", "InvalidSubnetID.NotFound", "The subnet ID 'subnet-0123' does not exist", "network-absent"),
+    ("", "", "Client.InternalError: Client error on launch", "launch-client-error"),
+    ("CreateTags", "TagLimitExceeded", "The maximum number of Tags for a resource has been reached.", "tag-limit"),
+    (
+        "ImportImage",
+        "TagPolicyViolation",
+        "The tag policy does not allow the specified value for the following tag key: 'env'.",
+        "tag-policy",
+    ),
+    ("", "", "ClientError:Provided image file was corrupted.", "image-corrupted"),
+    ("", "", "ClientError: Provided image file was corrupted", "image-corrupted"),
+    ("", "", "CLIENT_ERROR : ClientError: Unable to find an etc directory with fstab.", "fstab-missing"),
+    ("", "", "ServerError: Failed to upload base disk(s) to S3. Please try again.", "server-error"),
+    ("", "", "No bootable partition found", "no-bootable-partition"),
+    ("ImportInstance", "Unsupported", "No bootable partition found.", "no-bootable-partition"),
+]
+
+
+@pytest.mark.parametrize(("operation", "code", "message", "entry"), MET, ids=[entry for *_, entry in MET])
+def test_what_people_met_is_known(operation: str, code: str, message: str, entry: str) -> None:
+    found = catalogue.explain(message, code, operation)
+    assert (found.id, found.known, found.by_code) == (entry, True, False)
+    assert catalogue.explain(message).id == entry
+    assert found.cure
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def _answered(error: ClientError, what: str) -> VmieError:
     code = str((answer.get("Error") or {}).get("Code") or "Unknown")
     code = _STATUS_CODES.get(code, code)
     said = catalogue.redact(str((answer.get("Error") or {}).get("Message") or "")).strip()
-    why = catalogue.explain(said, code)
+    why = catalogue.explain(said, code, error.operation_name)
     cure: list[Action] = list(why.cure)
     if encoded := _ENCODED.search(said):
         cure.append(Run(("aws", "sts", "decode-authorization-message", "--encoded-message", encoded[1])))

@@ -14,6 +14,7 @@ from vmie.errors import actions
 from vmie.model import Profile, Route
 
 if TYPE_CHECKING:
+    from vmie.catalogue import Explanation
     from vmie.checks import Rule
     from vmie.ops.explaining import Explained
 
@@ -61,7 +62,7 @@ def _lines(found: Explained) -> list[str]:
         return [*lines, "AWS gives no reason: it was cancelled, or its reason is gone"]
     if task is None:
         lines.append(known.message)
-    lines.append(f"known as: {known.id}" if known.known else "unknown message")
+    lines.append(_known(known))
     lines += _block("in full" if known.known else "a part of", [catalogue.words(entry.id) for entry in found.like])
     if found.like and not known.known:
         return lines
@@ -94,6 +95,12 @@ def _rule_lines(rule: Rule) -> list[str]:
         *_block("AWS would say", [catalogue.words(rule.predicts)] if rule.predicts else []),
         *_block("cure", [action.text(TERMS) for action in actions(rule.cure)]),
     ]
+
+
+def _known(known: Explanation) -> str:
+    if not known.known:
+        return "unknown message"
+    return f"known as: {known.id}{', by its code: vmie does not know these words' if known.by_code else ''}"
 
 
 _RETRY = {
