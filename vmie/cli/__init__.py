@@ -22,6 +22,9 @@ _LINGER_SECONDS = 10.0
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Entry point of the console script."""
+    from vmie.cli import tracebacks
+
+    tracebacks.install()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A locale without a character must not end a command that has done its work.
@@ -39,6 +42,7 @@ def run(argv: list[str]) -> int:
     """Carry out `argv` and return the exit code."""
     import typer.main
 
+    from vmie.cli import tracebacks
     from vmie.cli.app import build
     from vmie.cli.context import Invocation
 
@@ -69,7 +73,7 @@ def run(argv: list[str]) -> int:
         return 0
     except Exception as error:
         if state.verbose:
-            raise
+            tracebacks.show(error)
         return _fail(state, verb, _fault(error))
     return int(code) if isinstance(code, int) else 0
 

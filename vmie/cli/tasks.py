@@ -185,6 +185,8 @@ def _live(run: context.Invocation) -> Iterator[events.Reporter]:
         return
     from rich.live import Live
 
+    from vmie.catalogue import redact
+
     seen: dict[str, Task] = {}
     lock = threading.Lock()
     with Live(console=render.console(stderr=True), transient=True, refresh_per_second=4) as live:
@@ -195,6 +197,6 @@ def _live(run: context.Invocation) -> Iterator[events.Reporter]:
                     seen[event.task.id] = event.task
                     live.update(_table(list(seen.values())))
                 elif isinstance(event, events.Note) and (event.level != "debug" or run.verbose):
-                    live.console.print(event.text)
+                    live.console.print(redact(event.text))
 
         yield report

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from vmie.batch.model import BatchPlan, Kind, PlanItem
+from vmie.batch.model import BatchPlan, Kind, PlanItem, State
 from vmie.batch.plan import validate
-from vmie.batch.report import status, summary
+from vmie.batch.report import html, status, summary
 from vmie.batch.store import address
 from vmie.batch.store.locations import Locations
 from vmie.errors import VmieError
@@ -102,3 +102,57 @@ def test_columns_that_are_empty_to_the_right_do_not_count(folder: Path) -> None:
     plan = folder / "plan.csv"
     plan.write_text(f"source,bucket{',' * 16_000}\na.raw,some-bucket{',' * 16_000}\n", encoding="utf-8")
     assert len(validate.load(plan, settings=Settings()).items) == 1
+
+
+@pytest.mark.parametrize("form", ["html", "csv", "json"])
+def test_a_report_is_utf_8_whatever_it_is_told(locations: Locations, form: str) -> None:
+    odd = {"code": "c", "message": "\udc80 \x1b[2J", "cause": "\u202eback", "cure": "\ud800", "request_id": ""}
+    with locations.of(WHOLE).open(CLOCK.now) as store:
+        (item,) = store.items(WHOLE)
+        store.move(item, State.FAILED, error=odd, result={"image_id": "\udcff", "objects": ["\udc80"]})
+    report = html.render(locations, WHOLE, form, clock=CLOCK)
+    report.encode("utf-8")
+    assert "udc80" in report
+    assert not set("\x1b\u202e") & set(report)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        'UPDATE vmie_items SET result = \'{"bytes_sent": "much"}\'',
+        "UPDATE vmie_items SET error = '{\"message\": 7}'",
+        "UPDATE vmie_items SET updated = 'never'",
+        "UPDATE vmie_items SET updated = '2026-01-02T03:04:05'",
+        "UPDATE vmie_items SET size = 'large'",
+        "UPDATE vmie_items SET key = x'ff'",
+        "UPDATE vmie_batches SET limits = '{\"imports\": 0}'",
+        "UPDATE vmie_batches SET name = x'ff'",
+        "UPDATE vmie_marks SET at = 'once'",
+        "UPDATE vmie_marks SET state = 'bogus'",
+        "UPDATE vmie_shape SET version = 'x'",
+        f"UPDATE vmie_items SET request = '{'[' * 50_000}'",
+        "DROP TABLE vmie_marks",
+        "ALTER TABLE vmie_marks RENAME TO m; CREATE VIEW vmie_marks AS SELECT * FROM m",
+        "CREATE TRIGGER t AFTER UPDATE ON vmie_items BEGIN DELETE FROM vmie_items; END",
+    ],
+)
+def test_a_row_that_no_vmie_has_written_is_damage_and_no_fault(locations: Locations, damage: str) -> None:
+    with closing(sqlite3.connect(locations.state / "batches" / BROKEN / "state.db")) as db:
+        mark = (BROKEN, "vm", "sent", "2026-01-02T03:04:05+00:00", "")
+        db.execute("INSERT INTO vmie_marks (batch, key, state, at, worker) VALUES (?, ?, ?, ?, ?)", mark)
+        db.executescript(damage)
+        db.commit()
+    with pytest.raises(VmieError) as caught:
+        html.render(locations, BROKEN, "html", clock=CLOCK)
+    assert caught.value.code in ("DamagedState", "NoState")
+    assert caught.value.cause
+    assert caught.value.cure
+    assert {one.job for one in summary.summaries(locations, clock=CLOCK)} == {WHOLE, BROKEN}
+
+
+def test_a_change_of_an_item_that_is_not_there_is_left_out_of_a_report(locations: Locations) -> None:
+    with closing(sqlite3.connect(locations.state / "batches" / BROKEN / "state.db")) as db:
+        values = (BROKEN, "nobody", "converting", "2026-01-02T03:04:05+00:00", "")
+        db.execute("INSERT INTO vmie_marks (batch, key, state, at, worker) VALUES (?, ?, ?, ?, ?)", values)
+        db.commit()
+    assert "nobody" not in html.render(locations, BROKEN, "html", clock=CLOCK)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -277,3 +278,11 @@ def test_more_patterns_of_keys_than_can_be_looked_for_are_refused(folder: Path) 
     names = ", ".join(f"'k{number}*'" for number in range(1002))
     found = mistakes(folder, f"items: [{{source: s3://my-bucket/a.raw, after: [{names}]}}]")
     assert "1000 different patterns" in found[-1][2]
+
+
+def test_a_matched_file_whose_name_is_no_unicode_is_named(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/latin-\xe9.raw")).write_bytes(b"d")
+    ((_, field, said),) = mistakes(folder, "items: [{source: 'latin-*.raw'}]")
+    assert field == "items[0].source"
+    assert "not UTF-8" in said
+    assert len(load(folder, "items: [{source: '*.raw', except: 'latin-*'}]").items) == 2

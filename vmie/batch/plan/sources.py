@@ -77,6 +77,9 @@ def _matched(pattern: str, own: dict[str, Any], folder: Path, wrong: Wrong, *, l
     except patterns.TooManyFolders:
         wrong("source", f"{pattern!r} leads through more than {patterns.MOST_FOLDERS} folders: name a nearer one")
         return []
+    if odd := next((path for path in sorted(found) if not _unicode(path)), ""):
+        wrong("source", f"{pattern!r} matches {odd!r}, whose name is not UTF-8: rename the file, or except it")
+        return []
     if not found:
         there = f"; files of the site {label} are named one by one" if label != "default" else ""
         spared = " that is not excepted" if left_out else ""
@@ -85,6 +88,11 @@ def _matched(pattern: str, own: dict[str, Any], folder: Path, wrong: Wrong, *, l
     if len(found) > 1 and shared:
         wrong(shared[0], f"cannot be shared by the {len(found)} files that the pattern matches")
     return sorted(found)
+
+
+def _unicode(path: str) -> bool:
+    """Whether a path can be written down; Linux takes any bytes as a name."""
+    return not re.search("[\ud800-\udfff]", path)
 
 
 def _resolved(source: str, folder: Path, wrong: Wrong, *, label: str) -> str:

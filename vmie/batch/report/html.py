@@ -20,7 +20,7 @@ from vmie.batch.report.failures import Failure, grouped
 from vmie.batch.report.status import Status, of
 from vmie.batch.store.locations import Locations
 from vmie.batch.store.rows import Batch
-from vmie.escaping import json_text
+from vmie.escaping import json_text, visible
 from vmie.poll import Clock
 
 _COLUMNS = (
@@ -46,10 +46,15 @@ _COLUMNS = (
 
 
 def render(locations: Locations, batch: str, form: str, *, clock: Clock) -> str:
-    """The report of a batch as "html", "csv" or "json". Raises UsageError when there is none of that name."""
+    """The report of a batch as "html", "csv" or "json": text that UTF-8 can hold, whatever the names in it are.
+
+    Raises UsageError when there is none of that name.
+    """
     location, now = locations.of(batch), clock.now()
     with location.open(clock.now) as store:
-        known, items, transitions = store.batch(batch), store.items(batch), store.transitions(batch)
+        known, items = store.batch(batch), store.items(batch)
+        keys = {item.key for item in items}
+        transitions = [one for one in store.transitions(batch) if one["key"] in keys]
     shown = of(known, items, now=now, at_work=location.shared or location.in_use())
     if form == "csv":
         return _csv(items)
@@ -58,7 +63,7 @@ def render(locations: Locations, batch: str, form: str, *, clock: Clock) -> str:
     found = history.spans(transitions, began=began, until=until)
     if form == "json":
         return json_text({**shown.as_json(), "spans": [asdict(span) for span in found]}, indent=1)
-    return _html(known, shown, found, total=(until - began).total_seconds())
+    return visible(_html(known, shown, found, total=(until - began).total_seconds()))
 
 
 def _csv(items: Sequence[Item]) -> str:
@@ -75,6 +80,7 @@ def _csv(items: Sequence[Item]) -> str:
 def _cell(value: Any) -> str:
     text = ";".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
     # A file's name may be a formula to a spreadsheet.
+    text = visible(text)
     return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 

@@ -128,8 +128,11 @@ def batches(locations: Locations, *, clock: Clock) -> list[dict[str, Any]]:
 
 def _of_location(location: Location, clock: Clock) -> list[dict[str, Any]]:
     with location.open(clock.now) as store:
-        totals, at_work = store.totals(), location.shared or location.in_use()
-        return [_in_short(one, totals.get(one.batch, ({}, ""))[0], at_work=at_work) for one in store.batches()]
+        at_work = location.shared or location.in_use()
+        return [
+            _damaged(one.name) if one.known is None else _in_short(one.known, one.counts, at_work=at_work)
+            for one in store.overview()
+        ]
 
 
 def _damaged(name: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from vmie.batch.model import State
 from vmie.batch.store.locations import Location, Locations
-from vmie.batch.store.rows import Batch
+from vmie.batch.store.store import Overview
 from vmie.model import DAMAGED, JobSummary
 from vmie.poll import Clock
 
@@ -23,27 +23,27 @@ def _read(location: Location, clock: Clock) -> list[JobSummary]:
         # One bad file must not hide the others; a shared database has no name, and nothing in it yet.
         return [_damaged(location)] if location.folder is not None else []
     at_work = location.shared or location.in_use()
-    try:
-        return [_summary(batch, counts, updated, at_work=at_work) for batch, counts, updated in found]
-    except ValueError:
-        # A time that is none.
-        return [_damaged(location)]
+    return [_summary(one, location, at_work=at_work) for one in found]
 
 
-def _damaged(location: Location) -> JobSummary:
-    name = location.folder.name if location.folder else ""
-    return JobSummary(job=name, status=DAMAGED, kind="batch", source=str(location.folder), task_id=None, updated="")
+def _damaged(location: Location, name: str = "") -> JobSummary:
+    source = str(location.folder or "")
+    name = name or (location.folder.name if location.folder else "")
+    return JobSummary(job=name, status=DAMAGED, kind="batch", source=source, task_id=None, updated="")
 
 
-def _summary(batch: Batch, counts: Mapping[State, int], updated: str, *, at_work: bool) -> JobSummary:
+def _summary(one: Overview, location: Location, *, at_work: bool) -> JobSummary:
+    batch = one.known
+    if batch is None:
+        return _damaged(location, one.name if location.shared else "")
     return JobSummary(
         job=batch.batch,
-        status=word(counts, cancelling=batch.cancelling, at_work=at_work),
+        status=word(one.counts, cancelling=batch.cancelling, at_work=at_work),
         kind="batch",
         source=batch.source or batch.name,
         task_id=None,
-        updated=dt.datetime.fromisoformat(updated or batch.created).isoformat(timespec="seconds"),
-        progress=f"{counts.get(State.COMPLETED, 0)}/{sum(counts.values())}",
+        updated=dt.datetime.fromisoformat(one.updated or batch.created).isoformat(timespec="seconds"),
+        progress=f"{one.counts.get(State.COMPLETED, 0)}/{sum(one.counts.values())}",
     )
 
 

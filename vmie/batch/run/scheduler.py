@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+from vmie import events
 from vmie.batch.model import AHEAD, ENDED, HOLDING, Item, ItemPool, Kind, Limits, State
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.workflows import Workflows
 from vmie.batch.store import leases
 from vmie.batch.store.quota import smallest
+from vmie.batch.store.state_errors import DAMAGED
 from vmie.errors import Run, VmieError
 
 #: seconds between two searches for items that have no workflow
@@ -20,9 +23,14 @@ Counts = Mapping[tuple[int, ItemPool, State], int]
 
 
 class Scheduler:
-    """Works in one process of a store at a time, its leader; `schedule` is called again and again."""
+    """Works in one process of a store at a time, its leader; `schedule` is called again and again.
 
-    def __init__(self, context: RunContext, workflows: Workflows) -> None:
+    `own` is the batch that the process is for, "" for a worker of any. `damaged` are those that it leaves alone.
+    """
+
+    def __init__(self, context: RunContext, workflows: Workflows, *, own: str = "") -> None:
+        self.damaged: set[str] = set()
+        self._own = own
         self._context = context
         self._workflows = workflows
         self._audited: dict[str, float] = {}
@@ -30,16 +38,33 @@ class Scheduler:
 
     def schedule(self, batches: Sequence[str], *, cancelling: Collection[str], now: float) -> None:
         """Do what is to be done for the batches that have something left."""
-        counts = {batch: self._context.store.counts(batch) for batch in batches}
-        if batches:
+        counts: dict[str, Counts] = {}
+        for batch in batches:
+            with self._by_itself(batch):
+                self._context.limits_of(batch)
+                counts[batch] = self._context.store.counts(batch)
+        if counts:
             self._set_limits(counts)
         for batch, standing in counts.items():
-            self._audit(batch, now=now)
-            if batch in cancelling:
-                self._cancel_waiting(batch)
-                self._workflows.undo_waiting(batch)
-            else:
-                self._start_next(batch, standing)
+            with self._by_itself(batch):
+                self._audit(batch, now=now)
+                if batch in cancelling:
+                    self._cancel_waiting(batch)
+                    self._workflows.undo_waiting(batch)
+                else:
+                    self._start_next(batch, standing)
+
+    @contextmanager
+    def _by_itself(self, batch: str) -> Iterator[None]:
+        """Damage in a batch of others is reported once, and leaves the rest as they are."""
+        try:
+            yield
+        except VmieError as error:
+            if error.code != DAMAGED or batch == self._own:
+                raise
+            if batch not in self.damaged:
+                self.damaged.add(batch)
+                self._context.reporter(events.Note(f"{batch} is left alone: {error.message}: {error.cause}", "warning"))
 
     def requeue_of_dead(self, live_workers: Callable[[], set[str]]) -> None:
         """See that no workflow belongs to a worker that has died; costs nothing while none does."""

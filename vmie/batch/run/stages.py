@@ -13,6 +13,7 @@ from vmie.batch.model import Item
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.retry_policy import another_task, persistently
 from vmie.batch.store.journal import ItemJournal
+from vmie.batch.store.state_errors import intact
 from vmie.errors import AwsRefused, Run, TaskFailed, VmieError
 from vmie.model import Task
 from vmie.ops import codec, expired_tasks, operations
@@ -110,4 +111,6 @@ class Stages:
         )
 
     def _planned(self) -> Operation[Any, Any, Any]:
-        return self._operation().load(self._journal.get("plan") or {})
+        operation, kept = self._operation(), self._journal.get("plan") or {}
+        with intact():
+            return operation.load(kept)

@@ -65,7 +65,7 @@ class Worker:
         try:
             workflow_rows.check(self.store.engine, batch=self.batch)
             with workflows:
-                scheduler = Scheduler(context, workflows)
+                scheduler = Scheduler(context, workflows, own=self.batch)
                 while self._round(context, workflows, scheduler) or self.stay:
                     self.context.clock.sleep(self.context.pause)
         except Exception as error:
@@ -91,7 +91,7 @@ class Worker:
             scheduler.requeue_of_dead(self.lease.live_workers)
             scheduler.schedule(active, cancelling=cancelling, now=self.context.clock.now().timestamp())
             active = self.store.active()
-        return self.batch in active if self.batch else bool(active)
+        return self.batch in active if self.batch else bool(set(active) - scheduler.damaged)
 
     def _report_unserved(self) -> None:
         """Report, once for each label, that items wait for a worker that is not there."""

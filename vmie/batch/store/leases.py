@@ -11,7 +11,8 @@ from typing import Any, Protocol, Self
 
 import sqlalchemy as sa
 
-from vmie.batch.store.state_errors import lease_lost
+from vmie.batch.store.rows import worker_of
+from vmie.batch.store.state_errors import intact, lease_lost
 from vmie.batch.store.store import Store
 from vmie.batch.store.tables import WORKERS
 from vmie.errors import Run, UsageError
@@ -153,9 +154,9 @@ def register(store: Store, worker: str, *, host: str, queues: list[str], uploads
 
 def registered(store: Store) -> list[dict[str, Any]]:
     """The rows of workers that nobody has declared dead, longest at work first."""
-    with store.engine.connect() as db:
+    with store.engine.connect() as db, intact():
         rows = db.execute(sa.select(WORKERS).where(WORKERS.c.gone.is_(False)).order_by(WORKERS.c.started))
-        return [dict(row) for row in rows.mappings()]
+        return [worker_of(row) for row in rows.mappings()]
 
 
 def uploads(store: Store) -> dict[str, int]:

@@ -14,12 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 
-from vmie.batch.model import State
 from vmie.batch.store import address
 from vmie.batch.store.leases import FileLease, SessionLease, exclusive, file_lock
-from vmie.batch.store.rows import Batch
+from vmie.batch.store.migrations import expect_tables
 from vmie.batch.store.state_errors import UNAVAILABLE, reported
-from vmie.batch.store.store import Store
+from vmie.batch.store.store import Overview, Store
 from vmie.errors import Run, Set, UsageError, VmieError
 from vmie.ops import ownership
 
@@ -60,17 +59,17 @@ class Location:
             finally:
                 engine.dispose()
 
-    def overview(self, now: Callable[[], datetime]) -> list[tuple[Batch, dict[State, int], str]] | None:
-        """Every batch, its items by state and its last change, from tables left as they are; None if unreadable."""
+    def overview(self, now: Callable[[], datetime]) -> list[Overview] | None:
+        """Every batch in short, from tables left as they are; None if unreadable."""
         try:
             engine = self.engine()
             try:
-                store = Store(engine, now=now)
-                totals = store.totals()
-                return [(batch, *totals.get(batch.batch, ({}, ""))) for batch in store.batches()]
+                with engine.connect() as db:
+                    expect_tables(db)
+                return Store(engine, now=now).overview()
             finally:
                 engine.dispose()
-        except sa.exc.SQLAlchemyError:
+        except (sa.exc.SQLAlchemyError, UnicodeDecodeError):
             return None
         except VmieError:
             if self.folder is None:

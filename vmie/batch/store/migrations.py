@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from vmie.batch.store.state_errors import damaged
 from vmie.batch.store.tables import BATCHES, ITEMS, METADATA, SHAPE, WORKERS
 from vmie.errors import UsageError
 
@@ -17,9 +18,12 @@ def prepare(db: sa.Connection) -> None:
     Within a transaction in which no other process does the same.
     """
     there = set(sa.inspect(db).get_table_names())
+    expect_tables(db)
     known = 0 if ITEMS.name not in there else 1
     if SHAPE.name in there:
         known = db.execute(sa.select(SHAPE.c.version)).scalar() or known
+    if not isinstance(known, int):
+        raise damaged("the number of its shape is none")
     if known > VERSION:
         raise UsageError(
             f"the state was written by a newer vmie (its shape is {known}, this one knows {VERSION})",
@@ -39,6 +43,16 @@ def prepare(db: sa.Connection) -> None:
             index.create(db, checkfirst=True)
     db.execute(SHAPE.delete())
     db.execute(SHAPE.insert().values(version=VERSION))
+
+
+def expect_tables(db: sa.Connection) -> None:
+    """Raises VmieError (DamagedState) where our names are no plain tables: a view or a trigger computes for ever."""
+    if db.dialect.name != "sqlite":
+        return
+    listed = sa.text("SELECT name, tbl_name FROM sqlite_master WHERE type IN ('view', 'trigger')")
+    for name, table in db.execute(listed):
+        if {str(name).lower(), str(table).lower()} & METADATA.tables.keys():
+            raise damaged(f"{str(name)[:80]} is no plain table")
 
 
 def _accounts(db: sa.Connection) -> None:

@@ -16,6 +16,7 @@ from vmie.batch.store.leases import lock_number
 from vmie.batch.store.rows import limits_of
 from vmie.batch.store.store import OPEN, Store
 from vmie.batch.store.tables import BATCHES, ITEMS
+from vmie.errors import VmieError
 
 _HELD = [state.value for state in HOLDING]
 
@@ -67,7 +68,10 @@ def _usage(db: sa.Connection, item: Item) -> tuple[int, int]:
 def _limits(db: sa.Connection, pool: tuple[sa.ColumnElement[bool], ...]) -> Mapping[str, Limits]:
     """The limits of each batch with something left in the pool."""
     left = sa.select(ITEMS.c.key).where(ITEMS.c.batch == BATCHES.c.batch, ITEMS.c.state.in_(OPEN), *pool).exists()
-    return {
-        batch: limits_of(limits)
-        for batch, limits in db.execute(sa.select(BATCHES.c.batch, BATCHES.c.limits).where(left))
-    }
+    found: dict[str, Limits] = {}
+    for batch, limits in db.execute(sa.select(BATCHES.c.batch, BATCHES.c.limits).where(left)):
+        try:
+            found[batch] = limits_of(limits)
+        except VmieError:  # what another batch has lost is no limit of this one
+            found[batch] = Limits()
+    return found

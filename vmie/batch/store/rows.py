@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from vmie.batch.model import Item, Kind, Limits, PlanItem, State
 from vmie.batch.store.state_errors import intact
@@ -46,22 +48,128 @@ def row_of(batch: str, number: int, item: PlanItem, *, region: str, account: str
 
 
 def item_of(row: Any) -> Item:
-    """An item, from a row with all columns."""
+    """An item, from a row with all columns. Raises VmieError (DamagedState)."""
     values = dict(row)
     with intact():
+        _ItemRow.model_validate(values)
         values |= {"kind": Kind(values["kind"]), "state": State(values["state"]), "after": tuple(values["after"])}
         return Item(**values)
 
 
 def limits_of(recorded: Mapping[str, int]) -> Limits:
-    """The limits of a batch as recorded, by this vmie or another one."""
-    known = {f.name for f in fields(Limits)}
-    return Limits(**{name: value for name, value in recorded.items() if name in known})
+    """The limits of a batch as recorded, by this vmie or another one. Raises VmieError (DamagedState)."""
+    with intact():
+        names = {f.name for f in fields(Limits)}
+        known = {name: value for name, value in recorded.items() if name in names}
+        _LimitsRow.model_validate(known)
+        return Limits(**known)
 
 
 def batch_of(row: Any) -> Batch:
-    """A batch, from a row with all columns."""
+    """A batch, from a row with all columns. Raises VmieError (DamagedState)."""
     values = {one.name: row[one.name] for one in fields(Batch)}
     with intact():
-        dt.datetime.fromisoformat(values["created"])
-        return Batch(**values | {"limits": limits_of(row["limits"])})
+        _BatchRow.model_validate(values)
+    return Batch(**values | {"limits": limits_of(row["limits"])})
+
+
+def transition_of(row: Any) -> dict[str, Any]:
+    """One change of an item's state. Raises VmieError (DamagedState)."""
+    values = dict(row)
+    with intact():
+        _MarkRow.model_validate(values)
+        State(values["state"])
+        return values
+
+
+def worker_of(row: Any) -> dict[str, Any]:
+    """A process that works on batches. Raises VmieError (DamagedState)."""
+    values = dict(row)
+    with intact():
+        _WorkerRow.model_validate(values)
+        return values
+
+
+# --- what a row holds: SQLite keeps any value in any column -----------------------------------------------
+
+
+def _dated(text: str) -> str:
+    if dt.datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("it has no time zone")
+    return text
+
+
+_Time = Annotated[str, AfterValidator(_dated)]
+_Count = Annotated[int, Field(ge=0, lt=1 << 60)]
+_Most = Annotated[int, Field(ge=1, le=1 << 20)]
+
+
+class _Row(BaseModel):
+    """Another version may keep more."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _Result(_Row):
+    image_id: str | None = None
+    instance_id: str | None = None
+    snapshot_ids: list[str] = []
+    volume_ids: list[str] = []
+    objects: list[str] = []
+    downloaded: list[str] = []
+    bytes_source: _Count = 0
+    bytes_sent: _Count = 0
+
+
+class _ItemRow(_Row):
+    batch: str
+    key: str
+    position: int
+    source: str
+    request: dict[str, Any]
+    region: str
+    queue: str
+    wave: int
+    after: list[str]
+    size: _Count
+    round: _Count
+    updated: _Time
+    task_id: str | None
+    worker: str
+    result: _Result
+    error: dict[str, str | None]
+    profile: str
+    account: str
+
+
+class _LimitsRow(_Row):
+    imports: _Most = 1
+    exports: _Most = 1
+    uploads: _Most = 1
+    ahead: _Most = 1
+    tries: _Most = 1
+    conversions: _Most = 1
+
+
+class _BatchRow(_Row):
+    batch: str
+    name: str
+    source: str
+    account: str
+    region: str
+    cancelling: bool
+    created: _Time
+
+
+class _MarkRow(_Row):
+    key: str
+    at: _Time
+    worker: str
+
+
+class _WorkerRow(_Row):
+    worker: str
+    host: str
+    queues: list[str]
+    started: str
+    uploads: int | None = None

@@ -23,6 +23,8 @@ def unavailable(error: BaseException) -> VmieError:
     """The state cannot be read or written: which of its usual reasons it is, and what to do."""
     why = str(getattr(error, "orig", None) or error).strip()
     low = why.lower()
+    if "malformed" in low or "not a database" in low or "could not decode" in low:
+        return damaged((why.splitlines() or [""])[0])
     cure = "see that the database runs and can be reached"
     if "full" in low or "no space" in low:
         cure = "free space where the state is kept (VMIE_STATE names another folder)"
@@ -51,22 +53,29 @@ def intact() -> Iterator[None]:
     """Raises VmieError (DamagedState) when what was read in here is nothing that vmie has written."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise VmieError(
-            "the state database is damaged",
-            cause=f"a row cannot be read: {error}",
-            cure=(
-                Run(("vmie", "batch", "status"), "lists the batches that can be read"),
-                Run(("vmie", "tasks", "list"), "shows what AWS has"),
-            ),
-            code=DAMAGED,
-        ) from error
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise damaged(f"a row cannot be read: {str(error)[:500]}") from error
+
+
+def damaged(why: str) -> VmieError:
+    """For what no vmie has written."""
+    return VmieError(
+        "the state database is damaged",
+        cause=why,
+        cure=(
+            Run(("vmie", "batch", "status"), "lists the batches that can be read"),
+            Run(("vmie", "tasks", "list"), "shows what AWS has"),
+        ),
+        code=DAMAGED,
+    )
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Raises VmieError (NoState) when the state cannot be read or written in here."""
+    """Raises VmieError when the state cannot be read or written in here (NoState), or is damaged (DamagedState)."""
     try:
         yield
     except (sa.exc.SQLAlchemyError, OSError) as error:
         raise unavailable(error) from error
+    except UnicodeDecodeError as error:  # SQLite's words for a damaged schema hold its bytes
+        raise damaged(str(error)) from error

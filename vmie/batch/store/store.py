@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -13,15 +13,26 @@ import sqlalchemy as sa
 
 from vmie.batch.model import ENDED, BatchPlan, Item, ItemPool, Kind, Limits, State
 from vmie.batch.store import migrations
-from vmie.batch.store.rows import Batch, batch_of, item_of, row_of
-from vmie.batch.store.state_errors import intact, lease_lost
+from vmie.batch.store.rows import Batch, batch_of, item_of, row_of, transition_of
+from vmie.batch.store.state_errors import damaged, intact, lease_lost
 from vmie.batch.store.tables import BATCHES, ITEMS, MARKS, STEPS, WORKERS
-from vmie.errors import Run, UsageError
+from vmie.errors import Run, UsageError, VmieError
+from vmie.ops.journal import damage
 
 #: any number that no other program's advisory lock is likely to have
 _PREPARING = 0x766D6965
 #: named, not "all but the ended", so that the index on states can be used
 OPEN = [state.value for state in State if state not in ENDED]
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A batch in short: its items by state, and when the last of them changed. `known` is None where it is damaged."""
+
+    name: str
+    known: Batch | None
+    counts: Mapping[State, int]
+    updated: str
 
 
 class Store:
@@ -85,9 +96,16 @@ class Store:
             )
             db.execute(ITEMS.insert(), rows)
 
-    def batches(self) -> list[Batch]:
-        """Every batch in this store, newest first."""
-        return [batch_of(row) for row in self._rows(sa.select(BATCHES).order_by(BATCHES.c.created.desc()))]
+    def overview(self) -> list[Overview]:
+        """Every batch in this store, newest first; each by itself, whatever is damaged in another."""
+        counted = sa.select(
+            ITEMS.c.batch, ITEMS.c.state, sa.func.count().label("count"), sa.func.max(ITEMS.c.updated).label("max")
+        )
+        counts: dict[str, list[Any]] = {}
+        for row in self._rows(counted.group_by(ITEMS.c.batch, ITEMS.c.state)):
+            counts.setdefault(row["batch"], []).append(row)
+        rows = self._rows(sa.select(BATCHES).order_by(BATCHES.c.created.desc()))
+        return [_overview(row, counts.get(row["batch"], [])) for row in rows]
 
     def batch(self, batch: str) -> Batch:
         """One batch; raises UsageError when there is none of that name."""
@@ -143,21 +161,11 @@ class Store:
         # in the order of the index, which is then all that is read
         columns = (ITEMS.c.state, ITEMS.c.wave, *pool)
         wanted = sa.select(*columns, sa.func.count()).where(ITEMS.c.batch == batch).group_by(*columns)
-        with self.engine.connect() as db:
+        with self.engine.connect() as db, intact():
             return {
                 (wave, ItemPool(account, region, queue, Kind(kind)), State(state)): count
                 for state, wave, account, region, queue, kind, count in db.execute(wanted)
             }
-
-    def totals(self) -> dict[str, tuple[dict[State, int], str]]:
-        """Of every batch that has items: how many are in each state, and when the last of them changed."""
-        wanted = sa.select(ITEMS.c.batch, ITEMS.c.state, sa.func.count(), sa.func.max(ITEMS.c.updated))
-        found: dict[str, tuple[dict[State, int], str]] = {}
-        with self.engine.connect() as db, intact():
-            for batch, state, count, updated in db.execute(wanted.group_by(ITEMS.c.batch, ITEMS.c.state)):
-                counts, latest = found.get(batch, ({}, ""))
-                found[batch] = {**counts, State(state): count}, max(latest, updated)
-        return found
 
     def waiting(self, batch: str, pool: ItemPool, *, wave: int, most: int) -> list[Item]:
         """The next items to be sent, largest first: the long ones decide when the last one ends."""
@@ -217,7 +225,8 @@ class Store:
     def transitions(self, batch: str) -> list[dict[str, Any]]:
         """Every change of state, in order: key, state, at, worker."""
         columns = (MARKS.c.key, MARKS.c.state, MARKS.c.at, MARKS.c.worker)
-        return self._rows(sa.select(*columns).where(MARKS.c.batch == batch).order_by(MARKS.c.number))
+        rows = self._rows(sa.select(*columns).where(MARKS.c.batch == batch).order_by(MARKS.c.number))
+        return [transition_of(row) for row in rows]
 
     def _next_round(self, item: Item, state: State) -> dict[str, Any]:
         return {"state": state.value, "round": item.round + 1, "updated": self.now()}
@@ -232,9 +241,11 @@ class Store:
 
     def steps(self, item: Item) -> dict[str, dict[str, Any]]:
         """All that the item's journal holds."""
-        return {
-            row["step"]: row["value"] for row in self._rows(sa.select(STEPS.c.step, STEPS.c.value).where(*_of(item)))
-        }
+        rows = self._rows(sa.select(STEPS.c.step, STEPS.c.value).where(*_of(item)))
+        for row in rows:
+            if not isinstance(row["step"], str) or (wrong := damage(row["step"], row["value"])):
+                raise damaged(f"{item.key}: {wrong or 'a step without a name'}")
+        return {row["step"]: row["value"] for row in rows}
 
     def put_step(self, item: Item, step: str, value: Mapping[str, Any]) -> None:
         """Record one step of the item's journal; durable when this returns."""
@@ -259,6 +270,18 @@ class Store:
     def _scalars(self, wanted: sa.Select[Any]) -> list[str]:
         with self.engine.connect() as db:
             return list(db.execute(wanted).scalars())
+
+
+def _overview(row: Mapping[str, Any], counted: Sequence[Any]) -> Overview:
+    try:
+        known = batch_of(row)
+        with intact():
+            counts = {State(one["state"]): int(one["count"]) for one in counted}
+            updated = max((str(one["max"]) for one in counted), default="")
+            datetime.fromisoformat(updated or known.created)
+    except VmieError:
+        return Overview(str(row["batch"]), None, {}, "")
+    return Overview(known.batch, known, counts, updated)
 
 
 def _of(item: Item) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
