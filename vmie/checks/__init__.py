@@ -57,6 +57,8 @@ RULES: tuple[Rule, ...] = (
     *network.RULES,
 )
 
+#: what a file holds: who passes over it sends the bytes as they are
+CONTENT = disks.CONTENT
 #: rules without which there is nothing to import: who passes over them is refused all the same
 INDISPENSABLE = frozenset({machine.WHICH_MACHINE})
 #: worst first

@@ -15,10 +15,11 @@ from vmie.model import Profile, Route, Verdict
 
 _TAKEN = frozenset({"raw", "vmdk", "vhd", "vhdx"})
 _STREAM = "streamOptimized"
+CONTENT = "VMIE-DISK-010"
 #: the rules that judge a disk which cannot be opened
-WITHOUT_READING = frozenset({"VMIE-DISK-006", "VMIE-DISK-007", "VMIE-DISK-009", "VMIE-OVA-005"})
+WITHOUT_READING = frozenset({"VMIE-DISK-006", "VMIE-DISK-007", "VMIE-DISK-009", CONTENT, "VMIE-OVA-005"})
 #: reasons not to open a file that rules of their own judge
-CLAIMED = frozenset({"SeveralMachines", "NoSuchMachine"})
+CLAIMED = frozenset({"SeveralMachines", "NoSuchMachine", "NotADisk"})
 _CONVERT = (
     Run(("vmie", "import", "FILE"), "converts it on the way"),
     Run(("vmie", "convert", "FILE", "OUT.vmdk"), "makes the file"),
@@ -135,6 +136,9 @@ def _damaged(subject: Subject) -> Iterator[Hit]:
 
 
 def _content(subject: Subject) -> Outcome:
+    known = [Hit(one.unreadable[:400], cure=one.unreadable_cure) for one in subject.disks if one.code == "NotADisk"]
+    if known or any(one.unreadable for one in subject.disks):
+        return known or None
     raws = [(index, disk) for index, disk in enumerate(subject.disks) if disk.format == "raw"]
     return list(_other_contents(subject, raws)) if raws else None
 
@@ -270,7 +274,7 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
-        id="VMIE-DISK-010",
+        id=CONTENT,
         title="The content is a disk's, and what the name says",
         judge=_content,
         routes=ALL,

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from vmie.disk.base import Source, Window
 from vmie.disk.beside import beside, is_inside, open_beside
+from vmie.disk.foreign import NOT_A_DISK
 from vmie.disk.reading import damaged
 from vmie.disk.refusals import refused
 from vmie.disk.tarball import Member
@@ -105,6 +106,7 @@ class Archive(Package):
                 "a tar archive without an OVF descriptor",
                 cause="it holds " + (", ".join(repr(m.name[:80]) for m in members[:5]) or "nothing"),
                 cure="extract the disk image from it (`tar -xf`) and give that, or export the machine as OVA",
+                code=NOT_A_DISK,
             )
         super().__init__(source, descriptor=descriptors[0].name)
         self._members = {member.name: member for member in members}

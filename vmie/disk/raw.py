@@ -6,39 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePath
 
+from vmie.disk import foreign
 from vmie.disk.base import SECTOR, Disk, Source
 from vmie.disk.extents import coalesced
 from vmie.disk.holes import file_allocated, file_runs
 from vmie.disk.reading import read_exact, within
 from vmie.model import Extent
-
-#: Content that is surely something else, by its first bytes.
-_MAGICS = (
-    (b"%PDF-", "pdf"),
-    (b"\x7fELF", "elf"),
-    (b"MZ", "windows-executable"),
-    (b"PK\x03\x04", "zip"),
-    (b"PK\x05\x06", "zip"),
-    (b"7z\xbc\xaf\x27\x1c", "7z"),
-    (b"Rar!\x1a\x07", "rar"),
-    (b"\x1f\x8b", "gzip"),
-    (b"\xfd7zXZ\x00", "xz"),
-    (b"\x28\xb5\x2f\xfd", "zstd"),
-    (b"BZh", "bzip2"),
-    (b"\x04\x22\x4d\x18", "lz4"),
-    (b"hsqs", "squashfs"),
-    (b"MSWIM\x00\x00\x00", "wim"),
-    (b"QED\x00", "qed"),
-    (b"EVF\x09\x0d\x0a\xff\x00", "e01"),
-    (b"VMA\x00", "proxmox-vma"),
-    (b"partclone-image", "partclone"),
-    (b"WithoutFreeSpace", "parallels"),
-    (b"WithouFreSpacExt", "parallels"),
-    (b"LUKS\xba\xbe", "luks"),
-    (b"\x89PNG\r\n\x1a\n", "png"),
-    (b"\xff\xd8\xff", "jpeg"),
-    (b"SQLite format 3\x00", "sqlite"),
-)
 
 #: Names that promise a format whose signature would have been seen by now.
 _NAMED = {
@@ -68,7 +41,10 @@ def open_source(source: Source) -> Disk:
 
 
 class RawDisk(Disk):
-    """`facts["looks_like"]` names other content (pdf, iso9660, text …), None when nothing else is known."""
+    """`facts["looks_like"]` names other content (pdf, iso9660, text …), None when nothing else is known.
+
+    `facts["no_disk"]` says in words what it is where that is surely no disk.
+    """
 
     format = "raw"
     variant = "raw"
@@ -80,7 +56,7 @@ class RawDisk(Disk):
         self.facts = {
             "sector_multiple": source.size % SECTOR == 0,
             "sparse": self.allocated_size < source.size,
-            "looks_like": looks_like(source),
+            **foreign.facts_of(source),
             "named_as": _NAMED.get(PurePath(source.name).suffix.lower()),
         }
         if flat := _FLAT_EXTENT.fullmatch(PurePath(source.name).name):
@@ -95,31 +71,3 @@ class RawDisk(Disk):
     def extents(self) -> Iterator[Extent]:
         """See `Disk.extents`: what the file system says is a hole is one; the rest counts as allocated."""
         return coalesced(file_runs(self.source, 0, self.size), self.size)
-
-
-def looks_like(source: Source) -> str | None:
-    """The kind of content that is surely not a disk (or not a plain one), None where nothing says so."""
-    head = source.pread(0, 4096)
-    if source.pread(32769, 5) == b"CD001":
-        return "iso9660"
-    if head[510:512] == b"\x55\xaa" or head[512:520] == b"EFI PART" or source.pread(4096, 8) == b"EFI PART":
-        return None
-    if source.size >= SECTOR and source.pread(source.size - SECTOR, 4) == b"koly":
-        return "dmg"
-    for magic, name in _MAGICS:
-        if head.startswith(magic):
-            return name
-    return "text" if _is_text(head) else None
-
-
-def _is_text(head: bytes) -> bool:
-    if not head or b"\x00" in head:
-        return False
-    printable = sum(byte >= 0x20 or byte in b"\t\n\r\f\x1b" for byte in head)
-    if printable < len(head):
-        return False
-    try:
-        head.decode("utf-8")
-    except UnicodeDecodeError as error:
-        return error.start > len(head) - 4  # cut within a character
-    return True

@@ -10,9 +10,9 @@ from vmie.errors import Cure, ImageError
 MAX_DISK = 64 << 40
 
 
-def refused(source: Source, what: str, *, cause: str, cure: Cure) -> ImageError:
+def refused(source: Source, what: str, *, cause: str, cure: Cure, code: str = "") -> ImageError:
     """The error for a container of a kind, named by `what`, that cannot be read on its own."""
-    return ImageError(f"{source.name} is {what}", cause=cause, cure=cure)
+    return ImageError(f"{source.name} is {what}", cause=cause, cure=cure, code=code)
 
 
 def plausible_size(source: Source, size: int, *, multiple: int = 1) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from isal import igzip, isal_zlib
 
-from vmie.disk import xz_index, zstd_frames
+from vmie.disk import foreign, xz_index, zstd_frames
 from vmie.disk.base import Disk, ObjectSource, Source
 from vmie.disk.reading import damaged, within
 from vmie.disk.refusals import MAX_DISK, refused
@@ -82,8 +82,14 @@ class WrappedDisk(Disk):
         self._position = 0
         self._failure: ImageError | None = None
         self._pieces = self.forward()
-        self.facts = {"forward_only": True, "wrapper": self.variant, "compressed_size": source.size}
-        _refuse_other_formats(source, self.read(0, _PEEK), self.variant)
+        head = ObjectSource(io.BytesIO(self.read(0, _PEEK)), name=source.name)
+        _refuse_other_formats(source, head, self.variant)
+        self.facts = {
+            "forward_only": True,
+            "wrapper": self.variant,
+            "compressed_size": source.size,
+            **foreign.facts_of(head, whole=head.size < _PEEK),
+        }
 
     @property
     def size(self) -> int:  # type: ignore[override] # the base has a plain attribute
@@ -135,6 +141,8 @@ class WrappedDisk(Disk):
             yield piece
         if tail.startswith(b"conectix"):
             raise _inside(self.source, "a VHD", self.variant)
+        if foreign.is_dmg_end(tail):
+            raise foreign.no_disk(self.source, "dmg", inside=self.variant)
         if self._known is None:
             self._known = total
         elif self._known != total:
@@ -259,11 +267,11 @@ def _padding(source: Source, offset: int) -> int:
     return (offset - begin) // 4 * 4
 
 
-def _refuse_other_formats(source: Source, head: bytes, wrapper: str) -> None:
+def _refuse_other_formats(source: Source, head: Source, wrapper: str) -> None:
     from vmie.disk import detect  # noqa: PLC0415 - the registry imports this module
 
-    if head:
-        name = detect(ObjectSource(io.BytesIO(head), name=source.name))
+    if head.size:
+        name = detect(head)
         if name != "raw":
             what = {"ova": "an OVA", "ovf": "an OVF", "wrapper": "a compressed file"}.get(name, f"a {name.upper()}")
             raise _inside(source, what, wrapper)

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from vmie import disk
 from vmie.checks import SEVERITY, CheckedDisk, CheckedMachine
+from vmie.disk.foreign import expected_disk
 from vmie.disk.tables import TableFault
 from vmie.errors import ImageError, UsageError
 from vmie.model import Verdict
@@ -163,6 +164,7 @@ def _open_file(opened: Opened, path: Path, machine: str, *, empty_disks: bool) -
 
 def _add(opened: Opened, one: disk.Disk, path: str) -> None:
     opened.disks.append(one)
+    expected_disk(one.source, one.facts)
     opened.images.append(image_of(one, path))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from vmie import checks
 from vmie.checks import CheckedDisk, Subject
-from vmie.errors import ImageError, Set
+from vmie.errors import ImageError, Set, says
 from vmie.guest.facts import GuestFacts
 from vmie.guest.linux_facts import DriverState, LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
@@ -191,10 +191,15 @@ def named(stops: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
+_AS_IT_IS = says("with {as_is}, to send the bytes all the same")
+
+
 def skipping(stops: Sequence[Finding]) -> tuple[Set, ...]:
     """The options with which an import passes over what blocks; none where that would lead nowhere."""
     rules = dict.fromkeys(one.rule for one in stops if one.rule not in checks.INDISPENSABLE)
-    return tuple(Set("skip_check", rule, "to go on all the same") for rule in rules)
+    return tuple(
+        Set("skip_check", rule, _AS_IT_IS if rule == checks.CONTENT else "to go on all the same") for rule in rules
+    )
 
 
 def _total(sizes: Any) -> int | None:

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO
 
 from vmie import disk, events
 from vmie.disk import stream
+from vmie.disk.foreign import expected_disk
 from vmie.disk.wrapper import WrappedDisk
-from vmie.errors import ImageError, Set, UsageError
+from vmie.errors import Set, UsageError
 from vmie.ops import atomic_file, ingest
 
 #: Suffixes of the target and the formats they name.
@@ -27,14 +28,6 @@ SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw"}
 _SETTLE = 8 << 20
 #: 32-bit sector numbers in its grain tables.
 _VMDK_MOST = 2 << 40
-#: What holds a disk in a way that vmie does not read: its bytes as they stand are no disk.
-_PACKED = {
-    **dict.fromkeys(("zip", "7z", "rar", "bzip2", "lz4"), "unpack it, and convert the disk image inside"),
-    **dict.fromkeys(
-        ("dmg", "wim", "qed", "e01", "proxmox-vma", "partclone", "parallels"),
-        "turn it into a raw disk first, with the program that wrote it",
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,18 +202,11 @@ class _Following:
 
 
 def _look(opened: disk.Disk, source: Path, reporter: events.Reporter) -> None:
-    """Refuse a raw disk that surely holds a disk in some other form; warn of one that looks like something else."""
-    if opened.format != "raw":
-        return
+    """Refuse what is surely no disk; warn of what may be something else."""
+    expected_disk(opened.source, opened.facts)
     looks, named = opened.facts.get("looks_like"), opened.facts.get("named_as")
-    if looks in _PACKED:
-        raise ImageError(
-            f"{opened.source.name} is in a format that vmie does not read: {looks}",
-            cause="its first or last bytes say so" + (f"; it is not {named}, as its name says" if named else ""),
-            cure=_PACKED[str(looks)],
-        )
     if looks:
-        reporter(events.Note(f"{source} looks like {looks}, not like a disk; read as raw", level="warning"))
+        reporter(events.Note(f"{source} looks like {looks}; read as raw", level="warning"))
     elif named:
         reporter(events.Note(f"{source} is named {named}, but has no {named} header; read as raw", level="warning"))
 

@@ -16,8 +16,9 @@ from vmie import disk
 from vmie.aws.parts import part_size_for
 from vmie.disk import stream
 from vmie.disk.beside import beside, is_plain
+from vmie.disk.foreign import NOT_A_DISK, expected_disk
 from vmie.disk.ovf import Appliance
-from vmie.errors import Drop, ImageError, UsageError
+from vmie.errors import Drop, ImageError, Set, UsageError
 from vmie.model import Route
 
 #: formats that ImportImage and ImportSnapshot take, by our names (aws-facts 3.1)
@@ -71,9 +72,32 @@ def opened(path: Path, selected: Selection, *, index: int | None = None) -> disk
     return disk.open(path, index=index or 0, machine=selected.machine, empty_disks=selected.empty_disks)
 
 
-def look(path: Path, selected: Selection) -> Look:
-    """Tell what `path` is. Raises ImageError for what is no disk."""
-    with opened(path, selected) as first:
+def _disk(path: Path, selected: Selection) -> disk.Disk:
+    """`opened`, but ImageError for what is surely no disk."""
+    found = opened(path, selected)
+    try:
+        expected_disk(found.source, found.facts)
+    except BaseException:
+        found.close()
+        raise
+    return found
+
+
+def look(path: Path, selected: Selection, *, as_is: bool = False) -> Look:
+    """Tell what `path` is. Raises ImageError for what is no disk; `as_is` the bytes of any file are taken as raw."""
+    try:
+        return _look(path, selected)
+    except ImageError as error:
+        if error.code != NOT_A_DISK:
+            raise
+        if as_is:
+            return Look("raw", "raw")
+        error.add_cure(Set("as_is", note="sends the bytes all the same"))
+        raise
+
+
+def _look(path: Path, selected: Selection) -> Look:
+    with _disk(path, selected) as first:
         kind, variant = first.format, first.variant
         container = str((first.facts.get("appliance") or {}).get("package", ""))
         packed = str(first.facts.get("wrapper", ""))

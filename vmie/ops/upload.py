@@ -144,7 +144,7 @@ def plan(aws: Aws, path: Path, request: UploadRequest) -> UploadPlan:
     """
     target, wanted, index = request.object, request.format, request.disk
     identity = ingest.FileIdentity.of(path)
-    what = ingest.look(path, request)
+    what = ingest.look(path, request, as_is=request.as_is)
     choice = ingest.choose(what, as_is=request.as_is, wanted=wanted)
     if choice.method != "as-is" and index is None and what.disks > 1:
         raise UsageError(

@@ -289,12 +289,12 @@ def test_a_compressed_raw_disk_converts_as_it_is_unpacked(raw: Path, tmp_path: P
     assert out.read_bytes() == plain.read_bytes()
 
 
-def test_a_file_that_is_no_disk_is_said_to_look_like_something_else(tmp_path: Path) -> None:
-    paper = tmp_path / "paper.raw"
-    paper.write_bytes(b"%PDF-1.7\n" + noise(4096))
+def test_a_file_that_may_be_no_disk_is_said_to_look_like_something_else(tmp_path: Path) -> None:
+    packed = tmp_path / "root.raw"
+    packed.write_bytes(b"hsqs" + noise(4096))
     seen: list[events.Event] = []
-    convert.plan(paper, tmp_path / "out.vmdk", reporter=seen.append)
-    assert any(isinstance(event, events.Note) and "pdf" in event.text for event in seen)
+    convert.plan(packed, tmp_path / "out.vmdk", reporter=seen.append)
+    assert any(isinstance(event, events.Note) and "squashfs" in event.text for event in seen)
 
 
 def peak_and_seconds(source: Path, target: Path) -> tuple[int, float]:

@@ -179,7 +179,7 @@ def _grown(planned: ConversionDisk, wanted: int) -> int:
 def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) -> list[ConversionDisk]:
     """Every disk of a file, each to be sent on its own."""
     identity = ingest.FileIdentity.of(path)
-    whole = ingest.look(path, request)
+    whole = ingest.look(path, request, as_is=request.as_is)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.aws_format not in _FORMAT_OF_SUFFIX.values():
         raise UsageError(

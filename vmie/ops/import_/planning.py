@@ -217,7 +217,7 @@ def _expect_local(aws: Aws, name: str) -> None:
 def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[PlannedDisk]:
     """The containers that a local file becomes: one, or one per disk of an OVA that cannot go whole."""
     identity = ingest.FileIdentity.of(path)
-    whole = ingest.look(path, request)
+    whole = ingest.look(path, request, as_is=request.as_is)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.method == "as-is":
         target = S3Object(folder.bucket, folder.key + plain(path.name))
