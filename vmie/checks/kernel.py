@@ -45,8 +45,10 @@ def _initramfs(subject: Subject) -> Outcome:
 def _nvme(subject: Subject) -> Outcome:
     windows = subject.windows
     if subject.linux is None and windows is not None:
-        message = "no NVMe driver starts with Windows: no Nitro instance can boot it without one"
-        return () if windows.has_nvme else [Hit(message, routes=(Route.SNAPSHOT,))]
+        late = ", ".join(windows.late_drivers[:4])
+        message = "no NVMe driver is loaded at the start of Windows: no Nitro instance can boot it without one"
+        hit = Hit(f"{message}{f': {late}' if late else ''}", routes=(Route.SNAPSHOT,))
+        return () if windows.has_nvme else [hit]
     return _driver(subject, ("nvme",), "the NVMe driver", early=True)
 
 
@@ -118,9 +120,14 @@ RULES: tuple[Rule, ...] = (
         routes=_IMAGE_SNAPSHOT,
         verdict=Verdict.WARN,
         profiles=NOW,
-        cure="add nvme and nvme-core to the initramfs (Windows: the AWS NVMe driver): Nitro disks need it",
+        cure="add nvme and nvme-core to the initramfs (Windows: install the AWS NVMe driver; Start=0 for it and "
+        "for pci, and delete their keys StartOverride): Nitro disks need it",
         evidence=(
             advised(f"{sources.EC2_GUIDE}/nvme-ebs-volumes.html", "Nitro instances show their volumes as NVMe devices"),
+            seen(
+                "https://github.com/Azure/SAP-on-Azure-Scripts-and-Utilities/issues/147",
+                "INACCESSIBLE_BOOT_DEVICE (0x7B): StartOverride keeps stornvme, or the bus below it, from being loaded",
+            ),
         ),
     ),
     Rule(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import NAMES, canonical, windows_release
 from vmie.checks.rule import BOTH, NOW, Hit, Outcome, Rule
-from vmie.checks.sources import advised, follows, refused, seed
+from vmie.checks.sources import advised, follows, refused, seed, seen
 from vmie.checks.subject import GIB, Subject
 from vmie.errors import Set
 from vmie.model import Profile, Route, Verdict
@@ -111,6 +111,14 @@ def _tools(subject: Subject) -> Outcome:
     if windows is None:
         return None
     return [Hit("VMware Tools are installed")] if windows.vmware_tools else ()
+
+
+def _filters(subject: Subject) -> Outcome:
+    windows = subject.windows
+    if windows is None or not windows.product:
+        return None
+    gone = windows.missing_filters
+    return [Hit(f"filter drivers of the disks are not there: {', '.join(gone[:4])}")] if gone else ()
 
 
 def _rhel(subject: Subject) -> Outcome:
@@ -237,6 +245,26 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         cure="uninstall VMware Tools before the export",
         evidence=(advised(sources.PREPARE, "uninstall VMware Tools"),),
+    ),
+    Rule(
+        id="VMIE-WIN-024",
+        title="Every filter driver of the disks is there",
+        judge=_filters,
+        routes=_VM_SNAPSHOT,
+        verdict=Verdict.WARN,
+        cure="take their names out of UpperFilters and LowerFilters of the disk and volume classes",
+        evidence=(
+            follows(
+                "https://learn.microsoft.com/en-us/troubleshoot/windows-client/performance/"
+                "stop-error-7b-or-inaccessible-boot-device-troubleshooting",
+                "a missing filter driver of the storage stack ends in stop error 7B",
+            ),
+            seen(
+                "https://www.sysnative.com/forums/threads/debugging-stop-0x7b-inaccessible_boot_device.38312/",
+                "a service was deleted and its filter driver left behind: 0x7B",
+                allows=Verdict.WARN,
+            ),
+        ),
     ),
     Rule(
         id="VMIE-LIC-001",

@@ -66,6 +66,11 @@ class WindowsFacts:
     ad_database: str = ""
     #: drivers that start without being asked for (boot, system, automatic): service names as registered, lower case
     drivers: frozenset[str] = frozenset()
+    #: disk drivers that the boot loader loads (Start 0, no StartOverride), and those that it does not, with the reason
+    boot_drivers: frozenset[str] = frozenset()
+    late_drivers: tuple[str, ...] = ()
+    #: filter drivers of disks and volumes that are not there
+    missing_filters: tuple[str, ...] = ()
     vmware_tools: bool = False
     security_products: tuple[str, ...] = ()
     utf16_language_packs: tuple[str, ...] = ()
@@ -76,8 +81,9 @@ class WindowsFacts:
 
     @property
     def has_nvme(self) -> bool:
-        """True when the guest starts an NVMe driver by itself (Windows' own stornvme counts)."""
-        return bool(self.drivers & {"stornvme", "awsnvme", "nvme", "nvmedrv"})
+        """True when an NVMe driver (Windows' own stornvme counts) and the PCI bus that it needs are there at boot."""
+        bus = not any(driver.startswith("pci ") for driver in self.late_drivers)
+        return bus and bool(self.boot_drivers & {"stornvme", "awsnvme", "nvme", "nvmedrv"})
 
     @property
     def has_ena(self) -> bool:
@@ -86,8 +92,8 @@ class WindowsFacts:
 
     @property
     def has_xen(self) -> bool:
-        """True when Citrix or AWS PV disk drivers are installed."""
-        return bool(self.drivers & {"xenvbd", "xenbus", "rhelscsi"})
+        """True when Citrix or AWS PV disk drivers are there at boot."""
+        return bool(self.boot_drivers & {"xenvbd", "xenbus", "rhelscsi"})
 
     @property
     def static_addresses(self) -> tuple[str, ...]:

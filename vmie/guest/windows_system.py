@@ -20,6 +20,16 @@ _DRIVERS = (
     *("stornvme", "awsnvme", "nvme", "ena", "xenbus", "xenvbd", "xennet", "xeniface", "rhelscsi", "rhelnet"),
     *("vioscsi", "viostor", "netkvm", "pvscsi", "vmxnet3ndis6", "storvsc", "netvsc", "ixgbe", "vxn", "vxs"),
 )
+#: those by which a Windows on EC2 reaches its system disk: they must be loaded by the boot loader (Start 0)
+_BOOT_DRIVERS = ("stornvme", "awsnvme", "nvme", "nvmedrv", "xenvbd", "xenbus", "rhelscsi", "storahci", "pci")
+_BOOT_START = 0
+#: classes whose filters sit between Windows and its disk: disks, volumes, and both kinds of controllers
+_DISK_CLASSES = (
+    "{4d36e967-e325-11ce-bfc1-08002be10318}",
+    "{71a27cdd-812a-11d0-bec7-08002be2092f}",
+    "{4d36e97b-e325-11ce-bfc1-08002be10318}",
+    "{4d36e96a-e325-11ce-bfc1-08002be10318}",
+)
 _SECURITY = {
     "sense": "Microsoft Defender for Endpoint",
     "msmpsvc": "Microsoft Security Essentials",
@@ -53,9 +63,9 @@ _OTHER_SCRIPTS = (
 
 def control_set(hive: Hive) -> str:
     """The control set that the next boot uses, "ControlSet001"; raises HiveError when the hive names none."""
-    number = hive.number("Select", "Current")
+    number = hive.number("Select", "Default")  # "Current" is the one of the boot that ended
     if number is None:
-        number = hive.number("Select", "Default")
+        number = hive.number("Select", "Current")
     name = f"ControlSet{number or 1:03d}"
     if hive.has_key(name):
         return name
@@ -162,14 +172,45 @@ def _services(hive: Hive, current: str) -> dict[str, Any]:
     services = current + r"\Services"
     drivers = frozenset(name for name in _DRIVERS if _starts(hive, services, name))
     products = {label for name, label in _SECURITY.items() if _starts(hive, services, name)}
+    starts = {name: _boot_start(hive, services, name) for name in _BOOT_DRIVERS}
     found: dict[str, Any] = {
         "drivers": drivers,
+        "boot_drivers": frozenset(name for name, why in starts.items() if why == ""),
+        "late_drivers": tuple(f"{name} ({why})" for name, why in starts.items() if why),
+        "missing_filters": tuple(_missing_filters(hive, current)),
         "security_products": tuple(sorted(products)),
         "hyperv_role": _starts(hive, services, "vmms"),
     }
     if _starts(hive, services, "VMTools"):
         found["vmware_tools"] = True
     return found
+
+
+def _boot_start(hive: Hive, services: str, name: str) -> str | None:
+    """ "" where the boot loader loads the driver, else what keeps it from that; None where there is none.
+
+    Windows puts a driver off by the key StartOverride when its device is absent: the value "0" is that of the only
+    hardware profile (https://github.com/Azure/SAP-on-Azure-Scripts-and-Utilities/issues/147).
+    """
+    start = hive.number(f"{services}\\{name}", "Start")
+    if start is None:
+        return None
+    override = hive.number(f"{services}\\{name}\\StartOverride", "0")
+    if override not in (None, _BOOT_START):
+        return f"StartOverride {override}"
+    return "" if start == _BOOT_START else f"Start {start}"
+
+
+def _missing_filters(hive: Hive, current: str) -> list[str]:
+    """Filter drivers of disks and volumes that are not installed, or disabled."""
+    listed = (
+        driver[:100]
+        for name in _DISK_CLASSES
+        for kind in ("UpperFilters", "LowerFilters")
+        for driver in hive.texts(f"{current}\\Control\\Class\\{name}", kind)[:20]
+    )
+    services = current + r"\Services"
+    return [driver for driver in dict.fromkeys(listed) if not _starts(hive, services, driver)]
 
 
 def _starts(hive: Hive, services: str, name: str) -> bool:

@@ -100,6 +100,7 @@ WINDOWS = WindowsFacts(
     autologon=False,
     ems=False,
     drivers=frozenset({"stornvme", "ena", "xenvbd"}),
+    boot_drivers=frozenset({"stornvme", "xenvbd", "pci"}),
 )
 
 #: today's rules, but for the one thing that a test is about

@@ -170,11 +170,53 @@ def test_the_software_hive(keys: dict[str, Any], name: str, value: object) -> No
     assert getattr(told(soft=keys), name) == value
 
 
-def test_the_current_control_set_is_the_one_that_select_names() -> None:
-    keys = {path.replace("ControlSet001", "ControlSet003"): values for path, values in system().items()}
-    keys["Select"] = {"Current": 3}
+@pytest.mark.parametrize("select", [{"Current": 3}, {"Current": 3, "Default": 3}, {"Current": 1, "Default": 3}])
+def test_the_control_set_of_the_next_boot_is_the_one_that_select_names(select: dict[str, int]) -> None:
+    keys: dict[str, Any] = {path.replace("ControlSet001", "ControlSet003"): value for path, value in system().items()}
+    keys["Select"] = select
     keys[r"ControlSet001\Control\Terminal Server"] = {"fDenyTSConnections": 1}
-    assert facts(volume(None, keys)).rdp_enabled is True
+    keys[SERVICES + r"\stornvme"] = {"Start": 3}
+    found = facts(volume(None, keys))
+    assert (found.rdp_enabled, found.has_nvme) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("keys", "ready", "late"),
+    [
+        ({r"\stornvme": {"Start": 0}}, True, ()),
+        ({r"\stornvme": {"Start": 0}, r"\stornvme\StartOverride": {"0": 0}}, True, ()),
+        ({r"\stornvme": {"Start": 0}, r"\stornvme\StartOverride": {"0": 3}}, False, ("stornvme (StartOverride 3)",)),
+        ({r"\stornvme": {"Start": 1}}, False, ("stornvme (Start 1)",)),
+        ({r"\stornvme": {"Start": 3}}, False, ("stornvme (Start 3)",)),
+        ({r"\stornvme": {"Start": 4}}, False, ("stornvme (Start 4)",)),
+        ({r"\stornvme": {"Start": 3}, r"\AWSNVMe": {"Start": 0}}, True, ("stornvme (Start 3)",)),
+        # what a Hyper-V machine of the second generation leaves: it has no PCI bus of its own
+        ({r"\pci": {"Start": 0}, r"\pci\StartOverride": {"0": 3}}, False, ("pci (StartOverride 3)",)),
+        ({r"\storahci": {"Start": 0}, r"\storahci\StartOverride": {"0": 3}}, True, ("storahci (StartOverride 3)",)),
+    ],
+)
+def test_a_disk_driver_is_ready_when_the_boot_loader_loads_it(
+    keys: dict[str, Any], ready: bool, late: tuple[str, ...]
+) -> None:
+    found = told(sys={SERVICES + path: values for path, values in keys.items()})
+    assert (found.has_nvme, found.late_drivers) == (ready, late)
+
+
+@pytest.mark.parametrize(("start", "xen"), [({"Start": 0}, True), ({"Start": 3}, False)])
+def test_xen_drivers_are_for_the_boot_too(start: dict[str, int], xen: bool) -> None:
+    assert told(sys={SERVICES + r"\xenvbd": start}).has_xen is xen
+
+
+def test_filters_of_disks_without_a_driver() -> None:
+    disks = SET + r"\Control\Class\{4d36e967-e325-11ce-bfc1-08002be10318}"
+    keys = {
+        disks: {"UpperFilters": ["partmgr", "DKDFM", "off"], "LowerFilters": ["EhStorClass"]},
+        SERVICES + r"\partmgr": {"Start": 0},
+        SERVICES + r"\off": {"Start": 4},
+        SERVICES + r"\EhStorClass": {"Start": 0},
+    }
+    assert told(sys=keys).missing_filters == ("DKDFM", "off")
+    assert told().missing_filters == ()
 
 
 def test_names_in_another_case_are_found() -> None:
