@@ -6,7 +6,7 @@ from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import Hit, Outcome, Rule
 from vmie.checks.sources import advised, follows, refused, seen
 from vmie.checks.subject import Subject
-from vmie.guest.linux_facts import Mount
+from vmie.guest.linux_facts import CloudInit, Mount
 from vmie.model import Route, Verdict
 
 _DISABLED = frozenset({"cifs", "smbfs", "smb3", "vboxsf", "sshfs", "fuse.sshfs", "vmhgfs", "fuse.vmhgfs-fuse"})
@@ -89,11 +89,26 @@ def _firewall(subject: Subject) -> Outcome:
 
 def _login(subject: Subject) -> Outcome:
     root = subject.linux
-    if root is None or root.cloud_init:
-        return None if root is None else ()
-    if root.users.with_keys or root.users.with_password:
+    if root is None:
+        return None
+    users, cloud = root.users, root.cloud_init
+    if (cloud is not None and cloud.ec2) or users.with_keys or users.with_ssh_password or users.others:
         return ()
-    return [Hit("nobody can log in: no account but root has a password or a key, and cloud-init is not installed")]
+    if users.with_password:
+        return [Hit(f"only the serial console takes a password, no account has a key, and {_cloud_init(cloud)}")]
+    return [Hit(f"nobody can log in: no account has a password or a key, and {_cloud_init(cloud)}")]
+
+
+def _cloud_init(cloud: CloudInit | None) -> str:
+    """Why cloud-init brings no key in."""
+    if cloud is None or not cloud.installed:
+        return "cloud-init is not installed"
+    if cloud.disabled:
+        return f"cloud-init is disabled ({cloud.disabled})"
+    if cloud.datasources is not None and "ec2" not in (name.lower() for name in cloud.datasources):
+        names = ", ".join(name for name in cloud.datasources if name != "None")
+        return f"cloud-init asks {names[:100] or 'nothing'} only, not EC2 ({cloud.why})"
+    return f"cloud-init does not ask EC2: {cloud.why}"
 
 
 def _tools(subject: Subject) -> Outcome:
@@ -198,8 +213,16 @@ RULES: tuple[Rule, ...] = (
         judge=_login,
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
-        cure="create a user with a key or password, or install cloud-init: the service creates no ec2-user",
-        evidence=(advised(sources.PREPARE, "a user with a key must be there: the import makes no ec2-user"),),
+        cure="create a user with a key or password, or let cloud-init ask EC2 (`datasource_list: [ Ec2 ]` in "
+        "/etc/cloud/cloud.cfg.d/99-ec2.cfg): the service creates no ec2-user",
+        evidence=(
+            advised(sources.PREPARE, "a user with a key must be there: the import makes no ec2-user"),
+            follows(
+                "https://docs.cloud-init.io/en/latest/reference/ds-identify.html",
+                "cloud-init asks the datasources of its list alone, and is off where it finds none of them",
+                allows=Verdict.WARN,
+            ),
+        ),
     ),
     Rule(
         id="VMIE-LNX-009",

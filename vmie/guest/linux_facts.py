@@ -168,12 +168,34 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Sshd:
-    """The SSH server; `enabled` None when it cannot be determined. `port` is the first of sshd_config."""
+    """The SSH server; `enabled` None when it cannot be determined. `port` is the first of sshd_config.
+
+    `password_login` None and `root_login` "" where the configuration does not say; `key_files` are its patterns.
+    """
 
     installed: bool = False
     enabled: bool | None = None
     port: int = 22
     password_login: bool | None = None
+    root_login: str = ""
+    key_login: bool = True
+    key_files: tuple[str, ...] = (".ssh/authorized_keys", ".ssh/authorized_keys2")
+
+
+@dataclass(frozen=True, slots=True)
+class CloudInit:
+    """cloud-init: `disabled` says by what, "" when it runs; `datasources` None is the list built in.
+
+    `ec2`: whether it asks EC2's metadata, and so brings keys in; where not, `why` is the file or the reason.
+    `network`: whether it writes the configuration of the network.
+    """
+
+    installed: bool = False
+    disabled: str = ""
+    datasources: tuple[str, ...] | None = None
+    ec2: bool = False
+    why: str = ""
+    network: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +210,18 @@ class Firewall:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """Accounts that a person could log in with: counts only, no names of secrets, no hashes."""
+    """Accounts that a person could log in with: counts only, no names of secrets, no hashes.
+
+    `with_ssh_password` are those whose password SSH takes; `others` what lets people in without such an account:
+    agents and directories.
+    """
 
     root_password: bool | None = None
     with_password: int = 0
+    with_ssh_password: int = 0
     with_keys: int = 0
     non_root: int = 0
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +269,7 @@ class LinuxFacts:
     network: Network = Network()
     sshd: Sshd = Sshd()
     firewall: Firewall = Firewall()
-    cloud_init: bool | None = None
+    cloud_init: CloudInit | None = None
     vmware_tools: bool | None = None
     virtualbox_additions: bool | None = None
     filesystem: str = "unknown"

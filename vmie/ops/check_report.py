@@ -256,7 +256,7 @@ def _linux(root: LinuxFacts) -> dict[str, Any]:
         },
         "name": root.pretty_name or None,
         "bootloader": root.bootloader.value,
-        "cloud_init": root.cloud_init,
+        "cloud_init": None if root.cloud_init is None else root.cloud_init.installed and not root.cloud_init.disabled,
         "ssh_server": root.sshd.installed,
     }
 

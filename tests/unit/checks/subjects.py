@@ -11,6 +11,7 @@ from vmie.guest.disk_facts import DiskLayout, LogicalVolume, Partition, Table
 from vmie.guest.facts import Firmware, GuestFacts
 from vmie.guest.linux_facts import (
     Bootloader,
+    CloudInit,
     DriverState,
     Initramfs,
     Interface,
@@ -61,7 +62,7 @@ LINUX = LinuxFacts(
         dhcp_client="dhclient",
     ),
     sshd=Sshd(installed=True, enabled=True),
-    cloud_init=False,
+    cloud_init=CloudInit(),
     vmware_tools=False,
     virtualbox_additions=False,
     filesystem="ext4",

@@ -33,7 +33,9 @@ def test_a_real_debian_tells_everything() -> None:
     assert set(found.drivers.values()) == {DriverState.INITRAMFS}
     assert found.root_device == f"UUID={FS_UUID}"
     assert [(m.mountpoint, m.target, m.by_name) for m in found.fstab if m.mountpoint == "/"] == [("/", True, False)]
-    assert (found.sshd.installed, found.sshd.enabled, found.cloud_init) == (True, True, True)
+    assert (found.sshd.installed, found.sshd.enabled) == (True, True)
+    assert found.cloud_init is not None
+    assert (found.cloud_init.installed, found.cloud_init.disabled, found.cloud_init.ec2) == (True, "", True)
     assert (found.network.dhcp, found.network.static, found.network.dhcp_client) == (True, False, "dhclient")
     assert (found.vmware_tools, found.dirty, found.firewall.kind) == (False, False, "none")
     assert found.free_bytes is not None

@@ -9,9 +9,11 @@ from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.filesystem import FileSystem
 from vmie.guest.linux import bootloader, fstab, kernels, network, release, services
 from vmie.guest.linux.boot_devices import boot_devices, opened
+from vmie.guest.linux.cloud_init import cloud_init
 from vmie.guest.linux.devices import Devices, named_by_hardware
 from vmie.guest.linux.drivers import drivers
 from vmie.guest.linux.firewall import firewall
+from vmie.guest.linux.logins import users
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.tree import Tree
 
@@ -46,7 +48,7 @@ def inspect(tree: Tree, devices: Devices, *, volume: str, disk: int) -> LinuxFac
         lambda: _space(tree),
         lambda: _mounts(tree, devices),
         lambda: _boot(tree, devices),
-        lambda: _services(tree, found.get("cmdline", "")),
+        lambda: _services(tree, found.get("cmdline", ""), devices),
         lambda: _drivers(tree, found),
     )
     for step in steps:
@@ -117,17 +119,17 @@ def _boot(tree: Tree, devices: Devices) -> dict[str, Any]:
     }
 
 
-def _services(tree: Tree, cmdline: str) -> dict[str, Any]:
+def _services(tree: Tree, cmdline: str, devices: Devices) -> dict[str, Any]:
     sshd = services.sshd(tree)
     return {
         "network": network.network(tree, cmdline),
         "sshd": sshd,
         "firewall": firewall(tree, sshd),
-        "cloud_init": services.cloud_init(tree),
+        "cloud_init": cloud_init(tree, cmdline, devices),
         "vmware_tools": services.vmware_tools(tree),
         "virtualbox_additions": services.virtualbox_additions(tree),
         "selinux": services.selinux(tree),
-        "users": services.users(tree),
+        "users": users(tree, sshd),
     }
 
 

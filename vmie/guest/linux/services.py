@@ -1,11 +1,11 @@
-"""Services and software: what starts at boot (systemd, SysV, upstart), sshd, cloud-init, hypervisors' tools, users."""
+"""Services and software: what starts at boot (systemd, SysV, upstart), sshd, hypervisors' tools, SELinux."""
 
 from __future__ import annotations
 
 import re
 
 from vmie.guest.linux.shell import variables
-from vmie.guest.linux_facts import Sshd, Users
+from vmie.guest.linux_facts import Sshd
 from vmie.guest.tree import Tree
 
 _SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/bin/systemd")
@@ -15,8 +15,6 @@ _WANTS = tuple(
     for target in ("multi-user.target", "sockets.target", "basic.target", "sysinit.target", "network-online.target")
 )
 _RUNLEVELS = ("/etc/rc3.d", "/etc/rc2.d", "/etc/rc.d/rc3.d", "/etc/init.d/rc3.d", "/etc/runlevels/default")
-_NO_PASSWORD = re.compile(r"[!*].*|x?|LK|NP")
-_MAX_USERS = 2000
 
 
 def enabled(tree: Tree, *names: str) -> bool | None:
@@ -49,31 +47,32 @@ def sshd(tree: Tree) -> Sshd:
     """The SSH server and what its configuration says; included files count."""
     if not tree.first("/usr/sbin/sshd", "/sbin/sshd", "/usr/local/sbin/sshd", "/usr/sbin/dropbear"):
         return Sshd()
-    port, password = 22, None
     folder = "/etc/ssh/sshd_config.d"
     included = [f"{folder}/{name}" for name in tree.listdir(folder) if name.endswith(".conf")]
     # the first value of a keyword counts, and Debian and Red Hat include the folder at the top
     lines = [line for path in (*included[:50], "/etc/ssh/sshd_config") for line in _global(tree.lines(path))]
-    for line in reversed(lines):
+    said: dict[str, str] = {}
+    for line in lines:
         key, _, value = line.replace("=", " ").replace("\t", " ").partition(" ")
-        value = value.strip().strip('"')
-        if key.lower() == "port" and value.isdecimal() and len(value) < 6:
-            port = int(value)
-        elif key.lower() == "passwordauthentication":
-            password = value.lower() == "yes"
-    return Sshd(installed=True, enabled=enabled(tree, "ssh", "sshd", "dropbear"), port=port, password_login=password)
+        said.setdefault(key.lower(), value.strip().strip('"'))
+    port = said.get("port", "")
+    password = said.get("passwordauthentication")
+    files = said.get("authorizedkeysfile", "").split()
+    return Sshd(
+        installed=True,
+        enabled=enabled(tree, "ssh", "sshd", "dropbear"),
+        port=int(port) if port.isdecimal() and len(port) < 6 else 22,
+        password_login=None if password is None else password.lower() == "yes",
+        root_login=said.get("permitrootlogin", "").lower(),
+        key_login=said.get("pubkeyauthentication", "yes").lower() != "no",
+        key_files=tuple(files[:10]) or Sshd().key_files,
+    )
 
 
 def _global(lines: list[str]) -> list[str]:
     """The lines before the first Match block."""
     end = next((index for index, line in enumerate(lines) if line.lower().startswith("match ")), len(lines))
     return lines[:end]
-
-
-def cloud_init(tree: Tree) -> bool:
-    """Whether cloud-init is installed and not switched off."""
-    there = tree.first("/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud.cfg")
-    return bool(there) and not tree.exists("/etc/cloud/cloud-init.disabled")
 
 
 def vmware_tools(tree: Tree) -> bool:
@@ -100,24 +99,3 @@ def selinux(tree: Tree) -> str:
     """enforcing, permissive, disabled, or "" without SELinux."""
     assigned = variables(tree.text("/etc/selinux/config")).get("SELINUX", "").lower()
     return assigned if assigned in ("enforcing", "permissive", "disabled") else ""
-
-
-def users(tree: Tree) -> Users:
-    """Who could log in: a shell, and a password or keys. Hashes are looked at for being there, no more."""
-    hashes = {}
-    for line in (tree.text("/etc/shadow") or "").splitlines()[:_MAX_USERS]:
-        name, _, rest = line.partition(":")
-        hashes[name] = not _NO_PASSWORD.fullmatch(rest.partition(":")[0])
-    passwords = keys = people = 0
-    for line in (tree.text("/etc/passwd") or "").splitlines()[:_MAX_USERS]:
-        fields = line.split(":")
-        if len(fields) < 7 or fields[6].strip().endswith(("nologin", "false", "sync", "shutdown", "halt")):
-            continue
-        if fields[0] != "root" and (not fields[2].isdecimal() or not 500 <= int(fields[2][:10]) < 65534):
-            continue
-        home = fields[5] if fields[5].startswith("/") else ""
-        has_keys = bool(home) and bool((tree.read(f"{home}/.ssh/authorized_keys", limit=64) or b"").strip())
-        passwords += hashes.get(fields[0], False)
-        keys += has_keys
-        people += fields[0] != "root" and (has_keys or hashes.get(fields[0], False))
-    return Users(root_password=hashes.get("root"), with_password=passwords, with_keys=keys, non_root=people)

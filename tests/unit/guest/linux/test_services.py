@@ -1,4 +1,4 @@
-"""What starts at boot, sshd, firewalls, tools of hypervisors, users."""
+"""What starts at boot, sshd, firewalls, tools of hypervisors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tests.guests import Link, tree
 from vmie.guest.linux import services
 from vmie.guest.linux.firewall import firewall
-from vmie.guest.linux_facts import Firewall, Sshd, Users
+from vmie.guest.linux_facts import Firewall, Sshd
 
 SYSTEMD = {"/usr/lib/systemd/systemd": ""}
 WANTS = "/etc/systemd/system/multi-user.target.wants"
@@ -47,29 +47,12 @@ def test_sshd() -> None:
 
 
 def test_software() -> None:
-    assert services.cloud_init(tree({"/usr/bin/cloud-init": ""}))
-    assert not services.cloud_init(tree({"/usr/bin/cloud-init": "", "/etc/cloud/cloud-init.disabled": ""}))
-    assert not services.cloud_init(tree({}))
     assert services.vmware_tools(tree({"/usr/bin/vmtoolsd": ""}))
     assert not services.vmware_tools(tree({"/usr/bin/vim": ""}))
     assert services.virtualbox_additions(tree({"/opt/VBoxGuestAdditions-7.0.8/x": ""}))
     assert not services.virtualbox_additions(tree({"/opt/x": ""}))
     assert services.selinux(tree({"/etc/selinux/config": "# SELINUX=x\nSELINUX=enforcing\n"})) == "enforcing"
     assert services.selinux(tree({})) == ""
-
-
-def test_users_are_counted_and_no_hash_is_kept() -> None:
-    files = {
-        "/etc/passwd": (
-            "root:x:0:0::/root:/bin/bash\ndaemon:x:1:1::/:/usr/sbin/nologin\nadmin:x:1000:1000::/home/admin:/bin/bash\n"
-            "keys:x:1001:1001::/home/keys:/bin/sh\nlocked:x:1002:1002::/home/l:/bin/sh\nbroken\n"
-        ),
-        "/etc/shadow": "root:!:1::\nadmin:$6$abc$def:1::\nkeys:!:1::\nlocked:!$6$x:1::\ndaemon:*:1::\n",
-        "/home/keys/.ssh/authorized_keys": "ssh-ed25519 AAAA me\n",
-    }
-    found = services.users(tree(files))
-    assert found == Users(root_password=False, with_password=1, with_keys=1, non_root=2)
-    assert "$6$" not in repr(found)
 
 
 def look(files: dict[str, str], port: int = 22) -> Firewall:

@@ -1,0 +1,149 @@
+"""cloud-init: whether it runs on the next boot, and whether it will ask EC2 for keys, user data and the network.
+
+Read as its own programs read it: the generator and ds-identify (tools/ds-identify,
+https://docs.cloud-init.io/en/latest/explanation/boot.html, …/reference/ds-identify.html), then the list of
+datasources: /etc/cloud/cloud.cfg and cloud.cfg.d/*.cfg, where the later file counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from vmie.guest.linux.devices import Devices
+from vmie.guest.linux_facts import CloudInit
+from vmie.guest.tree import Tree
+
+_MAX_FILES = 100
+_PROGRAMS = ("/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud.cfg")
+_IDENTIFY = ("/usr/lib/cloud-init/ds-identify", "/usr/libexec/cloud-init/ds-identify")
+_UNITS = (
+    *("system-generators/cloud-init-generator", "system/cloud-init.target", "system/cloud-init.service"),
+    *("system/cloud-init-local.service", "system/cloud-init-main.service", "system/cloud-init-network.service"),
+)
+_SEEDS = ("/var/lib/cloud/seed/nocloud", "/var/lib/cloud/seed/nocloud-net")
+#: datasources that are found on any machine when a volume with their label is there
+_LABELS = {"nocloud": ("cidata", "CIDATA"), "configdrive": ("config-2", "CONFIG-2")}
+
+
+def cloud_init(tree: Tree, cmdline: str, devices: Devices) -> CloudInit:
+    """What cloud-init does on the next boot with the kernel's options `cmdline`."""
+    if not tree.first(*_PROGRAMS):
+        return CloudInit()
+    options = dict(word.partition("=")[::2] for word in cmdline.split())
+    settings = _settings(tree, options)
+    listed, where = _listed(tree, options, settings)
+    disabled = _disabled(tree, options, settings)
+    ec2, why = _asks_ec2(tree, listed, devices)
+    return CloudInit(
+        installed=True,
+        disabled=disabled,
+        datasources=listed,
+        ec2=ec2 and not disabled,
+        why=why or where,
+        network=not any(_network_disabled(text) for _, text in configs(tree)),
+    )
+
+
+def configs(tree: Tree) -> Iterator[tuple[str, str]]:
+    """(path, text) of the configuration's files, in the order in which they are merged."""
+    folder = "/etc/cloud/cloud.cfg.d"
+    names = [name for name in tree.listdir(folder) if name.endswith(".cfg")][:_MAX_FILES]
+    for path in ("/etc/cloud/cloud.cfg", *(f"{folder}/{name}" for name in names)):
+        if text := tree.text(path):
+            yield path, text
+
+
+def _settings(tree: Tree, options: dict[str, str]) -> dict[str, str]:
+    """ds-identify's ``datasource`` and ``policy``; the kernel's options stand above its file."""
+    found = {}
+    for line in tree.lines("/etc/cloud/ds-identify.cfg"):
+        key, colon, value = line.partition("#")[0].partition(":")
+        if colon:
+            found[key.strip()] = value.strip().strip("\"'")
+    for option, key in (("ci.ds", "datasource"), ("ci.datasource", "datasource"), ("ci.di.policy", "policy")):
+        if option in options:
+            found[key] = options[option]
+    return found
+
+
+def _disabled(tree: Tree, options: dict[str, str], settings: dict[str, str]) -> str:
+    """What keeps it from running, "" when nothing does."""
+    switch = options.get("cloud-init", "")
+    if switch == "disabled":
+        return "the kernel's option cloud-init=disabled"
+    forced = switch == "enabled" or tree.exists("/etc/cloud/cloud-init.enabled")
+    if not forced and tree.exists("/etc/cloud/cloud-init.disabled"):
+        return "/etc/cloud/cloud-init.disabled"
+    for unit in _UNITS:
+        if tree.link(f"/etc/systemd/{unit}") == "/dev/null":
+            return f"/etc/systemd/{unit} is masked"
+    if "disabled" in settings.get("policy", "").split(","):
+        return "the policy of ds-identify"
+    return ""
+
+
+def _listed(tree: Tree, options: dict[str, str], settings: dict[str, str]) -> tuple[tuple[str, ...] | None, str]:
+    """The datasources that are tried and what says so; None is the list built in, which has EC2's."""
+    if named := options.get("ds", "").partition(";")[0]:
+        return (named,), f"the kernel's option ds={named}"
+    if named := settings.get("datasource", ""):
+        return (named,), "/etc/cloud/ds-identify.cfg"
+    found: tuple[str, ...] | None = None
+    where = ""
+    for path, text in configs(tree):
+        values = _datasource_list(text, by_line=bool(tree.first(*_IDENTIFY)))
+        if values is not None:
+            found, where = values or None, path
+    return found, where
+
+
+def _datasource_list(text: str, *, by_line: bool) -> tuple[str, ...] | None:
+    """The value of ``datasource_list``; () when ds-identify, which reads single lines, takes it for empty."""
+    match = None
+    for match in re.finditer(r"^[\"']?datasource_list[\"']?:[ \t]*(.*)$", text, re.MULTILINE):  # noqa: B007 - the last
+        pass
+    if match is None:
+        return None
+    value = match[1].partition("#")[0].strip()
+    rest = text[match.end() :]
+    if value.startswith("["):
+        if "]" not in value:
+            value += rest.partition("]")[0].replace("\n", " ")
+        items = value.strip("[] ").split(",")
+    elif value:
+        items = value.split(",")
+    elif by_line:
+        return ()
+    else:
+        block = re.match(r"(?:\s*(?:#[^\n]*)?\n)*((?:[ \t]*-[^\n]*\n?|[ \t]*#[^\n]*\n|[ \t]*\n)*)", rest)
+        lines = block[1].splitlines() if block else []
+        items = [line.strip()[1:] for line in lines if line.strip().startswith("-")]
+    names = (item.partition("#")[0].strip().strip("\"'") for item in items)
+    return tuple(name for name in names if name)
+
+
+def _asks_ec2(tree: Tree, listed: tuple[str, ...] | None, devices: Devices) -> tuple[bool, str]:
+    """Whether EC2's datasource is the one that counts, and what comes before it."""
+    if tree.exists("/var/lib/cloud/instance/manual-clean"):
+        return False, "manual_cache_clean keeps the old machine's datasource"
+    names = [name.lower() for name in listed] if listed is not None else ["configdrive", "nocloud", "ec2"]
+    if "ec2" not in names:
+        return False, ""
+    for name in names[: names.index("ec2")]:
+        if name == "nocloud" and (seed := _seed(tree)):
+            return False, f"{seed} is found first"
+        if any(devices.find(f"LABEL={label}") is not None for label in _LABELS.get(name, ())):
+            return False, f"a volume with the label {_LABELS[name][0]} is found first"
+    return True, ""
+
+
+def _seed(tree: Tree) -> str:
+    for folder in _SEEDS:
+        if tree.exists(f"{folder}/meta-data") and tree.exists(f"{folder}/user-data"):
+            return folder
+    return ""
+
+
+def _network_disabled(text: str) -> bool:
+    return bool(re.search(r"^network:\s*(?:\{\s*|\n[ \t]+)config:\s*[\"']?disabled", text, re.MULTILINE))
