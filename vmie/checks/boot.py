@@ -60,7 +60,13 @@ def _grub_files(subject: Subject) -> Outcome:
         return ()
     if len(set(names)) < len(names):
         return [Hit(f"several GRUB configurations that differ: {listed}")]
-    return [Hit(f"GRUB configurations of several kinds: {listed}", Verdict.WARN)]
+    kernels = [root.grub_kernels.get(path, "") for path in real]
+    if len({kernel for kernel in kernels if kernel}) > 1:
+        booted = ", ".join(
+            f"{path} boots {kernel or 'another'}" for path, kernel in zip(real[:4], kernels, strict=False)
+        )
+        return [Hit(f"GRUB configurations that name different kernels: {booted}"[:400])]
+    return [Hit(f"GRUB configurations of several kinds: {listed}", Verdict.WARN, may_say=True)]
 
 
 def _bls(subject: Subject) -> Outcome:

@@ -34,6 +34,7 @@ class Hit:
     """A rule that tripped: what was seen, and where this hit differs from what the rule says of itself.
 
     `values` fill the service's words, as `catalogue.words` takes them. `evidence` is what this very hit rests on.
+    With `may_say` the service's words are shown though the verdict is a warning.
     """
 
     message: str
@@ -43,6 +44,7 @@ class Hit:
     predicts: str | None = None
     values: Mapping[str, str] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
+    may_say: bool = False
 
 
 #: None: does not apply. Empty: passed. Otherwise what tripped.
@@ -104,6 +106,7 @@ class Rule:
     def _finding(self, hit: Hit, profile: Profile, path: str) -> Finding:
         verdict = self.verdict if hit.verdict is None else hit.verdict
         predicts = self.predicts if hit.predicts is None else hit.predicts
+        said = verdict is Verdict.FAIL or hit.may_say
         return Finding(
             rule=self.id,
             verdict=verdict,
@@ -112,7 +115,7 @@ class Rule:
             actions=actions(self.cure if hit.cure is None else hit.cure),
             source=self.source(profile, hit.evidence),
             routes=self.routes if hit.routes is None else hit.routes,
-            predicts=catalogue.words(predicts, **hit.values) if predicts and verdict is Verdict.FAIL else "",
+            predicts=catalogue.words(predicts, **hit.values) if predicts and said else "",
             path=path,
         )
 

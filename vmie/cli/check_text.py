@@ -116,7 +116,8 @@ def _finding(finding: Finding) -> Iterator[Line]:
     if finding.verdict is Verdict.PASS:
         return
     if finding.predicts:
-        yield from _labelled("AWS says: ", finding.predicts, "red")
+        label, colour = ("AWS says: ", "red") if finding.verdict is Verdict.FAIL else ("AWS may say: ", "yellow")
+        yield from _labelled(label, finding.predicts, colour)
     for number, line in enumerate(finding.cure_text(TERMS).splitlines()):
         yield from _labelled("      " if number else "cure: ", line, "cyan")
     yield [(" " * _INDENT, ""), (finding.rule, "dim")]

@@ -231,10 +231,11 @@ class LinuxFacts:
     `version` is the point release where a file names it ("7.9", "12.4", "15.5" for SLES 15 SP5).
     `architecture` is x86_64, i386, arm64, ppc64le, s390x, riscv64, … or "unknown". `grub_configs` are
     all the grub.cfg, grub.conf and menu.lst found, links resolved, without those that only load another;
-    `grub_configs_differ` when their contents do. `default_kernel` is a version, "" when no boot loader
-    names one; `default_kernel_source` the file that did. `root_device` is the root= of the
-    default command line. `free` maps mount points that hold files of the system to free bytes
-    (None: cannot be determined); `free_bytes` is that of /. `dirty` None where the file system does not say.
+    `grub_configs_differ` when their contents do, `grub_kernels` the kernel's file that each boots by default.
+    `default_kernel` is a version, "" when no boot loader names one; `default_kernel_source` the file that did.
+    `root_device` is the root= of the default command line. `free` maps mount points that hold
+    files of the system to free bytes (None: cannot be determined); `free_bytes` is that of /. `dirty` is None where
+    the file system does not say.
     """
 
     volume: str = ""
@@ -255,6 +256,7 @@ class LinuxFacts:
     bls_default_found: bool | None = None
     grub_configs: tuple[str, ...] = ()
     grub_configs_differ: bool = False
+    grub_kernels: Mapping[str, str] = field(default_factory=dict)
     grub_platforms: tuple[str, ...] = ()
     cmdline: str = ""
     root_device: str = ""

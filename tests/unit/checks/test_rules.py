@@ -219,6 +219,16 @@ CASES = [
         WARN,
         linux(grub_configs=("/boot/grub/grub.cfg", "/boot/grub2/grub.cfg")),
     ),
+    Case(
+        "BOOT-004",
+        linux(
+            grub_configs=("/boot/grub/grub.cfg", "/boot/grub/menu.lst"),
+            grub_configs_differ=True,
+            grub_kernels={"/boot/grub/grub.cfg": "vmlinuz-4.4.0-210", "/boot/grub/menu.lst": "vmlinuz-4.4.0-31"},
+        ),
+        FAIL,
+        linux(grub_configs=("/boot/grub/grub.cfg",), grub_kernels={"/boot/grub/grub.cfg": "vmlinuz-4.4.0-210"}),
+    ),
     Case("BOOT-005", linux(bls=True), FAIL, linux(bls=True, grubenv=True, grubenv_saved_entry="x-6.1.0")),
     Case("BOOT-006", linux(initramfs=Initramfs("/boot/initrd.img", readable=False, reason="torn")), FAIL, BASE),
     Case("BOOT-006", linux(initramfs=Initramfs("/boot/i", readable=False, gave_up=True)), UNKNOWN, BASE),

@@ -174,6 +174,37 @@ def test_a_system_on_which_the_list_is_silent(
     assert all(f.source.startswith("https://") for f in about)
 
 
+MENU = """default 0
+timeout 0
+title Ubuntu
+root (hd0)
+kernel {kernel} root=LABEL=cloudimg-rootfs ro console=hvc0
+initrd /boot/initrd.img
+"""
+
+
+@pytest.mark.parametrize(
+    ("menu", "verdict"),
+    [
+        (MENU.format(kernel=f"/boot/vmlinuz-{KERNEL}"), WARN),
+        (MENU.format(kernel=f"(hd0,0)/vmlinuz-{KERNEL}"), WARN),
+        (MENU.format(kernel="/vmlinuz"), WARN),
+        (MENU.format(kernel="/boot/vmlinuz-4.4.0-31-generic"), FAIL),
+        ("default 0\ntitle Chainload into GRUB 2\nroot (hd0)\nkernel /boot/grub/i386-pc/core.img\n", WARN),
+    ],
+)
+def test_a_menu_lst_beside_grub_cfg_is_judged_by_the_kernels_that_they_name(
+    tmp_path: Path, menu: str, verdict: Verdict
+) -> None:
+    content = {**files(), "/boot/grub/menu.lst": menu, "/vmlinuz": guests.Link(f"boot/vmlinuz-{KERNEL}")}
+    found = image(linux_disk(tmp_path / "disk.raw", content))
+    (finding,) = [f for f in found.findings if f.rule == "VMIE-BOOT-004"]
+    assert finding.verdict is verdict
+    assert finding.predicts == "ClientError: Multiple different grub/menu.lst files found."
+    assert found.verdicts[Route.IMAGE] is verdict
+    assert ("4.4.0-31-generic" in finding.message) is (verdict is FAIL)
+
+
 def test_a_torn_initramfs(tmp_path: Path) -> None:
     found = changed(tmp_path, **{"boot__initrd.img-KERNEL": gzip.compress(guests.cpio(["a" * 5000]))[:-40]})
     assert "BOOT-006" in rules(found, FAIL)

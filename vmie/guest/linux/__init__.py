@@ -109,6 +109,7 @@ def _boot(tree: Tree, devices: Devices) -> dict[str, Any]:
         "bls_default_found": boot.bls_default,
         "grub_configs": boot.configs,
         "grub_configs_differ": boot.configs_differ,
+        "grub_kernels": boot.config_kernels,
         "grub_platforms": boot.platforms,
         "cmdline": boot.cmdline,
         "root_device": root,

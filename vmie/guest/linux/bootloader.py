@@ -57,6 +57,7 @@ class Boot:
     bls_default: bool | None = None
     configs: tuple[str, ...] = ()
     configs_differ: bool = False
+    config_kernels: Mapping[str, str] = field(default_factory=dict)
     platforms: tuple[str, ...] = ()
     images: Images = field(default_factory=Images)
     cmdline: str = ""
@@ -90,6 +91,7 @@ def boot(tree: Tree) -> Boot:
     configs = {path: modern[path] for path in full} | legacy
     digests = {hashlib.sha256(text.encode()).digest() for text in configs.values()}
     entries = grub.bls_entries(tree, "/boot/loader/entries")
+    kernels = grub.default_kernels(full, legacy, entries, environment)
     found = _choose(tree, full, legacy, entries, environment)
     loader, choice = found.loader, found.choice
     if loader is Bootloader.NONE and modern:
@@ -109,6 +111,7 @@ def boot(tree: Tree) -> Boot:
         bls_default=grub.names_bls(entries, saved) if loader is Bootloader.BLS and entries and saved else None,
         configs=tuple(configs),
         configs_differ=len(digests) > 1,
+        config_kernels={path: _named(tree, kernel) for path, kernel in kernels.items()},
         platforms=_platforms(tree),
         images=images,
         cmdline=choice.cmdline if choice else "",
@@ -192,6 +195,11 @@ def _find(tree: Tree, path: str) -> str:
         if place is not None:
             return place.path
     return ""
+
+
+def _named(tree: Tree, path: str) -> str:
+    """The name of a file that a boot loader's path leads to, links resolved."""
+    return (_find(tree, path) or path).rpartition("/")[2]
 
 
 def _platforms(tree: Tree) -> tuple[str, ...]:

@@ -281,3 +281,19 @@ def _stanza(entry: MenuEntry, first: str, words: list[str]) -> None:
         entry.cmdline = " ".join(words[1:])
     elif first in ("initrd", "module"):
         entry.images = Images(entry.images.kernel, words[0])
+
+
+def default_kernels(
+    full: dict[str, Config], legacy: dict[str, str], entries: list[MenuEntry], saved: dict[str, str]
+) -> dict[str, str]:
+    """The kernel that each configuration boots by default, as it spells it: `full` are grub.cfg, `legacy` menu.lst."""
+    choices = {
+        path: choose_bls(entries, config, saved)
+        if config.bls and (entries or not config.entries)
+        else choose(config, saved)
+        for path, config in full.items()
+    }
+    choices |= {path: choose_legacy(text)[0] for path, text in legacy.items()}
+    kernels = {path: choice.images.kernel for path, choice in choices.items() if choice and choice.images.kernel}
+    # A menu.lst that loads GRUB 2 itself (core.img) names no kernel.
+    return {path: kernel for path, kernel in kernels.items() if not kernel.endswith(".img")}
