@@ -129,6 +129,8 @@ def _sectors(subject: Subject) -> Outcome:
 
 def _damaged(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
+        if disk.code in CLAIMED:
+            continue
         if disk.unreadable and not _CHAIN.search(disk.unreadable) and not _DEVICE.search(disk.unreadable):
             yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
         else:

@@ -34,6 +34,7 @@ from tests.unit.checks.subjects import (
     windows,
 )
 from vmie.checks import RULES, CheckedDisk, Rule, Subject, judge
+from vmie.checks.disks import CLAIMED
 from vmie.checks.sources import Kind, advised, bears, seed
 from vmie.cli.terms import TERMS
 from vmie.disk.tables import TableFault
@@ -108,6 +109,7 @@ CASES = [
     Case("OVA-002", machine(cdroms=("boot.iso",)), WARN, machine()),
     Case("OVA-003", machine(), WARN, BASE),
     Case("OVA-004", machine(firmware="uefi"), WARN, machine(firmware="bios")),
+    Case("DISK-010", disk(unreadable="a.raw is a zip archive", code="NotADisk"), FAIL, disk(format="raw")),
     Case("OVA-005", disk(unreadable="x.ova holds 2 machines: a, b", code="SeveralMachines"), FAIL, machine()),
     Case("OVA-006", machine(empty=("data",)), WARN, machine()),
     Case("LIM-001", old(disk(size=TIB + 512)), FAIL, old(disk(size=TIB))),
@@ -515,3 +517,9 @@ def test_a_good_linux_and_a_good_windows_trip_nothing_on_the_image_route() -> No
     for good in (BASE, WIN):
         stops = [f for f in judge(good) if f.verdict is not Verdict.PASS and "image" in f.routes]
         assert stops == []
+
+
+@pytest.mark.parametrize("code", sorted(CLAIMED))
+def test_a_reason_not_to_open_a_file_is_judged_by_one_rule(code: str) -> None:
+    found = [one.rule for one in judge(disk(unreadable="x cannot be taken", code=code)) if one.verdict is FAIL]
+    assert found in (["VMIE-DISK-010"], ["VMIE-OVA-005"])
