@@ -51,12 +51,45 @@ def test_once_aws_has_the_task_the_local_file_may_go(
     assert result(vmie("resume", begun["job"])) == ended
 
 
-def test_what_was_uploaded_is_tried_again_without_the_file(box: Sandbox, vmie: Vmie, disk: Path) -> None:
+_CONVERSIONS = {
+    "instance": ("instance", "--instance-type", "m3.medium", "--platform", "Linux"),
+    "volume": ("volume", "--availability-zone", "us-east-1a"),
+}
+
+
+@pytest.mark.parametrize(
+    ("route", "made"),
+    [(("image",), "image_id"), (_CONVERSIONS["instance"], "instance_id"), (_CONVERSIONS["volume"], "volume_id")],
+    ids=["image", "instance", "volume"],
+)
+def test_what_was_uploaded_is_tried_again_without_the_file(
+    box: Sandbox, vmie: Vmie, disk: Path, route: tuple[str, ...], made: str
+) -> None:
     box.faults.fail_task("ClientError: Unknown OS / Missing OS files.", at="converting")
-    failed = vmie(*IMPORT, disk)
+    failed = vmie(*IMPORT, disk, "--as", *route)
     assert failed.code == 1, failed.out
     disk.unlink()
-    assert result(vmie("resume", failed.json["result"]["job"]))["image_id"]
+    assert result(vmie("resume", failed.json["result"]["job"]))[made]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        "route: image",
+        "route: instance, instance_type: m3.medium, platform: Linux",
+        "route: volume, availability_zone: us-east-1a",
+    ],
+    ids=["image", "instance", "volume"],
+)
+def test_a_failed_item_is_tried_again_without_the_file(box: Sandbox, vmie: Vmie, disk: Path, fields: str) -> None:
+    plan = disk.with_name("plan.yaml")
+    plan.write_text(f"items: [{{source: {disk.name}, key: vm, skip_check: [all], {fields}}}]")
+    box.faults.fail_task("ClientError: Unknown OS / Missing OS files.", at="converting")
+    failed = vmie("batch", "run", plan)
+    assert failed.code == 3, failed.out
+    disk.unlink()
+    again = vmie("batch", "resume", failed.json["result"]["batch"], "--retry-failed")
+    assert (again.code, [item["status"] for item in again.json["result"]["items"]]) == (0, ["completed"]), again.out
 
 
 def test_a_finished_export_shows_its_result_again(box: Sandbox, vmie: Vmie, tmp_path: Path) -> None:

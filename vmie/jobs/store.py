@@ -281,12 +281,8 @@ def _lock(path: Path) -> ProcessLock:
 
 #: what a job file holds at least, and of which kind
 _SHAPE: Mapping[str, type] = {
-    "status": str,
-    "kind": str,
-    "source": str,
-    "request": dict,
-    "steps": dict,
-    "updated": str,
+    **dict.fromkeys(("status", "kind", "source", "updated"), str),
+    **dict.fromkeys(("request", "steps"), dict),
 }
 
 
@@ -294,13 +290,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             data = json.loads(file.read(_MOST_BYTES).decode("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        wrong = sorted(name for name, kind in _SHAPE.items() if not isinstance(data.get(name), kind))
+        wrong += filter(None, (damage(name, step) for name, step in (data.get("steps") or {}).items()))
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"cannot read the job file {path}: {error}", cure="remove it if it is damaged") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"the job file {path} is damaged: it is no object", cure="remove it")
-    wrong = sorted(name for name, kind in _SHAPE.items() if not isinstance(data.get(name), kind))
-    if "steps" not in wrong:
-        wrong += filter(None, (damage(name, step) for name, step in data["steps"].items()))
     if wrong:
         raise UsageError(f"the job file {path} is damaged: {', '.join(wrong)[:500]}", cure="remove it")
-    return data
+    return dict(data)

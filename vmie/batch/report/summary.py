@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from vmie.batch.model import State
 from vmie.batch.store.locations import Location, Locations
-from vmie.batch.store.store import Overview
+from vmie.batch.store.overview import Overview
 from vmie.model import DAMAGED, JobSummary
 from vmie.poll import Clock
 

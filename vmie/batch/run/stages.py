@@ -14,6 +14,7 @@ from vmie.batch.run.context import RunContext
 from vmie.batch.run.retry_policy import another_task, persistently
 from vmie.batch.store.journal import ItemJournal
 from vmie.batch.store.state_errors import intact
+from vmie.batch.store.store import EARLIER_PLAN
 from vmie.errors import AwsRefused, Run, TaskFailed, VmieError
 from vmie.model import Task
 from vmie.ops import codec, expired_tasks, operations
@@ -35,13 +36,15 @@ class Stages:
     # --- send: check and upload ---------------------------------------------------------------------
 
     def check(self) -> None:
-        """Plan the item and keep the plan. Raises what `Operation.plan` raises."""
+        """Plan the item and keep the plan, once. Raises what `Operation.plan` raises."""
         if self._journal.get("plan") is None:
             made = persistently(self._plan, clock=self._context.cancellation, report=self._report)
             self._journal.put("plan", made)
 
     def _plan(self) -> dict[str, Any]:
         operation = self._operation()
+        if operation.resumed(self._journal.get(EARLIER_PLAN)) is not None:
+            return operation.dump()
         try:
             operation.plan()
         except AwsRefused:

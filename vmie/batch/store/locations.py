@@ -17,8 +17,9 @@ from filelock import FileLock
 from vmie.batch.store import address
 from vmie.batch.store.leases import FileLease, SessionLease, exclusive, file_lock
 from vmie.batch.store.migrations import expect_tables
+from vmie.batch.store.overview import Overview
 from vmie.batch.store.state_errors import UNAVAILABLE, reported
-from vmie.batch.store.store import Overview, Store
+from vmie.batch.store.store import Store
 from vmie.errors import Run, Set, UsageError, VmieError
 from vmie.ops import ownership
 

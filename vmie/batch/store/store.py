@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -13,26 +13,19 @@ import sqlalchemy as sa
 
 from vmie.batch.model import ENDED, BatchPlan, Item, ItemPool, Kind, Limits, State
 from vmie.batch.store import migrations
+from vmie.batch.store.overview import Overview, overview_of
 from vmie.batch.store.rows import Batch, batch_of, item_of, row_of, transition_of
 from vmie.batch.store.state_errors import damaged, intact, lease_lost
 from vmie.batch.store.tables import BATCHES, ITEMS, MARKS, STEPS, WORKERS
-from vmie.errors import Run, UsageError, VmieError
+from vmie.errors import Run, UsageError
 from vmie.ops.journal import damage
 
 #: any number that no other program's advisory lock is likely to have
 _PREPARING = 0x766D6965
+#: the step of an item's journal that holds the plan of the round before
+EARLIER_PLAN = "earlier plan"
 #: named, not "all but the ended", so that the index on states can be used
 OPEN = [state.value for state in State if state not in ENDED]
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """A batch in short: its items by state, and when the last of them changed. `known` is None where it is damaged."""
-
-    name: str
-    known: Batch | None
-    counts: Mapping[State, int]
-    updated: str
 
 
 class Store:
@@ -105,7 +98,7 @@ class Store:
         for row in self._rows(counted.group_by(ITEMS.c.batch, ITEMS.c.state)):
             counts.setdefault(row["batch"], []).append(row)
         rows = self._rows(sa.select(BATCHES).order_by(BATCHES.c.created.desc()))
-        return [_overview(row, counts.get(row["batch"], [])) for row in rows]
+        return [overview_of(row, counts.get(row["batch"], [])) for row in rows]
 
     def batch(self, batch: str) -> Batch:
         """One batch; raises UsageError when there is none of that name."""
@@ -212,8 +205,15 @@ class Store:
             again = _same_round(item).where(ITEMS.c.state == State.FAILED)
             values = self._next_round(item, state)
             if db.execute(again.values(error=error, **values)).rowcount:
-                db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == "plan"))
+                self._set_plan_aside(db, item)
                 self._record_transition(db, item, state, at=values["updated"], worker="")
+
+    def _set_plan_aside(self, db: sa.Connection, item: Item) -> None:
+        """Have the item planned anew; the plan is kept for steps that need nothing else."""
+        plan = sa.select(STEPS.c.value).where(*_of(item), STEPS.c.step == "plan")
+        if db.execute(plan).first() is not None:
+            db.execute(STEPS.delete().where(*_of(item), STEPS.c.step == EARLIER_PLAN))
+            db.execute(STEPS.update().where(*_of(item), STEPS.c.step == "plan").values(step=EARLIER_PLAN))
 
     def requeue(self, item: Item, state: State) -> Item | None:
         """Give an item that nobody works on a new round, from `state`; None when it has moved since it was read."""
@@ -270,18 +270,6 @@ class Store:
     def _scalars(self, wanted: sa.Select[Any]) -> list[str]:
         with self.engine.connect() as db:
             return list(db.execute(wanted).scalars())
-
-
-def _overview(row: Mapping[str, Any], counted: Sequence[Any]) -> Overview:
-    try:
-        known = batch_of(row)
-        with intact():
-            counts = {State(one["state"]): int(one["count"]) for one in counted}
-            updated = max((str(one["max"]) for one in counted), default="")
-            datetime.fromisoformat(updated or known.created)
-    except VmieError:
-        return Overview(str(row["batch"]), None, {}, "")
-    return Overview(known.batch, known, counts, updated)
 
 
 def _of(item: Item) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

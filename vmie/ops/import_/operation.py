@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -132,7 +133,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         numbers = range(len(plan.disks))
         if all(self.submitted(min(number, self.tasks - 1)) is not None for number in numbers):
             return plan
-        absent = [number for number in numbers if (path := plan.disks[number].path) is not None and not path.exists()]
+        absent = [number for number in numbers if (path := plan.disks[number].path) is not None and not _readable(path)]
         if absent and all("done" in (self.journal.get(f"upload {number}") or {}) for number in absent):
             return plan
         return None
@@ -249,3 +250,11 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         if found and not found[0].state.terminal:
             ended = tasks.cancel(self.context, task_id, reason=reason, wait=True)
             self.context.reporter(events.Note(f"{task_id} is {'cancelled' if ended.state.failed else 'completed'}"))
+
+
+def _readable(path: Path) -> bool:
+    """Whether a local file is there and may be read; False for what can be no path."""
+    try:
+        return os.access(path, os.R_OK)
+    except ValueError:
+        return False
