@@ -17,6 +17,7 @@ from vmie.checks import (
     linux,
     machine,
     network,
+    network_cards,
     partitions,
     sizes,
     systems,
@@ -55,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     *windows.RULES,
     *windows_state.RULES,
     *network.RULES,
+    *network_cards.RULES,
 )
 
 #: what a file holds: who passes over it sends the bytes as they are

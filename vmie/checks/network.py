@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from vmie.checks import predicted_messages, sources
+from vmie.checks.network_cards import VIRTUAL
 from vmie.checks.rule import VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.sources import advised, follows, refused, seed
 from vmie.checks.subject import Subject
 from vmie.guest.linux_facts import Interface
 from vmie.model import Route, Verdict
 
-#: interfaces that are no network cards
-_VIRTUAL = (
-    "lo",
-    "docker",
-    "veth",
-    "virbr",
-    "br-",
-    "tun",
-    "tap",
-    "wg",
-    "dummy",
-    "bond",
-    "team",
-    "vlan",
-    "cni",
-    "ip6tnl",
-)
 _VM_SNAPSHOT = (Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT)
 
 
 def _cards(subject: Subject) -> list[Interface]:
     root = subject.linux
     found = root.network.interfaces if root else ()
-    return [nic for nic in found if not nic.name.startswith(_VIRTUAL)]
+    return [nic for nic in found if not nic.name.startswith(VIRTUAL)]
 
 
 def _several(subject: Subject) -> Outcome:

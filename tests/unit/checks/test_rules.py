@@ -383,6 +383,8 @@ CASES = [
     Case("NET-005", network(predictable_names=True), WARN, BASE),
     Case("NET-006", network(dhcp_client=""), WARN, BASE),
     Case("NET-007", network(udev_rules="/etc/udev/rules.d/70-persistent-net.rules"), WARN, BASE),
+    Case("NET-010", network(interfaces=(Interface("eth0", "ifcfg", mac="00:50:56:aa:bb:cc"),)), FAIL, BASE),
+    Case("NET-011", network(predictable_names=True, interfaces=(Interface("ens160", "ifcfg"),)), WARN, BASE),
     Case("NET-008", windows(dhcp_service=False), FAIL, WIN),
     Case("NET-009", old(WIN), WARN, old(windows(release="2012 R2"))),
 ]

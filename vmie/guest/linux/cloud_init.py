@@ -15,13 +15,15 @@ from vmie.guest.linux_facts import CloudInit
 from vmie.guest.tree import Tree
 
 _MAX_FILES = 100
+_NETWORK = re.compile(r"^[\"']?network[\"']?:", re.MULTILINE)
 _PROGRAMS = ("/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud.cfg")
 _IDENTIFY = ("/usr/lib/cloud-init/ds-identify", "/usr/libexec/cloud-init/ds-identify")
 _UNITS = (
     *("system-generators/cloud-init-generator", "system/cloud-init.target", "system/cloud-init.service"),
     *("system/cloud-init-local.service", "system/cloud-init-main.service", "system/cloud-init-network.service"),
 )
-_SEEDS = ("/var/lib/cloud/seed/nocloud", "/var/lib/cloud/seed/nocloud-net")
+#: where a NoCloud datasource may lie on the disk itself
+SEEDS = ("/var/lib/cloud/seed/nocloud", "/var/lib/cloud/seed/nocloud-net")
 #: datasources that are found on any machine when a volume with their label is there
 _LABELS = {"nocloud": ("cidata", "CIDATA"), "configdrive": ("config-2", "CONFIG-2")}
 
@@ -41,7 +43,8 @@ def cloud_init(tree: Tree, cmdline: str, devices: Devices) -> CloudInit:
         datasources=listed,
         ec2=ec2 and not disabled,
         why=why or where,
-        network=not any(_network_disabled(text) for _, text in configs(tree)),
+        # a configuration in these files goes before what EC2 says
+        network=not any(_NETWORK.search(text) for _, text in configs(tree)),
     )
 
 
@@ -139,11 +142,12 @@ def _asks_ec2(tree: Tree, listed: tuple[str, ...] | None, devices: Devices) -> t
 
 
 def _seed(tree: Tree) -> str:
-    for folder in _SEEDS:
+    for folder in SEEDS:
         if tree.exists(f"{folder}/meta-data") and tree.exists(f"{folder}/user-data"):
             return folder
     return ""
 
 
-def _network_disabled(text: str) -> bool:
+def network_disabled(text: str) -> bool:
+    """Whether `text` tells cloud-init to leave the network alone."""
     return bool(re.search(r"^network:\s*(?:\{\s*|\n[ \t]+)config:\s*[\"']?disabled", text, re.MULTILINE))

@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from vmie.guest.linux.cards import foreign_drivers
 from vmie.guest.linux_facts import Interface
 
 _KINDS = ("ethernets", "bonds", "bridges", "vlans")
@@ -25,29 +26,39 @@ class NetplanError(Exception):
     """A file that netplan would refuse, or that passes the limits."""
 
 
-def interfaces(text: str, path: str) -> list[Interface]:
+def interfaces(text: str, path: str, *, source: str = "netplan") -> list[Interface]:
     """What a file configures. Raises NetplanError."""
-    network = _mapping(_mapping(_load(text)).get("network"))
+    network = _mapping(_mapping(load(text)).get("network"))
     return [
-        _interface(str(name), _mapping(settings), path)
+        _interface(str(name), _mapping(settings), path, source)
         for kind in _KINDS
         for name, settings in _mapping(network.get(kind)).items()
     ]
 
 
-def _interface(name: str, settings: dict[str, Any], path: str) -> Interface:
+def _interface(name: str, settings: dict[str, Any], path: str, source: str) -> Interface:
     addresses = list(_addresses(settings.get("addresses")))
     dhcp4, dhcp6 = _boolean(settings, "dhcp4"), _boolean(settings, "dhcp6")
-    mac = _mapping(settings.get("match")).get("macaddress")
+    match = _mapping(settings.get("match"))
+    drivers = match.get("driver")
+    drivers = [drivers] if isinstance(drivers, str) else drivers if isinstance(drivers, list) else []
+    pattern = match.get("name")
     return Interface(
-        name,
-        "netplan",
+        pattern if isinstance(pattern, str) and pattern else name,
+        source,
         dhcp=dhcp4 or dhcp6,
         static=bool(addresses),
         ipv6=dhcp6 or any(":" in address for address in addresses),
-        mac=mac if isinstance(mac, str) else "",
+        mac=_text(match.get("macaddress")),
         path=path,
+        bus=foreign_drivers([_text(one) for one in drivers]),
+        sets_mac=_text(settings.get("macaddress")),
+        active=_text(settings.get("activation-mode")) not in ("manual", "off"),
     )
+
+
+def _text(node: object) -> str:
+    return node if isinstance(node, str) else ""
 
 
 def _addresses(node: object) -> Iterator[str]:
@@ -94,7 +105,7 @@ class _Loader(yaml.BaseLoader):
         return node
 
 
-def _load(text: str) -> object:
+def load(text: str) -> object:
     """The first document of `text`, as netplan reads it: dictionaries, lists and strings."""
     if len(text) > _MAX_CHARACTERS:
         raise NetplanError("it is too large")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+from vmie.guest.linux import cards, cloud_network
 from vmie.guest.linux.services import enabled
-from vmie.guest.linux.shell import truth, variables
+from vmie.guest.linux.shell import sections, truth, variables
 from vmie.guest.linux_facts import Interface, Network
 from vmie.guest.tree import Tree
 
@@ -14,6 +17,10 @@ _MAX_FILES = 200
 _MAX_INTERFACES = 200
 _DHCP = frozenset(("dhcp", "dhcp4", "dhcp6", "dhcp+autoip", "bootp", "ibft"))
 _LEFT_OVER = re.compile(r".*(?:~|\.bak|\.old|\.orig|\.rpmsave|\.rpmnew|\.rpmorig|\.dpkg-\w+|\.disabled|\.swp|\.save)")
+#: SUSE's ifcfg(5)
+_NOT_STARTED = ("off", "manual")
+#: special values of NetworkManager's cloned-mac-address
+_MADE_UP = frozenset(("", "permanent", "preserve", "random", "stable", "stable-ssid"))
 #: rules by which udev gives predictable names: systemd ≥ 209, ≥ 197, and Dell's biosdevname
 _RULES = ("80-net-setup-link.rules", "80-net-name-slot.rules", "71-biosdevname.rules")
 
@@ -27,7 +34,8 @@ def network(tree: Tree, cmdline: str) -> Network:
         if found:
             methods.append(name)
             interfaces += found
-    if not interfaces and enabled(tree, "NetworkManager"):
+    managed = enabled(tree, "NetworkManager")
+    if not interfaces and managed:
         # NetworkManager makes a DHCP profile for every cable it finds without one
         methods.append("networkmanager")
     return Network(
@@ -38,7 +46,10 @@ def network(tree: Tree, cmdline: str) -> Network:
         ipv6=_any(interface.ipv6 for interface in interfaces),
         predictable_names=_predictable(tree, cmdline),
         dhcp_client=_dhcp_client(tree),
-        udev_rules=_udev_rules(tree),
+        udev_rules=cards.udev_rules(tree),
+        udev_renumbers=cards.renumbered(tree),
+        renames=cards.renames(tree, cmdline),
+        automatic=bool(managed) and cards.automatic(tree),
     )
 
 
@@ -57,6 +68,8 @@ def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
     for path in _files(tree, folder, r"ifcfg-.+"):
         assigned = variables(tree.text(path))
         name = assigned.get("DEVICE") or path.rpartition("ifcfg-")[2]
+        # SLES 9 and 10 named files after the card: ifcfg-eth-id-00:0c:29:…, ifcfg-eth-bus-pci-0000:02:00.0
+        old = re.fullmatch(r"\w+-(?:id-(?P<mac>[0-9a-f:]{17})|bus-(?P<bus>\S+))", name)
         protocol = assigned.get("BOOTPROTO", "").lower()
         dhcp = protocol in _DHCP
         address = any(re.fullmatch(r"IPADDR\w*", key) and value for key, value in assigned.items())
@@ -69,8 +82,12 @@ def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
             static=address and not dhcp,
             # IPV6INIT and IPV6_AUTOCONF are what the installers write: they take what a router offers
             ipv6=bool(assigned.get("IPV6ADDR")) or truth(assigned.get("DHCPV6C")) is True,
-            mac=assigned.get("HWADDR", assigned.get("LLADDR", "")),
+            mac=assigned.get("HWADDR", (old and old["mac"]) or ""),
+            bus=(old and old["bus"]) or "",
             path=path,
+            # Red Hat's word and SUSE's for an address that the card is given
+            sets_mac=assigned.get("MACADDR", assigned.get("LLADDR", "")),
+            active=truth(assigned.get("ONBOOT")) is not False and assigned.get("STARTMODE", "auto") not in _NOT_STARTED,
         )
 
 
@@ -86,22 +103,32 @@ def _suse(tree: Tree) -> Iterator[Interface]:
 def _ifupdown(tree: Tree) -> Iterator[Interface]:
     paths = ["/etc/network/interfaces", *_files(tree, "/etc/network/interfaces.d", r"[\w.-]+")]
     found: dict[str, Interface] = {}
+    started: set[str] = set()
+    current = ""
     for path in paths:
         for line in tree.lines(path):
             words = line.split()
-            if words[0] != "iface" or len(words) < 4 or words[1] == "lo":
-                continue
-            name, family, method = words[1:4]
-            before = found.get(name, Interface(name, "ifupdown", dhcp=False, static=False, ipv6=False, path=path))
-            found[name] = Interface(
-                name,
-                "ifupdown",
-                dhcp=before.dhcp or method == "dhcp",
-                static=before.static or method == "static",
-                ipv6=before.ipv6 or (family == "inet6" and method not in ("manual", "auto")),
-                path=before.path,
-            )
-    yield from found.values()
+            if words[0] == "auto" or words[0].startswith("allow-"):
+                started.update(words[1:])
+            elif words[0] == "hwaddress" and current in found and len(words) > 1:
+                found[current] = replace(found[current], sets_mac="" if words[-1] == "random" else words[-1])
+            elif words[0] == "iface" and len(words) >= 2:
+                current = words[1] if len(words) >= 4 and words[1] != "lo" else ""
+                if current:
+                    found[current] = _stanza(found.get(current), path, *words[1:4])
+    for name, one in found.items():
+        matched = any(name == pattern.lstrip("/") or fnmatch.fnmatchcase(name, pattern[1:]) for pattern in started)
+        yield replace(one, active=matched)
+
+
+def _stanza(before: Interface | None, path: str, name: str, family: str, method: str) -> Interface:
+    before = before or Interface(name, "ifupdown", dhcp=False, static=False, ipv6=False, path=path)
+    return replace(
+        before,
+        dhcp=before.dhcp or method == "dhcp",
+        static=before.static or method == "static",
+        ipv6=before.ipv6 or (family == "inet6" and method not in ("manual", "auto")),
+    )
 
 
 def _netplan(tree: Tree) -> Iterator[Interface]:
@@ -118,20 +145,6 @@ def _netplan(tree: Tree) -> Iterator[Interface]:
             yield Interface("", "netplan", path=path)
 
 
-def _sections(text: str | None) -> dict[str, dict[str, list[str]]]:
-    """An INI file in which a key may come several times (networkd's Address=)."""
-    found: dict[str, dict[str, list[str]]] = {}
-    current: dict[str, list[str]] = {}
-    for raw in (text or "").splitlines():
-        line = raw.strip()
-        if line.startswith("[") and line.endswith("]"):
-            current = found.setdefault(line[1:-1].lower(), {})
-        elif "=" in line and not line.startswith(("#", ";")):
-            key, _, value = line.partition("=")
-            current.setdefault(key.strip().lower(), []).append(value.strip())
-    return found
-
-
 def _last(section: dict[str, list[str]], key: str) -> str:
     return section.get(key, [""])[-1]
 
@@ -139,19 +152,23 @@ def _last(section: dict[str, list[str]], key: str) -> str:
 def _networkmanager(tree: Tree) -> Iterator[Interface]:
     for folder in ("/etc/NetworkManager/system-connections", "/usr/lib/NetworkManager/system-connections"):
         for path in _files(tree, folder, r".+"):
-            profile = _sections(tree.text(path))
+            profile = sections(tree.text(path))
             connection = profile.get("connection", {})
             if _last(connection, "type") not in ("ethernet", "802-3-ethernet", "bond", "bridge", "vlan", "team"):
                 continue
-            four, six = profile.get("ipv4", {}), profile.get("ipv6", {})
+            four, six, match = profile.get("ipv4", {}), profile.get("ipv6", {}), profile.get("match", {})
+            wired = profile.get("ethernet", {}) or profile.get("802-3-ethernet", {})
             yield Interface(
-                _last(connection, "interface-name") or _last(connection, "id"),
+                _last(connection, "interface-name") or _last(match, "interface-name") or _last(connection, "id"),
                 "networkmanager",
                 dhcp=_last(four, "method") in ("auto", ""),
                 static=_last(four, "method") == "manual" or any(re.fullmatch(r"address\d*", key) for key in four),
                 ipv6=_last(six, "method") in ("manual", "dhcp") or any(re.fullmatch(r"address\d*", key) for key in six),
-                mac=_last(profile.get("ethernet", {}), "mac-address"),
+                mac=_last(wired, "mac-address"),
                 path=path,
+                bus=" ".join(match.get("path", [])) or cards.foreign_drivers(_last(match, "driver").split(";")),
+                sets_mac="" if _last(wired, "cloned-mac-address") in _MADE_UP else _last(wired, "cloned-mac-address"),
+                active=truth(_last(connection, "autoconnect")) is not False,
             )
 
 
@@ -159,18 +176,22 @@ def _networkd(tree: Tree) -> Iterator[Interface]:
     if not (enabled(tree, "systemd-networkd") or tree.listdir("/etc/systemd/network")):
         return
     for path in _files(tree, "/etc/systemd/network", r".+\.network"):
-        sections = _sections(tree.text(path))
-        match, settings = sections.get("match", {}), sections.get("network", {})
+        parts = sections(tree.text(path))
+        match, settings, link = parts.get("match", {}), parts.get("network", {}), parts.get("link", {})
         wanted = _last(settings, "dhcp").lower()
-        addresses = [*settings.get("address", []), *sections.get("address", {}).get("address", [])]
+        addresses = [*settings.get("address", []), *parts.get("address", {}).get("address", [])]
         yield Interface(
-            _last(match, "name") or _last(match, "macaddress") or "*",
+            _last(match, "name") or "*",
             "networkd",
             dhcp=wanted in ("yes", "true", "both", "ipv4", "v4", "1"),
             static=any(addresses),
             ipv6=wanted in ("yes", "true", "both", "ipv6", "v6", "1") or any(":" in address for address in addresses),
-            mac=_last(match, "macaddress"),
+            mac=" ".join(match.get("macaddress", []) or match.get("permanentmacaddress", [])),
             path=path,
+            bus=" ".join(match.get("path", [])) or cards.foreign_drivers(" ".join(match.get("driver", [])).split()),
+            sets_mac=_last(link, "macaddress"),
+            active=truth(_last(link, "unmanaged")) is not True
+            and _last(link, "activationpolicy").lower() not in ("manual", "always-down", "down"),
         )
 
 
@@ -181,6 +202,7 @@ _READERS: tuple[tuple[str, Callable[[Tree], Iterator[Interface]]], ...] = (
     ("ifupdown", _ifupdown),
     ("networkmanager", _networkmanager),
     ("networkd", _networkd),
+    ("cloud-init", cloud_network.interfaces),
 )
 
 
@@ -217,13 +239,4 @@ def _dhcp_client(tree: Tree) -> str:
     ):
         if tree.first(*paths) and (name != "networkd" or enabled(tree, "systemd-networkd")):
             return name
-    return ""
-
-
-def _udev_rules(tree: Tree) -> str:
-    """A rules file that binds an interface's name to the old machine's MAC address."""
-    for name in ("70-persistent-net.rules", "30-net_persistent_names.rules", "70-net.rules"):
-        path = f"/etc/udev/rules.d/{name}"
-        if any("NAME=" in line for line in tree.lines(path)):
-            return path
     return ""

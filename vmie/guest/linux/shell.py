@@ -1,4 +1,4 @@
-"""``KEY=value`` files, as shells and systemd read them: os-release, ifcfg-*, sysconfig, grubenv, SuSE-release."""
+"""``KEY=value`` files, as shells and systemd read them (os-release, ifcfg-*, sysconfig, grubenv), and INI files."""
 
 from __future__ import annotations
 
@@ -26,6 +26,20 @@ def _unquote(value: str) -> str:
         inner = value[1:end] if end > 0 else value[1:]
         return re.sub(r"\\([\"$`\\])", r"\1", inner) if quote == '"' else inner
     return value.split(" #", 1)[0].strip()
+
+
+def sections(text: str | None) -> dict[str, dict[str, list[str]]]:
+    """An INI file in which a key may come several times (networkd's Address=); names in lower case."""
+    found: dict[str, dict[str, list[str]]] = {}
+    current: dict[str, list[str]] = {}
+    for raw in (text or "").splitlines():
+        line = raw.strip()
+        if line.startswith("[") and line.endswith("]"):
+            current = found.setdefault(line[1:-1].lower(), {})
+        elif "=" in line and not line.startswith(("#", ";")):
+            key, _, value = line.partition("=")
+            current.setdefault(key.strip().lower(), []).append(value.strip())
+    return found
 
 
 def truth(value: str | None) -> bool | None:

@@ -123,9 +123,10 @@ def test_a_kept_instance() -> None:
     [
         ("network: {config: disabled}\n", False),
         ("network:\n  config: disabled\n", False),
-        ('network: { "config": "disabled" }\n', True),
+        ('network: { "config": "disabled" }\n', False),
         ("network:\n  config: 'disabled'\n", False),
-        ("network:\n  version: 2\n", True),
+        ("network:\n  version: 2\n", False),  # it writes that, and not what EC2 says
+        ("system_info:\n  network:\n    renderers: [eni]\n", True),
         ("#network: {config: disabled}\n", True),
     ],
 )
