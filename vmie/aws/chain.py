@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import boto3
-from botocore.exceptions import ProfileNotFound, UnknownRegionError
+from botocore.credentials import Credentials, ReadOnlyCredentials
+from botocore.exceptions import BotoCoreError, CredentialRetrievalError, ProfileNotFound, UnknownRegionError
 
 from vmie.aws.errors import refusals
 from vmie.errors import AwsRefused, Run, Set, UsageError, says
 
 
 def session_of(profile: str | None, region: str | None) -> tuple[boto3.Session, str]:
-    """A session and its Region. Raises UsageError for a profile that does not exist and where no Region is chosen."""
-    try:
-        session = boto3.Session(profile_name=profile, region_name=region)
-        chosen = session.region_name
-    except ProfileNotFound as error:
-        raise UsageError(
-            f"the AWS profile {profile or 'named by AWS_PROFILE'} is not configured",
-            cause=str(error),
-            cure=(
-                Run(("aws", "configure", "list-profiles"), "shows the ones there are"),
-                Run(("aws", "configure", "--profile", "NAME"), "makes one"),
-            ),
-            code="ProfileNotFound",
-        ) from error
+    """A session and its Region.
+
+    Raises UsageError for a profile that does not exist and where no Region is chosen, AwsRefused for a configuration
+    file that cannot be read.
+    """
+    session, chosen = _opened(profile, region)
     if not chosen:
         raise UsageError(
             "no AWS Region is chosen",
@@ -37,8 +33,8 @@ def session_of(profile: str | None, region: str | None) -> tuple[boto3.Session, 
 
 
 def expect_credentials(session: boto3.Session) -> None:
-    """Raise AwsRefused where the chain finds none."""
-    with refusals("reading credentials"):
+    """Raise AwsRefused where the chain finds none, or cannot read what it finds; now, or when they are renewed."""
+    with refusals("reading credentials"), _unreadable("the AWS configuration"):
         credentials = session.get_credentials()
     if credentials is None:
         raise AwsRefused(
@@ -52,6 +48,7 @@ def expect_credentials(session: boto3.Session) -> None:
             ),
             code="NoCredentials",
         )
+    _sort_failed_renewals(credentials)
 
 
 def partition_of(session: boto3.Session, region: str, *, endpoint_url: str | None) -> str:
@@ -69,3 +66,51 @@ def partition_of(session: boto3.Session, region: str, *, endpoint_url: str | Non
             ),
             code="NoRegion",
         ) from error
+
+
+def _opened(profile: str | None, region: str | None) -> tuple[boto3.Session, str | None]:
+    with refusals("reading the AWS configuration"):
+        try:
+            session = boto3.Session(profile_name=profile, region_name=region)
+            chosen = session.region_name
+        except ProfileNotFound as error:
+            raise _no_profile(profile, error) from error
+    return session, chosen
+
+
+def _no_profile(profile: str | None, error: ProfileNotFound) -> UsageError:
+    return UsageError(
+        f"the AWS profile {profile or 'named by AWS_PROFILE'} is not configured",
+        cause=str(error),
+        cure=(
+            Run(("aws", "configure", "list-profiles"), "shows the ones there are"),
+            Run(("aws", "configure", "--profile", "NAME"), "makes one"),
+        ),
+        code="ProfileNotFound",
+    )
+
+
+@contextmanager
+def _unreadable(provider: str) -> Iterator[None]:
+    """What providers of credentials let through: no such program or file, no JSON, no date, an expired renewal.
+
+    botocore gives an error of its own to a part of it only; see `AssumeRoleWithWebIdentityProvider`, `ProcessProvider`
+    and `RefreshableCredentials` in botocore/credentials.py.
+    """
+    try:
+        yield
+    except BotoCoreError:
+        raise  # some of them are OSErrors too
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise CredentialRetrievalError(provider=provider, error_msg=f"{type(error).__name__}: {error}") from error
+
+
+def _sort_failed_renewals(credentials: Credentials) -> None:
+    """Clients renew credentials in the middle of a call, and fail with whatever the provider failed with."""
+    frozen = credentials.get_frozen_credentials
+
+    def renewed() -> ReadOnlyCredentials:
+        with _unreadable(credentials.method or "the session"):
+            return frozen()
+
+    setattr(credentials, "get_frozen_credentials", renewed)  # noqa: B010 - mypy would have it be a method

@@ -9,17 +9,11 @@ from typing import Any
 from xml.etree.ElementTree import ParseError
 
 from boto3.exceptions import Boto3Error
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,  # noqa: A004 - botocore's own, which is none of Python's
-    HTTPClientError,
-    ParamValidationError,
-    ValidationError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 from vmie import catalogue
+from vmie.aws.sdk_errors import Sort, sort_of
 from vmie.errors import Action, AwsRefused, Run, UsageError, VmieError
 
 #: S3's HEAD has no body: botocore then makes the status the error code
@@ -36,9 +30,10 @@ def refusals(action: str, *, operand: str = "") -> Iterator[None]:
     """Run boto calls; what boto raises leaves as a VmieError that names `action` and `operand`.
 
     `action` is the API operation ("ImportImage") or a few words; `operand` what it was done to
-    ("s3://bucket/key"). Raises AwsRefused (exit 5) for every 4xx answer and for missing or expired
-    credentials, UsageError for parameters that botocore itself refuses, VmieError (exit 1) when AWS
-    could not be reached or failed on its side. `code` and `request_id` are AWS's.
+    ("s3://bucket/key"). Raises AwsRefused (exit 5) for every 4xx answer and for credentials that are missing, have
+    run out or cannot be read; UsageError for parameters and settings that the SDK itself refuses; VmieError (exit 1),
+    `passing`, when AWS could not be reached or failed on its side. `code` is AWS's, or the class of the SDK's error;
+    `request_id` is AWS's.
     """
     try:
         yield
@@ -62,17 +57,22 @@ def translated(error: Exception, *, action: str, operand: str = "") -> VmieError
             code="BrokenAnswer",
             passing=True,
         )
-    text = catalogue.redact(str(error))
-    if isinstance(error, (ParamValidationError, ValidationError)):
-        return UsageError(f"{what} cannot be asked: {text}", code=type(error).__name__)
-    why = catalogue.explain(text, type(error).__name__)
-    kind = VmieError if isinstance(error, (HTTPClientError, ConnectionError)) or not why.known else AwsRefused
+    return _local(error, what)
+
+
+def _local(error: Exception, what: str) -> VmieError:
+    """An error that the SDK made itself: no answer of AWS."""
+    text, code, sort = catalogue.redact(str(error)), type(error).__name__, sort_of(error)
+    if sort is Sort.PARAMETER:
+        return UsageError(f"{what} cannot be asked: {text}", code=code)
+    why = catalogue.explain(text, code)
+    kind = {Sort.CREDENTIALS: AwsRefused, Sort.CONFIGURATION: UsageError}.get(sort, VmieError)
     return kind(
         f"{what} failed: {text}",
         cause=_lines(why.causes),
         cure=why.cure,
-        code=type(error).__name__,
-        passing=kind is VmieError or why.retry == "retry",
+        code=code,
+        passing=sort is Sort.PASSING,
     )
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from vmie import events
+from vmie.aws.sdk_errors import about_caller
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
 from vmie.batch.model import Kind, PlanItem
 from vmie.batch.plan.wording import PLAN
-from vmie.errors import AwsRefused, PreflightError, VmieError, text_of
+from vmie.errors import PreflightError, VmieError, text_of
 from vmie.model import Route, Verdict
 from vmie.ops import operations
 from vmie.ops.context import Context
@@ -26,8 +27,6 @@ _PART = 16 << 20
 #: EBS keeps whole blocks of this size: a grain of 64 KiB may need one
 _BLOCK = 512 << 10
 _GRAIN = 64 << 10
-#: what concerns every item: then there is no estimate to make
-_WHOLE = ("NoCredentials", "ExpiredToken", "CredentialsExpire", "ProfileNotFound")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +68,7 @@ def preview(context: BatchContext, aws: Aws, item: PlanItem) -> Preview:
     try:
         return _planned(context, aws, seen)
     except VmieError as error:
-        if isinstance(error, AwsRefused) and error.code in _WHOLE:
+        if about_caller(error):
             raise
         return replace(
             seen,

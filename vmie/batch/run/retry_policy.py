@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from vmie import catalogue, events, poll
+from vmie.aws.sdk_errors import about_caller
 from vmie.batch.store import state_errors
 from vmie.batch.store.state_errors import STATE_LOST
-from vmie.errors import AwsRefused, TaskFailed, UsageError, VmieError
+from vmie.errors import AwsRefused, TaskFailed, VmieError
 from vmie.ops import waiting
 from vmie.poll import Clock, Patience
 
@@ -23,9 +24,6 @@ PATIENCE: Mapping[str, Patience] = {
     "clock": Patience(within=60, first=1, most=15, note="signed at another time than AWS's"),
 }
 
-#: entries of the catalogue that are about who asks, not about what is asked for
-_WHO = ("credentials-expired", "credentials-missing", "credentials-wrong", "clock-skew")
-
 
 def persistently(call: Callable[[], T], *, clock: Clock, report: events.Reporter) -> T:
     """`call()`'s result; it must be idempotent. What no repetition cures is raised at once."""
@@ -35,7 +33,7 @@ def persistently(call: Callable[[], T], *, clock: Clock, report: events.Reporter
 def classify(error: BaseException) -> str:
     """The catalogue's class of a failed call; "permanent" for everything that is not AWS's answer."""
     if isinstance(error, AwsRefused):
-        return "clock" if _who(error) == "clock-skew" else waiting.classify(error)
+        return "clock" if about_caller(error) == "clock-skew" else waiting.classify(error)
     return "retry" if waiting.passing(error) else "permanent"
 
 
@@ -51,18 +49,11 @@ UNSETTLED = "Unsettled"
 def affects_all_items(error: BaseException) -> VmieError | None:
     """What to stop the process with when `error` would meet every item alike; None when it is the item's own.
 
-    Credentials that ran out, are missing, wrong or another account's; a state that cannot be read or written.
+    Credentials that ran out, are missing, unreadable, wrong or another account's; a setting of the SDK; a state that
+    cannot be read or written.
     """
     if state_errors.is_database_error(error):
         return state_errors.unavailable(error)
     if isinstance(error, VmieError) and error.code in (*STATE_LOST, UNSETTLED):
         return error
-    if isinstance(error, UsageError) and error.code in ("OtherAccount", "ProfileNotFound"):
-        return error
-    return error if isinstance(error, AwsRefused) and _who(error) else None
-
-
-def _who(error: AwsRefused) -> str:
-    """Which of `_WHO` it is, "" for none."""
-    found = catalogue.explain(error.message, error.code).id
-    return found if found in _WHO else ""
+    return error if isinstance(error, VmieError) and about_caller(error) else None
