@@ -149,6 +149,10 @@ def test_yaml_that_is_none_names_the_line(folder: Path) -> None:
         ("items: a.raw\n", 1, "a list of items is wanted"),
         ("items:\n  - source: a.raw\n    key: x\n    key: y\n", 4, "given twice"),
         ("items:\n  - {source: !!python/object:os.system a.raw}\n", 2, "tags (!…) are not read"),
+        ("items:\n  - {source: a.raw, name: !!timestamp x}\n", 2, "cannot be read as timestamp"),
+        ("items:\n  - {source: a.raw, wave: !!int ''}\n", 2, "cannot be read as int"),
+        ("items:\n  - {source: a.raw, wave: !!float ''}\n", 2, "cannot be read as float"),
+        ("items:\n  - {source: a.raw, strict: !!bool perhaps}\n", 2, "cannot be read as bool"),
         ("items:\n  - {source: a.raw, tags: {since: 2026-01-01}}\n", 2, "YAML reads 2026-01-01 as a date"),
         ("", 0, "the plan is empty"),
         ("[]\n", 1, "put `items:` before it"),
@@ -253,3 +257,12 @@ def test_no_content_makes_a_traceback(folder: Path, data: Any) -> None:
 
     with suppress(UsageError):
         load(folder, yaml.safe_dump(data, allow_unicode=True))
+
+
+@pytest.mark.parametrize(
+    "text", ['items: "\\UFFFFFFFF"', f"%YAML {'9' * 5000}.1\n--- a", '"\\UFFFFFFFF" ' + "[" * 3000]
+)
+def test_what_pyyaml_itself_fails_at_is_no_yaml(folder: Path, text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        load(folder, text)
+    assert (caught.value.code, caught.value.cause) == ("PlanRefused", "the plan is no YAML")

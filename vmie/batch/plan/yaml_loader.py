@@ -20,6 +20,8 @@ _MOST_BYTES = 64 << 20
 _MOST_LEVELS = 100
 #: characters in which levels are counted
 _MOST_COUNTED = 1 << 20
+#: what PyYAML itself fails with: "\\UFFFFFFFF", ``%YAML 99…9``, ``!!timestamp x``, ``!!int ""``, ``!!bool x``
+_CLUMSY = (ValueError, ArithmeticError, AttributeError, LookupError, TypeError)
 _VARIABLE = re.compile(r"\$\{([^}]*)\}|\$\$")
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 #: variables that may hold what opens something; an address with a password in it is known by its value
@@ -83,14 +85,12 @@ def _yaml(path: Path, text: str) -> Raw:
         node = loader.get_single_node()
         if node is not None:
             raw.data = _plain(node, (), raw, loader, set())
-    except (yaml.YAMLError, RecursionError) as error:
+    except (yaml.YAMLError, *_CLUMSY, RecursionError) as error:
         # PyYAML meets its own bound in one way or the other, by version; what it says of it is not relied on.
-        if _too_deep(text):
+        if isinstance(error, RecursionError) or _too_deep(text):
             raise UsageError(
                 f"{path} is nested too deeply", cure="a plan is four levels deep", code="PlanRefused"
             ) from error
-        if isinstance(error, RecursionError):
-            raise
         raise _no_yaml(path, text, error) from error
     finally:
         loader.dispose()
@@ -105,12 +105,12 @@ def _too_deep(text: str) -> bool:
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _MOST_LEVELS:
                 return True
-    except yaml.YAMLError:
+    except (yaml.YAMLError, *_CLUMSY):
         pass
     return False
 
 
-def _no_yaml(path: Path, text: str, error: yaml.YAMLError) -> UsageError:
+def _no_yaml(path: Path, text: str, error: Exception) -> UsageError:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     line = mark.line + 1 if mark else 0
     shown = text.splitlines()[line - 1 : line]
@@ -146,7 +146,7 @@ def _plain(node: Any, where: Path_, raw: Raw, loader: Any, seen: set[int]) -> An
         return [_plain(child, (*where, number), raw, loader, seen) for number, child in enumerate(node.value)]
     try:
         value = loader.construct_object(node)
-    except (yaml.YAMLError, ValueError, TypeError, OverflowError):
+    except (yaml.YAMLError, *_CLUMSY):
         known = node.tag in loader.yaml_constructors
         why = (
             f"cannot be read as {node.tag.rpartition(':')[2]}: put it in quotes"

@@ -113,6 +113,7 @@ def load(text: str) -> object:
         loader = _Loader(text)
         # get_single_data() refuses a second document; netplan does not look at it
         return loader.get_data() if loader.check_node() else None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, OverflowError) as error:
+        # The last two for an escape or a version beyond all numbers: "\\UFFFFFFFF", %YAML 99…9.
         problem, mark = getattr(error, "problem", None), getattr(error, "problem_mark", None)
         raise NetplanError(f"line {mark.line + 1}: {problem}" if mark and problem else "it is no YAML") from error

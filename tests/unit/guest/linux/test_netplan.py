@@ -95,6 +95,8 @@ def test_a_file_that_configures_nothing(text: str) -> None:
         "? [a]\n: b",
         "a: \x00",
         "!!python/object/apply:os.system [id",
+        'a: "\\UFFFFFFFF"',
+        "%YAML " + "9" * 5000 + ".1\n--- a",
         "[" * 5000,
         "{a: " * 5000,
         "- " * 5000,
