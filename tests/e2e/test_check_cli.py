@@ -65,6 +65,17 @@ def test_the_profile_after_the_verb_is_the_rules_profile(vmie: Any, good: Path) 
     assert "Debian 12.7 is not listed" in out
 
 
+def test_what_is_the_same_on_several_routes_is_said_once(vmie: Any, good: Path, tmp_path: Path) -> None:
+    sparse = convert(good, tmp_path / "sparse.vmdk", "vmdk", "subformat=monolithicSparse")
+    _, out, _ = vmie("check", sparse, "--as-is")
+    assert out.count("the VMDK is monolithicSparse, not streamOptimized") == 1
+    assert "[Unsupported VMDK File Format] [image, snapshot]" in out
+    assert "unsupported compression algorithm 0 [instance, volume]" in out
+    _, out, _ = vmie("check", sparse)
+    assert out.count("the VMDK is monolithicSparse, not streamOptimized") == 1
+    assert "AWS" not in out
+
+
 def test_json_of_a_good_image(vmie: Any, good: Path) -> None:
     code, out, _ = vmie("--output", "json", "check", good)
     shown = json.loads(out)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from vmie.checks import (
     boot,
     boot_devices,
+    contents,
     disks,
     filesystems,
     kernel,
@@ -44,6 +45,7 @@ __all__ = [
 #: all rules, in the order in which the service would stumble over them
 RULES: tuple[Rule, ...] = (
     *disks.RULES,
+    *contents.RULES,
     *machine.RULES,
     *sizes.RULES,
     *partitions.RULES,

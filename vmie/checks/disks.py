@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterator
 
 from vmie.checks import damage, predicted_messages, sources
-from vmie.checks.rule import ALL, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
-from vmie.checks.sources import advised, follows, refused, seed, seen
+from vmie.checks.rule import ALL, LEGACY, NOW, Y2016, Hit, Outcome, Rule
+from vmie.checks.sources import advised, refused, seed, seen
 from vmie.checks.subject import CheckedDisk, Subject
 from vmie.errors import Run
-from vmie.guest.disk_facts import Table
 from vmie.model import Profile, Route, Verdict
 
 _TAKEN = frozenset({"raw", "vmdk", "vhd", "vhdx"})
@@ -58,8 +57,11 @@ def _not_stream(subject: Subject, vmdks: list[tuple[int, CheckedDisk]]) -> Itera
     for index, disk in vmdks:
         if not _is_stream(disk):
             message = f"{disk_name(subject, index)}the VMDK is {disk.variant or 'of another kind'}, not {_STREAM}"
-            yield Hit(message, verdict=graded(subject), routes=(Route.IMAGE, Route.SNAPSHOT))
-            yield Hit(message, verdict=graded(subject), routes=LEGACY, predicts=predicted_messages.COMPRESSION)
+            if not subject.literal:
+                yield Hit(message, Verdict.WARN)
+                continue
+            yield Hit(message, routes=(Route.IMAGE, Route.SNAPSHOT))
+            yield Hit(message, routes=LEGACY, predicts=predicted_messages.COMPRESSION)
 
 
 def _vhdx_2016(subject: Subject) -> Outcome:
@@ -116,17 +118,6 @@ def _device_vmdks(subject: Subject) -> Iterator[Hit]:
             yield Hit(f"{disk_name(subject, index)}the VMDK is in the SEsparse delta format")
 
 
-def _sectors(subject: Subject) -> Outcome:
-    raws = [(index, disk) for index, disk in enumerate(subject.disks) if disk.format == "raw" and disk.file_size]
-    if not raws:
-        return None
-    return [
-        Hit(f"{disk_name(subject, index)}{disk.file_size} bytes are no whole number of 512-byte sectors: cut short?")
-        for index, disk in raws
-        if (disk.file_size or 0) % 512
-    ]
-
-
 def _damaged(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
         if disk.code in CLAIMED:
@@ -135,36 +126,6 @@ def _damaged(subject: Subject) -> Iterator[Hit]:
             yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
         else:
             yield from damage.hits(disk, name=disk_name(subject, index), as_is=subject.literal)
-
-
-def _content(subject: Subject) -> Outcome:
-    known = [Hit(one.unreadable[:400], cure=one.unreadable_cure) for one in subject.disks if one.code == "NotADisk"]
-    if known or any(one.unreadable for one in subject.disks):
-        return known or None
-    raws = [(index, disk) for index, disk in enumerate(subject.disks) if disk.format == "raw"]
-    return list(_other_contents(subject, raws)) if raws else None
-
-
-def _other_contents(subject: Subject, raws: list[tuple[int, CheckedDisk]]) -> Iterator[Hit]:
-    for index, disk in raws:
-        looks, named = disk.facts.get("looks_like"), disk.facts.get("named_as")
-        if looks and looks != "luks":
-            message = f"{disk_name(subject, index)}this is {looks} data, not a disk"
-            yield Hit(message, routes=VM)
-            # nothing looks at what a snapshot is made of
-            yield Hit(message, Verdict.WARN, routes=DATA)
-        elif named:
-            bare = index < len(subject.guest.disks) and subject.guest.disks[index].table is Table.NONE
-            message = f"{disk_name(subject, index)}the name says {named}, but there is no {named} header in it"
-            yield Hit(message, verdict=Verdict.FAIL if bare else Verdict.WARN)
-
-
-def _wrapped(subject: Subject) -> Outcome:
-    return [
-        Hit(f"{disk_name(subject, index)}the disk is packed with {wrapper}", verdict=graded(subject))
-        for index, disk in enumerate(subject.disks)
-        if (wrapper := disk.facts.get("wrapper"))
-    ]
 
 
 RULES: tuple[Rule, ...] = (
@@ -249,21 +210,6 @@ RULES: tuple[Rule, ...] = (
         ),
     ),
     Rule(
-        id="VMIE-DISK-008",
-        title="A raw image is a whole number of sectors",
-        judge=_sectors,
-        routes=ALL,
-        verdict=Verdict.WARN,
-        cure="compare its size with the source disk; copy it again if it was cut short",
-        evidence=(
-            follows(
-                "https://www.kernel.org/doc/Documentation/ABI/stable/sysfs-block",
-                "a disk is addressed in blocks of 512 bytes or more: a file that ends within one is no whole disk",
-                allows=Verdict.WARN,
-            ),
-        ),
-    ),
-    Rule(
         id="VMIE-DISK-009",
         title="A VMDK is a disk image, neither RDM nor SEsparse",
         judge=_vmdk_kind,
@@ -273,32 +219,6 @@ RULES: tuple[Rule, ...] = (
         cure="turn it into a plain virtual disk first (vSphere: migrate or clone to a thick or thin VMDK)",
         evidence=(
             refused(sources.LIMITATIONS, "neither Raw Device Mapping nor VMware's SEsparse format is supported"),
-        ),
-    ),
-    Rule(
-        id=CONTENT,
-        title="The content is a disk's, and what the name says",
-        judge=_content,
-        routes=ALL,
-        predicts=predicted_messages.NO_PARTITIONS,
-        cure="name the disk image itself; when it was cut or overwritten at its head, export it again",
-        evidence=(
-            seen(
-                "https://github.com/REMnux/remnux-cli/issues/156",
-                "No valid partitions. Not a valid volume: of a file that was no disk image as it was named",
-            ),
-        ),
-    ),
-    Rule(
-        id="VMIE-DISK-011",
-        title="The image is not packed",
-        judge=_wrapped,
-        routes=ALL,
-        predicts=predicted_messages.FILE_FORMAT,
-        cure=(Run(("vmie", "import", "FILE"), "unpacks it on the way"), "unpack it to have the guest checked too"),
-        evidence=(
-            refused(sources.PREREQUISITES, "the formats taken are OVA, stream-optimised VMDK, VHD, VHDX and raw"),
-            refused(sources.TROUBLE, "another one is answered with: disk-image-size=0 has an invalid format"),
         ),
     ),
 )

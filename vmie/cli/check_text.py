@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vmie.cli import render
@@ -58,8 +58,8 @@ def _image(image: ImageReport, *, everything: bool) -> Iterator[Line]:
     found = image.everything if everything else image.findings
     if found:
         yield []
-    for finding in found:
-        yield from _finding(finding)
+    for same in _grouped(found):
+        yield from _findings(same)
 
 
 def _file(image: ImageReport) -> str:
@@ -106,21 +106,48 @@ def _routes(image: ImageReport) -> Iterator[Line]:
         yield [(f"  {f'{route} ({route.call})':<26}", ""), (mark, _STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
 
 
-def _finding(finding: Finding) -> Iterator[Line]:
-    style = _STYLES[finding.verdict]
-    routes = "" if len(finding.routes) == len(Route) else f" [{', '.join(route.value for route in finding.routes)}]"
-    first, *rest = _wrapped(f"{_clean(finding.message)}{routes}")
-    yield [("  ", ""), (_MARKS[finding.verdict], style), (" ", ""), (first, "")]
-    for line in rest:
-        yield [(" " * _INDENT, ""), (line, "")]
-    if finding.verdict is Verdict.PASS:
+def _grouped(findings: Sequence[Finding]) -> list[list[Finding]]:
+    """Findings that say the same of several routes, worst first, together."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        groups.setdefault((finding.rule, finding.message, finding.path), []).append(finding)
+    return list(groups.values())
+
+
+def _findings(same: Sequence[Finding]) -> Iterator[Line]:
+    by_verdict: dict[Verdict, list[Route]] = {}
+    for finding in same:
+        by_verdict.setdefault(finding.verdict, []).extend(finding.routes)
+    for number, (verdict, routes) in enumerate(by_verdict.items()):
+        message = "the same" if number else _clean(same[0].message)
+        first, *rest = _wrapped(f"{message}{_on(routes)}")
+        yield [("  ", ""), (_MARKS[verdict], _STYLES[verdict]), (" ", ""), (first, "")]
+        for line in rest:
+            yield [(" " * _INDENT, ""), (line, "")]
+    if same[0].verdict is Verdict.PASS:
         return
-    if finding.predicts:
-        label, colour = ("AWS says: ", "red") if finding.verdict is Verdict.FAIL else ("AWS may say: ", "yellow")
-        yield from _labelled(label, finding.predicts, colour)
-    for number, line in enumerate(finding.cure_text(TERMS).splitlines()):
+    yield from _told(same)
+    for number, line in enumerate(same[0].cure_text(TERMS).splitlines()):
         yield from _labelled("      " if number else "cure: ", line, "cyan")
-    yield [(" " * _INDENT, ""), (finding.rule, "dim")]
+    yield [(" " * _INDENT, ""), (same[0].rule, "dim")]
+
+
+def _on(routes: Sequence[Route]) -> str:
+    """Which routes, where they are not all."""
+    listed = [route for route in Route if route in routes]
+    return "" if len(listed) == len(Route) else f" [{', '.join(listed)}]"
+
+
+def _told(same: Sequence[Finding]) -> Iterator[Line]:
+    """AWS's words, each with its routes where there are several."""
+    words: dict[str, list[Route]] = {}
+    for finding in same:
+        if finding.predicts:
+            words.setdefault(finding.predicts, []).extend(finding.routes)
+    failed = same[0].verdict is Verdict.FAIL
+    label, colour = ("AWS says: ", "red") if failed else ("AWS may say: ", "yellow")
+    for text, routes in words.items():
+        yield from _labelled(label, f"{text}{_on(routes) if len(words) > 1 else ''}", colour)
 
 
 def _labelled(label: str, text: str, style: str) -> Iterator[Line]:

@@ -141,6 +141,7 @@ class Interface:
     `name` may be a pattern. `mac` is the hardware address, `bus` the place on a bus or the driver ("driver vmxnet3")
     that a card must have to be configured so; `sets_mac` is an address that the card is given. `active` is False for
     what is not brought up at boot.
+    `ipv6` is a fixed IPv6 address, or IPv6 without IPv4; what asks for both by DHCP makes do with IPv4.
     """
 
     name: str

@@ -8,6 +8,7 @@ from typing import Any
 from vmie.guest.registry import Hive, HiveError
 from vmie.guest.windows_facts import InterfaceFacts
 
+_AUTOMATIC = 2
 _DISABLED = 4
 _MAX_INTERFACES = 64
 _MAX_ADDRESSES = 16
@@ -171,7 +172,7 @@ def _managed(entry: str) -> bool:
 def _services(hive: Hive, current: str) -> dict[str, Any]:
     services = current + r"\Services"
     drivers = frozenset(name for name in _DRIVERS if _starts(hive, services, name))
-    products = {label for name, label in _SECURITY.items() if _starts(hive, services, name)}
+    products = {label for name, label in _SECURITY.items() if _starts_itself(hive, services, name)}
     starts = {name: _boot_start(hive, services, name) for name in _BOOT_DRIVERS}
     found: dict[str, Any] = {
         "drivers": drivers,
@@ -216,6 +217,12 @@ def _missing_filters(hive: Hive, current: str) -> list[str]:
 def _starts(hive: Hive, services: str, name: str) -> bool:
     start = hive.number(f"{services}\\{name}", "Start")
     return start is not None and start != _DISABLED
+
+
+def _starts_itself(hive: Hive, services: str, name: str) -> bool:
+    """Without being asked: Start 0 to 2. Stock Windows has Sense (Defender for Endpoint) at 3, on demand."""
+    start = hive.number(f"{services}\\{name}", "Start")
+    return start is not None and start <= _AUTOMATIC
 
 
 def _languages(hive: Hive, current: str) -> dict[str, Any]:

@@ -66,6 +66,7 @@ SUBVOLUMES = replace(
     PARTITION, number=2, start=7 * GIB + (1 << 20), length=GIB >> 1, content="btrfs", detail="2 subvolumes"
 )
 GRUB_CFG = "/boot/grub/grub.cfg"
+GZIP = {"wrapper": "gzip"}
 CLIENT = windows(release="7", edition="Professional", kind="workstation")
 
 
@@ -99,6 +100,13 @@ CASES = [
     Case("DISK-007", disk(faults=(_fault(Verdict.WARN, as_is=FAIL),)), WARN, BASE),
     Case("DISK-007", disk(faults=(_fault(Verdict.UNKNOWN),)), Verdict.UNKNOWN, BASE),
     Case("DISK-008", disk(format="raw", file_size=1000), WARN, disk(format="raw", file_size=1024)),
+    Case(
+        "DISK-008",
+        disk(format="raw", size=1000, file_size=284, facts={"wrapper": "xz"}),
+        WARN,
+        disk(format="raw", size=1 << 20, file_size=284, facts={"wrapper": "xz"}),
+    ),
+    Case("DISK-008", disk(format="raw", file_size=1000), WARN, disk(format="raw", size=0, file_size=284, facts=GZIP)),
     Case("DISK-009", disk(unreadable="a.vmdk is a VMDK of type seSparse"), FAIL, BASE),
     Case("DISK-009", disk(variant="vmfsRawDeviceMap"), FAIL, BASE),
     Case("DISK-010", disk(format="raw", facts={"looks_like": "pdf"}), FAIL, disk(format="raw")),

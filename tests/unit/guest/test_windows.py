@@ -118,6 +118,8 @@ SYSTEM_FACTS: list[tuple[dict[str, Any], str, Any]] = [
     ({SERVICES + r"\Dhcp": {"Start": 4}}, "dhcp_service", False),
     ({SERVICES + r"\vmms": {"Start": 2}}, "hyperv_role", True),
     ({SERVICES + r"\csfalconservice": {"Start": 2}}, "security_products", ("CrowdStrike Falcon",)),
+    ({SERVICES + r"\Sense": {"Start": 2}}, "security_products", ("Microsoft Defender for Endpoint",)),
+    ({SERVICES + r"\Sense": {"Start": 3}}, "security_products", ()),
     ({SERVICES + r"\NTDS\Parameters": {"DSA Database file": "D:\\ntds.dit"}}, "ad_database", "D:\\ntds.dit"),
     ({SET + r"\Control\Session Manager\Power": {"HiberbootEnabled": 1}}, "fast_startup", True),
     (

@@ -48,7 +48,7 @@ def _interface(name: str, settings: dict[str, Any], path: str, source: str) -> I
         source,
         dhcp=dhcp4 or dhcp6,
         static=bool(addresses),
-        ipv6=dhcp6 or any(":" in address for address in addresses),
+        ipv6=(dhcp6 and not dhcp4) or any(":" in address for address in addresses),
         mac=_text(match.get("macaddress")),
         path=path,
         bus=foreign_drivers([_text(one) for one in drivers]),

@@ -81,7 +81,9 @@ def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
             dhcp=dhcp,
             static=address and not dhcp,
             # IPV6INIT and IPV6_AUTOCONF are what the installers write: they take what a router offers
-            ipv6=bool(assigned.get("IPV6ADDR")) or truth(assigned.get("DHCPV6C")) is True,
+            ipv6=bool(assigned.get("IPV6ADDR"))
+            or (truth(assigned.get("DHCPV6C")) is True and not dhcp and not address)
+            or protocol == "dhcp6",
             mac=assigned.get("HWADDR", (old and old["mac"]) or ""),
             bus=(old and old["bus"]) or "",
             path=path,
@@ -127,7 +129,7 @@ def _stanza(before: Interface | None, path: str, name: str, family: str, method:
         before,
         dhcp=before.dhcp or method == "dhcp",
         static=before.static or method == "static",
-        ipv6=before.ipv6 or (family == "inet6" and method not in ("manual", "auto")),
+        ipv6=before.ipv6 or (family == "inet6" and method == "static"),
     )
 
 
@@ -163,7 +165,9 @@ def _networkmanager(tree: Tree) -> Iterator[Interface]:
                 "networkmanager",
                 dhcp=_last(four, "method") in ("auto", ""),
                 static=_last(four, "method") == "manual" or any(re.fullmatch(r"address\d*", key) for key in four),
-                ipv6=_last(six, "method") in ("manual", "dhcp") or any(re.fullmatch(r"address\d*", key) for key in six),
+                ipv6=_last(six, "method") == "manual"
+                or any(re.fullmatch(r"address\d*", key) for key in six)
+                or (_last(four, "method") == "disabled" and _last(six, "method") in ("auto", "dhcp")),
                 mac=_last(wired, "mac-address"),
                 path=path,
                 bus=" ".join(match.get("path", [])) or cards.foreign_drivers(_last(match, "driver").split(";")),
@@ -185,7 +189,7 @@ def _networkd(tree: Tree) -> Iterator[Interface]:
             "networkd",
             dhcp=wanted in ("yes", "true", "both", "ipv4", "v4", "1"),
             static=any(addresses),
-            ipv6=wanted in ("yes", "true", "both", "ipv6", "v6", "1") or any(":" in address for address in addresses),
+            ipv6=wanted in ("ipv6", "v6") or any(":" in address for address in addresses),
             mac=" ".join(match.get("macaddress", []) or match.get("permanentmacaddress", [])),
             path=path,
             bus=" ".join(match.get("path", [])) or cards.foreign_drivers(" ".join(match.get("driver", [])).split()),

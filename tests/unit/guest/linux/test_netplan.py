@@ -23,6 +23,7 @@ def eth0(settings: str) -> tuple[bool | None, bool | None, bool | None, str]:
         ("{}", False, False, False),
         ("{dhcp4: true}", True, False, False),
         ("{dhcp6: yes}", True, False, True),
+        ("{dhcp4: yes, dhcp6: yes}", True, False, False),
         ("{addresses: [10.0.0.5/24], routes: [{to: default, via: 10.0.0.1}]}", False, True, False),
         ("{addresses: ['2001:db8::1/64'], dhcp4: no}", False, True, True),
         ("{addresses: [10.0.0.5/24: {label: 'eth0:1'}]}", False, True, False),

@@ -141,11 +141,18 @@ def test_ipv6() -> None:
     ifcfg = "IPV6INIT=yes\nIPV6_AUTOCONF=yes\nBOOTPROTO=dhcp\n"
     assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg}).ipv6 is False  # what the installer writes
     assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg + "IPV6ADDR=2001:db8::1/64\n"}).ipv6 is True
-    assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg + "DHCPV6C=yes\n"}).ipv6 is True
+    assert look({"/etc/sysconfig/network-scripts/ifcfg-e": ifcfg + "DHCPV6C=yes\n"}).ipv6 is False  # both
+    six_alone = "IPV6INIT=yes\nBOOTPROTO=none\nDHCPV6C=yes\n"
+    assert look({"/etc/sysconfig/network-scripts/ifcfg-e": six_alone}).ipv6 is True
+    for wanted, expected in (("yes", False), ("both", False), ("ipv4", False), ("ipv6", True), ("no", False)):
+        networkd = f"[Match]\nName=en*\n[Network]\nDHCP={wanted}\n"
+        assert look({"/etc/systemd/network/a.network": networkd}).ipv6 is expected, wanted
+    fixed = "[Match]\nName=en*\n[Network]\nDHCP=yes\nAddress=2001:db8::7/64\n"
+    assert look({"/etc/systemd/network/a.network": fixed}).ipv6 is True
     for six, expected in (
         ("method=auto", False),
         ("method=manual\naddress1=2001:db8::1/64", True),
-        ("method=dhcp", True),
+        ("method=dhcp", False),
     ):
         profile = KEYFILE.format("method=auto").replace("method=ignore", six)
         assert look({"/etc/NetworkManager/system-connections/a.nmconnection": profile}).ipv6 is expected
