@@ -171,17 +171,26 @@ class Window:
     def __init__(self, source: Source, *, offset: int, size: int, name: str) -> None:
         self.path: Path | None = None
         self.name = name
-        self._source = source
-        self._offset = offset
+        #: what it is a slice of, and where it begins there
+        self.of = source
+        self.offset = offset
         self.size = size
 
     def pread(self, offset: int, length: int) -> bytes:
         """See `Source.pread`."""
         length = min(length, self.size - offset)
-        return self._source.pread(self._offset + offset, length) if length > 0 else b""
+        return self.of.pread(self.offset + offset, length) if length > 0 else b""
 
     def close(self) -> None:
         """Leaves the archive open."""
+
+
+def place_in_file(source: Source) -> int | None:
+    """Where the bytes of `source` begin in the one local file that they are a range of; None where they are not."""
+    if isinstance(source, Window):
+        place = place_in_file(source.of)
+        return None if place is None else place + source.offset
+    return 0 if isinstance(source, FileSource) else None
 
 
 class Disk(ABC):

@@ -13,6 +13,9 @@ from vmie.errors import ImageError
 #: 128 TiB of a VMDK with its usual grain, and 2 TiB, the most a VHD can be, in blocks of 512 KiB.
 TABLE_LIMIT = 16 << 20
 
+#: the code of an error over bytes that contradict the format: no later attempt reads them otherwise
+DAMAGED = "DamagedImage"
+
 _TRUNCATED_CURE = "copy or export the image again, and compare its size and checksum with the original's"
 
 
@@ -54,9 +57,10 @@ def truncated(source: Source, end: int, *, what: str) -> ImageError:
         f"{source.name} is truncated or damaged: its {what} lies outside the file",
         cause=f"the {what} ends at byte {end:,}, the file has {source.size:,} bytes",
         cure=_TRUNCATED_CURE,
+        code=DAMAGED,
     )
 
 
 def damaged(source: Source, cause: str, *, cure: str = _TRUNCATED_CURE) -> ImageError:
     """A structure contradicts the format."""
-    return ImageError(f"{source.name} is damaged", cause=cause, cure=cure)
+    return ImageError(f"{source.name} is damaged", cause=cause, cure=cure, code=DAMAGED)

@@ -151,19 +151,36 @@ class SparseExtent:
         at = sector * SECTOR
         if not self.header.markers:
             return self._inflate(memoryview(self.source.pread(at, 2 * self.grain)), number, at)
-        stored = memoryview(self.source.pread(at, self.grain + _SLACK))
-        if len(stored) < layout.GRAIN_MARKER.size:
-            raise truncated(self.source, at + layout.GRAIN_MARKER.size, what="grain marker")
-        lba, size = layout.GRAIN_MARKER.unpack_from(stored)
-        if lba != number * self.header.grain_sectors or not 0 < size <= 2 * self.grain:
-            raise damaged(
-                self.source, f"the marker of grain {number:,} at byte {at:,} names sector {lba:,}, {size:,} bytes"
-            )
-        begin = layout.GRAIN_MARKER.size
-        data = stored[begin : begin + size]
-        if len(data) < size:
-            data = memoryview(read_exact(self.source, at + begin, size, what="grain"))
+        found, data = self._stored(at, memoryview(self.source.pread(at, self.grain + _SLACK)))
+        if found != number:
+            lba = found * self.header.grain_sectors
+            raise damaged(self.source, f"the marker of grain {number:,} at byte {at:,} names sector {lba:,}")
         return self._inflate(data, number, at)
+
+    def check_grain(self, at: int, stored: memoryview) -> None:
+        """See that a marked grain begins at byte `at`, is the one that the tables place there, and unpacks.
+
+        `stored` is what is on hand of the file from there on; the rest is read. Raises ImageError.
+        """
+        number, data = self._stored(at, stored)
+        if number * self.grain >= self.size or self._sector(number) * SECTOR != at:
+            raise damaged(self.source, f"the grain at byte {at:,} is marked as number {number:,}, which is elsewhere")
+        whole = self._inflate(data, number, at)
+        self._slice(whole, 0, min(self.grain, self.size - number * self.grain))
+
+    def _stored(self, at: int, stored: memoryview) -> tuple[int, memoryview]:
+        """The number and the compressed bytes of the marked grain at byte `at`; `stored` as `check_grain` has it."""
+        begin = layout.GRAIN_MARKER.size
+        if len(stored) < begin:
+            stored = memoryview(read_exact(self.source, at, begin, what="grain marker"))
+        lba, size = layout.GRAIN_MARKER.unpack_from(stored)
+        number, rest = divmod(lba, self.header.grain_sectors)
+        if rest or not 0 < size <= 2 * self.grain:
+            raise damaged(self.source, f"the grain marker at byte {at:,} names sector {lba:,}, {size:,} bytes")
+        data = stored[begin : begin + size]
+        return number, data if len(data) == size else memoryview(
+            read_exact(self.source, at + begin, size, what="grain")
+        )
 
     def _inflate(self, data: memoryview, number: int, at: int) -> bytes:
         """The grain's bytes; at most a grain of output whatever the input says."""

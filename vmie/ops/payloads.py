@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,26 +10,51 @@ from vmie import disk
 from vmie.aws.parts import CHUNK, Buffer, Part
 from vmie.disk import stream
 from vmie.disk.base import FileSource
-from vmie.errors import ImageError
+from vmie.disk.integrity import FileCheck, ManifestCheck, PartCheck, manifest_of, refuse_faults
+from vmie.errors import ImageError, Set
+from vmie.ops import ingest
+
+#: what is advised where a damaged file was refused
+UNVERIFIED = Set("skip_verify", note="sends it all the same")
 
 
 class FilePayload:
     """A file sent as it is. A part is read when it is hashed and again when it is sent: no size of part costs memory.
 
-    Close it when all are sent.
+    With `verify` its bytes are judged when they are read for the first time: see `disk.integrity`. `notes` are what
+    is odd and no damage. Close it when all are sent. Raises ImageError where the tables show damage.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
+    def __init__(self, path: Path, size: int, *, verify: bool = False) -> None:
+        self._check = FileCheck(path) if verify else None
         self._source = FileSource(path)
         self.bound = self.source_size = size
+        self.notes: Sequence[str] = self._check.notes if self._check else ()
 
     def parts(self, part_size: int) -> Iterator[Part]:
         """See `vmie.aws.parts.Payload`."""
         for number, offset in enumerate(range(0, max(1, self.bound), part_size), start=1):
             length = min(self.bound - offset, part_size)
-            yield Part(number, length, partial(self._chunks, offset, length), offset + length)
+            check = self._check.part(offset, offset + length, total=self.bound) if self._check else None
+            yield Part(number, length, partial(self._chunks, offset, length, check), offset + length)
 
-    def _chunks(self, offset: int, length: int) -> Iterator[memoryview]:
+    def _chunks(self, offset: int, length: int, check: PartCheck | None) -> Iterator[memoryview]:
+        """The range in pieces, each judged by `check` before it is given."""
+        if check is None or check.done:
+            yield from self._pieces(offset, length)
+            return
+        for piece in self._pieces(offset, length):
+            check(offset, piece)
+            offset += len(piece)
+            yield piece
+        check.done = True
+
+    def settle(self) -> None:
+        """Judge what only the whole shows, when all parts were read. Raises ImageError."""
+        if self._check is not None:
+            self._check.settle()
+
+    def _pieces(self, offset: int, length: int) -> Iterator[memoryview]:
         """The range in pieces that stay in the processor's cache between reading and hashing or sending."""
         buffer = memoryview(bytearray(min(CHUNK, length)))
         while length > 0:
@@ -47,13 +72,22 @@ class FilePayload:
     def close(self) -> None:
         """Close the file."""
         self._source.close()
+        if self._check is not None:
+            self._check.close()
 
 
 class StreamPayload:
-    """A disk re-streamed as `method` (vmdk, vhd, raw) while it is sent; deterministic, so it resumes."""
+    """A disk re-streamed as `method` (vmdk, vhd, raw) while it is sent; deterministic, so it resumes.
 
-    def __init__(self, opened: disk.Disk, method: str) -> None:
+    `manifest` follows the reading, and is closed with it; `notes` are what is odd and no damage.
+    """
+
+    def __init__(
+        self, opened: disk.Disk, method: str, *, manifest: ManifestCheck | None = None, notes: Sequence[str] = ()
+    ) -> None:
         self._disk = opened
+        self._manifest = manifest
+        self.notes = (*notes, *(manifest.notes if manifest else ()))
         self._method = method
         #: bytes of the source that were read so far
         self.read = 0
@@ -74,14 +108,47 @@ class StreamPayload:
                 pieces, length, rest = [], 0, rest[room:]
             pieces.append(rest)
             length += len(rest)
+            if self._manifest is not None:
+                self._manifest.follow(self.read, self.source_size)
         yield _generated(number + 1, pieces, max(self.read, self.source_size))
+
+    def settle(self) -> None:
+        """Judge what only the whole shows, when all parts were made. Raises ImageError."""
+        if self._manifest is not None:
+            self._manifest.settle()
 
     def close(self) -> None:
         """Close the disk."""
         self._disk.close()
+        if self._manifest is not None:
+            self._manifest.close()
 
     def _progress(self, read: int) -> None:
         self.read = read
+
+
+def payload(
+    path: Path, selected: ingest.Selection, choice: ingest.Choice, *, size: int, index: int | None, verify: bool
+) -> FilePayload | StreamPayload:
+    """The bytes to send: the file of `size` bytes as it is, or its disk re-streamed. Raises ImageError.
+
+    With `verify` damage is looked for on the way, and raised at the latest by `settle`.
+    """
+    if choice.method == "as-is":
+        return FilePayload(path, size, verify=verify)
+    opened = ingest.opened(path, selected, index=index)
+    try:
+        notes: list[str] = []
+        manifest = None
+        if verify:
+            refuse_faults(opened, notes, as_is=False)
+            if opened.facts.get("appliance"):
+                machine, empty = selected.machine, selected.empty_disks
+                manifest = manifest_of(path, index=index or 0, machine=machine, empty_disks=empty)
+        return StreamPayload(opened, choice.method, manifest=manifest, notes=notes)
+    except BaseException:
+        opened.close()
+        raise
 
 
 def _generated(number: int, pieces: list[Buffer], source_end: int) -> Part:

@@ -14,12 +14,13 @@ from vmie.aws.multipart import composite
 from vmie.aws.parts import b64, part_size_for
 from vmie.aws.session import Aws
 from vmie.aws.upload import Uploaded, UploadOptions, upload
+from vmie.disk.reading import DAMAGED
 from vmie.errors import AwsRefused, Cancel, Set, UsageError, VmieError
 from vmie.model import S3Object, Task
 from vmie.ops import ingest, payloads, transfer_options, upload_state
 from vmie.ops.context import Context
 from vmie.ops.operation import Operation
-from vmie.ops.upload_plan import SOURCE_CHANGED, UploadPlan, WatchedPayload, payload_of, source_changed
+from vmie.ops.upload_plan import SOURCE_CHANGED, UploadPlan, WatchedPayload, source_changed
 from vmie.ops.upload_state import SOURCE, Sent
 from vmie.options import UploadRequest
 
@@ -102,7 +103,8 @@ class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
         for note in self.planned.notes:
             context.reporter(events.Note(note, "warning"))
         options = transfer_options.upload_options(self.request, context.aws, context.settings)
-        self._sent = send(context, self.planned, step=STEP, options=options)
+        verify = not self.request.skip_verify
+        self._sent = send(context, self.planned, step=STEP, options=options, verify=verify)
 
     def finish(self, done: Sequence[Task], *, began: dt.datetime) -> UploadResult:
         """See `Operation.finish`."""
@@ -183,11 +185,13 @@ def plan(aws: Aws, path: Path, request: UploadRequest) -> UploadPlan:
     )
 
 
-def send(context: Context, plan: UploadPlan, *, step: str, options: UploadOptions) -> tuple[Uploaded, int]:
+def send(
+    context: Context, plan: UploadPlan, *, step: str, options: UploadOptions, verify: bool = True
+) -> tuple[Uploaded, int]:
     """One file to one object, remembered under `step`: what came of it, and the bytes read of the source.
 
-    Raises ImageError (SourceChanged) when the file is another than the one the upload began with, or changes
-    meanwhile: no object is then made of it.
+    Raises ImageError when the file is another than the one the upload began with, or changes meanwhile
+    (SourceChanged), and with `verify` when it is damaged (DamagedImage): no object is then made of it.
     """
     aws, journal, reporter = context.aws, context.journal, context.reporter
     known = journal.get(step) or {}
@@ -201,8 +205,9 @@ def send(context: Context, plan: UploadPlan, *, step: str, options: UploadOption
         return state.done(there), 0
     state.begin()
     reporter(events.Stage("upload", f"{plan.path.name} → {plan.target.url} ({plan.choice.reasons[0]})"))
-    payload = WatchedPayload(plan, payload_of(plan))
+    payload: WatchedPayload | None = None
     try:
+        payload = _payload(plan, reporter, verify=verify)
         done = upload(
             aws, plan.target, payload, state=state, options=options, settled=payload.settled, reporter=reporter
         )
@@ -212,10 +217,21 @@ def send(context: Context, plan: UploadPlan, *, step: str, options: UploadOption
             raise source_changed(
                 plan.path, "while it was uploaded", "stop what writes to it, then run the command again"
             ) from error
+        if error.code == DAMAGED:
+            state.give_up(aws)
+            error.add_cure(payloads.UNVERIFIED if verify else ())
         raise
     finally:
-        payload.close()
+        if payload is not None:
+            payload.close()
     return state.done(done), payload.read
+
+
+def _payload(plan: UploadPlan, reporter: events.Reporter, *, verify: bool) -> WatchedPayload:
+    made = payloads.payload(plan.path, plan, plan.choice, size=plan.source_size, index=plan.index, verify=verify)
+    for note in made.notes:
+        reporter(events.Note(note, "warning"))
+    return WatchedPayload(plan, made)
 
 
 def _already(aws: Aws, plan: UploadPlan, options: UploadOptions) -> Uploaded | None:

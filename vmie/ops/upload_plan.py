@@ -82,7 +82,8 @@ class WatchedPayload:
             yield part
 
     def settled(self) -> None:
-        """Look once more before there is an object."""
+        """Look once more before there is an object. Raises ImageError."""
+        self._payload.settle()
         if ingest.FileIdentity.of(self._plan.path) != self._plan.identity:
             raise self._was_changed()
 
@@ -92,14 +93,6 @@ class WatchedPayload:
 
     def _was_changed(self) -> ImageError:
         return source_changed(self._plan.path, "while it was uploaded", "")
-
-
-def payload_of(plan: UploadPlan) -> payloads.FilePayload | payloads.StreamPayload:
-    """The bytes to send: the file as it is, or its disk re-streamed."""
-    if plan.choice.method == "as-is":
-        return payloads.FilePayload(plan.path, plan.source_size)
-    opened = ingest.opened(plan.path, plan, index=plan.index)
-    return payloads.StreamPayload(opened, plan.choice.method)
 
 
 def source_changed(path: Path, when: str, cure: Cure) -> ImageError:

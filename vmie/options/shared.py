@@ -21,7 +21,7 @@ MACHINE_HELP = "Of an appliance with several machines: the id or name of the one
 EMPTY_DISKS_HELP = "Make the disks that an appliance lists without a file, all zeros; else they are left out."
 _SENDS: dict[str, Any] = {"group": "Sending", "routes": ("image", "snapshot", "instance", "volume")}
 #: the way and the pace that bytes take; what is made is the same
-_PASSING = ("max_rate", "accelerate")
+_PASSING = ("max_rate", "accelerate", "skip_verify")
 
 
 class TransferOptions(Options):
@@ -34,6 +34,13 @@ class TransferOptions(Options):
         None, "Send at most this: bytes per second, such as 20M or 1.5G.", metavar="RATE", **_SENDS
     )
     accelerate: bool = option(False, "Send by S3 Transfer Acceleration; the bucket must have it enabled.", **_SENDS)
+
+    skip_verify: bool = option(
+        False,
+        "Send a file without looking for damage in it, nor comparing an appliance with its manifest.",
+        guesses=("no_verify",),
+        **_SENDS,
+    )
 
     def conflicts(self) -> Iterator[UsageError]:
         """See `Options.conflicts`."""

@@ -48,7 +48,7 @@ class ByObject(ImportOperation[ImportPlan]):
             machine=request.machine,
             empty_disks=request.empty_disks,
         )
-        upload.send(self.context, sent, step=step, options=options)
+        upload.send(self.context, sent, step=step, options=options, verify=not request.skip_verify)
 
     def _submit(self, number: int) -> dict[str, object]:
         token = self.planned.request.client_token or idempotency.token_of(self.journal)

@@ -6,6 +6,7 @@ import datetime as dt
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any, TypeVar
 
 from vmie import events
 from vmie.aws import ec2, objects, parts_upload
+from vmie.disk.reading import DAMAGED
+from vmie.errors import AwsRefused, ImageError
 from vmie.model import Route, S3Object, Task, TaskKind, TaskState
 from vmie.ops import idempotency, ingest, tasks, upload_state
 from vmie.ops.import_ import parts
@@ -146,7 +149,18 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             return
         for number in range(len(self.planned.disks)):
             if self.submitted(min(number, self.tasks - 1)) is None:
-                yield partial(self._send, number)
+                yield partial(self._send_or_clear, number)
+
+    def _send_or_clear(self, number: int) -> None:
+        """Send disk `number`; where it turns out to be damaged, nothing of the machine's other disks stays either."""
+        try:
+            self._send(number)
+        except ImageError as error:
+            if error.code == DAMAGED:
+                # What stays behind all the same is found by `vmie cancel`.
+                with suppress(AwsRefused):
+                    error.result = {**error.result, "removed": self._remove_uploads()}
+            raise
 
     @abstractmethod
     def _send(self, number: int) -> None:
@@ -227,6 +241,10 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         ids = idempotency.task_ids(self.context)
         for task_id in ids:
             self._cancel(task_id, reason or f"cancelled with {self.journal.job}")
+        return {"task_id": ids[0] if ids else None, "removed": self._remove_uploads()}
+
+    def _remove_uploads(self) -> list[str]:
+        """Remove what was uploaded; its URLs. Raises AwsRefused."""
         removed: list[str] = []
         for number in range(_MOST_DISKS):
             if (step := self.journal.get(f"upload {number}")) is None:
@@ -239,7 +257,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
                 objects.delete(self.context.aws, target)
             self.context.reporter(events.Note(f"{target.url} removed"))
             removed.append(target.url)
-        return {"task_id": ids[0] if ids else None, "removed": removed}
+        return removed
 
     def _cancel(self, task_id: str, reason: str) -> None:
         found = ec2.describe(self.context.aws, TaskKind.of(task_id), [task_id])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from vmie import events
@@ -10,6 +12,7 @@ from vmie.aws.conversions import DiskImage
 from vmie.aws.errors import refusals
 from vmie.aws.manifest import ImportManifest, ManifestPart
 from vmie.aws.parts_upload import Parts
+from vmie.disk.reading import DAMAGED
 from vmie.errors import Cancel, Cure, ImageError
 from vmie.model import S3Object
 from vmie.ops import ingest, payloads, transfer_options
@@ -19,7 +22,10 @@ from vmie.options import ImportRequest
 
 
 def send(context: Context, request: ImportRequest, number: int, planned: ConversionDisk) -> None:
-    """Send the parts of disk `number`, or see that they are there. Raises ImageError when the file changed."""
+    """Send the parts of disk `number`, or see that they are there.
+
+    Raises ImageError when the file changed, or is damaged: none of its parts stay then.
+    """
     if planned.path is None or planned.identity is None:
         return
     step = _step(number)
@@ -40,24 +46,39 @@ def send(context: Context, request: ImportRequest, number: int, planned: Convers
     context.journal.put(step, {**base, "sent": known.get("sent", 0)})
     detail = f"{planned.path.name} → s3://{planned.object.bucket}/{planned.stem}.part… ({planned.choice.reasons[0]})"
     context.reporter(events.Stage("upload", detail))
-    payload = _payload(request, planned)
     try:
-        sent, count = parts_upload.send(
-            context.aws,
-            planned.object.bucket,
-            planned.stem,
-            payload,
-            options=transfer_options.upload_options(request, context.aws, context.settings),
-            resumed=bool(known),
-            reporter=context.reporter,
-        )
-    finally:
-        payload.close()
+        sent, count = _send(context, request, planned, planned.path, resumed=bool(known))
+    except ImageError as error:
+        if error.code == DAMAGED:
+            remove(context, number, planned)
+            error.add_cure(() if request.skip_verify else payloads.UNVERIFIED)
+        raise
     if ingest.FileIdentity.of(planned.path) != planned.identity:
         remove(context, number, planned)
         raise _changed(planned, "stop what writes to it, then run the command again")
     exact = {"parts": len(sent.ranges()), "done": sent.size, "sent": int(known.get("sent", 0)) + count}
     context.journal.put(step, {**base, **exact})
+
+
+def _send(
+    context: Context, request: ImportRequest, planned: ConversionDisk, path: Path, *, resumed: bool
+) -> tuple[Parts, int]:
+    verify = not request.skip_verify
+    made = payloads.payload(path, request, planned.choice, size=planned.bound, index=planned.index, verify=verify)
+    for note in made.notes:
+        context.reporter(events.Note(note, "warning"))
+    with closing(made):
+        sent = parts_upload.send(
+            context.aws,
+            planned.object.bucket,
+            planned.stem,
+            made,
+            options=transfer_options.upload_options(request, context.aws, context.settings),
+            resumed=resumed,
+            reporter=context.reporter,
+        )
+        made.settle()
+        return sent
 
 
 def image(context: Context, request: ImportRequest, number: int, planned: ConversionDisk) -> DiskImage:
@@ -131,14 +152,6 @@ def _part(signer: presign.Signer, item: S3Object, span: tuple[int, int], *, dele
         get_url=signer.get(item),
         delete_url=signer.delete(item) if delete else "",
     )
-
-
-def _payload(request: ImportRequest, planned: ConversionDisk) -> payloads.FilePayload | payloads.StreamPayload:
-    assert planned.path is not None  # noqa: S101 - `send` has looked
-    if planned.choice.method == "as-is":
-        return payloads.FilePayload(planned.path, planned.bound)
-    opened = ingest.opened(planned.path, request, index=planned.index)
-    return payloads.StreamPayload(opened, planned.choice.method)
 
 
 def _changed(planned: ConversionDisk, cure: Cure) -> ImageError:
