@@ -177,6 +177,49 @@ def fill(root: Path, files: Mapping[str, str | bytes | Link | None]) -> Path:
     return root
 
 
+def md_member(
+    disk: bytearray,
+    minor: int | None,
+    *,
+    uuid: str,
+    level: int = 1,
+    devices: int = 2,
+    events: int = 7,
+    data_offset: int = 0,
+    number: int = 0,
+) -> None:
+    """Write a software RAID's superblock of version 1.`minor`, or 0.90, into a member; `data_offset` in sectors."""
+    digits, size = bytes.fromhex(uuid.replace("-", "")), len(disk)
+    if minor is None:
+        words = [0] * 1024
+        words[:5] = [0xA92B4EFC, 0, 90, 0, 0]
+        words[5], words[13:16] = int.from_bytes(digits[:4]), [int.from_bytes(digits[at : at + 4]) for at in (4, 8, 12)]
+        words[7:11] = [level, (size >> 16 << 6) - 64, devices, devices]
+        words[33:37] = [1, devices, devices, 0]
+        words[39] = events
+        words[38] = _folded(sum(words))
+        at = (size & ~0xFFFF) - 0x10000
+        disk[at : at + 4096] = struct.pack("<1024I", *words)
+        return
+    at = {0: ((size >> 9) - 16 & ~7) << 9, 1: 0, 2: 4096}[minor]
+    offset = data_offset or (0 if minor == 0 else 2048)
+    sectors = (at if minor == 0 else size) // 512 - offset
+    block = bytearray(256 + 2 * 128)
+    struct.pack_into("<II4xI", block, 0, 0xA92B4EFC, 1, 0)
+    block[16:32], block[32:38] = digits, b"host:0"
+    struct.pack_into("<QiIQIIi", block, 64, 0, level, 0, sectors, 0, devices, 0)
+    struct.pack_into("<QQQQ", block, 128, offset, sectors, at // 512, 0)
+    struct.pack_into("<II", block, 160, number, 0)
+    struct.pack_into("<QQQII", block, 192, 0, events, 0, 0, 128)
+    struct.pack_into("<128H", block, 256, 0, 1, *[0xFFFF] * 126)
+    struct.pack_into("<I", block, 216, _folded(sum(struct.unpack("<128I", block))))
+    disk[at : at + len(block)] = block
+
+
+def _folded(total: int) -> int:
+    return ((total & 0xFFFFFFFF) + (total >> 32)) & 0xFFFFFFFF
+
+
 def crc(data: bytes) -> int:
     """LVM's checksum."""
     return zlib.crc32(data, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF

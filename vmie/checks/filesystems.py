@@ -67,6 +67,9 @@ def _opaque(subject: Subject) -> Outcome:
 
 
 def _opaque_hits(subject: Subject) -> Iterator[Hit]:
+    for root in subject.guest.linux:
+        if root.volume.startswith("md "):
+            yield Hit(f"the root file system lies on software RAID ({root.volume}), of which AWS's guide says nothing")
     for where, content, detail in opaque_volumes(subject):
         if content == "btrfs" and "subvol" in detail.lower():
             # beside a root elsewhere it holds data, which nobody looks into

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from vmie.errors import ImageError
-from vmie.guest import volumes
+from vmie.guest import md, volumes
 from vmie.guest.budget import Budget
 from vmie.guest.disk_facts import DiskLayout, LogicalVolume, Partition, Problem
 from vmie.guest.filesystem import FileSystem, FileSystemError, open_filesystem
@@ -49,6 +49,8 @@ class Machine:
         self.volumes: list[Volume] = []
         self.logical: list[LogicalVolume] = []
         self.devices = Devices(disks=len(disks))
+        #: members of mirrors that are read as one
+        self.mirrored: set[str] = set()
 
     def read(self) -> None:
         """Read tables, labels and superblocks. Raises OverBudget, with what was read so far in place."""
@@ -64,13 +66,15 @@ class Machine:
         for found in self.layouts:
             for partition in found.partitions:
                 self._partition(partition)
+        self._arrays()
         self._assemble()
         self.devices.opaque |= any(self._opaque(volume) for volume in self.volumes)
         self.devices.arrays = any(volume.content.kind == "md" for volume in self.volumes)
         self.devices.unlabelled = any(volume.content.kind == "ntfs" for volume in self.volumes)
 
-    @staticmethod
-    def _opaque(volume: Volume) -> bool:
+    def _opaque(self, volume: Volume) -> bool:
+        if volume.where in self.mirrored:
+            return False
         reserved = volume.partition is not None and volume.partition.type in _RESERVED
         return volume.blocks is None or (volume.content.kind not in _NAMED and not reserved)
 
@@ -83,13 +87,46 @@ class Machine:
             names.append(f"/dev/disk/by-id/lvm-pv-uuid-{content.uuid}")
         elif content.kind == "md":
             names = names_of(partuuid=partition.guid, partlabel=partition.name)
-            names += names_of_array(content.uuid, content.label)
         else:
             names = names_of(uuid=content.uuid, label=content.label, partuuid=partition.guid, partlabel=partition.name)
         self.devices.add(len(self.volumes), names)
         self.volumes.append(Volume(partition.where, partition.disk, content, blocks, partition))
-        if partition.content not in _DULL and partition.type not in _RESERVED:
+        if partition.content not in (*_DULL, "md") and partition.type not in _RESERVED:
             self.problems.append(Problem(partition.where, _unread(partition.content), partition.detail))
+
+    def _arrays(self) -> None:
+        """Software RAID: a mirror is read from the newest of its members, other levels are named."""
+        arrays: dict[str, list[tuple[md.Member, Volume]]] = {}
+        for volume in self.volumes:
+            found = md.member(volume.blocks) if volume.content.kind == "md" and volume.blocks is not None else None
+            if found is not None:
+                arrays.setdefault(found.uuid or volume.where, []).append((found, volume))
+        for members in arrays.values():
+            newest, volume = max(members, key=lambda one: one[0].events)
+            names = names_of_array(newest.uuid, newest.name)
+            if newest.whole and volume.blocks is not None:
+                self.mirrored |= {one.where for _, one in members}
+                self._mirror(newest, volume, names)
+            else:
+                self.devices.add(self.volumes.index(volume), names)
+                self.problems += [Problem(one.where, _unread("md"), one.content.detail) for _, one in members]
+
+    def _mirror(self, newest: md.Member, member: Volume, names: list[str]) -> None:
+        where = f"md {newest.name or newest.uuid}"
+        blocks = Slice(member.blocks, start=newest.start, length=newest.length) if member.blocks else None
+        try:
+            content = recognise(blocks) if blocks else Content(UNKNOWN)
+        except ImageError as error:
+            self.problems.append(Problem(where, "the array cannot be read", str(error)))
+            content, blocks = Content(UNKNOWN), None
+        if content.kind not in _DULL:
+            self.problems.append(Problem(where, _unread(content.kind), content.detail))
+        if content.kind == "lvm2":
+            names = [*names, f"/dev/disk/by-id/lvm-pv-uuid-{content.uuid}"]
+        else:
+            names = names_of(uuid=content.uuid, label=content.label) + names
+        self.devices.add(len(self.volumes), names)
+        self.volumes.append(Volume(where, member.disk, content, blocks))
 
     def _assemble(self) -> None:
         physical = []

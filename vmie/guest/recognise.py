@@ -11,6 +11,7 @@ import struct
 import uuid as uuids
 from dataclasses import dataclass
 
+from vmie.guest import fat_label, md
 from vmie.guest.btrfs import subvolumes
 from vmie.guest.stream import Blocks
 
@@ -43,7 +44,7 @@ _MAGICS: tuple[tuple[str, int, bytes], ...] = (
     ("storage-spaces", 4096, b"SPACEDB "),
     ("vmfs", 0x100000, b"\x0d\xd0\x01\xc0"),
     ("bcache", 4096 + 24, bytes.fromhex("c68573f64e1a45ca8265f57f48ba6d81")),
-    ("bcachefs", 4096 + 24, bytes.fromhex("c68573f66611a9d98cebd1b5a9c0f5c1")),
+    ("bcachefs", 4096 + 24, bytes.fromhex("c68573f666ce90a9d96a60cf803df7ef")),
     ("f2fs", 1024, b"\x10\x20\xf5\xf2"),
     ("hfsplus", 1024, b"H+\x00\x04"),
     ("hfsplus", 1024, b"HX\x00\x05"),
@@ -136,7 +137,28 @@ def _jfs(_blocks: Blocks, head: bytes) -> Content:
     return Content("jfs", label=_text(head[at + 152 : at + 168]), uuid=_uuid(head[at + 136 : at + 152]))
 
 
-_DETAILS = {"luks": _luks, "ntfs": _ntfs, "xfs": _xfs, "btrfs": _btrfs, "jfs": _jfs}
+def _bcache(_blocks: Blocks, head: bytes) -> Content:
+    """bcachefs took over bcache's magic: only where each keeps the place of its superblock differs."""
+    at = 4096
+    if head[at + 8 : at + 16] != b"\x08" + bytes(7) and head[at + 104 : at + 112] == b"\x08" + bytes(7):
+        return _bcachefs(_blocks, head)
+    return Content("bcache", uuid=_uuid(head[at + 40 : at + 56]))
+
+
+def _bcachefs(_blocks: Blocks, head: bytes) -> Content:
+    at = 4096
+    return Content("bcachefs", label=_text(head[at + 72 : at + 104]), uuid=_uuid(head[at + 56 : at + 72]))
+
+
+_DETAILS = {
+    "bcache": _bcache,
+    "bcachefs": _bcachefs,
+    "luks": _luks,
+    "ntfs": _ntfs,
+    "xfs": _xfs,
+    "btrfs": _btrfs,
+    "jfs": _jfs,
+}
 
 
 def _lvm(_blocks: Blocks, head: bytes) -> Content | None:
@@ -155,31 +177,9 @@ def lvm_uuid(text: str) -> str:
     return "-".join(parts)
 
 
-def _md(blocks: Blocks, head: bytes) -> Content | None:
-    """Linux software RAID: super-blocks 1.1 (start), 1.2 (4 KiB), 1.0 (8 KiB from the end), 0.90 (last 64 KiB)."""
-    size = blocks.size
-    places = [(0, "1.1"), (4096, "1.2")]
-    if size > 1 << 20:
-        places += [(((size >> 9) - 16 & ~7) << 9, "1.0")]
-    for at, version in places:
-        data = head[at : at + 256] if at < 8192 else blocks.read(at, 256)
-        if data[:8] == b"\xfc\x4e\x2b\xa9\x01\x00\x00\x00" and len(data) == 256:
-            level, devices = struct.unpack_from("<i16xI", data, 72)
-            return Content(
-                "md", label=_text(data[32:64]), uuid=_uuid(data[16:32]), detail=_raid(version, level, devices)
-            )
-    if size > 1 << 20:
-        at = (size & ~0xFFFF) - 0x10000
-        data = blocks.read(at, 64)
-        if data[:4] == b"\xfc\x4e\x2b\xa9" and len(data) == 64:
-            level, devices = struct.unpack_from("<i8xI", data, 28)
-            return Content("md", detail=_raid("0.90", level, devices))
-    return None
-
-
-def _raid(version: str, level: int, devices: int) -> str:
-    name = {-1: "linear", -4: "multipath", -5: "faulty"}.get(level, f"raid{level}")
-    return f"{name} of {devices}, metadata {version}"
+def _md(blocks: Blocks, _head: bytes) -> Content | None:
+    found = md.member(blocks)
+    return Content("md", label=found.name, uuid=found.uuid, detail=found.detail) if found else None
 
 
 _JOURNAL, _DEVICE_JOURNAL = 0x4, 0x8
@@ -214,7 +214,7 @@ def _swap(_blocks: Blocks, head: bytes) -> Content | None:
     return None
 
 
-def _fat(_blocks: Blocks, head: bytes) -> Content | None:
+def _fat(blocks: Blocks, head: bytes) -> Content | None:
     """A BIOS parameter block whose numbers agree with each other; the text "FAT" in it is only informative."""
     if len(head) < 512 or head[0] not in (0xEB, 0xE9) or head[510:512] != b"\x55\xaa":
         return None
@@ -226,10 +226,9 @@ def _fat(_blocks: Blocks, head: bytes) -> Content | None:
     wide = int.from_bytes(head[22:24], "little") == 0
     at = 67 if wide else 39
     serial = int.from_bytes(head[at : at + 4], "little")
-    label = _text(head[at + 4 : at + 15]).strip()
     return Content(
         "fat",
-        label="" if label == "NO NAME" else label,
+        label=fat_label.label(blocks, head, wide=wide),
         uuid=f"{serial >> 16:04X}-{serial & 0xFFFF:04X}",
         detail="FAT32" if wide else _text(head[54:62]).strip(),
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
 import pytest
 
-from tests.guests import MIB, Bytes, Disk
+from tests.guests import MIB, Bytes, Disk, md_member
 from tests.tools import need, run
 from vmie.guest.recognise import Content, recognise
 
@@ -59,31 +60,85 @@ def test_luks(tmp_path: Path, version: int) -> None:
     assert recognise(Disk(path)) == Content("luks", uuid=UUID, detail=f"LUKS{version}")
 
 
-def md(minor: int, level: int, devices: int, size: int) -> bytes:
-    raw = bytearray(size)
-    block = bytearray(256)
-    struct.pack_into("<III", block, 0, 0xA92B4EFC, 1, 0)
-    block[16:32] = bytes.fromhex(UUID.replace("-", ""))
-    block[32:38] = b"host:0"
-    struct.pack_into("<i", block, 72, level)
-    struct.pack_into("<I", block, 92, devices)
-    at = {0: ((size >> 9) - 16 & ~7) << 9, 1: 0, 2: 4096}[minor]
-    raw[at : at + 256] = block
-    return bytes(raw)
-
-
 @pytest.mark.parametrize("minor", [0, 1, 2])
 def test_software_raid_superblocks_at_either_end(minor: int) -> None:
-    found = recognise(Bytes(md(minor, 1, 2, 4 * MIB + 12345 * 512)))
+    size = 4 * MIB + 12345 * 512
+    raw = bytearray(size)
+    md_member(raw, minor, uuid=UUID)
+    found = recognise(Bytes(raw))
     assert found == Content("md", label="host:0", uuid=UUID, detail=f"raid1 of 2, metadata 1.{minor}")
+
+
+@pytest.mark.parametrize("minor", [0, 1, 2, None])
+def test_mdadm_says_the_same_of_our_superblocks(tmp_path: Path, minor: int | None) -> None:
+    need("mdadm")
+    raw = bytearray(4 * MIB)
+    md_member(raw, minor, uuid=UUID)
+    path = tmp_path / "member.img"
+    path.write_bytes(raw)
+    told = run(["mdadm", "--examine", str(path)]).stdout
+    found = recognise(Disk(path))
+    assert "Checksum : " in told
+    assert " - correct" in told
+    (uuid,) = re.findall(r"UUID : ([0-9a-f:]{35})", told.replace("Device UUID", "Device"))
+    assert found.uuid.replace("-", "") == uuid.replace(":", "")
+    assert f"Version : {found.detail.rpartition(' ')[2]}" in told
+    assert "Raid Level : raid1" in told
 
 
 def test_software_raid_0_90() -> None:
     raw = bytearray(4 * MIB)
-    at = len(raw) - 65536
-    struct.pack_into("<II", raw, at, 0xA92B4EFC, 0)
-    struct.pack_into("<i8xI", raw, at + 28, 5, 3)
-    assert recognise(Bytes(raw)) == Content("md", detail="raid5 of 3, metadata 0.90")
+    md_member(raw, None, uuid=UUID, level=5, devices=3)
+    assert recognise(Bytes(raw)) == Content("md", label="0", uuid=UUID, detail="raid5 of 3, metadata 0.90")
+
+
+def test_a_fat_label_that_was_changed_later(tmp_path: Path) -> None:
+    need("mkfs.fat", "mlabel")
+    for bits, size in ((12, 2), (16, 16), (32, 40)):
+        path = sparse(tmp_path / f"fat{bits}.img", size * MIB)
+        run(["mkfs.fat", "-F", str(bits), "-n", "OLD", "-i", "12345678", str(path)])
+        run(["mlabel", "-i", str(path), "::NEW NAME"])
+        with path.open("r+b") as file:  # mlabel writes both places, Windows the directory's alone
+            file.seek(71 if bits == 32 else 43)
+            file.write(b"OLD        ")
+        assert recognise(Disk(path)).label == "NEW NAME"
+
+
+def test_a_fat_without_an_entry_has_the_label_of_its_boot_sector(tmp_path: Path) -> None:
+    need("mkfs.fat", "mlabel")
+    path = sparse(tmp_path / "fat.img", 16 * MIB)
+    run(["mkfs.fat", "-F", "16", str(path)])
+    assert recognise(Disk(path)).label == ""
+    with path.open("r+b") as file:
+        file.seek(43)
+        file.write(b"BOOT       ")
+    assert recognise(Disk(path)).label == "BOOT"
+
+
+def test_a_fat_whose_numbers_lead_nowhere_is_still_fat() -> None:
+    head = bytearray(MIB)
+    head[:3], head[510:512] = b"\xeb\x3c\x90", b"\x55\xaa"
+    struct.pack_into("<HBHB", head, 11, 512, 1, 65535, 2)
+    head[21] = 0xF8
+    struct.pack_into("<I4xI", head, 36, 0xFFFFFFFF, 0x0FFFFFF6)
+    assert recognise(Bytes(head)).kind == "fat"
+
+
+def bcache_like(*, magic: str, offset_at: int) -> Content:
+    raw = bytearray(2 * MIB)
+    raw[4096 + 24 : 4096 + 40] = bytes.fromhex(magic)
+    raw[4096 + offset_at] = 8
+    raw[4096 + 40 : 4096 + 56] = bytes([1] * 16)
+    raw[4096 + 56 : 4096 + 72] = bytes.fromhex(UUID.replace("-", ""))
+    raw[4096 + 72 : 4096 + 75] = b"top"
+    return recognise(Bytes(raw))
+
+
+def test_bcachefs_is_not_bcache() -> None:
+    shared, own = "c68573f64e1a45ca8265f57f48ba6d81", "c68573f666ce90a9d96a60cf803df7ef"
+    assert bcache_like(magic=shared, offset_at=8) == Content("bcache", uuid="01010101-0101-0101-0101-010101010101")
+    assert bcache_like(magic=shared, offset_at=104) == Content("bcachefs", label="top", uuid=UUID)
+    assert bcache_like(magic=own, offset_at=104) == Content("bcachefs", label="top", uuid=UUID)
 
 
 @pytest.mark.parametrize(
