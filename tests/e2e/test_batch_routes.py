@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -125,7 +126,7 @@ def test_the_state_keeps_no_secret(
     done = vmie("batch", "run", path, "--env")
     assert done.code == 0, done.out + done.err
     (kept,) = (tmp_path / "state").rglob("state.db")
-    with sqlite3.connect(kept) as db:
+    with closing(sqlite3.connect(kept)) as db:
         text = "\n".join(db.iterdump())
     assert "first-boot.sh" in text
     assert "oslo" in text

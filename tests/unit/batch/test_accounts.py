@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,19 @@ def door(region: str, profile: str = "", /) -> Aws:
     return Aws.of({"ec2": None}, region=region, account=ACCOUNTS[profile])
 
 
+ENGINES: list[sa.Engine] = []
+
+
 def store_in(folder: Path) -> Store:
-    return Store(sa.create_engine(f"sqlite:///{folder / 'state.db'}"), now=lambda: NOW)
+    ENGINES.append(sa.create_engine(f"sqlite:///{folder / 'state.db'}"))
+    return Store(ENGINES[-1], now=lambda: NOW)
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    while ENGINES:
+        ENGINES.pop().dispose()
 
 
 def item(key: str, *, profile: str, account: str, region: str = "eu-west-1") -> Item:

@@ -43,7 +43,7 @@ def job(tmp_path: Path) -> str:
     ids = count(1)
     store = JobStore(tmp_path, now=lambda: AT, token_hex=lambda n: f"{next(ids):06x}")
     with store.begin("import", source="web.ova", fingerprint="one", request={})[0] as held:
-        held.put("submit", {"task_id": "import-ami-0123456789abcdef0"})
+        held.put("submit", {"task_id": "import-ami-0123456789abcdef0", "at": AT.isoformat()})
         return held.job
 
 

@@ -12,6 +12,7 @@ import sqlite3
 import struct
 import subprocess
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -129,7 +130,8 @@ def test_what_is_no_disk_is_refused_also_inside_a_pack(kind: str, pack: str) -> 
 
 
 def test_a_database_is_none(tmp_path: Path) -> None:
-    sqlite3.connect(tmp_path / "x.raw").execute("create table t (a)").connection.commit()
+    with closing(sqlite3.connect(tmp_path / "x.raw")) as db, db:
+        db.execute("create table t (a)")
     assert disk.open(tmp_path / "x.raw").facts["no_disk"] == "an sqlite database"
 
 

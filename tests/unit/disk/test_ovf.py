@@ -165,10 +165,10 @@ def test_entities_are_refused(tmp_path: Path) -> None:
 
 def test_xml_made_to_fill_memory_is_refused_at_once() -> None:
     for filling in ("<a>" * 1_000_000, "<a/>" * 1_000_000, "<a " + 'b="" ' * 600_000 + "/>", "x" * (11 << 20)):
-        begun = time.monotonic()
+        begun = time.process_time()
         with pytest.raises(ImageError):
             parse(appliances.vmware("d.vmdk").replace("<References>", f"{filling}<References>"))
-        assert time.monotonic() - begun < 10
+        assert time.process_time() - begun < 10
 
 
 def test_the_largest_xml_taken_is_read_in_a_second() -> None:

