@@ -92,14 +92,15 @@ def check(
     machine: str = "",
     empty_disks: bool = False,
     as_is: bool = False,
+    verify: bool = False,
     on_event: OnEvent | None = None,
 ) -> CheckReport:
     """Whether AWS will accept disks, appliances, or folders of them: ``report.images[0].verdict["image"]``.
 
     Every file is a machine of its own; `together` makes one machine of all. `machine` is the id or name of
     one of an appliance's machines; with `empty_disks` its disks without a file are among its disks. `route` narrows
-    the findings. Nothing is asked of AWS. A file that cannot be read is an image with an `error`; UsageError is raised
-    for an empty folder.
+    the findings; with `verify` all of every file is read. Nothing is asked of AWS. A file that cannot be read is an
+    image with an `error`; UsageError is raised for an empty folder.
     """
     from vmie.ops import check as op  # noqa: PLC0415
     from vmie.poll import SystemClock  # noqa: PLC0415
@@ -114,6 +115,7 @@ def check(
         together=together,
         machine=machine,
         empty_disks=empty_disks,
+        verify=verify,
         reporter=event_log.reporter(on_event),
     )
 

@@ -30,6 +30,12 @@ def _cdrom(subject: Subject) -> Outcome:
     return [Hit(f"a CD-ROM or ISO is attached: {', '.join(map(str, attached[:3]))}")] if attached else ()
 
 
+def _manifest(subject: Subject) -> Outcome:
+    if subject.machine is None or subject.machine.manifest is None:
+        return None
+    return [Hit(text, Verdict.FAIL if damage else Verdict.WARN) for text, damage in subject.machine.manifest[:10]]
+
+
 def _nics(subject: Subject) -> Outcome:
     if subject.machine is None:
         return None
@@ -133,6 +139,16 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         cure=Set("empty_disks", note="makes them, all zeros"),
         evidence=(advised(sources.OVF, "a disk without a reference to a file is empty"),),
+    ),
+    Rule(
+        id="VMIE-OVA-007",
+        title="The files of an appliance are as its manifest says",
+        judge=_manifest,
+        routes=ALL,
+        cure="copy or export the appliance again; where it was changed on purpose, make its manifest (.mf) anew",
+        evidence=(
+            refused(sources.OVF, "the manifest holds every file's digest: one with another digest is another file"),
+        ),
     ),
     Rule(
         id="VMIE-NET-001",

@@ -57,6 +57,8 @@ class CheckedMachine:
     guest_os: str = ""
     #: ids of the disks that have no file and are left out
     empty: tuple[str, ...] = ()
+    #: what is amiss by its manifest, and whether that is damage; None where nothing was compared
+    manifest: tuple[tuple[str, bool], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

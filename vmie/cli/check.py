@@ -29,6 +29,9 @@ def check(
     machine: Annotated[str, typer.Option("--machine", metavar="NAME", help=MACHINE_HELP)] = "",
     empty_disks: Annotated[bool, typer.Option("--empty-disks", help=EMPTY_DISKS_HELP)] = False,
     as_is: Annotated[bool, typer.Option("--as-is", help="Check the file as it is: nothing is converted.")] = False,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read all of it: unpack every grain, compare an appliance's manifest.")
+    ] = False,
 ) -> None:
     """Show whether AWS will accept an image, and why not, without AWS.
 
@@ -43,6 +46,8 @@ def check(
     vmie check data.vhdx --route snapshot --strict
 
     vmie check sda.qcow2 sdb.qcow2 --together
+
+    vmie check appliance.ova --verify
     """
     from vmie.ops import check as op
     from vmie.poll import SystemClock
@@ -58,6 +63,7 @@ def check(
         together=together,
         machine=machine,
         empty_disks=empty_disks,
+        verify=verify,
         reporter=run.reporter,
     )
     failure = _failure(report, route)

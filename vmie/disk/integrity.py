@@ -11,7 +11,7 @@ manifest's digests follow close behind the reader.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from urllib.parse import unquote
 
@@ -21,10 +21,16 @@ from vmie.disk.manifest import Mismatch, RunningDigests
 from vmie.disk.ovf import Appliance, open_appliance
 from vmie.disk.reading import DAMAGED, damaged
 from vmie.disk.registry import open as open_disk
+from vmie.disk.stream.parallel import ordered
 from vmie.disk.vmdk import VmdkDisk
 from vmie.disk.vmdk_sparse import SparseExtent
+from vmie.disk.wrapper import WrappedDisk
 from vmie.errors import ImageError
-from vmie.model import Verdict
+from vmie.events import Progress, Reporter, silent
+from vmie.model import ExtentKind, Verdict
+
+#: bytes of a disk read at once
+_PIECE = 4 << 20
 
 
 class ManifestCheck:
@@ -53,9 +59,14 @@ class ManifestCheck:
 
     def settle(self) -> None:
         """Read what is left, and judge. Raises ImageError."""
-        if self._running is not None:
-            self._running.advance(self._running.total)
-            self._refuse(self._running.wrong)
+        self._refuse(self.compare())
+
+    def compare(self, *, reporter: Reporter = silent) -> list[Mismatch]:
+        """Read what is left; all that was found. Reports `Progress("verify")` in bytes."""
+        if self._running is None:
+            return []
+        self._running.advance(self._running.total, reporter=reporter)
+        return self._running.wrong
 
     def close(self) -> None:
         """Close the files."""
@@ -162,3 +173,23 @@ def manifest_of(
     except BaseException:
         appliance.close()
         raise
+
+
+def read_through(disk: Disk, *, reporter: Reporter = silent) -> None:
+    """Read all that a disk holds, unpacking what is packed, on all cores. Reports `Progress("verify")` in bytes.
+
+    Raises ImageError for the first damage met.
+    """
+    done, total = 0, None if disk.facts.get("wrapper") == "gzip" else disk.allocated_size
+    pieces = disk.forward() if isinstance(disk, WrappedDisk) else _pieces(disk)
+    for length in map(len, pieces):
+        done += length
+        reporter(Progress("verify", done, total))
+
+
+def _pieces(disk: Disk) -> Iterator[bytes]:
+    def read(piece: tuple[int, int]) -> bytes:
+        return disk.read(*piece)
+
+    held = (extent for extent in disk.extents() if extent.kind is ExtentKind.ALLOCATED)
+    return ordered(read, ((at, min(_PIECE, one.end - at)) for one in held for at in range(one.offset, one.end, _PIECE)))

@@ -178,18 +178,3 @@ class _OpenFile:
     state: Any
     at: int = 0
     told: bool = False
-
-
-def verify(
-    package: Package, digests: tuple[Digest, ...], *, files: tuple[str, ...], reporter: Reporter
-) -> tuple[Mismatch, ...]:
-    """Read every listed file once and compare; `files` are those the descriptor names, all of which must be listed.
-
-    Reports `Progress("verify")` in bytes. Memory does not grow with the files.
-    """
-    running = RunningDigests(package, digests, files=files)
-    try:
-        running.advance(running.total, reporter=reporter)
-        return tuple(running.wrong)
-    finally:
-        running.close()

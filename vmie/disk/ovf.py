@@ -16,13 +16,12 @@ from vmie.disk import manifest as manifests
 from vmie.disk.appliance_model import ApplianceDisk, PackageManifest, VirtualMachine, plain
 from vmie.disk.base import Disk, FileSource, Source
 from vmie.disk.empty import EmptyDisk
-from vmie.disk.manifest import Digest, Mismatch
+from vmie.disk.manifest import Digest
 from vmie.disk.package import Archive, Folder, Package, local_files
 from vmie.disk.reading import damaged, read_exact
 from vmie.disk.refusals import refused
 from vmie.disk.tarball import looks_like_tar, members
 from vmie.errors import Drop, ImageError, Set
-from vmie.events import Reporter, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,19 +121,6 @@ class Appliance(VirtualMachine):
             cause="its descriptor lists none" if len(self.machines) < 2 else "the machine's hardware holds none",
             cure="export the machine again with its disks",
         )
-
-    def verify_manifest(self, *, reporter: Reporter = silent) -> tuple[Mismatch, ...]:
-        """Compare every file with its digest; ImageError when there is no manifest. Reads all files once."""
-        name = self.package.source.name
-        if self.manifest.problem:
-            raise ImageError(
-                f"{name} has a manifest that cannot be read",
-                cause=self.manifest.problem,
-                cure="compare checksums with the original by hand, or export the appliance again",
-            )
-        if self.digests is None:
-            raise ImageError(f"{name} has no manifest", cure="compare checksums with the original by hand")
-        return manifests.verify(self.package, self.digests, files=self.files, reporter=reporter)
 
     def as_json(self) -> dict[str, Any]:
         """The machine's facts, the manifest's and the package's, JSON-able."""

@@ -15,6 +15,7 @@ from vmie.guest import Budget, inspect
 from vmie.guest.disk_facts import Problem
 from vmie.guest.facts import GuestFacts
 from vmie.model import Finding, Profile, Route, Verdict
+from vmie.ops import check_verify
 from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
 from vmie.ops.check_report import CheckReport, ImageReport, blocking, named, skipping
 from vmie.poll import Clock
@@ -36,6 +37,7 @@ def check(
     together: bool = False,
     machine: str = "",
     empty_disks: bool = False,
+    verify: bool = False,
     reporter: events.Reporter = events.silent,
 ) -> CheckReport:
     """Judge files, appliances and folders of them.
@@ -43,7 +45,7 @@ def check(
     Every file is a machine of its own, an appliance with all its disks; `together` makes one machine of
     all files, in the order given. `machine` and `empty_disks` are as `disk.open` has them. `routes` narrows the
     findings, not the verdicts. A file that cannot be read is a failed image with its `error`; only UsageError (an
-    empty folder, nothing given) is raised.
+    empty folder, nothing given) is raised. With `verify` all of every file is read.
     """
     files = expand(paths)
     machines = [files] if together else [[path] for path in files]
@@ -52,14 +54,26 @@ def check(
     for group in machines:
         reporter(events.Note(f"looking into {', '.join(map(str, group))}", "debug"))
         with open_machine(group, machine=machine, empty_disks=empty_disks) as opened:
-            images.append(_judge(opened, profile=profile, routes=routes, as_is=as_is, today=today))
+            subject = _subject(opened, verify=verify, chosen=machine, reporter=reporter)
+            subject = replace(subject, profile=profile, as_is=as_is, today=today)
+            images.append(_judge(opened, subject, routes=routes))
     return CheckReport(tuple(images), profile=profile, strict=strict, as_is=as_is)
 
 
-def _judge(opened: Opened, *, profile: Profile, routes: Sequence[Route], as_is: bool, today: dt.date) -> ImageReport:
-    path = str(opened.paths[0])
-    guest, images = (GuestFacts(), opened.images) if opened.error else _look(opened.disks, opened.images)
-    subject = Subject(tuple(images), guest, opened.machine, profile, as_is, today)
+def _subject(opened: Opened, *, verify: bool, chosen: str, reporter: events.Reporter) -> Subject:
+    """What was seen of a machine."""
+    if opened.error:
+        return Subject(tuple(opened.images), GuestFacts(), opened.machine)
+    guest, images = _look(opened.disks, opened.images)
+    machine = opened.machine
+    if verify:
+        images = check_verify.disks(opened.disks, images, reporter=reporter)
+        machine = check_verify.machine(machine, opened.paths[0], chosen=chosen, reporter=reporter)
+    return Subject(tuple(images), guest, machine)
+
+
+def _judge(opened: Opened, subject: Subject, *, routes: Sequence[Route]) -> ImageReport:
+    path, guest = str(opened.paths[0]), subject.guest
     everything = checks.judge(subject, path=path)
     by_route = checks.verdicts(everything)
     appliance = opened.appliance or {}
@@ -119,8 +133,7 @@ def _look(disks: Sequence[Disk], images: Sequence[CheckedDisk]) -> tuple[GuestFa
 def _damaged(image: CheckedDisk, error: ImageError | None) -> CheckedDisk:
     if error is None or any(fault.verdict is Verdict.FAIL for fault in image.faults):
         return image  # the tables have told of it
-    what = f"{error.message}: {error.cause}" if error.cause else error.message
-    return replace(image, damaged=what, damaged_cure=error.actions)
+    return check_verify.damaged(image, error)
 
 
 def predict(disks: Sequence[Disk], *, route: Route = Route.IMAGE, today: dt.date | None = None) -> str | None:

@@ -120,6 +120,8 @@ CASES = [
     Case("DISK-010", disk(unreadable="a.raw is a zip archive", code="NotADisk"), FAIL, disk(format="raw")),
     Case("OVA-005", disk(unreadable="x.ova holds 2 machines: a, b", code="SeveralMachines"), FAIL, machine()),
     Case("OVA-006", machine(empty=("data",)), WARN, machine()),
+    Case("OVA-007", machine(manifest=(("'a.vmdk' has the digest 1", True),)), FAIL, machine(manifest=())),
+    Case("OVA-007", machine(manifest=(("'a.iso' is not there", False),)), WARN, machine(manifest=())),
     Case("LIM-001", old(disk(size=TIB + 512)), FAIL, old(disk(size=TIB))),
     Case("LIM-002", disk(size=8 * TIB), FAIL, disk(size=8 * TIB - 512)),
     Case("LIM-002", disk(size=16 * TIB), FAIL, BASE),

@@ -17,6 +17,7 @@ from tests.tools import ROOT, need, run
 from tests.unit.disk import appliances
 from tests.unit.disk.contents import MIB, assert_reads_as, outcome, write_raw
 from vmie import disk
+from vmie.disk.integrity import ManifestCheck
 from vmie.errors import ImageError
 from vmie.events import Event, Progress
 
@@ -130,8 +131,9 @@ def test_an_ova_packed_with_its_folder_is_read(tmp_path: Path) -> None:
 
 def test_the_manifest_is_checked_on_demand(ova: Path) -> None:
     seen: list[Event] = []
-    with disk.appliance(ova) as machine:
-        assert machine.verify_manifest(reporter=seen.append) == ()
+    manifest = ManifestCheck(disk.appliance(ova))
+    assert manifest.compare(reporter=seen.append) == []
+    manifest.close()
     assert isinstance(seen[-1], Progress)
     assert seen[-1].done == seen[-1].total
 
@@ -143,7 +145,12 @@ def test_a_manifest_tells_what_is_wrong(tmp_path: Path, algorithm: str) -> None:
     path = appliances.pack(tmp_path / "x.ova", ("web01.ovf", OVF), *DISKS, ("web01.mf", listed), ("web01.cert", b"c"))
     with disk.appliance(path) as machine:
         assert machine.signed
-        found = {(row.file, row.reason) for row in machine.verify_manifest()}
+        manifest = ManifestCheck(machine)
+        found = {(row.file, row.reason) for row in manifest.compare()}
+        assert len(manifest.notes) == 3
+        with pytest.raises(ImageError, match="not what its manifest says") as caught:
+            manifest.settle()
+    assert "'web01-1.raw' has the digest" in caught.value.cause
     assert found == {
         ("web01-1.raw", "differs"),
         ("gone.raw", "missing"),
@@ -154,15 +161,39 @@ def test_a_manifest_tells_what_is_wrong(tmp_path: Path, algorithm: str) -> None:
 
 def test_no_manifest_and_a_broken_one(tmp_path: Path) -> None:
     path = appliances.pack(tmp_path / "x.ova", ("web01.ovf", OVF), *DISKS)
-    with disk.appliance(path) as machine, pytest.raises(ImageError, match="no manifest"):
-        machine.verify_manifest()
+    with disk.appliance(path) as machine:
+        manifest = ManifestCheck(machine)
+        assert (manifest.compare(), manifest.notes) == ([], [])
     broken = appliances.pack(tmp_path / "y.ova", ("web01.ovf", OVF), *DISKS, ("web01.mf", b"hello\n"))
     with disk.appliance(broken) as machine:
         assert machine.open_disk(0).read(0, 1) == b"1"
         assert machine.manifest.present
-        with pytest.raises(ImageError, match="cannot be read") as caught:
-            machine.verify_manifest()
-    assert "SHA256(name)" in caught.value.cause
+        (note,) = ManifestCheck(machine).notes
+    assert "SHA256(name)" in note
+
+
+def test_a_manifest_that_contradicts_itself_is_damage_and_lists_a_file_once(tmp_path: Path) -> None:
+    listed = appliances.manifest(("web01.ovf", OVF), *DISKS)
+    path = appliances.pack(
+        tmp_path / "x.ova", ("web01.ovf", OVF), *DISKS, ("web01.mf", listed * 50 + b"SHA256(web01-1.raw)= 00\n")
+    )
+    seen: list[Event] = []
+    with disk.appliance(path) as machine:
+        (row,) = (row for row in ManifestCheck(machine).compare(reporter=seen.append) if row.damage)
+    assert (row.file, row.reason) == ("web01-1.raw", "contradiction")
+    assert isinstance(seen[-1], Progress)
+    assert seen[-1].total == len(OVF) + sum(len(data) for _, data in DISKS)
+
+
+def test_digests_follow_another_reader_and_stop_at_the_file_that_differs(tmp_path: Path) -> None:
+    first, second = DISKS
+    listed = appliances.manifest(("web01.ovf", OVF), (first[0], b"other"), second)
+    path = appliances.pack(tmp_path / "x.ova", ("web01.ovf", OVF), *DISKS, ("web01.mf", listed))
+    with disk.appliance(path) as machine:
+        manifest = ManifestCheck(machine)
+        manifest.follow(1, 1000)
+        with pytest.raises(ImageError, match="not what its manifest says"):
+            manifest.follow(999, 1000)
 
 
 def test_a_gzip_member_is_read_when_raw_and_refused_by_name_when_not(tmp_path: Path) -> None:

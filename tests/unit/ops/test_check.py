@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import random
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -325,6 +328,50 @@ def test_routes_narrow_the_findings_not_the_verdicts(linux: Path) -> None:
     found = image(linux, routes=(Route.IMAGE,))
     assert rules(found) == set()
     assert found.verdicts[Route.SNAPSHOT] is WARN
+
+
+def spoil(path: Path, to: Path, at: int) -> Path:
+    data = bytearray(path.read_bytes())
+    data[at : at + 32] = b"\xa5" * 32
+    to.write_bytes(data)
+    return to
+
+
+def test_verify_reads_what_a_check_leaves_alone(tmp_path: Path) -> None:
+    raw = tmp_path / "data.raw"
+    raw.write_bytes(random.Random(4).randbytes(2 * MIB).translate(bytes(range(16)) * 16) + b"text " * MIB)
+    made = {
+        "data.vmdk": convert(raw, tmp_path / "data.vmdk", "vmdk", "subformat=streamOptimized"),
+        "data.raw.gz": tmp_path / "data.raw.gz",
+        "data.qcow2": tmp_path / "data.qcow2",
+    }
+    made["data.raw.gz"].write_bytes(gzip.compress(raw.read_bytes(), 1))
+    run(["qemu-img", "convert", "-c", "-O", "qcow2", raw, made["data.qcow2"]])
+    for name, path in made.items():
+        assert "DISK-007" not in rules(image(path, verify=True), FAIL), name
+        spoiled = spoil(path, tmp_path / f"spoiled.{name}", path.stat().st_size - 300_000)
+        assert "DISK-007" not in rules(image(spoiled), FAIL), name
+        assert "DISK-007" in rules(image(spoiled, verify=True), FAIL), name
+
+
+def test_verify_compares_an_appliance_with_its_manifest(stream: Path, tmp_path: Path) -> None:
+    path = ova(tmp_path / "vm.ova", stream)
+    assert "OVA-007" not in rules(image(path, verify=True), *Verdict)
+    with tarfile.open(path) as tar:
+        members = {one.name: tar.extractfile(one) for one in tar}
+        lines = {name: hashlib.sha256(file.read()).hexdigest() for name, file in members.items() if file}
+    descriptor = next(name for name in lines if name.endswith(".ovf"))
+    for verdict, false in ((PASS, ""), (FAIL, descriptor), (WARN, "gone.iso")):
+        listed = tmp_path / "vm.mf"
+        digests = {**lines, false: "0" * 64} if false else lines
+        listed.write_text("".join(f"SHA256({name})= {digest}\n" for name, digest in digests.items()))
+        whole = tmp_path / f"{verdict.value}.ova"
+        shutil.copy(path, whole)
+        with tarfile.open(whole, "a") as tar:
+            tar.add(listed, descriptor.replace(".ovf", ".mf"))
+        found = image(whole, verify=True)
+        assert [one.verdict for one in found.everything if one.rule == "VMIE-OVA-007"] == [verdict]
+        assert "OVA-007" not in rules(image(whole), *Verdict)
 
 
 def test_a_false_table_fails_every_route_and_is_what_the_service_would_say(stream: Path, tmp_path: Path) -> None:
