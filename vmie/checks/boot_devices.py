@@ -9,7 +9,7 @@ from vmie.checks.sources import follows, seen
 from vmie.checks.subject import Subject
 from vmie.guest.facts import Firmware
 from vmie.guest.linux_facts import BootDevice, Effect
-from vmie.model import Verdict
+from vmie.model import Route, Verdict
 
 _SHOWN = 4
 
@@ -19,6 +19,16 @@ def _named(subject: Subject) -> Outcome:
     if root is None or not (root.cmdline or root.boot_devices):
         return None
     return list(_hits(root.boot_devices, subject.guest.firmware))
+
+
+def _lvm(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or all(volume.where != root.volume for volume in subject.guest.volumes):
+        return None
+    if not root.lvm_bound:
+        return ()
+    listed = ", ".join(root.lvm_bound[:_SHOWN])
+    return [Hit(f"LVM takes only the disks in /etc/lvm/devices/system.devices, which will not be there: {listed}")]
 
 
 def _hits(found: tuple[BootDevice, ...], firmware: Firmware) -> Iterator[Hit]:
@@ -72,6 +82,27 @@ RULES: tuple[Rule, ...] = (
             follows(
                 "https://www.gnu.org/software/grub/manual/grub/grub.html#search",
                 "GRUB loads the kernel from the device that was set; a search that finds none sets nothing",
+            ),
+        ),
+    ),
+    Rule(
+        id="VMIE-BOOT-015",
+        title="LVM may use the disks of another machine",
+        judge=_lvm,
+        routes=(Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT),
+        verdict=Verdict.WARN,
+        cure="delete /etc/lvm/devices/system.devices before the export and rebuild the initramfs; `vgimportdevices -a` "
+        "makes it anew on EC2",
+        evidence=(
+            follows(
+                "https://man7.org/linux/man-pages/man8/lvmdevices.8.html",
+                "LVM uses the devices of the file alone, each found by its id",
+                allows=Verdict.WARN,
+            ),
+            seen(
+                "https://github.com/verge-io/docs/issues/431",
+                "clones of RHEL 9 find no volume group and end in emergency mode",
+                allows=Verdict.WARN,
             ),
         ),
     ),

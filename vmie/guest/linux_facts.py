@@ -284,6 +284,8 @@ class LinuxFacts:
     root_device: str = ""
     #: root_device is a name of the old machine's hardware
     root_by_name: bool = False
+    #: physical volumes that LVM's devices file knows by their old hardware: LVM uses no others
+    lvm_bound: tuple[str, ...] = ()
     #: devices that the boot names and that are not in the image, or may not be
     boot_devices: tuple[BootDevice, ...] = ()
     drivers: Mapping[str, DriverState] = field(default_factory=dict)

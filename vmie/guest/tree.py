@@ -16,6 +16,9 @@ from vmie.guest.filesystem import FileKind, FileStatus, FileSystem, FileSystemEr
 _MAX_LINKS = 40
 _MAX_STEPS = 512
 _MAX_PROBLEMS = 50
+#: directories whose names are kept, as several questions are asked of each; and how many names one of them may have
+_MAX_LISTED = 200
+_MAX_NAMES = 2000
 _ROOT = FileStatus(FileKind.DIRECTORY)
 
 
@@ -38,10 +41,12 @@ class Tree:
         self.where = where
         self.problems: list[Problem] = []
         self.mounts: dict[str, FileSystem] = {}
+        self._listed: dict[str, list[str]] = {}
 
     def mount(self, path: str, filesystem: FileSystem) -> None:
         """Let `filesystem` stand at `path` (absolute, without links)."""
         self.mounts[path] = filesystem
+        self._listed.clear()
 
     def problem(self, where: str, what: str, why: str = "") -> None:
         """Note, once, that something could not be read."""
@@ -161,6 +166,14 @@ class Tree:
 
     def listdir(self, path: str) -> list[str]:
         """The names at `path`, sorted; none when it is no directory."""
+        if path in self._listed:
+            return list(self._listed[path])
+        names = self._list(path)
+        if len(self._listed) < _MAX_LISTED and len(names) <= _MAX_NAMES:
+            self._listed[path] = names
+        return list(names)
+
+    def _list(self, path: str) -> list[str]:
         place = self.resolve(path)
         if place is None or place.entry.kind is not FileKind.DIRECTORY:
             return []

@@ -81,6 +81,11 @@ def _fault(verdict: Verdict = FAIL, *, as_is: Verdict | None = None) -> TableFau
     return TableFault("grain table 3", 7, 4096, "places a grain beyond the end", "the format", verdict, as_is)
 
 
+def on_lvm(**changes: object) -> Subject:
+    """A root in a logical volume."""
+    return guest(logical(), roots=(replace(LINUX, volume="vg0/root", **changes),))  # type: ignore[arg-type]
+
+
 CASES = [
     Case("DISK-001", disk(format="qcow2", variant="v3"), WARN, BASE),
     Case("DISK-001", replace(disk(format="vdi"), as_is=True), FAIL, disk(format="vhd", variant="dynamic")),
@@ -292,6 +297,7 @@ CASES = [
     Case("BOOT-014", linux(boot_devices=(BootDevice("root=UUID=1", "/etc/kernel/cmdline", Effect.LATER),)), WARN, BASE),
     Case("BOOT-014", linux(boot_devices=(BootDevice("search --fs-uuid 1", "/boot/efi", uefi=True),)), WARN, BASE),
     Case("BOOT-014", linux(UEFI, boot_devices=(BootDevice("search --fs-uuid 1", "/boot/efi", uefi=True),)), FAIL, UEFI),
+    Case("BOOT-015", on_lvm(lvm_bound=("sys_wwid naa.6",)), WARN, on_lvm()),
     Case("LNX-001", mount(device="/dev/sdb1", by_name=True), WARN, mount()),
     Case("LNX-002", mount(device="//nas/share", fstype="cifs", network=True), WARN, mount()),
     Case("LNX-003", linux(fstab_read=False, fstab=()), FAIL, BASE),

@@ -8,7 +8,7 @@ from typing import Any
 from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.filesystem import FileSystem
 from vmie.guest.linux import bootloader, fstab, kernels, network, release, services
-from vmie.guest.linux.boot_devices import boot_devices, opened
+from vmie.guest.linux.boot_devices import boot_devices, lvm_bound, opened
 from vmie.guest.linux.cloud_init import cloud_init
 from vmie.guest.linux.devices import Devices, named_by_hardware
 from vmie.guest.linux.drivers import drivers
@@ -114,6 +114,7 @@ def _boot(tree: Tree, devices: Devices) -> dict[str, Any]:
         "cmdline": boot.cmdline,
         "root_device": root,
         "root_by_name": named_by_hardware(root),
+        "lvm_bound": lvm_bound(tree),
         "boot_devices": boot_devices(tree, boot, devices.opening(names)),
         # what the kernel's options open has a name that crypttab does not tell
         **(_mounts(tree, devices, *cmdlines) if len(names) > len(opened(tree, ())) else {}),

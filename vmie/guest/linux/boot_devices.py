@@ -65,6 +65,22 @@ def _crypttab(tree: Tree) -> list[tuple[str, str, tuple[str, ...]]]:
     return found
 
 
+def lvm_bound(tree: Tree) -> tuple[str, ...]:
+    """Entries of LVM's devices file that name a disk by its hardware: LVM looks at no disk that the file lacks.
+
+    A name (IDTYPE=devname) is looked for anew. https://man7.org/linux/man-pages/man8/lvmdevices.8.html
+    """
+    settings = variables(tree.text("/etc/lvm/lvm.conf"))
+    if settings.get("use_devicesfile") == "0":
+        return ()
+    found = []
+    for line in tree.lines("/etc/lvm/devices/system.devices")[:_MAX_LINES]:
+        entry = dict(word.partition("=")[::2] for word in line.split())
+        if entry.get("IDTYPE", "devname") != "devname" and "IDNAME" in entry:
+            found.append(f"{entry['IDTYPE']} {entry['IDNAME']}"[:100])
+    return tuple(found)
+
+
 def boot_devices(tree: Tree, boot: Boot, devices: Devices) -> tuple[BootDevice, ...]:
     """What the boot loader's entries, their kernels and crypttab name; devices that are there are left out."""
     strict = bool(tree.first(*_DRACUT)) or not tree.first(*_OTHERS)

@@ -119,7 +119,7 @@ def _datasource_list(text: str, *, by_line: bool) -> tuple[str, ...] | None:
     elif by_line:
         return ()
     else:
-        block = re.match(r"(?:\s*(?:#[^\n]*)?\n)*((?:[ \t]*-[^\n]*\n?|[ \t]*#[^\n]*\n|[ \t]*\n)*)", rest)
+        block = re.match(r"(?:[ \t]*(?:#[^\n]*)?\n)*((?:[ \t]*-[^\n]*\n?|[ \t]*#[^\n]*\n|[ \t]*\n)*)", rest)
         lines = block[1].splitlines() if block else []
         items = [line.strip()[1:] for line in lines if line.strip().startswith("-")]
     names = (item.partition("#")[0].strip().strip("\"'") for item in items)

@@ -135,10 +135,11 @@ class Devices:
         match = _GRUB_DISK.fullmatch(kind) if not slash else None
         if match is None:
             return None
-        disk = int(match[1])
-        if match[2] is None:
-            return disk < self.disks
-        return (disk, int(match[2])) in self.partitions or (None if self.opaque else False)
+        if int(match[1]) >= self.disks:
+            return False
+        # firmware's first disk is the one that boots, whatever its place among the files
+        there = match[2] is None or any(number == int(match[2]) for _, number in self.partitions)
+        return True if there else None if self.opaque else False
 
 
 def named_by_hardware(device: str) -> bool:

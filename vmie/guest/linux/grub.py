@@ -17,6 +17,7 @@ from vmie.guest.tree import Tree
 
 _MAX_LINES = 50_000
 _MAX_ENTRIES = 2000
+_MAX_LOOKUPS = 50
 _LINUX = frozenset(("linux", "linux16", "linuxefi", "module2", "multiboot2"))
 _INITRD = frozenset(("initrd", "initrd16", "initrdefi"))
 
@@ -99,7 +100,7 @@ def _titled(line: str, *, submenu: bool) -> MenuEntry:
 def _setting(config: Config, first: str, line: str) -> None:
     if first == "blscfg":
         config.bls = True
-    if found := lookup(first, line):
+    if len(config.lookups) < _MAX_LOOKUPS and (found := lookup(first, line)):
         config.lookups.append(found)
     if first == "set" and "=" in line:
         name, _, value = line[3:].strip().partition("=")
@@ -111,7 +112,7 @@ def _setting(config: Config, first: str, line: str) -> None:
 
 def _loading(entry: MenuEntry, first: str, line: str) -> None:
     words = _words(line)
-    if found := lookup(first, line):
+    if len(entry.lookups) < _MAX_LOOKUPS and (found := lookup(first, line)):
         entry.lookups.append(found)
     if first in _LINUX and len(words) > 1 and not words[1].endswith("xen.gz") and not entry.images.kernel:
         entry.images = Images(words[1], entry.images.initramfs)
@@ -261,7 +262,7 @@ def choose_legacy(text: str) -> tuple[BootChoice | None, list[MenuEntry]]:
         elif first == "title" and len(stanzas) < _MAX_ENTRIES:
             stanzas.append(MenuEntry(title=rest.strip()))
         elif stanzas and words:
-            if found := legacy(first, rest):
+            if len(stanzas[-1].lookups) < _MAX_LOOKUPS and (found := legacy(first, rest)):
                 stanzas[-1].lookups.append(found)
             words = [word for word in words if not word.startswith("--")]
             words[:1] = [re.sub(r"^\([^)]*\)", "", words[0])] if words else []

@@ -30,7 +30,7 @@ def _systemd(tree: Tree, name: str) -> bool:
     units = (f"{name}.service", f"{name}.socket")
     if all(tree.link(f"/etc/systemd/system/{unit}") == "/dev/null" for unit in units[:1]):
         return False
-    return any(tree.there(f"{folder}/{unit}") for folder in _WANTS for unit in units)
+    return any(unit in tree.listdir(folder) for folder in _WANTS for unit in units)
 
 
 def _sysv(tree: Tree, name: str) -> bool:

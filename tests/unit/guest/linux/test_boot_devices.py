@@ -9,7 +9,7 @@ import pytest
 
 from tests.guests import Files, Link, tree
 from vmie.guest.linux import bootloader
-from vmie.guest.linux.boot_devices import boot_devices, opened
+from vmie.guest.linux.boot_devices import boot_devices, lvm_bound, opened
 from vmie.guest.linux.devices import Devices, names_of, names_of_array, names_of_volume
 from vmie.guest.linux_facts import BootDevice, Effect
 
@@ -332,6 +332,33 @@ def test_the_options_inside_a_unified_kernel_image() -> None:
     assert [one.option for one in look(files)] == [f"root=UUID={GONE}"]
     for damaged in (b"MZ", unified(b"")[:0x90], b"MZ" + b"\xff" * 600):
         assert look({**files, image: damaged}) == []
+
+
+def test_lvm_that_uses_certain_disks_only() -> None:
+    file = "/etc/lvm/devices/system.devices"
+    lines = (
+        "# LVM uses devices listed in this file.\nVERSION=1.1.2\n"
+        "IDTYPE=sys_wwid IDNAME=naa.6000c29 DEVNAME=/dev/sda3 PVID=LHWedIRT PART=3\n"
+        "IDTYPE=devname IDNAME=/dev/sdb1 DEVNAME=/dev/sdb1 PVID=9dRHhFlP\n"
+    )
+    assert lvm_bound(tree({file: lines})) == ("sys_wwid naa.6000c29",)
+    assert lvm_bound(tree({file: lines, "/etc/lvm/lvm.conf": "devices {\n\tuse_devicesfile = 0\n}\n"})) == ()
+    assert lvm_bound(tree({})) == ()
+
+
+def test_firmwares_first_disk_need_not_be_the_first_file() -> None:
+    known_disks = known()
+    known_disks.disks, known_disks.partitions = 2, {(1, 1): 0}
+    assert look(guest(entry(ROOT, before="set root='hd0,msdos1'")), known_disks) == []
+    assert len(look(guest(entry(ROOT, before="set root='hd0,msdos2'")), known_disks)) == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["{" * 5000, "a" * 100_000, "\n" * 100_000, "x = " * 9999, "\0" * 99, "a b c d\n" * 9999]
+)
+def test_garbage_in_what_names_devices_ends(text: str) -> None:
+    paths = ("/etc/crypttab", "/etc/kernel/cmdline", "/etc/default/grub", "/etc/initramfs-tools/conf.d/resume")
+    assert len(look(guest(entry(ROOT), dict.fromkeys(paths, text)))) < 600
 
 
 def test_hostile_configurations_end() -> None:

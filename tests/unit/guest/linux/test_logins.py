@@ -195,3 +195,10 @@ def test_other_ways_in() -> None:
 
 def test_without_a_server_the_defaults_stand() -> None:
     assert sshd(tree({})) == Sshd()
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 9999, "datasource_list:\n" * 20_000, "network:" + "\n" * 200_000, "- \n" * 50_000, "\0"]
+)
+def test_garbage_in_its_configuration_ends(text: str) -> None:
+    assert look({CFG: text, IDENTIFY: text, f"{D}/99.cfg": "datasource_list:\n" + text}).installed
