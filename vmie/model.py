@@ -105,7 +105,8 @@ class Finding:
     """One rule's verdict on one image (contract: docs/reference/json.md).
 
     `predicts` is what the service itself would answer, "" where it would say nothing. `actions` are the cure: an option
-    in them is named by its field, and written by whoever shows the finding.
+    in them is named by its field, and written by whoever shows the finding. `without` is what a machine that came by
+    a route would be without: boot, network or login.
     """
 
     rule: str
@@ -116,6 +117,7 @@ class Finding:
     routes: tuple[Route, ...] = ()
     predicts: str = ""
     path: str = ""
+    without: tuple[tuple[Route, str], ...] = ()
 
     @property
     def cure(self) -> str:
@@ -139,6 +141,8 @@ class Finding:
         }
         if self.path:
             out["path"] = self.path
+        if self.without:
+            out["leaves_without"] = {route.value: what for route, what in self.without}
         return out
 
 

@@ -5,7 +5,7 @@ Subject ──► every Rule of the profile ──► Finding(s) ──► Verdi
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from vmie.checks import (
@@ -37,6 +37,7 @@ __all__ = [
     "Rule",
     "Subject",
     "judge",
+    "left_without",
     "narrow",
     "recommend",
     "verdicts",
@@ -67,6 +68,8 @@ CONTENT = disks.CONTENT
 INDISPENSABLE = frozenset({machine.WHICH_MACHINE})
 #: worst first
 SEVERITY = (Verdict.FAIL, Verdict.UNKNOWN, Verdict.WARN, Verdict.PASS)
+#: what a machine may be left without, in the order in which it would be missed
+LACKS = ("boot", "some of its data", "network", "login")
 _PREFERRED = (Route.IMAGE, Route.SNAPSHOT, Route.VOLUME, Route.INSTANCE)
 
 
@@ -91,7 +94,7 @@ def _narrowed(finding: Finding, routes: Sequence[Route]) -> Finding:
     kept = tuple(route for route in finding.routes if route in routes)
     if kept == finding.routes:
         return finding
-    return replace(finding, routes=kept)
+    return replace(finding, routes=kept, without=tuple(one for one in finding.without if one[0] in kept))
 
 
 def verdicts(findings: Iterable[Finding]) -> dict[Route, Verdict]:
@@ -104,11 +107,21 @@ def verdicts(findings: Iterable[Finding]) -> dict[Route, Verdict]:
     return {route: worst[route] for route in Route}
 
 
-def recommend(by_route: dict[Route, Verdict]) -> Route | None:
-    """The best way in: the first of image, snapshot, volume, instance that passes or warns, else one unknown."""
+def left_without(findings: Iterable[Finding]) -> dict[Route, tuple[str, ...]]:
+    """Per route what a machine that came by it would be without (`LACKS`); routes with nothing are left out."""
+    told = [one for finding in findings for one in finding.without]
+    found = {route: tuple(what for what in LACKS if (route, what) in told) for route in Route}
+    return {route: lacks for route, lacks in found.items() if lacks}
+
+
+def recommend(by_route: Mapping[Route, Verdict], barred: Collection[Route] = ()) -> Route | None:
+    """The best way in: the first of image, snapshot, volume, instance that passes or warns, else one unknown.
+
+    None where no route is left that is not `barred`.
+    """
     for accepted in ((Verdict.PASS, Verdict.WARN), (Verdict.UNKNOWN,)):
         for route in _PREFERRED:
-            if by_route.get(route) in accepted:
+            if route not in barred and by_route.get(route) in accepted:
                 return route
     return None
 

@@ -7,7 +7,7 @@ from functools import partial
 from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import canonical
 from vmie.checks.partitions import boot_layout
-from vmie.checks.rule import AS_SNAPSHOT, NOW, TODAY, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import AS_SNAPSHOT, NOW, TODAY, Y2016, Hit, Outcome, Rule, anyway, unprepared
 from vmie.checks.sources import follows, refused, seed, seen
 from vmie.checks.subject import Subject
 from vmie.errors import Set
@@ -141,6 +141,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         predicts=predicted_messages.UNKNOWN_OS,
         cure="in the guest: `grub-install --target=x86_64-efi --removable`, or copy grubx64.efi there by hand",
+        without=unprepared("boot"),
         evidence=(refused(sources.LIMITATIONS, "a UEFI Linux must have the fallback loader BOOTX64.EFI"),),
     ),
     Rule(
@@ -184,6 +185,7 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT),
         verdict=Verdict.WARN,
         cure="install the boot loader (`grub-install /dev/sda`; UEFI: `grub-install --removable`; Windows: `bcdboot`)",
+        without=anyway("boot"),
         evidence=(
             follows(
                 "https://www.gnu.org/software/grub/manual/grub/html_node/BIOS-installation.html",

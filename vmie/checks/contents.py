@@ -69,6 +69,7 @@ RULES: tuple[Rule, ...] = (
         routes=ALL,
         verdict=Verdict.WARN,
         cure="compare its size with the source disk; copy it again if it was cut short",
+        without=dict.fromkeys(ALL, "some of its data"),
         evidence=(
             follows(
                 "https://www.kernel.org/doc/Documentation/ABI/stable/sysfs-block",

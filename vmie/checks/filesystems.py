@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from vmie import limits
 from vmie.checks import predicted_messages, sources
-from vmie.checks.rule import AS_SNAPSHOT, NOW, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import AS_SNAPSHOT, NOW, VM, Y2016, Hit, Outcome, Rule, as_snapshot, unprepared
 from vmie.checks.sources import advised, refused, seed, seen
 from vmie.checks.subject import GIB, MIB, Subject
 from vmie.errors import Set
@@ -37,6 +38,12 @@ def encrypted_volumes(subject: Subject) -> dict[str, str]:
     return {where: detail or content for where, content, detail in found if content in _ENCRYPTED}
 
 
+def boots(subject: Subject) -> bool:
+    """Whether a machine starts from the disks, as far as their first sectors and EFI system partitions tell."""
+    guest = subject.guest
+    return bool(guest.efi_loaders) or any(layout.boot_loader or layout.boot_code for layout in guest.disks)
+
+
 def _encrypted(subject: Subject) -> Outcome:
     if not subject.guest.disks:
         return None
@@ -55,7 +62,10 @@ def _broken_groups(subject: Subject) -> Iterator[Hit]:
         if volume.missing and volume.group not in seen:
             seen.add(volume.group)
             missing = ", ".join(volume.missing[:4])
-            yield Hit(f"volume group {volume.group} lacks physical volumes: {missing}")
+            lacking = Hit(f"volume group {volume.group} lacks physical volumes: {missing}")
+            yield lacking
+            if not subject.guest.roots and boots(subject):
+                yield replace(as_snapshot(lacking), without=unprepared("boot"))
         elif not volume.readable and not volume.missing:
             yield Hit(f"{volume.where} ({volume.kind}) cannot be read here", verdict=Verdict.UNKNOWN, cure=())
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmie.checks import predicted_messages, sources
-from vmie.checks.rule import NOW, Hit, Outcome, Rule
+from vmie.checks.rule import NOW, Hit, Outcome, Rule, anyway, both, unprepared
 from vmie.checks.sources import advised, follows, refused, seen
 from vmie.checks.subject import Subject
-from vmie.guest.linux_facts import DriverState, LinuxFacts
+from vmie.guest.linux_facts import Bootloader, DriverState, LinuxFacts
 from vmie.model import Route, Verdict
 
 _IMAGE_SNAPSHOT = (Route.IMAGE, Route.SNAPSHOT)
@@ -19,9 +21,12 @@ def _kernel(subject: Subject) -> Outcome:
     if root is None:
         return None
     if not root.kernels:
-        return [Hit("no kernel is installed under /boot")]
+        none = Hit("no kernel is installed under /boot")
+        # systemd-boot may start one that lies on the EFI system partition
+        return [none] if root.bootloader is Bootloader.SYSTEMD_BOOT else both(none)
     if not root.default_kernel:
-        return [Hit(f"{len(root.kernels)} kernels are installed, the default one is unknown", Verdict.UNKNOWN)]
+        message = f"{len(root.kernels)} kernels are installed, the default one is unknown"
+        return [Hit(message, Verdict.UNKNOWN, without={})]
     return ()
 
 
@@ -31,15 +36,16 @@ def _initramfs(subject: Subject) -> Outcome:
         return None
     if root.initramfs.readable is False:
         why = f" ({root.initramfs.reason[:200]})" if root.initramfs.reason else ""
-        verdict = Verdict.UNKNOWN if root.initramfs.gave_up else None
-        return [Hit(f"the initramfs {root.initramfs.path} cannot be read{why}", verdict)]
+        torn = Hit(f"the initramfs {root.initramfs.path} cannot be read{why}")
+        return [replace(torn, verdict=Verdict.UNKNOWN, without={})] if root.initramfs.gave_up else both(torn)
     default = next((kernel for kernel in root.kernels if kernel.version == root.default_kernel), None)
     if default is None or default.has_initramfs:
         return ()
     # a kernel with its disk drivers built in boots without one, if it is told the root in a way that it understands
     alone = any(root.drivers.get(name) is DriverState.BUILTIN for name in ("nvme", "xen-blkfront"))
     alone = alone and not root.root_device.upper().startswith(("UUID=", "LABEL=", "/DEV/DISK/", "/DEV/MAPPER/"))
-    return [Hit(f"the default kernel {default.version} has no initramfs", Verdict.WARN if alone else None)]
+    bare = Hit(f"the default kernel {default.version} has no initramfs")
+    return [replace(bare, verdict=Verdict.WARN, without={})] if alone else both(bare)
 
 
 def _nvme(subject: Subject) -> Outcome:
@@ -61,6 +67,9 @@ def _ena(subject: Subject) -> Outcome:
 
 
 def _xen(subject: Subject) -> Outcome:
+    root = subject.linux
+    if root is None or root.drivers.get("xen-blkfront", DriverState.UNKNOWN) is DriverState.UNKNOWN:
+        return None
     return _driver(subject, ("xen-blkfront",), "the Xen disk driver", early=True)
 
 
@@ -70,7 +79,8 @@ def _driver(subject: Subject, names: tuple[str, ...], what: str, *, early: bool)
         return None
     states = [root.drivers.get(name, DriverState.UNKNOWN) for name in names]
     if all(state is DriverState.UNKNOWN for state in states):
-        return None
+        doubt = f"whether {what} is there cannot be determined"
+        return [Hit(doubt, Verdict.UNKNOWN, routes=(Route.SNAPSHOT,))]
     if any(state in _EARLY or (not early and state is DriverState.MODULE) for state in states):
         return ()
     if DriverState.MODULE in states:
@@ -93,6 +103,7 @@ RULES: tuple[Rule, ...] = (
         judge=_initramfs,
         predicts=predicted_messages.INITRAMFS,
         cure="rebuild it in the guest (`update-initramfs -u`, `dracut -f`) and look with lsinitramfs or lsinitrd",
+        without=anyway("boot"),
         evidence=(
             refused(sources.TROUBLE, "We were unable to read your import's initramfs/initrd"),
             follows(
@@ -111,6 +122,7 @@ RULES: tuple[Rule, ...] = (
         judge=_kernel,
         predicts=predicted_messages.NO_KERNEL_VERSION,
         cure="install the distribution's kernel package and run update-grub or grub2-mkconfig",
+        without=anyway("boot"),
         evidence=(seen("https://github.com/hashicorp/packer/issues/8302", "Unable to determine kernel version"),),
     ),
     Rule(
@@ -122,6 +134,7 @@ RULES: tuple[Rule, ...] = (
         profiles=NOW,
         cure="add nvme and nvme-core to the initramfs (Windows: install the AWS NVMe driver; Start=0 for it and "
         "for pci, and delete their keys StartOverride): Nitro disks need it",
+        without=unprepared("boot"),
         evidence=(
             advised(f"{sources.EC2_GUIDE}/nvme-ebs-volumes.html", "Nitro instances show their volumes as NVMe devices"),
             seen(
@@ -138,6 +151,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         profiles=NOW,
         cure="install the ena driver first: the AMI gets its ENA flag only then, and Nitro instances need it",
+        without=unprepared("network"),
         evidence=(
             advised(f"{sources.EC2_GUIDE}/enhanced-networking-ena.html", "Nitro instances need ENA: driver and flag"),
         ),
@@ -160,6 +174,7 @@ RULES: tuple[Rule, ...] = (
         routes=(Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT),
         verdict=Verdict.WARN,
         cure="let GRUB name it by UUID (remove GRUB_DISABLE_LINUX_UUID, then update-grub)",
+        without=unprepared("boot"),
         evidence=(advised(sources.PREPARE, "name disks by UUID: the names of devices change"),),
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from vmie.checks import predicted_messages, sources
-from vmie.checks.rule import Hit, Outcome, Rule
+from vmie.checks.rule import Hit, Outcome, Rule, anyway, unprepared
 from vmie.checks.sources import advised, follows, refused, seen
 from vmie.checks.subject import Subject
 from vmie.guest.linux_facts import CloudInit, Mount
@@ -30,8 +30,17 @@ def _mounts(subject: Subject) -> tuple[Mount, ...]:
 def _by_name(subject: Subject) -> Outcome:
     if not _mounts(subject):
         return None
-    named = [mount.device for mount in _mounts(subject) if mount.by_name]
-    return [Hit(f"fstab names devices that are called otherwise on EC2: {', '.join(named[:4])}")] if named else ()
+    named = [mount for mount in _mounts(subject) if mount.by_name]
+    if not named:
+        return ()
+    devices = ", ".join(mount.device for mount in named[:4])
+    without: dict[Route, str] | None = None if any(map(_stops, named)) else {}
+    return [Hit(f"fstab names devices that are called otherwise on EC2: {devices}", without=without)]
+
+
+def _stops(mount: Mount) -> bool:
+    """Whether boot ends in emergency mode without it; the root is mounted by then, and swap is not needed."""
+    return mount.mountpoint.startswith("/") and mount.mountpoint != "/" and not mount.nofail and not mount.network
 
 
 def _network_mounts(subject: Subject) -> Outcome:
@@ -44,12 +53,10 @@ def _network_mounts(subject: Subject) -> Outcome:
 def _missing(subject: Subject) -> Outcome:
     if not _mounts(subject):
         return None
-    gone = [
-        f"{mount.mountpoint} ({mount.device})"
-        for mount in _mounts(subject)
-        if mount.target is False and not mount.nofail and not mount.network
-    ]
-    hits = [Hit(f"fstab mounts what is not in the image: {', '.join(gone[:4])}")] if gone else []
+    absent = [mount for mount in _mounts(subject) if mount.target is False and not mount.nofail and not mount.network]
+    gone = [f"{mount.mountpoint} ({mount.device})" for mount in absent]
+    without: dict[Route, str] | None = None if any(map(_stops, absent)) else {}
+    hits = [Hit(f"fstab mounts what is not in the image: {', '.join(gone[:4])}", without=without)] if gone else []
     doubtful = [f"{mount.mountpoint} ({mount.device})" for mount in _mounts(subject) if mount.doubtful]
     if doubtful:
         message = f"whether what fstab mounts is in the image cannot be determined: {', '.join(doubtful[:4])}"
@@ -134,6 +141,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="use UUID= (see `blkid`); the service tries to, and adds nofail where it cannot",
+        without=unprepared("boot"),
         evidence=(advised(sources.CHANGES, "device names in fstab become UUIDs, and where there is none get nofail"),),
     ),
     Rule(
@@ -165,6 +173,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="give all disks of the machine together, or add nofail to these lines",
+        without=unprepared("boot"),
         evidence=(
             advised(sources.CHANGES, "invalid lines of fstab are commented out"),
             follows(
@@ -196,6 +205,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="install openssh-server and enable it",
+        without=anyway("login"),
         evidence=(advised(sources.PREPARE, "enable SSH for remote access"),),
     ),
     Rule(
@@ -205,6 +215,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="allow TCP port 22 in the guest",
+        without=anyway("login"),
         evidence=(advised(sources.PREPARE, "the firewall has to let SSH in, else the instance cannot be reached"),),
     ),
     Rule(
@@ -215,6 +226,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         cure="create a user with a key or password, or let cloud-init ask EC2 (`datasource_list: [ Ec2 ]` in "
         "/etc/cloud/cloud.cfg.d/99-ec2.cfg): the service creates no ec2-user",
+        without=anyway("login"),
         evidence=(
             advised(sources.PREPARE, "a user with a key must be there: the import makes no ec2-user"),
             follows(

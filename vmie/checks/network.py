@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmie.checks import predicted_messages, sources
 from vmie.checks.network_cards import VIRTUAL
-from vmie.checks.rule import VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import VM, Y2016, Hit, Outcome, Rule, anyway, both, unprepared
 from vmie.checks.sources import advised, follows, refused, seed
 from vmie.checks.subject import Subject
 from vmie.guest.linux_facts import Interface
@@ -44,7 +44,8 @@ def _static(subject: Subject) -> Outcome:
         return [Hit(f"{message}{f' ({names})' if names else ''}")] if static else ()
     if subject.windows is not None:
         addresses = subject.windows.static_addresses
-        return [Hit(f"{message} ({', '.join(addresses[:3])})")] if addresses else ()
+        # Windows keeps it with the old card: the new one has none, and asks by DHCP.
+        return [Hit(f"{message} ({', '.join(addresses[:3])})", without={})] if addresses else ()
     return None
 
 
@@ -88,7 +89,7 @@ def _windows_dhcp(subject: Subject) -> Outcome:
     windows = subject.windows
     if windows is None or windows.dhcp_service is None:
         return None
-    return () if windows.dhcp_service else [Hit("the DHCP Client service is disabled")]
+    return () if windows.dhcp_service else both(Hit("the DHCP Client service is disabled"))
 
 
 def _sriov(subject: Subject) -> Outcome:
@@ -119,6 +120,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="set the interface to DHCP before the export; the service rewrites it on the image route",
+        without=unprepared("network"),
         evidence=(
             advised(sources.CHANGES, "static addresses are replaced by dynamic ones; a snapshot is left as it is"),
             seed(319, 365),
@@ -151,6 +153,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="install one (isc-dhcp-client, dhcpcd, NetworkManager, systemd-networkd)",
+        without=anyway("network"),
         evidence=(advised(sources.PREPARE, "a working DHCP client has to be there"),),
     ),
     Rule(
@@ -160,6 +163,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="delete the file: it is written anew",
+        without=unprepared("network"),
         evidence=(
             advised(sources.PREPARE, "a working DHCP client has to be there"),
             follows(
@@ -175,6 +179,7 @@ RULES: tuple[Rule, ...] = (
         judge=_windows_dhcp,
         predicts=predicted_messages.FIRST_BOOT,
         cure="`sc config dhcp start= auto` in the guest",
+        without=anyway("network"),
         evidence=(
             refused(sources.PREPARE, "the DHCP client service must be able to start, and not be disabled"),
             refused(sources.TROUBLE, "FirstBootFailure: DHCP is not enabled"),

@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterator
 
 from vmie.checks import sources
-from vmie.checks.rule import ALL, DATA, VM, Hit, Outcome, Rule
+from vmie.checks.rule import ALL, DATA, VM, Hit, Outcome, Rule, unprepared
 from vmie.checks.sources import advised, follows, seen
 from vmie.checks.subject import Subject
 from vmie.guest.linux_facts import Interface, LinuxFacts
@@ -127,6 +127,7 @@ RULES: tuple[Rule, ...] = (
         routes=DATA,
         verdict=Verdict.WARN,
         cure='match any name (netplan: match.name "e*"; networkd: Name=e*), or add net.ifnames=0 and configure eth0',
+        without=unprepared("network"),
         evidence=(
             follows(
                 f"{sources.SYSTEMD}/systemd.net-naming-scheme.html",

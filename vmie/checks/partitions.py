@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmie.checks import predicted_messages, sources
-from vmie.checks.rule import ALL, DATA, NOW, TODAY, VM, Y2016, Hit, Outcome, Rule
+from vmie.checks.rule import ALL, DATA, NOW, TODAY, VM, Y2016, Hit, Outcome, Rule, anyway, both
 from vmie.checks.sources import advised, follows, refused, seed, seen
 from vmie.checks.subject import TIB, Subject
 from vmie.errors import Set
@@ -64,9 +64,10 @@ def _gpt_whole(subject: Subject) -> Outcome:
 def _broken_gpts(gpts: list[DiskLayout]) -> Iterator[Hit]:
     for layout in gpts:
         if layout.gpt_primary is False:
-            yield Hit(f"the primary GPT header of disk {layout.index} is damaged", verdict=Verdict.FAIL)
+            yield from both(Hit(f"the primary GPT header of disk {layout.index} is damaged", Verdict.FAIL))
         elif layout.gpt_backup is False:
-            yield Hit(f"the backup GPT of disk {layout.index} is missing or damaged: the disk was resized or cut short")
+            message = f"the backup GPT of disk {layout.index} is missing or damaged: the disk was resized or cut short"
+            yield Hit(message, without={})
 
 
 def _active(subject: Subject) -> Outcome:
@@ -136,7 +137,7 @@ def _misplaced(layouts: list[DiskLayout]) -> Iterator[Hit]:
             )
             yield Hit(message, routes=VM)
             # nothing looks at what a snapshot is made of
-            yield Hit(message, Verdict.WARN, routes=DATA)
+            yield Hit(message, Verdict.WARN, routes=DATA, without=dict.fromkeys(DATA, "some of its data"))
         apart = sorted((p for p in layout.partitions if p.content != "extended"), key=lambda p: p.start)
         for one, other in _overlapping(apart):
             yield Hit(f"{one.where} and {other.where} overlap", Verdict.WARN, routes=VM)
@@ -204,6 +205,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         predicts=predicted_messages.NO_PARTITIONS,
         cure="`sgdisk --verify`, then `sgdisk --move-second-header` or gdisk's recovery menu",
+        without=anyway("boot"),
         evidence=(
             follows(
                 f"{sources.KERNEL}/admin-guide/kernel-parameters.html",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vmie import catalogue
@@ -24,6 +24,20 @@ BOTH = (Profile.CURRENT, Profile.Y2016)
 NOW = (Profile.CURRENT,)
 Y2016 = (Profile.Y2016,)
 
+#: the routes by which a machine, not only a disk, comes to EC2
+MACHINE = (Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT)
+
+
+def unprepared(what: str) -> Mapping[Route, str]:
+    """Without `what` where the service prepares nothing."""
+    return {Route.SNAPSHOT: what}
+
+
+def anyway(what: str) -> Mapping[Route, str]:
+    """Without `what` by every route: the service does not mend it."""
+    return dict.fromkeys(MACHINE, what)
+
+
 #: cures that several rules share: the route that looks at nothing, and today's list of prerequisites
 AS_SNAPSHOT = Set("route", "snapshot", "it looks at nothing in the guest")
 TODAY = Set("profile", "current", "today's service takes it")
@@ -34,7 +48,7 @@ class Hit:
     """A rule that tripped: what was seen, and where this hit differs from what the rule says of itself.
 
     `values` fill the service's words, as `catalogue.words` takes them. `evidence` is what this very hit rests on.
-    With `may_say` the service's words are shown though the verdict is a warning.
+    With `may_say` the service's words are shown though the verdict is a warning. `without` as in `Rule`.
     """
 
     message: str
@@ -45,6 +59,17 @@ class Hit:
     values: Mapping[str, str] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
     may_say: bool = False
+    without: Mapping[Route, str] | None = None
+
+
+def as_snapshot(hit: Hit) -> Hit:
+    """The same of a snapshot, which the service does not look into: it refuses nothing, and mends nothing."""
+    return replace(hit, verdict=Verdict.WARN, routes=(Route.SNAPSHOT,), predicts="")
+
+
+def both(hit: Hit) -> list[Hit]:
+    """A hit, and the same of a snapshot."""
+    return [hit, as_snapshot(hit)]
 
 
 #: None: does not apply. Empty: passed. Otherwise what tripped.
@@ -55,7 +80,8 @@ Outcome = Iterable[Hit] | None
 class Rule:
     """One rule. `verdict` is what a hit means unless the hit says otherwise; `judge` is pure.
 
-    `predicts` is the id of what the service would say in `vmie.catalogue`, "" where it would say nothing. A rule that
+    `predicts` is the id of what the service would say in `vmie.catalogue`, "" where it would say nothing. `without` is
+    what a machine that came by a route in spite of a hit would be without: boot, network or login. A rule that
     fails without evidence that bears it cannot be made (ValueError).
     """
 
@@ -68,6 +94,7 @@ class Rule:
     profiles: tuple[Profile, ...] = BOTH
     predicts: str = ""
     cure: Cure = ()
+    without: Mapping[Route, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a rule whose verdict its evidence does not bear."""
@@ -107,6 +134,8 @@ class Rule:
         verdict = self.verdict if hit.verdict is None else hit.verdict
         predicts = self.predicts if hit.predicts is None else hit.predicts
         said = verdict is Verdict.FAIL or hit.may_say
+        routes = self.routes if hit.routes is None else hit.routes
+        without = self.without if hit.without is None else hit.without
         return Finding(
             rule=self.id,
             verdict=verdict,
@@ -114,9 +143,10 @@ class Rule:
             message="".join(char if char.isprintable() else "?" for char in hit.message),
             actions=actions(self.cure if hit.cure is None else hit.cure),
             source=self.source(profile, hit.evidence),
-            routes=self.routes if hit.routes is None else hit.routes,
+            routes=routes,
             predicts=catalogue.words(predicts, **hit.values) if predicts and said else "",
             path=path,
+            without=tuple((one, without[one]) for one in routes if one in without and verdict is not Verdict.PASS),
         )
 
 

@@ -65,7 +65,9 @@ def _one_disk(subject: Subject) -> Outcome:
 
 def _one_by_one(subject: Subject) -> Outcome:
     count = len(subject.disks)
-    return [Hit(f"{count} disks: each goes by a task of its own, and none becomes a machine")] if count > 1 else ()
+    without = dict.fromkeys(DATA, "boot") if subject.guest.roots else None
+    message = f"{count} disks: each goes by a task of its own, and none becomes a machine"
+    return [Hit(message, without=without)] if count > 1 else ()
 
 
 RULES: tuple[Rule, ...] = (

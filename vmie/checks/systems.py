@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from vmie.checks import predicted_messages, sources
-from vmie.checks.filesystems import encrypted_volumes, opaque_volumes
+from vmie.checks.filesystems import boots, encrypted_volumes, opaque_volumes
 from vmie.checks.oslist import NAMES, canonical, is_point, matching, neighbours, parse, releases, spans
 from vmie.checks.outcomes import outcome
 from vmie.checks.rule import AS_SNAPSHOT, DATA, Hit, Outcome, Rule
@@ -13,7 +13,7 @@ from vmie.checks.sources import advised, refused, seed, seen
 from vmie.checks.subject import Subject
 from vmie.errors import Set
 from vmie.guest.linux_facts import LinuxFacts
-from vmie.model import Profile, Verdict
+from vmie.model import Profile, Route, Verdict
 
 X86_64 = frozenset({"x86_64", "amd64"})
 X86_32 = frozenset({"i386", "i486", "i586", "i686", "x86"})
@@ -45,7 +45,11 @@ def _found(subject: Subject) -> Outcome:
     doubts += [f"{where} is encrypted" for where in encrypted] + [f"{where} cannot be read" for where in unread]
     doubts += [str(problem) for problem in subject.guest.problems]
     if doubts:
-        return [Hit(f"no operating system was seen, but not all could be read: {doubts[0][:200]}", Verdict.UNKNOWN)]
+        unseen = Hit(f"no operating system was seen, but not all could be read: {doubts[0][:200]}", Verdict.UNKNOWN)
+        if not boots(subject):
+            return [unseen]
+        started = f"a machine starts from it, and what it needs on EC2 could not be looked at: {doubts[0][:200]}"
+        return [unseen, Hit(started, Verdict.UNKNOWN, routes=DATA, without=dict.fromkeys(DATA, "boot"))]
     return [Hit("no operating system was found on any volume")]
 
 
@@ -290,6 +294,7 @@ RULES: tuple[Rule, ...] = (
             Set("route", "image", "it prepares the guest"),
             "make sure that NVMe and ENA drivers and DHCP are there already",
         ),
+        without={Route.VOLUME: "boot"},
         evidence=(advised(sources.CHANGES, "what the image route changes in a guest; a snapshot is not prepared"),),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vmie.checks import predicted_messages, sources
 from vmie.checks.oslist import NAMES, canonical, windows_release
-from vmie.checks.rule import BOTH, NOW, Hit, Outcome, Rule
+from vmie.checks.rule import BOTH, NOW, Hit, Outcome, Rule, anyway, both
 from vmie.checks.sources import advised, follows, refused, seed, seen
 from vmie.checks.subject import GIB, Subject
 from vmie.errors import Set
@@ -37,11 +37,11 @@ def _sysprep(subject: Subject) -> Outcome:
         return None
     state = windows.sysprep_state.upper()
     if state.endswith("UNDEPLOYABLE"):
-        return [Hit("Sysprep or Setup broke off half-way (image state undeployable)", Verdict.FAIL)]
+        return both(Hit("Sysprep or Setup broke off half-way (image state undeployable)", Verdict.FAIL))
     if "RESEAL_TO_AUDIT" in state:
-        return [Hit("Windows is sealed into audit mode: it will not reach the log-on prompt", Verdict.FAIL)]
+        return both(Hit("Windows is sealed into audit mode: it will not reach the log-on prompt", Verdict.FAIL))
     if windows.setup_in_progress and "GENERALIZE" not in state:
-        return [Hit("Setup is not finished: the import needs a Windows that boots to the log-on prompt")]
+        return [Hit("Setup is not finished: the import needs a Windows that boots to the log-on prompt", without={})]
     return ()
 
 
@@ -150,6 +150,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="System Properties > Remote > allow connections, and allow it in Windows Firewall",
+        without=anyway("login"),
         evidence=(advised(sources.PREPARE, "enable Remote Desktop, and let it through the firewall"),),
     ),
     Rule(
@@ -167,6 +168,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         predicts=predicted_messages.FIRST_BOOT,
         cure="finish Setup, or run `sysprep /oobe /generalize /shutdown` to its end",
+        without=anyway("login"),
         evidence=(
             refused(sources.TROUBLE, "FirstBootFailure: Windows has to boot to its log-on prompt"),
             follows(

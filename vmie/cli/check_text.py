@@ -101,9 +101,15 @@ def _routes(image: ImageReport) -> Iterator[Line]:
         reasons = {finding.rule for finding in image.findings if route in finding.routes}
         count = f"{len(reasons)} to look at" if reasons else ""
         note = "recommended" if route is image.recommended else ""
-        tail = " · ".join(part for part in (note, count) if part)
+        lacks = image.lacks.get(route, ())
+        left = f"leaves it without {' and '.join(lacks)}" if lacks else ""
+        tail = " · ".join(part for part in (note, left, count) if part)
         mark = _MARKS[verdict] if tail else _MARKS[verdict].rstrip()
         yield [(f"  {f'{route} ({route.call})':<26}", ""), (mark, _STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
+    if image.recommended is None:
+        looked = bool(image.subject.guest.disks)
+        why = "each is refused, or leaves a machine without what it needs" if looked else "it was not looked into"
+        yield [(f"  no route is recommended: {why}", "")]
 
 
 def _grouped(findings: Sequence[Finding]) -> list[list[Finding]]:

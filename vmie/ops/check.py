@@ -83,20 +83,25 @@ def _judge(opened: Opened, subject: Subject, *, routes: Sequence[Route]) -> Imag
         subject=subject,
         everything=tuple(checks.narrow(everything, routes)),
         verdicts=by_route,
-        recommended=None if opened.error else _recommend(by_route, guest),
+        recommended=None if opened.error else _recommend(everything, by_route, guest),
+        lacks=checks.left_without(everything),
         container=str(appliance.get("package", "")),
         error=opened.error,
     )
 
 
-def _recommend(by_route: dict[Route, Verdict], guest: GuestFacts) -> Route | None:
-    """The route to take; without a system in it, a disk is data and goes as a snapshot."""
+def _recommend(everything: Sequence[Finding], by_route: dict[Route, Verdict], guest: GuestFacts) -> Route | None:
+    """The route to take; without a system in it, a disk is data and goes as a snapshot.
+
+    None where nothing was looked into, and where every route would leave a machine without boot, network or login.
+    """
+    if not guest.disks:
+        return None
+    barred = checks.left_without(everything)
     if not guest.roots and by_route[Route.IMAGE] is not Verdict.PASS:
-        data: dict[Route, Verdict] = {
-            route: verdict for route, verdict in by_route.items() if route in {Route.SNAPSHOT, Route.VOLUME}
-        }
-        return checks.recommend(data) or checks.recommend(by_route)
-    return checks.recommend(by_route)
+        machines = {Route.IMAGE, Route.INSTANCE}
+        return checks.recommend(by_route, {*barred, *machines}) or checks.recommend(by_route, barred)
+    return checks.recommend(by_route, barred)
 
 
 class _Watched:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from vmie import checks
@@ -21,7 +21,8 @@ _DISK_DRIVERS = frozenset({DriverState.BUILTIN, DriverState.INITRAMFS})
 class ImageReport:
     """One machine, or one disk: `path` is that of its first file. `everything` holds passes too, worst first.
 
-    `verdicts` are over all four routes whatever was asked for; `error` is set when it cannot be read.
+    `verdicts` are over all four routes whatever was asked for, `lacks` what a machine would be without by each;
+    `error` is set when it cannot be read.
     """
 
     path: str
@@ -30,6 +31,7 @@ class ImageReport:
     everything: tuple[Finding, ...]
     verdicts: dict[Route, Verdict]
     recommended: Route | None
+    lacks: Mapping[Route, tuple[str, ...]] = field(default_factory=dict)
     container: str = ""
     error: ImageError | None = None
 
@@ -104,6 +106,7 @@ class ImageReport:
     def as_json(self) -> dict[str, Any]:
         """One element of ``result.images[]``."""
         shape = {name: getattr(self, name) for name in _KEYS}
+        shape["leaves_without"] = {route.value: list(lacks) for route, lacks in self.lacks.items()}
         return {**shape, "paths": list(self.paths), "recommended": self.recommended.value if self.recommended else None}
 
 
