@@ -461,3 +461,71 @@ def test_permissions_are_read_where_they_may_not_be_simulated(box: Sandbox) -> N
     box.faults.fail("SimulatePrincipalPolicy", code="AccessDenied", message="no", status=403, times=None)
     (line,) = examine(box, ACCOUNTS["a caller without ImportImage"]).failed
     assert "ec2:ImportImage" in line.what
+
+
+def caller(box: Sandbox, *statements: dict[str, Any]) -> None:
+    box.client("iam").put_user_policy(UserName="sandbox", PolicyName="sandbox", PolicyDocument=document(*statements))
+
+
+OTHER_REGIONS = {"StringNotEquals": {"aws:RequestedRegion": ["us-east-1", "eu-west-1"]}}
+NO_MFA = {"BoolIfExists": {"aws:MultiFactorAuthPresent": "false"}}
+NO_TLS = {"Bool": {"aws:SecureTransport": "false"}}
+CONDITIONED = {
+    "other Regions denied": [allow("*"), deny("*", Condition=OTHER_REGIONS)],
+    "this Region allowed": [allow("*", Condition={"StringEquals": {"aws:RequestedRegion": "us-east-1"}})],
+    "plain HTTP denied": [allow("*"), deny("*", Condition=NO_TLS)],
+    "this principal allowed": [
+        allow("*", Condition={"ArnLike": {"aws:PrincipalArn": f"arn:aws:iam::{ACCOUNT}:user/sand*"}})
+    ],
+}
+
+
+@pytest.mark.parametrize("simulated", [True, False])
+@pytest.mark.parametrize("case", CONDITIONED)
+def test_what_is_known_of_a_call_is_no_reason_to_say_no(case: str, simulated: bool, box: Sandbox) -> None:
+    caller(box, *CONDITIONED[case])
+    if not simulated:
+        box.faults.fail("SimulatePrincipalPolicy", code="AccessDenied", message="no", status=403, times=None)
+    lines = [line for line in examine(box, Broken(well, "", ())).lines if line.check == "permissions"]
+    assert [line.verdict for line in lines] == [Verdict.PASS], lines
+
+
+def test_another_region_is_denied(box: Sandbox) -> None:
+    caller(box, allow("*"), deny("ec2:*", Condition={"StringNotEquals": {"aws:RequestedRegion": "eu-west-1"}}))
+    (line,) = examine(box, Broken(well, "", ())).failed
+    assert "ec2:ImportImage" in line.what
+
+
+def test_what_only_the_real_call_has_is_left_open(box: Sandbox) -> None:
+    caller(box, allow("*"), deny("ec2:ImportImage", Condition=NO_MFA))
+    report = examine(box, Broken(well, "", ()))
+    assert report.failed == ()
+    (line,) = [line for line in report.lines if line.check == "permissions"]
+    assert line.verdict is Verdict.UNKNOWN
+    assert "ec2:ImportImage" in line.what
+    assert "aws:MultiFactorAuthPresent" in line.why
+
+
+def limited(box: Sandbox, service: str) -> str:
+    """A key that its policy lends to the account through one service."""
+    through = {"StringEquals": {"kms:ViaService": f"{service}.us-east-1.amazonaws.com"}}
+    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    return key(
+        box, document(allow("kms:*", Principal=root, Condition=through), allow("kms:DescribeKey", Principal=root))
+    )
+
+
+@pytest.mark.parametrize(("service", "failed"), [("s3", []), ("ec2", ["bucket key"])])
+def test_a_buckets_key_is_used_through_s3(service: str, failed: list[str], box: Sandbox) -> None:
+    arn = limited(box, service)
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}}
+    box.client("s3").put_bucket_encryption(Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]})
+    well(box, allow(ON_KEY, [arn]))
+    assert [line.check for line in examine(box, Broken(well, "", ())).failed] == failed
+
+
+@pytest.mark.parametrize(("service", "failed"), [("ec2", []), ("s3", ["key"])])
+def test_a_snapshots_key_is_used_through_ec2(service: str, failed: list[str], box: Sandbox) -> None:
+    arn = limited(box, service)
+    well(box, allow(ON_KEY, [arn]))
+    assert [line.check for line in examine(box, Broken(well, "", ()), arn).failed] == failed

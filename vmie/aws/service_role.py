@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from vmie.aws import iam, kms, s3
+from vmie.aws.client_config import DNS_SUFFIX
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import Action, AwsRefused, Do, Run
@@ -141,10 +142,18 @@ def bucket_policy(aws: Aws, name: str) -> Document | str | None:
 
 
 def key_lacks(
-    aws: Aws, role: ServiceRole, key: Mapping[str, Any], actions: Iterable[str] = KEY_ACTIONS, *, generous: bool = True
+    aws: Aws,
+    role: ServiceRole,
+    key: Mapping[str, Any],
+    actions: Iterable[str] = KEY_ACTIONS,
+    *,
+    via: Literal["ec2", "s3"] = "ec2",
+    generous: bool = True,
 ) -> list[MissingRight]:
     """What the role surely may not do with a KMS key (its metadata), by the key's policy, the role's and grants.
 
+    `via` is the service that uses the key for the role: EC2 for a snapshot, S3 for an object
+    (https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service).
     Nothing for a key that AWS manages: it serves every principal of the account through the service.
     """
     if key.get("KeyManager") == "AWS":
@@ -153,9 +162,9 @@ def key_lacks(
     document, granted = kms.key_policy(aws, arn), kms.granted(aws, arn, role.documents.arn)
     known = {
         **context(aws, role),
-        "kms:ViaService": f"ec2.{aws.region}.{'amazonaws.com.cn' if aws.partition == 'aws-cn' else 'amazonaws.com'}",
+        "kms:ViaService": f"{via}.{aws.region}.{DNS_SUFFIX.get(aws.partition, 'amazonaws.com')}",
         "kms:CallerAccount": role.documents.account,
-        "kms:GrantIsForAWSResource": "true",
+        **({"kms:GrantIsForAWSResource": "true"} if via == "ec2" else {}),
     }
     found = []
     for action in actions:
@@ -173,6 +182,8 @@ def key_lacks(
     return found
 
 
+#: what the role needs on a key that S3 encrypts the object with
+OBJECT_KEY_ACTIONS = ("kms:Decrypt",)
 _KEY_WORDS = {
     Judgement.RESOURCE: "the key's own policy denies it",
     Judgement.FOREIGN: "the key's own policy names neither the role nor the account",
@@ -212,9 +223,10 @@ def expect_reader(
             found += lacks(aws, role, asks, resource_policy=document, owner=aws.account)
         if found:
             raise refusal(role, list(dict.fromkeys(found)), bucket=bucket)
-        for used, actions in ((bucket_key(aws, bucket), ("kms:Decrypt",)), (key, KEY_ACTIONS)):
-            if used is not None and (found := key_lacks(aws, role, used, actions)):
-                raise refusal(role, found, bucket=bucket, key=str(used["Arn"]))
+        if (used := bucket_key(aws, bucket)) and (found := key_lacks(aws, role, used, OBJECT_KEY_ACTIONS, via="s3")):
+            raise refusal(role, found, bucket=bucket, key=str(used["Arn"]))
+        if key is not None and (found := key_lacks(aws, role, key)):
+            raise refusal(role, found, bucket=bucket, key=str(key["Arn"]))
 
 
 def bucket_key(aws: Aws, bucket: str) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
@@ -22,17 +22,22 @@ _WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """One simulated action: `why` is "" when it is allowed."""
+    """One simulated action: `why` is "" when it is allowed.
+
+    `missing` are the condition keys that a policy asks for and that are not known here: with them the decision may be
+    another.
+    """
 
     action: str
     resource: str
     why: str = ""
+    missing: tuple[str, ...] = ()
 
 
 def simulate(
     aws: Aws, principal: str, asks: Iterable[Access], *, context: Mapping[str, str] | None = None
 ) -> list[Simulated] | None:
-    """Every ask as IAM would decide it for `principal` (a user's or role's ARN).
+    """Every ask as IAM would decide it for `principal` (a user's or role's ARN), with `context` beside what is known.
 
     None when the caller may not simulate, or IAM does not know the principal. Resource policies are not part of it.
     """
@@ -40,8 +45,8 @@ def simulate(
     for ask in asks:
         by_resource.setdefault(ask.resource, []).append(ask.action)
     entries = [
-        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
-        for key, value in (context or {}).items()
+        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": _TYPES.get(key, "string")}
+        for key, value in {**request_context(aws, principal), **(context or {})}.items()
     ]
     found: list[Simulated] = []
     try:
@@ -62,10 +67,28 @@ def simulate(
     return found
 
 
+def request_context(aws: Aws, principal: str) -> dict[str, str]:
+    """What is known of every call that the principal makes with this session; MFA and the network are not known."""
+    account, kind = principal.split(":")[4], principal.split(":", 5)[5].partition("/")[0]
+    return {
+        "aws:RequestedRegion": aws.region,
+        "aws:SecureTransport": "true",
+        "aws:ViaAWSService": "false",
+        "aws:PrincipalArn": principal,
+        "aws:PrincipalAccount": account,
+        "aws:PrincipalType": "User" if kind == "user" else "AssumedRole",
+    }
+
+
+#: IAM compares a value only where its type is given
+_TYPES: Mapping[str, Literal["boolean"]] = {"aws:SecureTransport": "boolean", "aws:ViaAWSService": "boolean"}
+
+
 def _read(result: Any) -> Simulated:
     why = "" if result["EvalDecision"] == "allowed" else _WORDS.get(result["EvalDecision"], result["EvalDecision"])
     if why and not (result.get("OrganizationsDecisionDetail") or {}).get("AllowedByOrganizations", True):
         why = "an organisation's policy (SCP) does not allow it"
     if why and not (result.get("PermissionsBoundaryDecisionDetail") or {}).get("AllowedByPermissionsBoundary", True):
         why = "the permissions boundary does not allow it"
-    return Simulated(result["EvalActionName"], result.get("EvalResourceName") or "*", why)
+    missing = tuple(sorted(result.get("MissingContextValues") or ())) if why else ()
+    return Simulated(result["EvalActionName"], result.get("EvalResourceName") or "*", why, missing)

@@ -69,6 +69,20 @@ def decide(
     return decision
 
 
+def condition_keys(documents: Iterable[str | Mapping[str, Any]], ask: Access) -> set[str]:
+    """The condition keys that statements about `ask` test and that its context does not have."""
+    known = {key.lower() for key in ask.context}
+    found = set()
+    for document in documents:
+        for statement in parsed(document):
+            bare = {key: value for key, value in statement.items() if key != "Condition"}
+            conditions = statement.get("Condition")
+            if isinstance(conditions, Mapping) and _applies(bare, ask, resource_matters=True):
+                tests = [test for test in conditions.values() if isinstance(test, Mapping)]
+                found |= {str(key) for test in tests for key in test if str(key).lower() not in known}
+    return found
+
+
 def matches(pattern: str, value: str) -> bool:
     """IAM's wildcards: ``*`` any run of characters, ``?`` one; nothing else is special."""
     # A run of stars means the same as one, and costs a backtracking matcher dearly.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from vmie import policy
 from vmie.aws import identity
-from vmie.aws.simulate import Simulated, simulate
+from vmie.aws.simulate import Simulated, request_context, simulate
 from vmie.errors import Run
 from vmie.model import Verdict
 from vmie.ops.doctor import bucket
@@ -87,14 +88,15 @@ def _by_documents(case: Case, arn: str, asks: Iterable[Access]) -> list[Simulate
     if documents is None:
         return None
     words = {Decision.DENY: "a policy denies it", Decision.SILENT: "no policy allows it", Decision.ALLOW: ""}
-    judged = [(ask, decide(documents, Access(ask.action, ask.resource, ask.context, True))) for ask in asks]
+    known = request_context(case.aws, arn)
+    judged = [(ask, decide(documents, replace(ask, context={**known, **ask.context}, generous=True))) for ask in asks]
     return [Simulated(ask.action, ask.resource, words[decision]) for ask, decision in judged]
 
 
 def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
-    denied = [one for one in found if one.why]
+    denied = [one for one in found if one.why and not one.missing]
+    lines = _unsure(case, [one for one in found if one.missing and not one.action.startswith(_OPTIONAL)])
     needed = [one for one in denied if not one.action.startswith(_OPTIONAL)]
-    lines = []
     option = ("--bucket", case.bucket) if case.bucket else ()
     cure = ("have this allowed:", Run(("vmie", "policy", "user", "--job", case.job, *option)))
     if needed:
@@ -122,6 +124,22 @@ def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
     if not lines:
         lines.append(passed("permissions", f"{arn} may do all {len(found)} things that the {case.job} needs"))
     return lines
+
+
+def _unsure(case: Case, found: list[Simulated]) -> list[Line]:
+    """What hangs on something that only the real call has, such as an MFA code or the network it comes from."""
+    if not found:
+        return []
+    keys = sorted({key for one in found for key in one.missing})
+    return [
+        Line(
+            "permissions",
+            Verdict.UNKNOWN,
+            f"whether you may {_listed(found)} cannot be said",
+            f"a policy asks for {', '.join(keys)}, which only the real call has",
+            Run(("vmie", case.job), "asks AWS itself"),
+        )
+    ]
 
 
 def _listed(found: list[Simulated]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from vmie.aws import iam, kms, service_role
 from vmie.aws.service_role import MissingRight, ServiceRole
@@ -107,7 +107,7 @@ def keys(case: Case) -> list[Line]:
     lines = []
     role = case.role
     if case.bucket and (used := service_role.bucket_key(case.aws, case.bucket)) is not None:
-        lines += _key(case, role, str(used["Arn"]), "bucket key", ("kms:Decrypt",))
+        lines += _key(case, role, str(used["Arn"]), "bucket key", service_role.OBJECT_KEY_ACTIONS, via="s3")
     if case.key:
         lines += _key(case, role, case.key, "key", KEY_ACTIONS)
     return lines
@@ -125,7 +125,15 @@ def ebs_key(case: Case) -> list[Line]:
     return _key(case, case.role, name, "EBS encryption", KEY_ACTIONS)
 
 
-def _key(case: Case, role: ServiceRole | None, name: str, check: str, actions: Sequence[str]) -> list[Line]:
+def _key(
+    case: Case,
+    role: ServiceRole | None,
+    name: str,
+    check: str,
+    actions: Sequence[str],
+    *,
+    via: Literal["ec2", "s3"] = "ec2",
+) -> list[Line]:
     try:
         key = kms.expect_key(case.aws, name)
     except AwsRefused as error:
@@ -136,7 +144,7 @@ def _key(case: Case, role: ServiceRole | None, name: str, check: str, actions: S
     if role is None:
         return [passed(check, f"the KMS key {name} is enabled")]
     arn = str(key["Arn"])
-    found = service_role.key_lacks(case.aws, role, key, actions)
+    found = service_role.key_lacks(case.aws, role, key, actions, via=via)
     if not found:
         return [passed(check, f"the KMS key {arn} is enabled, and the role may use it")]
     fix = None

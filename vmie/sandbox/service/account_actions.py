@@ -14,7 +14,7 @@ from moto.iam.responses import IamResponse
 from moto.servicequotas.responses import ServiceQuotasResponse
 from moto.utilities.utils import get_partition
 
-from vmie.policy.evaluate import Access, Decision, decide
+from vmie.policy.evaluate import Access, Decision, condition_keys, decide
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.patching import Patcher
@@ -70,7 +70,7 @@ def _evaluated(identity: list[str], boundary: str | None, ask: Access) -> dict[s
         "EvalResourceName": ask.resource,
         "EvalDecision": words[found] if bounded or found is Decision.DENY else "implicitDeny",
         "MatchedStatements": [],
-        "MissingContextValues": [],
+        "MissingContextValues": sorted(condition_keys([*identity, *([boundary] if boundary else [])], ask)),
     }
     if boundary is not None:
         result["PermissionsBoundaryDecisionDetail"] = {"AllowedByPermissionsBoundary": bounded}
