@@ -114,7 +114,7 @@ def user_data(request: ImportRequest) -> bytes:
             data = file.read(USER_DATA_BYTES + 1)
     except OSError as error:
         said = says("cannot read {user_data} {path}: {why}", path=request.user_data, why=error.strerror)
-        raise UsageError(said) from error
+        raise UsageError(said, cure=Set("user_data", note="a file that can be read")) from error
     if len(data) > USER_DATA_BYTES:
         raise UsageError(
             says("{user_data} {path} is larger than {most} KiB", path=request.user_data, most=USER_DATA_BYTES >> 10),
