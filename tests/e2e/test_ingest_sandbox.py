@@ -6,6 +6,7 @@ import gzip
 import lzma
 import random
 import tarfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 import zstandard
 
 from tests.e2e.conftest import Done
+from tests.linux_guest import linux_disk
 from tests.sandbox.conftest import BUCKET, bootable
 from tests.tools import need, run
 from vmie import sandbox
@@ -211,3 +213,42 @@ def test_a_damaged_job_file_hides_no_other(vmie: Vmie, box: Sandbox, disk: Path,
     found = {job["status"] for job in vmie("jobs").json["result"]["jobs"]}
     assert found == {"done", "damaged"}
     assert vmie("upload", disk, f"s3://{BUCKET}/other.vmdk").code == 0
+
+
+@pytest.fixture
+def linux(tmp_path: Path) -> Path:
+    return linux_disk(tmp_path / "linux.raw")
+
+
+@pytest.mark.parametrize("pack", ["qcow2.xz", "vmdk.gz", "app.zip", "ova.zst", "tar.gz"])
+def test_a_pack_is_checked_inside_and_taken_apart_on_the_way(
+    pack: str, box: Sandbox, vmie: Vmie, linux: Path, tmp_path: Path
+) -> None:
+    need("qemu-img")
+    form = "qcow2" if pack == "qcow2.xz" else "vmdk"
+    image = tmp_path / f"one.{form}"
+    more = ["-o", "subformat=streamOptimized"] if form == "vmdk" else []
+    run(["qemu-img", "convert", "-f", "raw", "-O", form, *more, linux, image])
+    path = tmp_path / pack
+    if pack == "app.zip":
+        appliance(tmp_path, {"one.vmdk": image})
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(tmp_path / "machine.ovf", "machine.ovf")
+            archive.write(image, "one.vmdk")
+    elif pack == "tar.gz":
+        with tarfile.open(path, "w:gz") as tar:
+            tar.add(image, "one.vmdk")
+    else:
+        content = (appliance(tmp_path, {"one.vmdk": image}) if pack == "ova.zst" else image).read_bytes()
+        path.write_bytes(PACKERS[path.suffix[1:]](content))
+    shown = vmie("check", path)
+    (checked,) = shown.json["result"]["images"]
+    assert (shown.code, checked["guest"]["distribution"], checked["recommended"]) == (0, "debian", "image")
+    result = done(vmie("import", path, "--keep-object"))
+    back = tmp_path / "back.vmdk"
+    back.write_bytes(box.client("s3").get_object(Bucket=BUCKET, Key=result["object"].split("/", 3)[3])["Body"].read())
+    run(["qemu-img", "compare", "-f", "raw", "-F", "vmdk", linux, back])
+    assert done(vmie("convert", path, tmp_path / "out.raw"))["virtual_size"] == linux.stat().st_size
+    run(["qemu-img", "compare", "-f", "raw", "-F", "raw", linux, tmp_path / "out.raw"])
+    refused = vmie("upload", path, f"s3://{BUCKET}/x", "--as-is")
+    assert (refused.code, "packed" in refused.json["error"]["message"]) == (2, True)

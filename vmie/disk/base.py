@@ -35,7 +35,10 @@ class Source(Protocol):
 
     name: str
     path: Path | None
-    size: int
+
+    @property
+    def size(self) -> int:
+        """In bytes."""
 
     def pread(self, offset: int, length: int) -> bytes:
         """Up to `length` bytes from `offset`; fewer only at the end of the source."""
@@ -165,8 +168,13 @@ class ObjectSource:
         """Leaves the file object open: whoever made it closes it."""
 
 
+def depth_of(source: Source) -> int:
+    """How many archives and packs a source lies in."""
+    return int(getattr(source, "depth", 0))
+
+
 class Window:
-    """A slice of another source: a member of an archive."""
+    """A slice of another source: a member of an archive. `depth`: how many archives it lies in."""
 
     def __init__(self, source: Source, *, offset: int, size: int, name: str) -> None:
         self.path: Path | None = None
@@ -175,6 +183,7 @@ class Window:
         self.of = source
         self.offset = offset
         self.size = size
+        self.depth = depth_of(source) + 1
 
     def pread(self, offset: int, length: int) -> bytes:
         """See `Source.pread`."""

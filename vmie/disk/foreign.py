@@ -116,7 +116,7 @@ def _kind(source: Source, *, whole: bool) -> str | None:
     if whole and source.size >= SECTOR and is_dmg_end(source.pread(source.size - SECTOR, SECTOR)):
         return "dmg"
     head = source.pread(0, 4096)
-    parted = _partitioned(source, head)
+    parted = is_partitioned(source)
     if source.pread(_ISO_AT + 1, 5) == b"CD001":
         return _iso(source, parted=parted, whole=whole)
     if parted or any(source.pread(offset, len(magic)) == magic for offset, magic in _SUPERBLOCKS):
@@ -136,8 +136,9 @@ def is_dmg_end(sector: bytes) -> bool:
     return sector.startswith(b"koly\x00\x00\x00\x04\x00\x00\x02\x00")
 
 
-def _partitioned(source: Source, head: bytes) -> bool:
+def is_partitioned(source: Source) -> bool:
     """Whether there is a GPT, or a boot signature with an entry of an MBR that can be one."""
+    head = source.pread(0, 520)
     if head[512:520] == b"EFI PART" or source.pread(4096, 8) == b"EFI PART":
         return True
     entries = (head[at : at + 16] for at in range(446, 510, 16))

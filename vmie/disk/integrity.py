@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from urllib.parse import unquote
 
 from vmie.disk.base import Disk, place_in_file
+from vmie.disk.foreign import NOT_A_DISK
 from vmie.disk.grains import GrainCheck, GrainIndex
 from vmie.disk.manifest import Mismatch, RunningDigests
 from vmie.disk.ovf import Appliance, open_appliance
@@ -104,12 +105,18 @@ class FileCheck:
     """A file that is sent as it is. Making it reads all tables; `notes` are what is odd and no damage. Close it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises ImageError for what is no disk, and where the tables show damage."""
+        """Raises ImageError where the tables show damage; what is no disk, and sent all the same, has none."""
         self.notes: list[str] = []
         self._indexes: list[GrainIndex] = []
         self._manifest: ManifestCheck | None = None
+        self._closing = ExitStack()
         with ExitStack() as undo:
-            first = undo.enter_context(open_disk(path))
+            try:
+                first = undo.enter_context(open_disk(path))
+            except ImageError as error:
+                if error.code == NOT_A_DISK:
+                    return
+                raise
             if first.facts.get("appliance"):
                 appliance = open_appliance(path)
                 undo.callback(appliance.close)

@@ -11,16 +11,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from vmie.disk import envelope
+from vmie.disk import envelope, ova, wrapper, zip  # noqa: A004 - a format as the others
 from vmie.disk import manifest as manifests
 from vmie.disk.appliance_model import ApplianceDisk, PackageManifest, VirtualMachine, plain
 from vmie.disk.base import Disk, FileSource, Source
 from vmie.disk.empty import EmptyDisk
+from vmie.disk.foreign import NOT_A_DISK, is_partitioned
 from vmie.disk.manifest import Digest
 from vmie.disk.package import Archive, Folder, Package, local_files
 from vmie.disk.reading import damaged, read_exact
 from vmie.disk.refusals import refused
-from vmie.disk.tarball import looks_like_tar, members
+from vmie.disk.tarball import looks_like_tar
 from vmie.errors import Drop, ImageError, Set
 
 
@@ -57,16 +58,13 @@ class Appliance(VirtualMachine):
 
     def open_disk(self, index: int = 0) -> Disk:
         """The disk at `index`, read in place. Raises ImageError: no such disk, empty, delta, missing file."""
-        from vmie.disk.registry import open_source as open_any  # noqa: PLC0415 - it asks this module too
-
         chosen = self._disk(index)
         if not chosen.file:
             disk: Disk = self._empty(chosen)
         else:
             source = self.package.file(chosen.file, chunk_size=chosen.chunk_size)
             try:
-                _no_appliance(source)
-                disk = open_any(source)
+                disk = _disk_in(source)
             except BaseException:
                 source.close()
                 raise
@@ -159,13 +157,25 @@ def open_appliance(path: str | os.PathLike[str] | Source, *, machine: str = "", 
 
 def _package(source: Source) -> Package:
     if looks_like_tar(source):
-        return Archive(source, members=members(source))
-    if probe(source):
+        found: Archive = ova.package(source)
+    elif zip.probe(source):
+        found = zip.package(source)
+    elif wrapper.probe(source):
+        return _package(wrapper.spooled(source))
+    elif probe(source):
         return Folder(source)
-    raise refused(
+    else:
+        raise _neither(source)
+    if not found.has_descriptor:
+        raise _neither(source)
+    return found
+
+
+def _neither(source: Source) -> ImageError:
+    return refused(
         source,
         "neither an OVA nor an OVF descriptor",
-        cause="it begins neither as a tar archive nor as OVF XML",
+        cause="it begins neither as an archive with a descriptor in it nor as OVF XML",
         cure="a single disk image needs no appliance: give it as it is",
     )
 
@@ -212,7 +222,10 @@ def _descriptor(package: Package) -> bytes:
     source = package.find(package.descriptor.rpartition("/")[2])
     if source is None:
         raise damaged(package.source, "its descriptor is not there")
-    return _bounded(source)
+    try:
+        return _bounded(source)
+    finally:
+        source.close()
 
 
 def _bounded(source: Source) -> bytes:
@@ -229,11 +242,39 @@ def _there(package: Package, suffix: str) -> bool:
     return True
 
 
-def _no_appliance(source: Source) -> None:
-    if looks_like_tar(source) or probe(source):
+def _disk_in(source: Source) -> Disk:
+    """The disk in a file of an appliance. Raises ImageError for an appliance, and for what its name does not keep."""
+    from vmie.disk import registry  # noqa: PLC0415 - it asks this module too
+
+    if registry.detect(source) in ("ova", "ovf", "zip"):
+        raise _within(source)
+    disk = registry.open_source(source)
+    try:
+        _expected(disk)
+    except BaseException:
+        disk.close()
+        raise
+    return disk
+
+
+def _expected(disk: Disk) -> None:
+    named = disk.facts.get("named_as")
+    if named and disk.format == "raw" and not is_partitioned(disk.source):
         raise refused(
-            source,
-            "an appliance within an appliance",
-            cause="a disk image is expected here",
-            cure="unpack the outer one and give the inner one by itself",
+            disk.source,
+            f"no {named}, though its name says so",
+            cause="its descriptor lists it as a disk, and nothing in it is one's",
+            cure="export the appliance again, and compare its size and checksum with the manifest's",
+            code=NOT_A_DISK,
         )
+    if "appliance" in disk.facts:
+        raise _within(disk.source)
+
+
+def _within(source: Source) -> ImageError:
+    return refused(
+        source,
+        "an appliance within an appliance",
+        cause="a disk image is expected here",
+        cure="unpack the outer one and give the inner one by itself",
+    )

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote
 
 from vmie.disk.base import Source, Window
 from vmie.disk.beside import beside, is_inside, open_beside
-from vmie.disk.foreign import NOT_A_DISK
 from vmie.disk.reading import damaged
 from vmie.disk.refusals import refused
 from vmie.disk.tarball import Member
@@ -96,41 +96,47 @@ class Package(ABC):
 
 
 class Archive(Package):
-    """An OVA: members of a tar, the descriptor being the first .ovf in it."""
+    """Members of a tar or zip archive, the descriptor being the only .ovf in it; ImageError for several."""
 
-    def __init__(self, source: Source, *, members: tuple[Member, ...]) -> None:
+    kind = "ova"
+
+    def __init__(self, source: Source, *, members: Sequence[Member]) -> None:
         descriptors = [member for member in members if _is_descriptor(member)]
-        if not descriptors:
+        if len(descriptors) > 1:
             raise refused(
                 source,
-                "a tar archive without an OVF descriptor",
-                cause="it holds " + (", ".join(repr(m.name[:80]) for m in members[:5]) or "nothing"),
-                cure="extract the disk image from it (`tar -xf`) and give that, or export the machine as OVA",
-                code=NOT_A_DISK,
+                f"an archive of {len(descriptors)} OVF descriptors",
+                cause=f"one of them would have to be meant: {', '.join(one.name[:80] for one in descriptors[:10])}",
+                cure="unpack it, and give one descriptor with its disks beside it",
             )
-        super().__init__(source, descriptor=descriptors[0].name)
-        self._members = {member.name: member for member in members}
-        self._first = members[0].name
-        self._descriptors = len(descriptors)
+        super().__init__(source, descriptor=descriptors[0].name if descriptors else "")
+        self.members = tuple(members)
+        self._by_name = {member.name: member for member in members}
         self._folder = self.descriptor[: self.descriptor.rfind("/") + 1]
+
+    @property
+    def has_descriptor(self) -> bool:
+        """Whether the archive is an appliance."""
+        return bool(self.descriptor)
 
     def find(self, name: str) -> Source | None:
         """See `Package.find`."""
-        member = self._members.get(self._folder + name) or self._members.get(name)
-        if member is None:
-            return None
+        member = self._by_name.get(self._folder + name) or self._by_name.get(name)
+        return None if member is None else self.open(member)
+
+    def open(self, member: Member) -> Source:
+        """A member's bytes; ImageError for a folder, a link, a device."""
         if member.kind != "file":
-            raise damaged(self.source, f"its member {name[:200]!r} is a {member.kind}, not a file")
-        return Window(self.source, offset=member.offset, size=member.size, name=f"{self.source.name}: {name}")
+            raise damaged(self.source, f"its member {member.name[:200]!r} is a {member.kind}, not a file")
+        return Window(self.source, offset=member.offset, size=member.size, name=f"{self.source.name}: {member.name}")
 
     def describe(self) -> dict[str, object]:
         """See `Package.describe`."""
         return {
-            "package": "ova",
+            "package": self.kind,
             "descriptor": self.descriptor,
-            "descriptor_first": self._first == self.descriptor,
-            "descriptors": self._descriptors,
-            "members": len(self._members),
+            "descriptor_first": self.members[0].name == self.descriptor,
+            "members": len(self.members),
         }
 
 

@@ -20,13 +20,14 @@ _FORMATS: tuple[str, ...] = (
     "vmdk",
     "ova",
     "ovf",
+    "zip",
     "wrapper",
     "vhd",
     "raw",  # last: any bytes are a raw disk
 )
 
-#: Those of `_FORMATS` that hold several disks: their `open_source` takes ``index=``, ``machine=``, ``empty_disks=``.
-_APPLIANCES = frozenset({"ova", "ovf"})
+#: Those of `_FORMATS` that may hold several disks: their `open_source` takes the keywords of `open`.
+_APPLIANCES = frozenset({"ova", "ovf", "zip", "wrapper"})
 
 
 def open(  # noqa: A001 - it is vmie.disk.open
@@ -66,6 +67,12 @@ def open_source(source: Source, *, index: int = 0, machine: str = "", empty_disk
     if name in _APPLIANCES:
         opened: Disk = module.open_source(source, index=index, machine=machine, empty_disks=empty_disks)
         return opened
+    expect_single(source, index=index, machine=machine)
+    return module.open_source(source)  # type: ignore[no-any-return]
+
+
+def expect_single(source: Source, *, index: int, machine: str) -> None:
+    """Raise ImageError where a plain disk is asked for a second disk, or for a machine by name."""
     if machine:
         raise ImageError(
             f"{source.name} holds no machine {machine[:80]!r}",
@@ -80,7 +87,6 @@ def open_source(source: Source, *, index: int = 0, machine: str = "", empty_disk
             cause="it is a single disk image, not an appliance",
             cure="use index 0, or name an OVA or OVF file",
         )
-    return module.open_source(source)  # type: ignore[no-any-return]
 
 
 def formats() -> tuple[str, ...]:

@@ -93,7 +93,7 @@ def _member(source: Source, header: bytes, pending: _Pending, *, offset: int, si
         name = _text(header[:100])
         prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
         name = f"{prefix}/{name}" if prefix else name
-    name = _plain(source, name)
+    name = plain_name(source, name)
     what = _KINDS.get(kind, "file" if kind in _REGULAR else "special file")
     size = pax_size if pax_size is not None else size
     if what != "file" and kind in _KINDS:
@@ -175,7 +175,7 @@ def _text(raw: bytes) -> str:
     return raw.partition(b"\0")[0].decode("utf-8", errors="surrogateescape")
 
 
-def _plain(source: Source, name: str) -> str:
+def plain_name(source: Source, name: str) -> str:
     """A member's name without leading "./"; ImageError for a name that could leave a folder."""
     if "\0" in name or "\\" in name or len(name) > _MAX_NAME:
         raise _hostile(source, name, "is no plain file name")

@@ -1,59 +1,81 @@
-"""Raw disks compressed as a whole: .gz, .xz, .zst. They can be read forward only.
+"""Files compressed as a whole: .gz, .xz, .zst.
 
-    compressed file ──► pieces of up to 2 MiB ──► the last 32 MiB kept ──► read(offset, length)
+    a raw disk         ──► pieces of up to 2 MiB ──► the last 32 MiB kept ──► read(offset, length)
+    any other format   ──► `spool`, a temporary file ──► that format's own reader
 
-Reading on is cheap, also by several threads that are a little out of step; reading back beyond what
-is kept begins anew from the first byte. What is inside must be a raw disk: others are refused by
-name, as a format that is read at random would be unpacked again and again.
+A raw disk is read forward only. Reading on is cheap, also by several threads that are a little out of step; reading
+back beyond what is kept begins anew from the first byte. Every other format is read at any place, and would be
+unpacked again and again.
 """
 
 from __future__ import annotations
 
 import io
-import lzma
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import PurePath
 
-from isal import igzip, isal_zlib
-
-from vmie.disk import foreign, xz_index, zstd_frames
+from vmie.disk import foreign, unpack
 from vmie.disk.base import Disk, ObjectSource, Source
 from vmie.disk.reading import damaged, within
 from vmie.disk.refusals import MAX_DISK, refused
+from vmie.disk.spool import Spooled
 from vmie.errors import ImageError
 from vmie.events import Progress, Reporter, silent
 from vmie.model import Extent, ExtentKind
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
-_GZIP = b"\x1f\x8b\x08"
-_PIECE = 256 << 10
-_READ = 256 << 10
 _KEPT = 32 << 20
-_XZ_MEMORY = 128 << 20  # `xz -9` needs 65 MiB
 _PEEK = 64 << 10
+_SUFFIXES = frozenset({".gz", ".xz", ".zst", ".tgz", ".txz", ".tzst"})
+#: suffixes that stand for two
+_LONG = {".tgz": ".tar", ".txz": ".tar", ".tzst": ".tar"}
 
 
 def probe(source: Source) -> bool:
     """Whether the file begins as gzip, xz or zstd do."""
-    return _method(source) is not None
+    return unpack.method_of(source) is not None
 
 
-def open_source(source: Source) -> WrappedDisk:
-    """Look at the first bytes inside; raises ImageError when they cannot be unpacked or are no raw disk."""
-    return WrappedDisk(source)
+def open_source(source: Source, *, index: int = 0, machine: str = "", empty_disks: bool = False) -> Disk:
+    """The disk inside, whatever its format. Raises ImageError when it cannot be unpacked."""
+    from vmie.disk import registry  # noqa: PLC0415 - it imports this module
+
+    method = str(unpack.method_of(source))
+    if _kind_inside(source, method) == "raw":
+        registry.expect_single(source, index=index, machine=machine)
+        return WrappedDisk(source)
+    inner = spooled(source)
+    try:
+        disk = registry.open_source(inner, index=index, machine=machine, empty_disks=empty_disks)
+    except BaseException:
+        inner.close()
+        raise
+    disk.facts.setdefault("wrapper", method)
+    return disk
 
 
-def _method(source: Source) -> str | None:
-    head = source.pread(0, 6)
-    if head.startswith(_GZIP):
-        return "gzip"
-    if head.startswith(xz_index.MAGIC):
-        return "xz"
-    return "zstd" if zstd_frames.probe(source) else None
+def spooled(source: Source) -> Spooled:
+    """What a compressed file holds, to be read at any place; it bears the file's name without .gz, .xz, .zst."""
+    method = str(unpack.method_of(source))
+    stem = PurePath(PurePath(source.name).name.rpartition(": ")[2])
+    inside = stem.stem if stem.suffix.lower() in _SUFFIXES else stem.name
+    name = f"{source.name}: {inside}{_LONG.get(stem.suffix.lower(), '')}"
+    return Spooled(source, unpack.unpacked(source, method), name=name, size=unpack.content_size(source, method))
+
+
+def _kind_inside(source: Source, method: str) -> str:
+    """The format of the content by its beginning; a fixed VHD shows at its end alone, so that its name counts."""
+    from vmie.disk import registry  # noqa: PLC0415 - it imports this module
+
+    head = b""
+    for piece in unpack.unpacked(source, method):
+        head += piece
+        if len(head) >= _PEEK:
+            break
+    if PurePath(PurePath(source.name).stem).suffix.lower() in (".vhd", ".vpc"):
+        return "vhd"
+    return registry.detect(ObjectSource(io.BytesIO(head), name=source.name)) if head else "raw"
 
 
 class WrappedDisk(Disk):
@@ -67,14 +89,9 @@ class WrappedDisk(Disk):
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
-        self.variant = _method(source) or ""
+        self.variant = unpack.method_of(source) or ""
         if not self.variant:
             raise damaged(source, "it begins neither as gzip, xz nor zstd")
-        self._unpack: Callable[[Source], Iterator[bytes]] = {
-            "gzip": _gunzip,
-            "xz": _unxz,
-            "zstd": zstd_frames.unpacked,
-        }[self.variant]
         self._known: int | None = None
         self._lock = threading.Lock()
         self._kept: deque[tuple[int, bytes]] = deque()
@@ -83,7 +100,6 @@ class WrappedDisk(Disk):
         self._failure: ImageError | None = None
         self._pieces = self.forward()
         head = ObjectSource(io.BytesIO(self.read(0, _PEEK)), name=source.name)
-        _refuse_other_formats(source, head, self.variant)
         self.facts = {
             "forward_only": True,
             "wrapper": self.variant,
@@ -104,7 +120,7 @@ class WrappedDisk(Disk):
     def measure(self, *, reporter: Reporter = silent) -> int:
         """The disk's size in bytes, by one pass over the file where the file does not tell it. Raises ImageError."""
         if self._known is None:
-            declared = self._declared()
+            declared = unpack.content_size(self.source, self.variant)
             if declared is None:
                 declared = 0
                 for piece in self.forward():
@@ -119,11 +135,6 @@ class WrappedDisk(Disk):
         """Take `size` from an earlier `measure` of the same file, so that it need not be read once more."""
         self._known = size
 
-    def _declared(self) -> int | None:
-        if self.variant == "xz":
-            return xz_index.content_size(self.source)
-        return zstd_frames.content_size(self.source) if self.variant == "zstd" else None
-
     def forward(self) -> Iterator[bytes]:
         """The disk from its first byte to its last, in pieces of up to 2 MiB, independent of `read`.
 
@@ -131,7 +142,7 @@ class WrappedDisk(Disk):
         """
         total = 0
         tail = b""
-        for piece in self._unpack(self.source):
+        for piece in unpack.unpacked(self.source, self.variant):
             total += len(piece)
             if total > MAX_DISK:
                 raise _too_large(self.source)
@@ -140,7 +151,7 @@ class WrappedDisk(Disk):
             tail = piece[-512:] if len(piece) >= 512 else (tail + piece)[-512:]
             yield piece
         if tail.startswith(b"conectix"):
-            raise _inside(self.source, "a VHD", self.variant)
+            raise _fixed_vhd(self.source, self.variant)
         if foreign.is_dmg_end(tail):
             raise foreign.no_disk(self.source, "dmg", inside=self.variant)
         if self._known is None:
@@ -206,84 +217,13 @@ class WrappedDisk(Disk):
             yield Extent(0, self.size, ExtentKind.ALLOCATED)
 
 
-class _File(io.RawIOBase):
-    """A source as the file object that gzip readers want."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: WriteableBuffer, /) -> int:
-        view = memoryview(buffer)
-        data = self._source.pread(self._at, len(view))
-        view[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-
-def _gunzip(source: Source) -> Iterator[bytes]:
-    try:
-        file = igzip.IGzipFile(fileobj=io.BufferedReader(_File(source), _READ), mode="rb")  # type: ignore[no-untyped-call]
-        with file:
-            while piece := file.read(_PIECE):
-                yield piece
-    except (isal_zlib.IsalError, EOFError, OSError, OverflowError, ValueError) as error:  # type: ignore[misc] # isal's stub
-        raise damaged(source, f"its gzip data does not unpack: {error}") from error
-
-
-def _unxz(source: Source) -> Iterator[bytes]:
-    offset = 0
-    try:
-        while offset < source.size:
-            decompressor = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
-            data = b""
-            while not decompressor.eof:
-                if decompressor.needs_input:
-                    data = source.pread(offset, _READ)
-                    offset += len(data)
-                    if not data:
-                        raise damaged(source, "its xz data ends in the middle of a stream")
-                piece = decompressor.decompress(data, _PIECE)
-                data = b""
-                if piece:
-                    yield piece
-            offset -= len(decompressor.unused_data)
-            offset += _padding(source, offset)
-    except lzma.LZMAError as error:
-        raise damaged(source, f"its xz data does not unpack: {error}") from error
-
-
-def _padding(source: Source, offset: int) -> int:
-    """The zero bytes after an xz stream: any number of four."""
-    begin = offset
-    while data := source.pread(offset, _READ):
-        used = data.lstrip(b"\0")
-        offset += len(data) - len(used)
-        if used:
-            break
-    return (offset - begin) // 4 * 4
-
-
-def _refuse_other_formats(source: Source, head: Source, wrapper: str) -> None:
-    from vmie.disk import detect  # noqa: PLC0415 - the registry imports this module
-
-    if head.size:
-        name = detect(head)
-        if name != "raw":
-            what = {"ova": "an OVA", "ovf": "an OVF", "wrapper": "a compressed file"}.get(name, f"a {name.upper()}")
-            raise _inside(source, what, wrapper)
-
-
-def _inside(source: Source, what: str, wrapper: str) -> Exception:
-    command = {"gzip": "gunzip", "xz": "unxz", "zstd": "unzstd"}[wrapper]
+def _fixed_vhd(source: Source, wrapper: str) -> Exception:
+    suffix = {"gzip": ".gz", "xz": ".xz", "zstd": ".zst"}[wrapper]
     return refused(
         source,
-        f"{what} compressed with {wrapper}",
-        cause="only raw disks are read through a compressed file; other formats need reads at any place",
-        cure=f"unpack it first: `{command} FILE`",
+        f"a VHD compressed with {wrapper}",
+        cause="a fixed VHD shows what it is at its end alone, so that it was taken for a raw disk",
+        cure=f"rename it so that it ends in .vhd{suffix}: then it is read",
     )
 
 

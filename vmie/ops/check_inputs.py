@@ -21,7 +21,7 @@ from vmie.model import Verdict
 _SUFFIXES = frozenset(
     (
         *(".vmdk", ".vhd", ".vpc", ".vhdx", ".avhdx", ".qcow2", ".qcow", ".vdi", ".ova", ".ovf"),
-        *(".raw", ".img", ".dd", ".gz", ".xz", ".zst"),
+        *(".raw", ".img", ".dd", ".gz", ".xz", ".zst", ".zip", ".tar", ".tgz", ".txz"),
     )
 )
 #: the data files of a VMDK, which its descriptor names
@@ -171,7 +171,7 @@ def _add(opened: Opened, one: disk.Disk, path: str) -> None:
 def image_of(one: disk.Disk, path: str) -> CheckedDisk:
     """What rules ask about an open disk."""
     # The size of a gzip file is known only after unpacking all of it: too dear for a check.
-    unmeasured = one.facts.get("wrapper") == "gzip"
+    unmeasured = bool(one.facts.get("forward_only")) and one.variant == "gzip"
     faults, error = _table_faults(one)
     return CheckedDisk(
         path=path,

@@ -42,8 +42,8 @@ class Choice:
 class Look:
     """What a choice rests on. `container` is "ova" or "ovf" for an appliance, "" for a bare disk.
 
-    `odd` says why AWS would not take an OVA whole, "" when it would. `packed` names what a raw disk is compressed
-    with as a file; `files` are other files that hold parts of the disk.
+    `odd` says why AWS would not take an OVA whole, "" when it would. `packed` names what the file is packed
+    with as a whole; `files` are other files that hold parts of the disk.
     """
 
     format: str
@@ -102,8 +102,9 @@ def _look(path: Path, selected: Selection) -> Look:
         container = str((first.facts.get("appliance") or {}).get("package", ""))
         packed = str(first.facts.get("wrapper", ""))
         files = tuple(map(str, first.facts.get("files", ())))
-    if not container:
-        return Look(kind, variant, packed=packed, files=files)
+        disks = len((first.facts.get("appliance") or {}).get("disks", ())) or 1
+    if packed or not container:
+        return Look(kind, variant, container, disks, packed=packed, files=files)
     with disk.appliance(path, machine=selected.machine, empty_disks=selected.empty_disks) as appliance:
         count = len(appliance.disks)
         odd = _partial(appliance) or next(filter(None, (_oddity(appliance, one) for one in range(count))), "")
@@ -164,11 +165,11 @@ def choose(what: Look, *, route: Route = Route.IMAGE, as_is: bool = False, wante
         return Choice("as-is", AWS_FORMATS[name], ("as it is, as was asked",))
     if wanted is not None:
         return Choice(wanted, AWS_FORMATS[wanted], (f"{wanted} was asked for",))
-    if what.container:
+    if what.container and not what.packed:
         if what.container == "ova" and not what.odd and route is Route.IMAGE:
             return Choice("as-is", "OVA", ("AWS takes an OVA whole, with all its disks",))
         return Choice("vmdk", "VMDK", (what.odd or "ImportSnapshot takes no OVA: its disk goes alone",))
-    if (what.format, what.variant) == ("vmdk", "streamOptimized"):
+    if (what.format, what.variant, what.packed) == ("vmdk", "streamOptimized", ""):
         return Choice("as-is", "VMDK", ("already stream-optimised: compressed, and what AWS takes",))
     kind = "packed" if what.packed else what.format
     return Choice("vmdk", "VMDK", (_REASONS.get(kind, f"AWS takes no {what.format}: re-streamed").format(what),))

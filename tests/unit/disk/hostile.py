@@ -13,6 +13,7 @@ import resource
 import struct
 import tarfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,7 @@ def _by_hand(content: bytes) -> list[Sample]:
         Sample("gzip", gzip.compress(content), "wrapper", ".gz"),
         Sample("xz", lzma.compress(content), "wrapper", ".xz"),
         Sample("zstd", zstandard.ZstdCompressor().compress(content), "wrapper", ".zst"),
+        Sample("zip", _zip(stream), "zip", ".zip"),
         Sample("ovf", _OVF.encode(), "ovf", ".ovf"),
     ]
 
@@ -169,6 +171,14 @@ _OVF = """<?xml version="1.0"?>
     <VirtualHardwareSection><Info>h</Info></VirtualHardwareSection></VirtualSystem>
 </Envelope>
 """
+
+
+def _zip(stream: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("vm.ovf", _OVF)
+        archive.writestr("disk.vmdk", stream)
+    return held.getvalue()
 
 
 def _ova(stream: bytes) -> bytes:

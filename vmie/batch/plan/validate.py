@@ -29,7 +29,7 @@ from vmie.settings import Settings
 #: lines of the error; all of them are in the JSON
 _SHOWN = 200
 _MOST_ITEMS = 100_000
-_ENDINGS = re.compile(r"\.(ova|ovf|vmdk|vhdx?|qcow2|raw|img|vdi|gz|xz|zst|bz2)+$", re.IGNORECASE)
+_ENDINGS = re.compile(r"\.(ova|ovf|vma|vmdk|vhdx?|qcow2|raw|img|vdi|gz|xz|zst|bz2|zip|tar|tgz|txz)+$", re.IGNORECASE)
 
 
 def load(path: Path, *, settings: Settings, variables: Mapping[str, str] | None = None) -> BatchPlan:
