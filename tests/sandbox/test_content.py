@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import random
+import struct
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -130,6 +132,56 @@ def test_what_aws_refuses_is_refused_in_its_words(imported: Any, make: Any, form
     assert task["Status"] == "deleted"
     assert task["StatusMessage"].startswith(message)
     assert "ImageId" not in task
+
+
+CORRUPTED = "ClientError: Provided image file was corrupted."
+INVALID_LENGTH = "ClientError: Uncompressed data has invalid length."
+
+
+def _false_grain_table(data: bytearray) -> None:
+    directory = struct.unpack_from("<Q", data, 56)[0] * 512
+    table = struct.unpack_from("<I", data, directory)[0] * 512
+    struct.pack_into("<I", data, table + 4 * 16, 1 << 30)
+
+
+def _spoiled_grain(data: bytearray) -> None:
+    """Of a grain that no look at the partition table reads."""
+    directory = struct.unpack_from("<Q", data, 56)[0] * 512
+    table = struct.unpack_from("<I", data, directory)[0] * 512
+    at = struct.unpack_from("<I", data, table + 4 * 40)[0] * 512
+    data[at + 30 : at + 60] = b"\xa5" * 30
+
+
+def _false_block(data: bytearray) -> None:
+    table = struct.unpack_from(">Q", data, 512 + 16)[0]
+    struct.pack_into(">I", data, table, 1)
+
+
+def _false_footer(data: bytearray) -> None:
+    data[-512 + 100] ^= 1
+
+
+DAMAGE = {
+    _false_grain_table: ("vmdk", "streamOptimized", CORRUPTED),
+    _spoiled_grain: ("vmdk", "streamOptimized", INVALID_LENGTH),
+    _false_block: ("vpc", "dynamic", "ClientError: Disk validation failed"),
+    _false_footer: ("vpc", "dynamic", "ClientError: Footers not identical"),
+}
+
+
+@pytest.mark.parametrize("snapshot", [False, True], ids=["image", "snapshot"])
+@pytest.mark.parametrize("damage", DAMAGE, ids=lambda damage: damage.__name__)
+def test_a_damaged_image_is_refused_and_makes_nothing(
+    imported: Any, ec2: Any, tmp_path: Path, damage: Any, snapshot: bool
+) -> None:
+    format_, subformat, message = DAMAGE[damage]
+    content = bootable() + random.Random(8).randbytes(2 << 20)
+    data = bytearray(qemu(tmp_path, content, format_, "-o", f"subformat={subformat}"))
+    before = ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    damage(data)
+    task = imported(bytes(data), "vhd" if format_ == "vpc" else "vmdk", snapshot=snapshot)
+    assert (task["Status"], task["StatusMessage"]) == ("deleted", message)
+    assert ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"] == before
 
 
 def test_vmdks_of_other_kinds_are_refused(imported: Any, tmp_path: Path) -> None:

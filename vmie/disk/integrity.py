@@ -182,21 +182,22 @@ def manifest_of(
         raise
 
 
-def read_through(disk: Disk, *, reporter: Reporter = silent) -> None:
-    """Read all that a disk holds, unpacking what is packed, on all cores. Reports `Progress("verify")` in bytes.
+def read_through(disk: Disk, *, reporter: Reporter = silent, workers: int | None = None) -> None:
+    """Read all that a disk holds, unpacking what is packed, on `workers` threads (None: all cores).
 
-    Raises ImageError for the first damage met.
+    Reports `Progress("verify")` in bytes. Raises ImageError for the first damage met.
     """
     done, total = 0, None if disk.facts.get("wrapper") == "gzip" else disk.allocated_size
-    pieces = disk.forward() if isinstance(disk, WrappedDisk) else _pieces(disk)
+    pieces = disk.forward() if isinstance(disk, WrappedDisk) else _pieces(disk, workers)
     for length in map(len, pieces):
         done += length
         reporter(Progress("verify", done, total))
 
 
-def _pieces(disk: Disk) -> Iterator[bytes]:
+def _pieces(disk: Disk, workers: int | None) -> Iterator[bytes]:
     def read(piece: tuple[int, int]) -> bytes:
         return disk.read(*piece)
 
     held = (extent for extent in disk.extents() if extent.kind is ExtentKind.ALLOCATED)
-    return ordered(read, ((at, min(_PIECE, one.end - at)) for one in held for at in range(one.offset, one.end, _PIECE)))
+    places = ((at, min(_PIECE, one.end - at)) for one in held for at in range(one.offset, one.end, _PIECE))
+    return ordered(read, places, workers=workers)

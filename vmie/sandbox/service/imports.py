@@ -11,7 +11,7 @@ from vmie.model import TaskKind
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage, SnapshotContents
-from vmie.sandbox.service import validation
+from vmie.sandbox.service import soundness, validation
 from vmie.sandbox.service.account_state import StoredObject
 from vmie.sandbox.service.authorization import Authorization
 from vmie.sandbox.service.requests import SourceLocation
@@ -114,6 +114,7 @@ class ImportHandler:
                 openers.append(partial(opener, index))
             disks += opened
         validation.check_sizes(disks, validation.IMAGE_LIMIT if image else validation.SNAPSHOT_LIMIT)
+        soundness.check_tables(disks)
         if image:
             machine = validation.look(disks, self._verdict)
             task.platform = task.request.get("Platform") or machine.platform
@@ -139,6 +140,7 @@ class ImportHandler:
         for location, etag in zip(task.work["locations"], task.work["etags"], strict=True):
             if not location.snapshot_id and self._fetch(task, location).etag != etag:
                 raise TaskFailure("ClientError: Disk validation failed [The object changed while it was read]")
+        soundness.read(task, [opener() for opener in task.work["openers"]])
         for index, source in enumerate(task.sources):
             source.status, source.device = "completed" if task.platform else "", _DEVICES[index]
 

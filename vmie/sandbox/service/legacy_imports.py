@@ -15,7 +15,7 @@ from vmie.disk.base import Disk
 from vmie.errors import ImageError
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
-from vmie.sandbox.service import legacy_instances, validation
+from vmie.sandbox.service import legacy_instances, soundness, validation
 from vmie.sandbox.service.tasks import SandboxTask, StepPending, TaskFailure
 from vmie.sandbox.service.timeline import Phase
 from vmie.sandbox.service.url_client import HttpError, UrlClient
@@ -99,7 +99,9 @@ class LegacyImportHandler:
             parts.append(found)
         whole = Blob.joined(parts).named(f"the image of {task.id}")
         disk = validation.open_disks(whole, parsed.format)[0]
+        soundness.check_tables([disk])
         self._validate(task, disk)
+        soundness.read(task, [disk])
         task.work["opener"] = lambda: validation.open_disks(whole, parsed.format)[0]
 
     def _validate(self, task: SandboxTask, disk: Disk) -> None:
