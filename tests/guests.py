@@ -5,12 +5,12 @@ from __future__ import annotations
 import struct
 import uuid
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from tests.tools import need, run
 from vmie.guest.budget import Budget
-from vmie.guest.filesystem import FileKind, FileStatus, FileSystemError
+from vmie.guest.filesystem import FileKind, FileStatus, FileSystem, FileSystemError
 from vmie.guest.tree import Tree
 
 MIB = 1 << 20
@@ -26,7 +26,8 @@ class Files:
     """A `FileSystem` of a mapping: path → text, bytes, `Link`, or None for an empty directory."""
 
     def __init__(self, files: Mapping[str, str | bytes | Link | None], *, kind: str = "ext4", free: int = 1 << 30):
-        self.kind, self.label, self.uuid = kind, "", ""
+        self.kind, self.label, self.uuid, self.name = kind, "", "", ""
+        self.remarks: tuple[str, ...] = ()
         self.size: int | None = 4 << 30
         self.free_bytes: int | None = free
         self.clean: bool | None = True
@@ -50,6 +51,12 @@ class Files:
         if node is None:
             raise FileSystemError(f"{path} is no file")
         return node.encode() if isinstance(node, str) else node
+
+    def mounted(self, options: Sequence[str]) -> FileSystem | None:
+        return self
+
+    def subvolumes(self) -> Sequence[FileSystem]:
+        return (self,)
 
     def readlink(self, path: str) -> str:
         return str(self._nodes[path])

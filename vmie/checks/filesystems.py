@@ -10,7 +10,7 @@ from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import AS_SNAPSHOT, NOW, VM, Y2016, Hit, Outcome, Rule, as_snapshot, unprepared
 from vmie.checks.sources import advised, refused, seed, seen
 from vmie.checks.subject import GIB, MIB, Subject
-from vmie.errors import Set
+from vmie.errors import Cure, Set
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
 from vmie.model import Profile, Verdict
@@ -21,21 +21,25 @@ FREE_LINUX = 250 * MIB
 _LINUX_TAKEN = frozenset({"ext2", "ext3", "ext4", "btrfs", "jfs", "xfs"})
 _ENCRYPTED = frozenset({"luks", "bitlocker"})
 #: taken by the service (or not), but read by none of our libraries
-_OPAQUE = frozenset({"btrfs", "jfs", "refs", "zfs", "md", "ldm", "storage-spaces", "bcache"})
+_OPAQUE = frozenset({"jfs", "refs", "zfs", "md", "ldm", "storage-spaces", "bcache"})
+
+
+_NO_SUBVOLUMES: Cure = ("move the system to ext4 or XFS, or to a Btrfs without subvolumes", AS_SNAPSHOT)
 
 
 def opaque_volumes(subject: Subject) -> list[tuple[str, str, str]]:
     """Volumes that hold something we recognise but cannot read: (where, content, detail)."""
+    return [volume for volume in _volumes(subject) if volume[1] in _OPAQUE]
+
+
+def _volumes(subject: Subject) -> list[tuple[str, str, str]]:
     found = [(p.where, p.content, p.detail) for p in subject.guest.partitions]
-    found += [(v.where, v.content, v.detail) for v in subject.guest.volumes]
-    return [volume for volume in found if volume[1] in _OPAQUE]
+    return found + [(v.where, v.content, v.detail) for v in subject.guest.volumes]
 
 
 def encrypted_volumes(subject: Subject) -> dict[str, str]:
     """Volumes that are encrypted: where, and by what."""
-    found = [(p.where, p.content, p.detail) for p in subject.guest.partitions]
-    found += [(v.where, v.content, v.detail) for v in subject.guest.volumes]
-    return {where: detail or content for where, content, detail in found if content in _ENCRYPTED}
+    return {where: detail or content for where, content, detail in _volumes(subject) if content in _ENCRYPTED}
 
 
 def boots(subject: Subject) -> bool:
@@ -80,13 +84,20 @@ def _opaque_hits(subject: Subject) -> Iterator[Hit]:
     for root in subject.guest.linux:
         if root.volume.startswith("md "):
             yield Hit(f"the root file system lies on software RAID ({root.volume}), of which AWS's guide says nothing")
+    yield from _with_subvolumes(subject)
     for where, content, detail in opaque_volumes(subject):
-        if content == "btrfs" and "subvol" in detail.lower():
-            # beside a root elsewhere it holds data, which nobody looks into
-            yield Hit(f"{where} is Btrfs with subvolumes", Verdict.WARN if subject.guest.roots else Verdict.FAIL)
-        elif not subject.guest.roots:
+        if not subject.guest.roots:
             more = f" ({detail})" if detail else ""
             yield Hit(f"{where} holds {content}{more}, which vmie recognises but does not read")
+
+
+def _with_subvolumes(subject: Subject) -> Iterator[Hit]:
+    systems = {root.volume for root in subject.guest.roots}
+    for where, content, detail in _volumes(subject):
+        if content == "btrfs" and "subvol" in detail.lower():
+            # beside a root elsewhere it holds data, which the service has no need to mount
+            verdict = Verdict.FAIL if not systems or where in systems else Verdict.WARN
+            yield Hit(f"{where} is Btrfs with subvolumes ({detail})", verdict, cure=_NO_SUBVOLUMES)
 
 
 def _root_filesystem(subject: Subject) -> Outcome:
@@ -209,7 +220,7 @@ RULES: tuple[Rule, ...] = (
         judge=_opaque,
         verdict=Verdict.UNKNOWN,
         predicts=predicted_messages.UNKNOWN_OS,
-        cure="check by hand what lies there; Btrfs must have no subvolumes",
+        cure="check by hand what lies there",
         evidence=(
             refused(sources.PREREQUISITES, "Btrfs is taken without subvolumes"),
             seen(

@@ -2,7 +2,7 @@
 
     inspect(disks) ── Machine: tables, LVM2, superblocks ── Linux / Windows roots ── GuestFacts
 
-Start with `facts`: the nouns. `filesystem` is the only door to libyal.
+Start with `facts`: the nouns. `filesystem` is the door to the readers: `libyal` and `btrfs`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.disk_facts import DiskLayout, Problem, Table
 from vmie.guest.facts import GuestFacts
 from vmie.guest.filesystem import FileSystem, FileSystemError
+from vmie.guest.installations import booted_instead, installations
 from vmie.guest.linux import fstab
 from vmie.guest.linux.devices import Devices
 from vmie.guest.linux_facts import LinuxFacts
@@ -24,7 +25,10 @@ from vmie.guest.tree import Tree
 from vmie.guest.windows_facts import WindowsFacts
 
 #: what a guest mounts that holds files of the system, outer ones first
-_MOUNTS = ("/etc", "/usr", "/var", "/opt", "/tmp", "/boot", "/efi", "/boot/efi")  # noqa: S108 - the guest's
+_MOUNTS = (
+    *("/etc", "/usr", "/usr/local", "/var", "/opt", "/tmp", "/home", "/root"),  # noqa: S108 - the guest's
+    *("/boot", "/efi", "/boot/efi"),
+)
 
 
 def inspect(disks: Sequence[Blocks], *, budget: Budget) -> GuestFacts:
@@ -80,17 +84,21 @@ def _boot_disk(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> Disk
 
 def _roots(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> None:
     skeletons: list[tuple[Volume, FileSystem]] = []
+    seen: list[FileSystem] = []
     for volume in machine.volumes:
         filesystem = machine.filesystem(volume) if volume.content.kind in (*LINUX, "ntfs") else None
-        if filesystem is None:
+        if filesystem is None or any(filesystem is one for one in seen):
             continue
+        seen.append(filesystem)
         if filesystem.kind == "ntfs":
             found = windows.inspect(filesystem, volume=volume.where, disk=volume.disk)
             if found is not None:
                 roots.append(found)
-        elif linux.is_root(filesystem, budget=machine.budget):
-            roots.append(_linux(machine, volume, filesystem))
-        elif linux.is_skeleton(filesystem, budget=machine.budget):
+            continue
+        systems = installations(machine, volume, filesystem)
+        if systems:
+            roots += [_linux(machine, volume, one, beside=systems) for one in systems]
+        elif linux.is_skeleton(Tree(filesystem, budget=machine.budget)):
             skeletons.append((volume, filesystem))
         else:
             _remark(machine, volume, filesystem)
@@ -110,7 +118,15 @@ def _remark(machine: Machine, volume: Volume, filesystem: FileSystem) -> None:
         machine.problems.append(Problem(volume.where, "cannot be read", str(error)))
 
 
-def _linux(machine: Machine, volume: Volume, root: FileSystem, *, etc: FileSystem | None = None) -> LinuxFacts:
+def _linux(
+    machine: Machine,
+    volume: Volume,
+    root: FileSystem,
+    *,
+    etc: FileSystem | None = None,
+    beside: Sequence[FileSystem] | None = None,
+) -> LinuxFacts:
+    """What is installed in `root`; with `beside`, the systems found there, the one that its boot loader starts."""
     tree = Tree(root, budget=machine.budget, where=volume.where)
     if etc is not None:
         tree.mount("/etc", etc)
@@ -118,7 +134,11 @@ def _linux(machine: Machine, volume: Volume, root: FileSystem, *, etc: FileSyste
         _mount(machine, tree, machine.devices)
     except OverBudget as error:
         tree.problem("/etc/fstab", "the inspection was broken off", str(error))
-    return linux.inspect(tree, machine.devices, volume=volume.where, disk=volume.disk)
+    facts = linux.inspect(tree, machine.devices, volume=volume.where, disk=volume.disk)
+    if beside is None:
+        return facts
+    booted = booted_instead(machine, tree, facts.cmdline)
+    return facts if booted is None or booted in beside else _linux(machine, volume, booted)
 
 
 def _mount(machine: Machine, tree: Tree, devices: Devices) -> None:
@@ -126,7 +146,7 @@ def _mount(machine: Machine, tree: Tree, devices: Devices) -> None:
     wanted = {mount.mountpoint.rstrip("/"): mount for mount in fstab.read(tree, devices)[0]}
     for path in _MOUNTS:
         found = machine.find(wanted[path].device) if path in wanted and not wanted[path].network else None
-        filesystem = machine.filesystem(found) if found is not None else None
+        filesystem = machine.mounted(found, wanted[path].options) if found is not None else None
         if filesystem is not None and filesystem is not tree.root:
             tree.mount(path, filesystem)
     if "/boot" not in tree.mounts and not any(name.startswith("vmlinu") for name in tree.listdir("/boot")):

@@ -1,32 +1,22 @@
-"""One small way to look at files: `FileSystem`, and its adaptors over libyal's readers (and so the only libyal here).
+"""One small way to look at files: `FileSystem`. Behind it stand the readers of `libyal` and, for Btrfs, our own.
 
 Paths are absolute, with single slashes and without dots: `tree.Tree` makes them so and follows links.
-libyal keeps the file object and is not thread-safe: one `FileSystem` belongs to one thread.
-Each reader is imported when a file system of its kind is opened: they cost milliseconds and memory.
+One `FileSystem` belongs to one thread. Each reader is imported when a file system of its kind is opened:
+they cost milliseconds and memory.
 """
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import stat
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-from vmie.guest.budget import Budget, OverBudget
+from vmie.guest.budget import Budget
 from vmie.guest.recognise import Content
-from vmie.guest.state import FileSystemState, state
-from vmie.guest.stream import Blocks, Stream
-
-_KEPT = 1000
-#: bytes of structures that one look-up may read: directories, extents, inodes
-_LOOKUP = 12 << 20
-#: and that opening may read: every group descriptor of a 16 TiB ext4 are 8 MiB
-_OPENING = 64 << 20
-_T = TypeVar("_T")
+from vmie.guest.stream import Blocks
 
 
 class FileSystemError(Exception):
@@ -49,6 +39,9 @@ class FileStatus:
     kind: FileKind
     size: int = 0
     mode: int = 0
+
+
+MODES = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.LINK}
 
 
 class Files(Protocol):
@@ -82,6 +75,18 @@ class FileSystem(Files, Protocol):
     kind: str
     label: str
     uuid: str
+    #: what keeps it from being mounted as it is, though it can be read here
+    remarks: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The subvolume that it is, from the top level ("/@"); "" for a file system without them."""
+
+    def mounted(self, options: Sequence[str]) -> FileSystem | None:
+        """What a mount with the `options` of fstab shows: of Btrfs the subvolume they name, None for one it lacks."""
+
+    def subvolumes(self) -> Sequence[FileSystem]:
+        """All of it that a system may be installed in, what is mounted by default first."""
 
     def readlink(self, path: str) -> str:
         """The target of the link at `path`."""
@@ -90,202 +95,13 @@ class FileSystem(Files, Protocol):
         """Let go of the disk."""
 
 
-def open_filesystem(blocks: Blocks, content: Content, *, budget: Budget) -> FileSystem:
-    """The reader for what `recognise` found on `blocks`.
+def open_filesystem(blocks: Blocks, content: Content, *, budget: Budget, others: Sequence[Blocks] = ()) -> FileSystem:
+    """The reader for what `recognise` found on `blocks`; `others` hold more of it (Btrfs over several devices).
 
     Raises FileSystemError when there is no reader for it or its own structures are damaged.
     """
-    adaptor = _ADAPTORS.get(content.kind)
-    if adaptor is None:
-        raise FileSystemError(f"there is no reader for {content.kind}")
-    return adaptor(blocks, content, budget)
-
-
-class _Libyal:
-    """What the four readers have in common."""
-
-    module = ""
-
-    def __init__(self, blocks: Blocks, content: Content, budget: Budget) -> None:
-        self.kind = content.kind
-        self.label = content.label
-        self.uuid = content.uuid
-        self._blocks = blocks
-        self._budget = budget
-        self._stream = Stream(blocks)
-        self._kept: dict[str, Any] = {}
-        self._volume = importlib.import_module(self.module).volume()
-        self._guard(lambda: self._volume.open_file_object(self._stream), allowed=_OPENING)
-
-    def _guard(self, act: Callable[[], _T], *, allowed: int = _LOOKUP) -> _T:
-        """Call into libyal; its errors and the cause behind them become ours."""
-        self._budget.check()
-        self._stream.allow(allowed)
-        try:
-            return act()
-        except (OSError, OverflowError, MemoryError, ValueError, RuntimeError, SystemError) as error:
-            failure, self._stream.failure = self._stream.failure, None
-            if isinstance(failure, OverBudget):
-                raise failure from error
-            self._budget.check()
-            raise FileSystemError(str(failure) if failure else _reason(str(error))) from error
-
-    @cached_property
-    def _state(self) -> FileSystemState:
-        return state(self._blocks, self.kind)
-
-    @property
-    def size(self) -> int | None:
-        return self._state.size
-
-    @property
-    def free_bytes(self) -> int | None:
-        return self._state.free
-
-    @property
-    def clean(self) -> bool | None:
-        return self._state.clean
-
-    def _entry(self, path: str) -> Any | None:
-        """libyal's entry for `path`, kept: looking one up reads every directory on the way."""
-        if path in self._kept:
-            return self._kept[path]
-        found = self._guard(lambda: self._find(path))
-        if len(self._kept) >= _KEPT:
-            self._kept.clear()
-        self._kept[path] = found
-        return found
-
-    def _find(self, path: str) -> Any | None:
-        if path == "/":
-            return self._volume.get_root_directory()
-        return self._volume.get_file_entry_by_path(path)
-
-    def _need(self, path: str) -> Any:
-        found = self._entry(path)
-        if found is None:
-            raise FileSystemError(f"{path} does not exist")
-        return found
-
-    def readlink(self, path: str) -> str:
-        target = self._guard(lambda: self._need(path).symbolic_link_target)
-        return target if isinstance(target, str) else ""
-
-    def read(self, path: str, limit: int, offset: int = 0) -> bytes:
-        entry = self._need(path)
-        size = int(self._guard(lambda: entry.size) or 0)
-        wanted = min(limit, size - offset)
-        if wanted <= 0:
-            return b""
-        data: bytes = self._guard(lambda: entry.read_buffer_at_offset(wanted, offset), allowed=wanted + _LOOKUP)
-        return data
-
-    def listdir(self, path: str) -> list[str]:
-        entry = self._need(path)
-        names = []
-        for index in range(min(self._guard(lambda: int(entry.number_of_sub_file_entries)), self._budget.entries)):
-            name = self._guard(lambda index=index: entry.get_sub_file_entry(index).name)  # type: ignore[misc]
-            if isinstance(name, str):
-                names.append(name)
-        return sorted(names)
-
-    def close(self) -> None:
-        self._kept.clear()
-        with contextlib.suppress(OSError):  # nothing was written, nothing is lost
-            self._volume.close()
-
-
-class _Unix(_Libyal):
-    """ext and XFS: entries with a mode."""
-
-    def lstat(self, path: str) -> FileStatus | None:
-        entry = self._entry(path)
-        if entry is None:
-            return None
-        mode = int(self._guard(lambda: entry.file_mode) or 0)
-        size = int(self._guard(lambda: entry.size) or 0)
-        return FileStatus(_MODES.get(stat.S_IFMT(mode), FileKind.OTHER), size, stat.S_IMODE(mode))
-
-
-class _Ext(_Unix):
-    module = "pyfsext"
-
-
-class _Xfs(_Unix):
-    module = "pyfsxfs"
-
-
-_DIRECTORY, _REPARSE = 0x10, 0x400
-
-
-class _Windows(_Libyal):
-    """NTFS and FAT: backslashes, names in any case, attribute flags."""
-
-    def _find(self, path: str) -> Any | None:
-        return super()._find(path if path == "/" else path.replace("/", "\\"))
-
-
-class _Ntfs(_Windows):
-    module = "pyfsntfs"
-
-    def lstat(self, path: str) -> FileStatus | None:
-        entry = self._entry(path)
-        if entry is None:
-            return None
-        if self._guard(entry.has_directory_entries_index):
-            return FileStatus(FileKind.DIRECTORY)
-        flags = int(self._guard(lambda: entry.file_attribute_flags) or 0)
-        if flags & _REPARSE and self._guard(lambda: entry.symbolic_link_target):
-            return FileStatus(FileKind.LINK)
-        return FileStatus(FileKind.FILE, int(self._guard(lambda: entry.size) or 0))
-
-    @cached_property
-    def _counted(self) -> int | None:
-        """Clusters whose bit in $Bitmap is not set."""
-        bitmap, unit = self._entry("/$Bitmap"), self._guard(lambda: int(self._volume.cluster_block_size))
-        size = self.size
-        if bitmap is None or not unit or size is None:
-            return None
-        length, used, at = int(bitmap.size), 0, 0
-        while at < length:
-            piece = self._guard(lambda at=at: bitmap.read_buffer_at_offset(1 << 20, at))  # type: ignore[misc]
-            if not piece:
-                return None
-            used += int.from_bytes(piece, "little").bit_count()
-            at += len(piece)
-        # the bits behind the last cluster are set, so they do not count as free
-        return max(0, (length * 8 - used) * unit)
-
-    @property
-    def free_bytes(self) -> int | None:
-        return self._counted
-
-
-class _Fat(_Windows):
-    module = "pyfsfat"
-
-    def lstat(self, path: str) -> FileStatus | None:
-        entry = self._entry(path)
-        if entry is None:
-            return None
-        if path == "/" or int(self._guard(lambda: entry.file_attribute_flags) or 0) & _DIRECTORY:
-            return FileStatus(FileKind.DIRECTORY)
-        return FileStatus(FileKind.FILE, int(self._guard(lambda: entry.size) or 0))
-
-
-_MODES = {stat.S_IFREG: FileKind.FILE, stat.S_IFDIR: FileKind.DIRECTORY, stat.S_IFLNK: FileKind.LINK}
-_ADAPTORS: dict[str, type[_Ext | _Xfs | _Ntfs | _Fat]] = {
-    "ext2": _Ext,
-    "ext3": _Ext,
-    "ext4": _Ext,
-    "xfs": _Xfs,
-    "ntfs": _Ntfs,
-    "fat": _Fat,
-}
-
-
-def _reason(text: str) -> str:
-    """The innermost of libyal's chain of sentences ("function: what went wrong. function: …"), without its name."""
-    sentences = text.split(". ")
-    inner = sentences[1] if len(sentences) > 1 else sentences[0]
-    return inner.partition(": ")[2].rstrip(".") or inner or "unreadable"
+    room = "btrfs.filesystem" if content.kind == "btrfs" else "libyal"
+    opened: FileSystem = importlib.import_module(f"vmie.guest.{room}").open_filesystem(
+        blocks, content, budget=budget, others=others
+    )
+    return opened

@@ -15,12 +15,12 @@ from vmie.guest.partitions import layout
 from vmie.guest.recognise import UNKNOWN, Content, recognise
 from vmie.guest.stream import Blocks, Cached, Slice
 
-LINUX = frozenset(("ext2", "ext3", "ext4", "xfs"))
+LINUX = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs"))
 READABLE = LINUX | {"ntfs", "fat"}
 #: nothing to look for inside
 _DULL = frozenset(("swap", "empty", "extended", "lvm2", "bios-boot", "ext-journal", *READABLE))
 #: what has told all its names: behind anything else (md, LUKS, what is not recognised) may be one that is looked for
-_NAMED = _DULL | {"btrfs", "jfs"}
+_NAMED = _DULL | {"jfs"}
 #: partitions without a file system: Microsoft's reserved one, and PReP boot
 _RESERVED = frozenset(("E3C9E316-0B5C-4DB8-817D-F92DF00215AE", "9E1A2D38-C612-4316-AA26-8B49521E5A8B", "41"))
 
@@ -48,7 +48,7 @@ class Machine:
         self.layouts: list[DiskLayout] = []
         self.volumes: list[Volume] = []
         self.logical: list[LogicalVolume] = []
-        self.devices = Devices(disks=len(disks))
+        self.devices = Devices(disks=len(disks), lacks=self._lacks)
         #: members of mirrors that are read as one
         self.mirrored: set[str] = set()
 
@@ -170,17 +170,53 @@ class Machine:
         disk = facts.disks[0] if facts.disks else 0
         self.volumes.append(Volume(facts.where, disk, content, mapped.blocks))
 
+    def _lacks(self, index: int, options: Sequence[str]) -> bool:
+        volume = self.volumes[index]
+        if volume.content.kind != "btrfs" or not any(option.startswith("subvol") for option in options):
+            return False
+        filesystem = self.filesystem(volume)
+        try:
+            return filesystem is not None and filesystem.mounted(options) is None
+        except FileSystemError:
+            return False
+
     def filesystem(self, volume: Volume) -> FileSystem | None:
         """The file system on `volume`, opened once; None (noted once) when there is none that can be read."""
         if volume.filesystem is None and not volume.failed:
             volume.failed = True
-            if volume.blocks is not None and volume.content.kind in READABLE:
+            same = self._same(volume)
+            volume.filesystem = next((one.filesystem for one in same if one.filesystem is not None), None)
+            if volume.filesystem is None and volume.blocks is not None and volume.content.kind in READABLE:
                 try:
-                    volume.filesystem = open_filesystem(volume.blocks, volume.content, budget=self.budget)
+                    others = [one.blocks for one in same if one.blocks is not None]
+                    volume.filesystem = open_filesystem(
+                        volume.blocks, volume.content, budget=self.budget, others=others
+                    )
+                    self.problems += [Problem(volume.where, remark) for remark in volume.filesystem.remarks]
                 except FileSystemError as error:
                     what = f"the {volume.content.kind} file system cannot be read"
                     self.problems.append(Problem(volume.where, what, str(error)))
         return volume.filesystem
+
+    def mounted(self, volume: Volume, options: Sequence[str]) -> FileSystem | None:
+        """The file system on `volume` as a mount with `options` shows it: of Btrfs the subvolume they name."""
+        filesystem = self.filesystem(volume)
+        try:
+            return None if filesystem is None else filesystem.mounted(options)
+        except FileSystemError as error:
+            self.problems.append(Problem(volume.where, "a subvolume cannot be read", str(error)))
+            return None
+
+    def _same(self, volume: Volume) -> list[Volume]:
+        """The other devices of the Btrfs on `volume`: they have its identifier, and one `FileSystem` for all."""
+        if volume.content.kind != "btrfs":
+            return []
+        own = volume.content
+        return [
+            one
+            for one in self.volumes
+            if one is not volume and (one.content.kind, one.content.uuid) == (own.kind, own.uuid)
+        ]
 
     def find(self, device: str) -> Volume | None:
         """The volume that fstab's `device` means."""

@@ -7,12 +7,12 @@ descriptions of each format say the same.
 
 from __future__ import annotations
 
+import importlib
 import struct
 import uuid as uuids
 from dataclasses import dataclass
 
 from vmie.guest import fat_label, md
-from vmie.guest.btrfs import subvolumes
 from vmie.guest.stream import Blocks
 
 UNKNOWN = "unknown"
@@ -125,7 +125,7 @@ def _xfs(_blocks: Blocks, head: bytes) -> Content:
 
 def _btrfs(blocks: Blocks, head: bytes) -> Content:
     at = 65536
-    count = subvolumes(blocks)
+    count = importlib.import_module("vmie.guest.btrfs.subvolumes").count(blocks)
     detail = "" if count is None else f"{count} subvolume{'' if count == 1 else 's'}" if count else "top level only"
     return Content(
         "btrfs", label=_text(head[at + 0x12B : at + 0x22B]), uuid=_uuid(head[at + 0x20 : at + 0x30]), detail=detail

@@ -107,6 +107,15 @@ class Tree:
         entry = _ROOT if inner == "/" else filesystem.lstat(inner)
         return None if entry is None else ResolvedPath(path, filesystem, inner, entry)
 
+    def of_loader(self, path: str) -> list[str]:
+        """Where `path` may be that a boot loader counts from the top of all subvolumes, as GRUB does on Btrfs."""
+        found = []
+        for place, filesystem in (("", self.root), *self.mounts.items()):
+            name = filesystem.name.rstrip("/")
+            if name and path.startswith(f"{name}/"):
+                found.append(place + path.removeprefix(name))
+        return found
+
     def exists(self, path: str) -> bool:
         """Whether anything is at `path`, links followed."""
         return self.resolve(path) is not None

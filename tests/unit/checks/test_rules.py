@@ -177,7 +177,7 @@ CASES = [
     Case("FS-003", windows(free_bytes=6 * GIB - 1), FAIL, windows(free_bytes=6 * GIB)),
     Case("FS-003", windows(free_bytes=None), UNKNOWN, WIN),
     Case("FS-004", linux(filesystem="zfs"), FAIL, linux(filesystem="xfs")),
-    Case("FS-005", partition(content="btrfs"), UNKNOWN, BASE),
+    Case("FS-005", partition(content="refs"), UNKNOWN, BASE),
     Case("FS-005", partition(content="jfs"), UNKNOWN, BASE),
     Case("FS-005", partition(content="btrfs", detail="subvolumes"), FAIL, BASE),
     Case("FS-005", guest(disks=(replace(MBR, partitions=(PARTITION, SUBVOLUMES)),)), WARN, BASE),

@@ -221,16 +221,16 @@ def test_a_data_disk_has_no_root(tmp_path: Path) -> None:
 
 
 def test_what_is_recognised_but_not_read_is_said(tmp_path: Path) -> None:
-    need("mkfs.btrfs")
-    image = tmp_path / "btrfs.img"
+    need("mkfs.jfs")
+    image = tmp_path / "jfs.img"
     with image.open("wb") as file:
-        file.truncate(110 * MIB)
-    run(["mkfs.btrfs", "-q", str(image)])
-    path = disk(tmp_path, (MIB, image), head=mbr(mbr_entry(0x83, 2048, 110 * 2048, active=True)), size=112 * MIB)
+        file.truncate(20 * MIB)
+    run(["mkfs.jfs", "-q", str(image)])
+    path = disk(tmp_path, (MIB, image), head=mbr(mbr_entry(0x83, 2048, 20 * 2048, active=True)), size=22 * MIB)
     facts = look(path)
     assert (facts.family, facts.roots) == (Family.UNKNOWN, ())
     assert [(problem.where, problem.what) for problem in facts.problems] == [
-        ("disk 0 partition 1", "btrfs is recognised, but not read")
+        ("disk 0 partition 1", "jfs is recognised, but not read")
     ]
 
 

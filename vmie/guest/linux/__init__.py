@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from vmie.guest.budget import Budget, OverBudget
-from vmie.guest.filesystem import FileSystem
+from vmie.guest.budget import OverBudget
 from vmie.guest.linux import bootloader, fstab, kernels, network, release, services
 from vmie.guest.linux.boot_devices import boot_devices, lvm_bound, opened
 from vmie.guest.linux.cloud_init import cloud_init
@@ -21,9 +20,8 @@ from vmie.guest.tree import Tree
 _SPACE = ("/", "/boot", "/etc", "/tmp", "/usr", "/var")  # noqa: S108 - the guest's
 
 
-def is_root(filesystem: FileSystem, *, budget: Budget) -> bool:
-    """Whether a Linux is installed on `filesystem`: a release file, or what every Linux has in /etc."""
-    tree = Tree(filesystem, budget=budget)
+def is_root(tree: Tree) -> bool:
+    """Whether a Linux is installed in `tree`: a release file, or what every Linux has in /etc."""
     if not tree.is_dir("/etc"):
         return False
     if any(tree.there(path) for path in release.MARKS):
@@ -31,9 +29,8 @@ def is_root(filesystem: FileSystem, *, budget: Budget) -> bool:
     return tree.there("/etc/passwd") and (tree.there("/etc/fstab") or tree.there("/sbin"))
 
 
-def is_skeleton(filesystem: FileSystem, *, budget: Budget) -> bool:
-    """Whether `filesystem` is a root whose /etc lies elsewhere: empty mount points side by side."""
-    tree = Tree(filesystem, budget=budget)
+def is_skeleton(tree: Tree) -> bool:
+    """Whether `tree` is a root whose /etc lies elsewhere: empty mount points side by side."""
     return all(tree.is_dir(path) for path in ("/etc", "/proc", "/dev", "/sys")) and not tree.listdir("/etc")
 
 

@@ -177,6 +177,9 @@ def _options(asked: _Boot, cmdline: str) -> Iterator[tuple[str, Effect, bool | N
     last = {key: value.strip('"') for key, _, value in (word.partition("=") for word in words)}
     if root := last.get("root", ""):
         yield f"root={root}", Effect.STOPS, _root(asked.devices, root)
+        flags = last.get("rootflags", "")
+        if asked.devices.present(root) and asked.devices.present(root, flags.split(",")) is False:
+            yield f"rootflags={flags}", Effect.STOPS, False
     if (usr := last.get("mount.usr", "")) and asked.strict:
         yield f"mount.usr={usr}", Effect.STOPS, asked.devices.present(usr)
     resume = last.get("resume", "")

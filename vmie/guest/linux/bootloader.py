@@ -190,8 +190,8 @@ def _find(tree: Tree, path: str) -> str:
         return ""
     path = re.sub(r"^\([^)]*\)", "", path)
     path = path if path.startswith("/") else f"/{path}"
-    for folder in ("/boot", "", "/boot/efi", "/efi"):
-        place = tree.file(f"{folder}{path}")
+    for candidate in (*tree.of_loader(path), *(f"{folder}{path}" for folder in ("/boot", "", "/boot/efi", "/efi"))):
+        place = tree.file(candidate)
         if place is not None:
             return place.path
     return ""

@@ -8,7 +8,7 @@ None is an honest "cannot be determined": something could not be read, and the n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 _BY_NAME = re.compile(
@@ -53,6 +53,8 @@ class Devices:
     unlabelled: bool = False
     #: logical volumes: so many /dev/dm-N there are at least
     logical: int = 0
+    #: whether what an index means lacks the subvolume that the options of a mount name
+    lacks: Callable[[int, Sequence[str]], bool] = lambda _index, _options: False
 
     def add(self, index: int, names: Iterable[str]) -> None:
         """Let `names` mean `index`; the first one to claim a name keeps it."""
@@ -83,16 +85,20 @@ class Devices:
         disk = int(match[3]) if match[3] else _letters(match[1] or "a")
         return self.partitions.get((disk, int(match[2] or match[4] or 0)))
 
-    def present(self, device: str) -> bool | None:
-        """Whether `device` is there when the image boots; None when that cannot be determined."""
+    def present(self, device: str, options: Sequence[str] = ()) -> bool | None:
+        """Whether `device`, with the subvolume in the `options` of its mount, is there when the image boots.
+
+        None when that cannot be determined.
+        """
         for _ in range(_MAX_STEPS):
             device = self.mapped.get(device, device)
         device = spelled(device)
         if device.startswith("/dev/mapper/luks-") and device not in self.names:
             # what dracut and systemd call an encrypted volume without a name of its own
             return self.present("UUID=" + device.removeprefix("/dev/mapper/luks-"))
-        if self.find(device) is not None:
-            return True
+        index = self.find(device)
+        if index is not None:
+            return not self.lacks(index, options)
         return None if self._unknowable(device) else False
 
     def _unknowable(self, device: str) -> bool:

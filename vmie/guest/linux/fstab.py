@@ -44,17 +44,17 @@ def _mount(tree: Tree, devices: Devices, words: list[str]) -> Mount:
         fstype=fstype,
         options=tuple(option for option in options.split(",") if option),
         by_name=named_by_hardware(device),
-        target=None if network else _target(tree, devices, device),
+        target=None if network else _target(tree, devices, device, options.split(",")),
         network=network,
     )
 
 
-def _target(tree: Tree, devices: Devices, device: str) -> bool | None:
+def _target(tree: Tree, devices: Devices, device: str, options: list[str]) -> bool | None:
     if "=" not in device and not device.startswith("/"):
         return None  # proc, tmpfs, none
     if not device.startswith("/dev/") and device.startswith("/"):
         return tree.exists(device)  # a swap file, a loop image
-    return devices.present(device)
+    return devices.present(device, options)
 
 
 def _unescape(word: str) -> str:
@@ -64,4 +64,13 @@ def _unescape(word: str) -> str:
 
 def root_device(cmdline: str) -> str:
     """The last root= of a kernel command line."""
-    return next((word[5:].strip('"') for word in reversed(cmdline.split()) if word.startswith("root=")), "")
+    return _last(cmdline, "root=")
+
+
+def root_options(cmdline: str) -> tuple[str, ...]:
+    """The options of the last rootflags= of a kernel command line."""
+    return tuple(option for option in _last(cmdline, "rootflags=").split(",") if option)
+
+
+def _last(cmdline: str, name: str) -> str:
+    return next((word[len(name) :].strip('"') for word in reversed(cmdline.split()) if word.startswith(name)), "")

@@ -1,0 +1,44 @@
+"""`vmie check` of Linuxes on Btrfs, as a user runs it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.btrfs_guest import fedora, suse
+from tests.guests import MIB
+from tests.tools import need, run
+from vmie import cli
+
+
+@pytest.mark.parametrize(("make", "name"), [(suse, "SUSE Linux Enterprise Server 15.5"), (fedora, "Fedora Linux")])
+def test_the_system_is_told_and_its_subvolumes_block_the_image_route(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], make: object, name: str
+) -> None:
+    path = make(tmp_path / "disk.raw")  # type: ignore[operator]
+    assert cli.run(["check", str(path)]) == 4
+    shown = capsys.readouterr()
+    assert f"{name} · x86_64 · kernel " in shown.out
+    assert "free on btrfs" in shown.out
+    assert "is Btrfs with subvolumes" in shown.err
+    assert cli.run(["--output", "json", "check", str(path), "--route", "snapshot"]) == 0
+    image = json.loads(capsys.readouterr().out)["result"]["images"][0]
+    assert image["guest"]["root_filesystem"] == "btrfs"
+    assert (image["verdict"]["image"], image["verdict"]["snapshot"]) == ("fail", "warn")
+
+
+def test_half_of_a_striped_one_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    need("mkfs.btrfs")
+    halves = [tmp_path / "a.raw", tmp_path / "b.raw"]
+    for half in halves:
+        with half.open("wb") as file:
+            file.truncate(256 * MIB)
+    run(["mkfs.btrfs", "-q", "-d", "raid0", "-m", "raid0", *map(str, halves)])
+    cli.run(["--output", "json", "check", str(halves[0])])
+    told = json.loads(capsys.readouterr().out)
+    assert {one["rule"]: one["verdict"] for one in told["findings"]}["VMIE-OS-001"] == "unknown"
+    assert "1 of its 2 devices are not in the image" in json.dumps(told)
+    cli.run(["--output", "json", "check", "--together", *map(str, halves)])
+    assert "not in the image" not in capsys.readouterr().out
