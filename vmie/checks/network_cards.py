@@ -9,7 +9,7 @@ from vmie.checks import sources
 from vmie.checks.rule import ALL, DATA, VM, Hit, Outcome, Rule, unprepared
 from vmie.checks.sources import advised, follows, seen
 from vmie.checks.subject import Subject
-from vmie.guest.linux_facts import Interface, LinuxFacts
+from vmie.guest.linux_facts import Interface, LinuxFacts, Rename
 from vmie.model import Verdict
 
 #: interfaces that are no network cards
@@ -43,10 +43,20 @@ def _binding(root: LinuxFacts, nic: Interface) -> str:
         return f"{nic.path} is for a card by its place or driver ({nic.bus[:60]})"
     if nic.sets_mac:
         return f"{nic.path} gives the card the address {nic.sets_mac[:40]}, and EC2 passes frames of its own alone"
-    for rename in root.network.renames:
-        if rename.name == nic.name:
-            return f"{nic.path} is for {nic.name}, a name that {rename.path} gives to the card {rename.card[:60]}"
-    return ""
+    rename = next((one for one in root.network.renames if one.name == nic.name), None)
+    if rename is None or _named_anyhow(root, rename):
+        return ""
+    return f"{nic.path} is for {nic.name}, a name that {_given(rename)}"
+
+
+def _given(rename: Rename) -> str:
+    return f"{rename.path} gives to the card {rename.card[:60]}"
+
+
+def _named_anyhow(root: LinuxFacts, rename: Rename) -> bool:
+    """Whether the kernel calls the new card so itself: eth0, unless udev numbers on."""
+    renumbered = root.network.udev_renumbers and rename.path.endswith(".rules")
+    return rename.name == "eth0" and root.network.predictable_names is False and not renumbered
 
 
 def _otherwise(root: LinuxFacts, unbound: list[Interface]) -> str:
@@ -68,7 +78,11 @@ def _bound(subject: Subject) -> Outcome:
     bindings = [(nic, _binding(root, nic)) for nic in cards]
     found = [text for _, text in bindings if text]
     if not found:
-        return ()
+        # udev's own rules are told of by NET-007
+        links = [one for one in root.network.renames if not one.path.endswith(".rules")]
+        return [
+            Hit(f"{one.name} is a name that {_given(one)}: it will not be there", Verdict.WARN) for one in links[:1]
+        ]
     message = "; ".join(found[:_SHOWN])
     otherwise = _otherwise(root, [nic for nic, text in bindings if not text])
     if otherwise:

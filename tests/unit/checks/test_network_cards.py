@@ -124,10 +124,19 @@ def test_bound_to_a_card_that_will_not_be_there(files: Tree) -> None:
     assert verdicts("NET-010", files) == NO_NETWORK
 
 
+def test_a_name_that_nothing_uses_or_that_the_kernel_gives_anyhow_is_a_warning() -> None:
+    link = "/etc/systemd/network/10-lan.link"
+    assert verdicts("NET-010", {**ifupdown("iface eth0 inet dhcp"), link: LINK}) == MAYBE
+    files = {**RULES, **ifupdown("iface eth0 inet dhcp"), link: LINK.replace("lan0", "eth0")}
+    assert verdicts("NET-010", files, "ro net.ifnames=0") == MAYBE
+    assert verdicts("NET-010", files, "ro") == NO_NETWORK
+
+
 def test_the_kernels_option_that_names_a_card() -> None:
     files = {"/etc/sysconfig/network-scripts/ifcfg-lan0": "DEVICE=lan0\nBOOTPROTO=dhcp\n"}
     assert verdicts("NET-010", files, f"ro ifname=lan0:{MAC}") == NO_NETWORK
     assert verdicts("NET-010", files, "ro") == FINE
+    assert verdicts("NET-010", files, f"ifname=x:{MAC}") == MAYBE
 
 
 @pytest.mark.parametrize(
@@ -160,7 +169,6 @@ def test_something_else_may_set_up_the_new_card(files: Tree) -> None:
         ifupdown("iface eth0 inet dhcp"),
         ifupdown("iface eth0 inet dhcp\n  hwaddress random"),
         {**ifupdown("iface eth0 inet dhcp"), PERSISTENT: UDEV},
-        {**ifupdown("iface eth0 inet dhcp"), "/etc/systemd/network/10-lan.link": LINK},
         {"/etc/sysconfig/network-scripts/ifcfg-bond0": f"DEVICE=bond0\nBOOTPROTO=dhcp\nMACADDR={MAC}\n", IFCFG: DHCP},
         # what cloud-init wrote it writes anew for the new instance
         {"/usr/bin/cloud-init": "", "/etc/netplan/50-cloud-init.yaml": BOUND["/etc/netplan/01.yaml"]},
