@@ -207,9 +207,10 @@ def _stacked(asked: _Boot, key: str, value: str, last: dict[str, str]) -> Iterat
     """Volume groups, encrypted volumes and software RAID, under today's names and those of RHEL 6."""
     devices, option = asked.devices, f"{key}={value}"
     luks = value.removeprefix("keysource:")
-    if key in ("rd.lvm.lv", "rd_LVM_LV") and asked.strict and last.get("rd.lvm") != "0":
+    lvm = asked.strict and last.get("rd.lvm") != "0" and "rd_NO_LVM" not in last
+    if key in ("rd.lvm.lv", "rd_LVM_LV") and lvm:
         yield option, Effect.STOPS, devices.present(f"/dev/{value}")
-    elif key in ("rd.lvm.vg", "rd_LVM_VG") and asked.strict and last.get("rd.lvm") != "0":
+    elif key in ("rd.lvm.vg", "rd_LVM_VG") and lvm:
         yield option, Effect.STOPS, devices.group(value)
     elif key in ("rd.luks.uuid", "rd_LUKS_UUID") and asked.strict and last.get("rd.luks") != "0":
         yield option, Effect.STOPS if luks == value else Effect.WAITS, devices.encrypted(luks)
