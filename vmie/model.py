@@ -106,7 +106,7 @@ class Finding:
 
     `predicts` is what the service itself would answer, "" where it would say nothing. `actions` are the cure: an option
     in them is named by its field, and written by whoever shows the finding. `without` is what a machine that came by
-    a route would be without: boot, network or login.
+    a route would be without: boot, network or login. A `note` passes, and says what is worth knowing.
     """
 
     rule: str
@@ -118,6 +118,7 @@ class Finding:
     predicts: str = ""
     path: str = ""
     without: tuple[tuple[Route, str], ...] = ()
+    note: bool = False
 
     @property
     def cure(self) -> str:

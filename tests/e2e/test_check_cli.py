@@ -76,6 +76,19 @@ def test_what_is_the_same_on_several_routes_is_said_once(vmie: Any, good: Path, 
     assert "AWS" not in out
 
 
+def test_a_note_speaks_against_nothing(vmie: Any, tmp_path: Path) -> None:
+    content = {**files(), "/usr/bin/cloud-init": "", "/etc/cloud/cloud.cfg": "datasource_list: [ Ec2 ]\n"}
+    disk = linux_disk(tmp_path / "cloud.raw", content)
+    code, out, _ = vmie("check", disk, "--strict")
+    assert code == 0
+    assert "NOTE    the import starts the guest once, and cloud-init with it" in out
+    shown = json.loads(vmie("check", disk, "--output", "json")[1])
+    (image,) = shown["result"]["images"]
+    assert [note["rule"] for note in image["notes"]] == ["VMIE-LNX-010"]
+    assert image["verdict"]["image"] == "pass"
+    assert "VMIE-LNX-010" not in {finding["rule"] for finding in shown["findings"]}
+
+
 def test_json_of_a_good_image(vmie: Any, good: Path) -> None:
     code, out, _ = vmie("--output", "json", "check", good)
     shown = json.loads(out)

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from vmie.checks import (
+    after_import,
     boot,
     boot_devices,
     contents,
@@ -58,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     *linux.RULES,
     *windows.RULES,
     *windows_state.RULES,
+    *after_import.RULES,
     *network.RULES,
     *network_cards.RULES,
 )

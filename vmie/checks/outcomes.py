@@ -31,8 +31,8 @@ OUTCOMES: tuple[Outcome, ...] = (
         "almalinux",
         8,
         seen(
-            f"{_GITHUB}/AlmaLinux/cloud-images/issues/28",
-            "AMIs of AlmaLinux 8 were made by ImportImage",
+            f"{_GITHUB}/AlmaLinux/cloud-images/issues/23",
+            "the AMIs of AlmaLinux 8 were made by ImportImage",
             allows=Verdict.WARN,
         ),
         taken=True,

@@ -48,7 +48,8 @@ class Hit:
     """A rule that tripped: what was seen, and where this hit differs from what the rule says of itself.
 
     `values` fill the service's words, as `catalogue.words` takes them. `evidence` is what this very hit rests on.
-    With `may_say` the service's words are shown though the verdict is a warning. `without` as in `Rule`.
+    A hit that passes is a note. With `may_say` the service's words are shown though the verdict is a warning.
+    `without` is as in `Rule`.
     """
 
     message: str
@@ -146,6 +147,7 @@ class Rule:
             routes=routes,
             predicts=catalogue.words(predicts, **hit.values) if predicts and said else "",
             path=path,
+            note=verdict is Verdict.PASS,
             without=tuple((one, without[one]) for one in routes if one in without and verdict is not Verdict.PASS),
         )
 

@@ -55,7 +55,7 @@ def _image(image: ImageReport, *, everything: bool) -> Iterator[Line]:
         yield [(f"  {_guest(image)}", "")]
         yield []
         yield from _routes(image)
-    found = image.everything if everything else image.findings
+    found = image.everything if everything else (*image.findings, *image.notes)
     if found:
         yield []
     for same in _grouped(found):
@@ -127,10 +127,11 @@ def _findings(same: Sequence[Finding]) -> Iterator[Line]:
     for number, (verdict, routes) in enumerate(by_verdict.items()):
         message = "the same" if number else _clean(same[0].message)
         first, *rest = _wrapped(f"{message}{_on(routes)}")
-        yield [("  ", ""), (_MARKS[verdict], _STYLES[verdict]), (" ", ""), (first, "")]
+        mark = "NOTE   " if same[0].note else _MARKS[verdict]
+        yield [("  ", ""), (mark, _STYLES[verdict]), (" ", ""), (first, "")]
         for line in rest:
             yield [(" " * _INDENT, ""), (line, "")]
-    if same[0].verdict is Verdict.PASS:
+    if same[0].verdict is Verdict.PASS and not same[0].note:
         return
     yield from _told(same)
     for number, line in enumerate(same[0].cure_text(TERMS).splitlines()):

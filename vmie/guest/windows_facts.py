@@ -74,6 +74,8 @@ class WindowsFacts:
     vmware_tools: bool = False
     security_products: tuple[str, ...] = ()
     utf16_language_packs: tuple[str, ...] = ()
+    #: policies against the installation of the devices that EC2 has
+    driver_restrictions: tuple[str, ...] = ()
 
     dirty_hives: tuple[str, ...] = ()
     #: why something above is None or "": one sentence each

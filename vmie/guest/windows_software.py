@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from vmie.guest.registry import Hive
@@ -10,6 +11,19 @@ from vmie.guest.registry import Hive
 _NT = r"Microsoft\Windows NT\CurrentVersion"
 _CURRENT = r"Microsoft\Windows\CurrentVersion"
 _NDP = r"Microsoft\NET Framework Setup\NDP"
+
+_RESTRICTIONS = r"Policies\Microsoft\Windows\DeviceInstall\Restrictions"
+_MAX_DENIED = 100
+#: network cards, SCSI and IDE controllers, disks, system devices
+_CLASSES = (
+    "{4d36e972-e325-11ce-bfc1-08002be10318}",
+    "{4d36e97b-e325-11ce-bfc1-08002be10318}",
+    "{4d36e96a-e325-11ce-bfc1-08002be10318}",
+    "{4d36e967-e325-11ce-bfc1-08002be10318}",
+    "{4d36e97d-e325-11ce-bfc1-08002be10318}",
+)
+#: what EC2 has: Amazon's own, and Xen's
+_DEVICES = (r"pci\ven_1d0f", r"pci\ven_5853", "xen")
 
 #: first build of each server release with version 10.0, newest first
 _SERVERS = (
@@ -103,7 +117,24 @@ def state(hive: Hive) -> dict[str, Any]:
         "dotnet": dotnet(hive),
         "autologon": str(autologon).strip() == "1",
         "vmware_tools": hive.has_key(r"VMware, Inc.\VMware Tools"),
+        "driver_restrictions": tuple(_restrictions(hive)),
     }
+
+
+def _restrictions(hive: Hive) -> Iterator[str]:
+    """Policies that keep network and disk devices, or Amazon's, from being installed.
+
+    https://learn.microsoft.com/windows/client-management/mdm/policy-csp-deviceinstallation
+    """
+    if hive.number(_RESTRICTIONS, "DenyUnspecified") == 1:
+        yield "all that no policy allows (DenyUnspecified)"
+    for name, wanted in (("DenyDeviceClasses", _CLASSES), ("DenyDeviceIDs", _DEVICES)):
+        if hive.number(_RESTRICTIONS, name) == 1:
+            listed = (
+                hive.text(f"{_RESTRICTIONS}\\{name}", str(number)).lower() for number in range(1, _MAX_DENIED + 1)
+            )
+            if denied := next((one for one in listed if one.startswith(wanted)), ""):
+                yield f"{name} {denied[:80]}"
 
 
 def dotnet(hive: Hive) -> tuple[str, ...]:

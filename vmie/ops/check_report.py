@@ -7,14 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie import checks
-from vmie.checks import CheckedDisk, Subject
+from vmie.checks import Subject
 from vmie.errors import ImageError, Set, says
-from vmie.guest.facts import GuestFacts
-from vmie.guest.linux_facts import DriverState, LinuxFacts
+from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.windows_facts import WindowsFacts
 from vmie.model import Finding, Profile, Route, Verdict
-
-_DISK_DRIVERS = frozenset({DriverState.BUILTIN, DriverState.INITRAMFS})
+from vmie.ops import check_shapes
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,11 @@ class ImageReport:
     def findings(self) -> tuple[Finding, ...]:
         """What tripped: everything but the passes."""
         return tuple(finding for finding in self.everything if finding.verdict is not Verdict.PASS)
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """What speaks against nothing, and is worth knowing."""
+        return tuple(finding for finding in self.everything if finding.note)
 
     @property
     def root(self) -> LinuxFacts | WindowsFacts | None:
@@ -88,15 +91,15 @@ class ImageReport:
     @property
     def disks(self) -> list[dict[str, Any]]:
         """Each disk with its partitions, as in the JSON."""
-        return [_disk(disk, index, self.subject.guest) for index, disk in enumerate(self.subject.disks)]
+        return [check_shapes.disk(disk, index, self.subject.guest) for index, disk in enumerate(self.subject.disks)]
 
     @property
     def guest(self) -> dict[str, Any]:
         """The first system found, as in the JSON."""
         root = self.root
         if root is None:
-            return _NO_GUEST
-        return _linux(root) if isinstance(root, LinuxFacts) else _windows(root)
+            return check_shapes.NO_GUEST
+        return check_shapes.linux(root) if isinstance(root, LinuxFacts) else check_shapes.windows(root)
 
     @property
     def verdict(self) -> dict[str, str]:
@@ -106,6 +109,7 @@ class ImageReport:
     def as_json(self) -> dict[str, Any]:
         """One element of ``result.images[]``."""
         shape = {name: getattr(self, name) for name in _KEYS}
+        shape["notes"] = [{"rule": one.rule, "message": one.message, "source": one.source} for one in self.notes]
         shape["leaves_without"] = {route.value: list(lacks) for route, lacks in self.lacks.items()}
         return {**shape, "paths": list(self.paths), "recommended": self.recommended.value if self.recommended else None}
 
@@ -124,18 +128,6 @@ _KEYS = (
     "verdict",
     "recommended",
 )
-_NO_GUEST: dict[str, Any] = {
-    "family": "unknown",
-    "distribution": None,
-    "version": None,
-    "architecture": "unknown",
-    "kernels": [],
-    "default_kernel": None,
-    "root_filesystem": None,
-    "free_bytes": None,
-    "drivers": {"nvme": None, "ena": None, "xen": None},
-    "network": None,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,92 +200,3 @@ def skipping(stops: Sequence[Finding]) -> tuple[Set, ...]:
 def _total(sizes: Any) -> int | None:
     listed = list(sizes)
     return sum(listed) if all(listed) else None
-
-
-def _disk(disk: CheckedDisk, index: int, guest: GuestFacts) -> dict[str, Any]:
-    layout = next((layout for layout in guest.disks if layout.index == index), None)
-    return {
-        "path": disk.path,
-        "format": disk.format,
-        "variant": disk.variant,
-        "virtual_size": disk.size or None,
-        "allocated_size": disk.allocated_size or None,
-        "partition_table": layout.table.value if layout else None,
-        "partitions": [
-            {
-                "number": part.number,
-                "start": part.start,
-                "length": part.length,
-                "type": part.type,
-                "content": part.content,
-                "label": part.label,
-            }
-            for part in (layout.partitions if layout else ())
-        ],
-    }
-
-
-def _linux(root: LinuxFacts) -> dict[str, Any]:
-    network = root.network
-    return {
-        "family": "linux",
-        "distribution": root.distribution,
-        "version": root.version or None,
-        "architecture": root.architecture,
-        "kernels": [kernel.version for kernel in root.kernels],
-        "default_kernel": root.default_kernel or None,
-        "root_filesystem": root.filesystem,
-        "free_bytes": root.free_bytes,
-        "drivers": {
-            "nvme": _driver(root, "nvme", early=True),
-            "ena": _driver(root, "ena", early=False),
-            "xen": _driver(root, "xen-blkfront", early=True),
-        },
-        "network": {
-            "methods": list(network.methods),
-            "dhcp": network.dhcp,
-            "static": network.static,
-            "ipv6": network.ipv6,
-            "predictable_names": network.predictable_names,
-            "interfaces": [nic.name for nic in network.interfaces],
-        },
-        "name": root.pretty_name or None,
-        "bootloader": root.bootloader.value,
-        "cloud_init": None if root.cloud_init is None else root.cloud_init.installed and not root.cloud_init.disabled,
-        "ssh_server": root.sshd.installed,
-    }
-
-
-def _driver(root: LinuxFacts, name: str, *, early: bool) -> bool | None:
-    """True when the default kernel has the driver where it needs it; None when that is not known."""
-    state = root.drivers.get(name, DriverState.UNKNOWN)
-    if state is DriverState.UNKNOWN:
-        return None
-    return state in _DISK_DRIVERS or (not early and state is DriverState.MODULE)
-
-
-def _windows(root: WindowsFacts) -> dict[str, Any]:
-    return {
-        "family": "windows",
-        "distribution": "windows",
-        "version": root.release or root.version or None,
-        "architecture": root.architecture or "unknown",
-        "kernels": [str(root.build)] if root.build is not None else [],
-        "default_kernel": str(root.build) if root.build is not None else None,
-        "root_filesystem": root.filesystem,
-        "free_bytes": root.free_bytes,
-        "drivers": {"nvme": root.has_nvme, "ena": root.has_ena, "xen": root.has_xen},
-        "network": {
-            "methods": ["windows"],
-            "dhcp": None if not root.interfaces else any(nic.dhcp for nic in root.interfaces),
-            "static": None if not root.interfaces else bool(root.static_addresses),
-            "ipv6": None,
-            "predictable_names": None,
-            "interfaces": [nic.id for nic in root.interfaces],
-        },
-        "name": root.product or None,
-        "edition": root.edition or None,
-        "kind": root.kind or None,
-        "service_pack": root.service_pack,
-        "languages": list(root.languages),
-    }

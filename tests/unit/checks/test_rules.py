@@ -51,6 +51,7 @@ from vmie.guest.linux_facts import (
     Initramfs,
     Interface,
     Kernel,
+    Mount,
     Sshd,
     Users,
 )
@@ -66,6 +67,11 @@ SUBVOLUMES = replace(
     PARTITION, number=2, start=7 * GIB + (1 << 20), length=GIB >> 1, content="btrfs", detail="2 subvolumes"
 )
 GRUB_CFG = "/boot/grub/grub.cfg"
+CLOUD = CloudInit(installed=True, ec2=True)
+IFCFG = replace(
+    LINUX.network,
+    interfaces=(Interface("eth0", "ifcfg", dhcp=True, static=False, path="/etc/sysconfig/network-scripts/ifcfg-eth0"),),
+)
 GZIP = {"wrapper": "gzip"}
 CLIENT = windows(release="7", edition="Professional", kind="workstation")
 
@@ -328,6 +334,15 @@ CASES = [
         linux(users=Users(with_keys=1), cloud_init=CloudInit(installed=True, datasources=("NoCloud", "VMware"))),
     ),
     Case("LNX-009", linux(vmware_tools=True), WARN, BASE),
+    Case(
+        "LNX-010",
+        linux(cloud_init=CLOUD, fstab=(Mount("/dev/xvdb", "/mnt", "auto", ("nofail", "comment=cloudconfig")),)),
+        WARN,
+        linux(cloud_init=CLOUD),
+    ),
+    Case("LNX-011", linux(selinux="enforcing", network=IFCFG), WARN, linux(selinux="permissive", network=IFCFG)),
+    Case("LNX-011", linux(selinux="enforcing", network=IFCFG), WARN, linux(selinux="enforcing")),
+    Case("WIN-025", windows(driver_restrictions=("DenyUnspecified",)), WARN, WIN),
     Case("WIN-001", windows(release="", product="Windows Vista"), UNKNOWN, WIN),
     Case("WIN-001", windows(release="20H2"), UNKNOWN, WIN),
     Case("WIN-001", windows(release="", product="", unknown=("no SOFTWARE hive",)), UNKNOWN, WIN),
@@ -420,6 +435,14 @@ def test_rule(case: Case) -> None:
     assert case.verdict in {finding.verdict for finding in found}
     assert all(finding.message and finding.source and finding.routes for finding in found)
     assert tripped(case.rule, case.fine) == []
+
+
+def test_cloud_inits_part_in_the_import_is_noted() -> None:
+    (finding,) = of_rule("LNX-010", linux(cloud_init=CLOUD))
+    assert (finding.verdict, finding.note) == (Verdict.PASS, True)
+    assert "/dev/xvdb on /mnt" in finding.message
+    assert of_rule("LNX-010", linux(cloud_init=replace(CLOUD, disabled="/etc/cloud/cloud-init.disabled"))) == []
+    assert not any(one.note for one in judge(BASE))
 
 
 @pytest.mark.parametrize("version", ["12.1", "12.5", "12.12", "12.15"])

@@ -104,6 +104,42 @@ def test_releases(identity: dict[str, hives.Data], kind: str, release: str) -> N
     assert facts(volume(soft, system(kind))).release == release
 
 
+RESTRICTIONS = r"Policies\Microsoft\Windows\DeviceInstall\Restrictions"
+NETWORK_CLASS = "{4D36E972-E325-11CE-BFC1-08002BE10318}"
+USB_DISKS = "{eec5ad98-8080-425f-922a-dabf3de3f69a}"
+
+
+@pytest.mark.parametrize(
+    ("keys", "found"),
+    [
+        ({}, ()),
+        ({RESTRICTIONS: {"DenyUnspecified": 0}}, ()),
+        ({RESTRICTIONS: {"DenyUnspecified": 1}}, ("all that no policy allows (DenyUnspecified)",)),
+        (
+            {
+                RESTRICTIONS: {"DenyDeviceClasses": 1},
+                RESTRICTIONS + r"\DenyDeviceClasses": {"1": USB_DISKS},
+            },
+            (),
+        ),
+        (
+            {
+                RESTRICTIONS: {"DenyDeviceClasses": 1},
+                RESTRICTIONS + r"\DenyDeviceClasses": {"1": USB_DISKS, "2": NETWORK_CLASS},
+            },
+            (f"DenyDeviceClasses {NETWORK_CLASS.lower()}",),
+        ),
+        ({RESTRICTIONS: {"DenyDeviceClasses": 0}, RESTRICTIONS + r"\DenyDeviceClasses": {"1": NETWORK_CLASS}}, ()),
+        (
+            {RESTRICTIONS: {"DenyDeviceIDs": 1}, RESTRICTIONS + r"\DenyDeviceIDs": {"1": r"PCI\VEN_1D0F&DEV_EC20"}},
+            (r"DenyDeviceIDs pci\ven_1d0f&dev_ec20",),
+        ),
+    ],
+)
+def test_policies_against_drivers(keys: dict[str, Any], found: tuple[str, ...]) -> None:
+    assert facts(volume({**software(), **keys}, system())).driver_restrictions == found
+
+
 SYSTEM_FACTS: list[tuple[dict[str, Any], str, Any]] = [
     ({SET + r"\Control\Terminal Server": {"fDenyTSConnections": 1}}, "rdp_enabled", False),
     (
