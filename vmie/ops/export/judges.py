@@ -10,6 +10,7 @@ from vmie.aws.exportable import ExportBucket, Image, Instance
 from vmie.model import Task, Verdict
 from vmie.options import ExportRequest
 from vmie.policy import Document, statements
+from vmie.policy.evaluate import Access, Decision, Principal, decide
 
 #: Usage operations whose software AWS bills (aws-facts 3.9).
 _WINDOWS_OR_SQL = frozenset(f"RunInstances:{code}" for code in ("0002", "0006", "0102", "0202", "0004", "0100", "0200"))
@@ -22,8 +23,8 @@ class ExportFacts:
     """Everything that the rules look at.
 
     `elsewhere` says where the bucket is when it is not in the Region; `active` are the active exports of the AMI.
-    `role_lacks` are actions that the inline policies of the AMI export's `role` do not allow on the bucket;
-    `role_certain` is False when other policies, which were not read, may.
+    `role_lacks` is what the AMI export's role may not do ("the service role … lacks …"), and `role_certain` False
+    where that hangs on a condition or on a policy that cannot be read. `key` is one that the export may write.
     """
 
     request: ExportRequest
@@ -32,8 +33,9 @@ class ExportFacts:
     source: Instance | Image
     bucket: ExportBucket | None = None
     elsewhere: str = ""
-    role: str = ""
-    role_lacks: tuple[str, ...] = ()
+    key: str = "export-ami-0123456789abcdef0.vmdk"
+    partition: str = "aws"
+    role_lacks: str = ""
     role_certain: bool = True
     active: tuple[Task, ...] = ()
 
@@ -213,10 +215,14 @@ def bucket_kms(facts: ExportFacts) -> Iterator[str | tuple[Verdict, str]]:
 
 def role_grant(facts: ExportFacts) -> Iterator[str | tuple[Verdict, str]]:
     """A role that may not write to the bucket."""
-    if facts.is_image and facts.role_lacks and facts.bucket is not None:
-        said = f"the role {facts.role} lacks {', '.join(facts.role_lacks)} on {facts.bucket.name}"
-        verdict = Verdict.FAIL if facts.role_certain else Verdict.UNKNOWN
-        yield verdict, said if facts.role_certain else f"{said}, unless its managed policies allow it"
+    if facts.is_image and facts.role_lacks:
+        if facts.role_certain:
+            yield facts.role_lacks
+        else:
+            yield (
+                Verdict.UNKNOWN,
+                f"{facts.role_lacks}, unless a condition holds or a policy that cannot be read allows it",
+            )
 
 
 def bucket_grant(facts: ExportFacts) -> Iterator[str | tuple[Verdict, str]]:
@@ -228,7 +234,7 @@ def bucket_grant(facts: ExportFacts) -> Iterator[str | tuple[Verdict, str]]:
     by_acl = bucket.grants is not None and _acl_grants(bucket.grants, canonical)
     if by_acl and bucket.ownership != "BucketOwnerEnforced":
         return
-    if bucket.policy is not None and _policy_grants(bucket.policy, bucket.name, canonical, account=facts.account):
+    if bucket.policy is not None and _policy_grants(facts, bucket.policy, bucket.name, canonical):
         return
     if bucket.policy is None:
         yield Verdict.UNKNOWN, f"the policy of {bucket.name} cannot be read: does it let VM Export write?"
@@ -243,30 +249,21 @@ def _acl_grants(grants: Sequence[tuple[str, str]], canonical: str) -> bool:
     return "FULL_CONTROL" in held or {"WRITE", "READ_ACP"} <= held
 
 
-def _policy_grants(document: Document, bucket: str, canonical: str, *, account: str) -> bool:
-    """Whether some statement lets the service's canonical user write.
+def _policy_grants(facts: ExportFacts, document: Document, bucket: str, canonical: str) -> bool:
+    """Whether the bucket's policy lets the service's canonical user write.
 
-    S3 shows a canonical user back as that account's ARN, which nobody outside AWS can tell from another: a
-    statement for a foreign account with the right actions on the right resources is believed.
+    S3 shows a canonical user back as that account's ARN, which nobody outside AWS can tell from another: what it allows
+    a foreign account is believed.
     """
-    return {"s3:getbucketacl", "s3:putobject"} <= {
-        action for statement in statements(document) for action in _granted(statement, bucket, canonical, account)
-    }
-
-
-def _granted(statement: Document, bucket: str, canonical: str, account: str) -> Iterator[str]:
-    principal = statement.get("Principal")
-    if statement.get("Effect") != "Allow" or not isinstance(principal, dict):
-        return
-    foreign = [arn for arn in _texts(principal.get("AWS")) if account not in arn]
-    if canonical not in _texts(principal.get("CanonicalUser")) and not foreign:
-        return
-    resources = " ".join(_texts(statement.get("Resource")))
-    for action in _texts(statement.get("Action")):
-        lowered = action.lower()
-        if f":s3:::{bucket}" not in resources:
-            continue
-        yield from ("s3:getbucketacl", "s3:putobject") if lowered in ("s3:*", "*") else (lowered,)
+    named = [one.get("Principal") for one in statements(document)]
+    foreign = {arn for who in named if isinstance(who, dict) for arn in _texts(who.get("AWS"))}
+    principals = [Principal("AWS", (arn,)) for arn in sorted(foreign) if facts.account not in arn and arn != "*"]
+    arn = f"arn:{facts.partition}:s3:::{bucket}"
+    asks = (Access("s3:GetBucketAcl", arn), Access("s3:PutObject", f"{arn}/{facts.key}"))
+    return any(
+        all(decide([document], ask, principal=who) is Decision.ALLOW for ask in asks)
+        for who in (Principal("CanonicalUser", (canonical,)), *principals)
+    )
 
 
 def _texts(value: object) -> list[str]:

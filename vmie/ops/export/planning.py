@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vmie import events, policy
-from vmie.aws import ec2, exportable, iam
+from vmie import events
+from vmie.aws import ec2, exportable, iam, service_role
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, PreflightError, UsageError, says
 from vmie.model import Finding, Task, TaskKind, Verdict
@@ -19,6 +19,7 @@ from vmie.ops.context import Context
 from vmie.ops.export.judges import ExportFacts
 from vmie.ops.export.rules import judge
 from vmie.options import ExportRequest
+from vmie.policy.service import export_asks
 from vmie.settings import Settings
 
 #: seconds for which a batch believes a list of active exports
@@ -92,6 +93,7 @@ def plan(context: Context, request: ExportRequest, *, begun: Mapping[str, Any] |
         return ExportPlan(request, chosen, str(begun["prefix"]), role_name)
     reporter(events.Stage("check", request.source))
     found, elsewhere = _bucket(aws, request, settings)
+    prefix = request.prefix if request.prefix is not None else settings.export_prefix
     facts = ExportFacts(
         request=request,
         account=aws.account,
@@ -99,13 +101,17 @@ def plan(context: Context, request: ExportRequest, *, begun: Mapping[str, Any] |
         source=exportable.image(aws, request.source) if request.is_image else exportable.instance(aws, request.source),
         bucket=exportable.bucket(aws, found.name, grants=not request.is_image) if found else None,
         elsewhere=elsewhere,
+        key=f"{prefix}export-ami-0123456789abcdef0.vmdk",
+        partition=aws.partition,
     )
     if request.is_image:
-        facts = replace(facts, active=_active(aws, request.source, context.journal.job), **_role(aws, role_name, found))
+        facts = replace(
+            facts, active=_active(aws, request.source, context.journal.job), **_role(aws, role_name, found, facts.key)
+        )
     made = ExportPlan(
         request=request,
         bucket=found,
-        prefix=request.prefix if request.prefix is not None else settings.export_prefix,
+        prefix=prefix,
         role_name=role_name,
         findings=tuple(judge(facts)),
     )
@@ -135,30 +141,25 @@ def _bucket(aws: Aws, request: ExportRequest, settings: Settings) -> tuple[Chose
     return chosen, ""
 
 
-def _role(aws: Aws, name: str, chosen: ChosenBucket | None) -> dict[str, Any]:
-    """What the role lacks to write to the bucket. Raises AwsRefused (NoSuchRole) when there is no such role."""
+def _role(aws: Aws, name: str, chosen: ChosenBucket | None, key: str) -> dict[str, Any]:
+    """What the role lacks to write `key` to the bucket. Raises AwsRefused (NoSuchRole) when there is no such role."""
     iam.expect_role(aws, name, bucket=chosen.name if chosen else "", export=True)
     if chosen is None:
         return {}
     try:
-        found = iam.find_role(aws, name)
+        role = service_role.look(aws, name)
     except AwsRefused:
         return {}  # who may export need not be allowed to read roles
-    if found is None:
+    if role is None:
         return {}
-    wanted = policy.role(policy.Grants(export_buckets=(chosen.name,)), partition=aws.partition)
-    lacking = {one.action for one in policy.missing(found.policies.values(), wanted)} & {
-        "s3:PutObject",
-        "s3:GetBucketAcl",
-    }
-    conditional = any(
-        statement.get("Condition") for document in found.policies.values() for statement in policy.statements(document)
+    asks = export_asks(aws.partition, chosen.name, key)
+    document = service_role.bucket_policy(aws, chosen.name)
+    sure, doubtful = (
+        service_role.lacks(aws, role, asks, resource_policy=document, owner=aws.account, generous=generous)
+        for generous in (True, False)
     )
-    return {
-        "role": name,
-        "role_lacks": tuple(sorted(lacking)),
-        "role_certain": not found.attached and not conditional,
-    }
+    found = sure or doubtful
+    return {"role_lacks": service_role.missing(role, found) if found else "", "role_certain": bool(sure)}
 
 
 def _active(aws: Aws, image_id: str, job: str) -> tuple[Task, ...]:

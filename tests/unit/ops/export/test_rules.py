@@ -138,11 +138,15 @@ TRIPS = {
     "running": ("019", Verdict.WARN, instance(state="running")),
     "terminated": ("019", Verdict.FAIL, instance(state="terminated")),
     "pending AMI": ("020", Verdict.FAIL, image(state="pending")),
-    "no right to write": ("022", Verdict.FAIL, replace(facts(IMAGE), role="vmimport", role_lacks=("s3:PutObject",))),
+    "no right to write": (
+        "022",
+        Verdict.FAIL,
+        replace(facts(IMAGE), role_lacks="the service role vmimport lacks s3:PutObject on arn:aws:s3:::b/*"),
+    ),
     "perhaps no right to write": (
         "022",
         Verdict.UNKNOWN,
-        replace(facts(IMAGE), role="vmimport", role_lacks=("s3:PutObject",), role_certain=False),
+        replace(facts(IMAGE), role_lacks="the service role vmimport lacks s3:PutObject", role_certain=False),
     ),
     "own licence": ("021", Verdict.WARN, image(usage_operation="RunInstances:0800")),
 }
