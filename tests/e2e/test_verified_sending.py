@@ -128,6 +128,17 @@ def test_of_several_disks_none_stays(box: Sandbox, vmie: Vmie, sound: Path, tmp_
     expect_nothing(box)
 
 
+def test_parts_that_an_earlier_run_sent_are_judged_again(box: Sandbox, vmie: Vmie, sound: Path, tmp_path: Path) -> None:
+    path = spoiled(sound, tmp_path, at=4 * MIB)
+    box.faults.fail("CompleteMultipartUpload", code="AccessDenied", status=403)
+    stopped = vmie("upload", path, f"s3://{BUCKET}/sent/", "--as-is", "--skip-verify")
+    assert (stopped.code, stopped.json["error"]["code"]) == (5, "AccessDenied"), stopped.out
+    assert box.client("s3").list_multipart_uploads(Bucket=BUCKET)["Uploads"]
+    done = send(vmie, "upload", path)
+    assert (done.code, done.json["error"]["code"]) == (2, "DamagedImage"), done.out
+    expect_nothing(box)
+
+
 @pytest.fixture
 def package(sound: Path, tmp_path: Path) -> Path:
     """An OVA, its .ovf beside it, with the disk of two parts and no manifest."""

@@ -209,9 +209,9 @@ class SparseExtent:
             return ExtentKind.HOLE
         return ExtentKind.ZERO if entry == layout.GTE_ZEROED and self.zeroed else ExtentKind.ALLOCATED
 
-    def load_table(self, offset: int) -> bytes:
-        """The grain table at sector `offset`, as it is stored."""
-        return read_exact(self.source, offset * SECTOR, self.table_bytes, what="grain table")
+    def load_table(self, offset: int, *, count: int = 1) -> bytes:
+        """The grain table at sector `offset`, as it is stored; or `count` of them, one behind the other."""
+        return read_exact(self.source, offset * SECTOR, count * self.table_bytes, what="grain table")
 
     def entries_of(self, data: bytes) -> array[int]:
         """The entries of a stored grain table: the sectors of its grains."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from vmie.disk import vmdk_layout as layout
@@ -16,24 +16,41 @@ if TYPE_CHECKING:
     from vmie.disk.vmdk_sparse import SparseExtent
 
 SPECIFICATION = "VMware, Virtual Disk Format 5.0, https://www.vmware.com/support/developer/vddk/vmdk_50_technote.pdf"
-#: Tables judged at once.
-_BATCH = 32
+#: Tables read and judged at once.
+_BATCH = 64
 
 
 def faults(extent: SparseExtent) -> Iterator[TableFault]:
     """The faults of one extent's header, directories and grain tables. Raises ImageError."""
     yield from _two_headers(extent)
-    used = ((index, offset) for index, offset in enumerate(extent.directory) if offset)
-    for first in range(0, extent.tables, _BATCH):
-        batch = list(islice(used, _BATCH))
-        if first * extent.table_bytes > MOST_BYTES:
-            yield unread("grain directory", batch[0][0], _directory_entry(extent, batch[0][0]), SPECIFICATION)
+    read = 0
+    for index, count in _runs(extent):
+        if read > MOST_BYTES:
+            yield unread("grain directory", index, extent.header.gd_offset * SECTOR + 4 * index, SPECIFICATION)
             return
-        tables = [extent.load_table(offset) for _, offset in batch]
-        if not plainly_below(b"".join(tables), 4, _limit(extent), big_endian=False):
-            for (index, offset), table in zip(batch, tables, strict=True):
-                yield from _beyond(extent, index, offset, table)
+        data = extent.load_table(extent.directory[index], count=count)
+        read += len(data)
+        if not plainly_below(data, 4, _limit(extent), big_endian=False):
+            for number in range(count):
+                table = data[number * extent.table_bytes : (number + 1) * extent.table_bytes]
+                yield from _beyond(extent, index + number, extent.directory[index + number], table)
     yield from _redundant(extent)
+
+
+def _runs(extent: SparseExtent, *others: array[int]) -> Iterator[tuple[int, int]]:
+    """(first, count) of tables that lie one behind the other, by the directory and by `others`: read at once."""
+    step = extent.table_bytes // SECTOR if extent.table_bytes % SECTOR == 0 else 0
+    directories = (extent.directory, *others)
+    first = count = 0
+    for index, offset in enumerate(extent.directory):
+        if step and 0 < count < _BATCH and all(one[index] == one[first] + count * step for one in directories):
+            count += 1
+            continue
+        if count:
+            yield first, count
+        first, count = index, 1 if offset else 0
+    if count:
+        yield first, count
 
 
 def _limit(extent: SparseExtent) -> int:
@@ -86,27 +103,34 @@ def _redundant(extent: SparseExtent) -> Iterator[TableFault]:
         return
     try:
         other = extent.load_directory(at)
-        for index, (first, second) in enumerate(zip(extent.directory, other, strict=True)):
-            if index * extent.table_bytes > MOST_BYTES:
-                return
-            if first != second and not _alike(extent, first, second):
-                why = "leads to another table than the first directory does"
-                yield _of_redundant(at, index, why)
-                return
+        if (differs := _first_other(extent, other)) is not None:
+            yield _of_redundant(at, differs, "leads to another table than the first directory does")
     except ImageError as error:
         yield _of_redundant(at, 0, f"cannot be followed: {error.cause}")
+
+
+def _first_other(extent: SparseExtent, other: array[int]) -> int | None:
+    """The first entry by which `other` leads to another table than the directory does."""
+    empty = bytes(extent.table_bytes)
+    for index, (first, second) in enumerate(zip(extent.directory, other, strict=True)):
+        if bool(first) != bool(second) and extent.load_table(first or second) != empty:
+            return index
+    read, length = 0, extent.table_bytes
+    for index, count in _runs(extent, other):
+        if other[index]:
+            here, there = (extent.load_table(one[index], count=count) for one in (extent.directory, other))
+            if here != there:
+                return next(
+                    index + slot
+                    for slot in range(count)
+                    if here[slot * length : (slot + 1) * length] != there[slot * length : (slot + 1) * length]
+                )
+        read += count * length
+        if read > MOST_BYTES:
+            break
+    return None
 
 
 def _of_redundant(at: int, index: int, why: str) -> TableFault:
     place = at * SECTOR + 4 * index
     return TableFault("redundant grain directory", index, place, why, SPECIFICATION, Verdict.WARN)
-
-
-def _alike(extent: SparseExtent, first: int, second: int) -> bool:
-    empty = bytes(extent.table_bytes)
-    one, other = (extent.load_table(offset) if offset else empty for offset in (first, second))
-    return one == other
-
-
-def _directory_entry(extent: SparseExtent, index: int) -> int:
-    return extent.header.gd_offset * SECTOR + 4 * index
