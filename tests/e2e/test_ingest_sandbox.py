@@ -18,6 +18,7 @@ from tests.e2e.conftest import Done
 from tests.linux_guest import linux_disk
 from tests.sandbox.conftest import BUCKET, bootable
 from tests.tools import need, run
+from tests.unit.disk.vma_writer import write
 from vmie import sandbox
 from vmie.aws import copying
 from vmie.sandbox import Sandbox
@@ -252,3 +253,25 @@ def test_a_pack_is_checked_inside_and_taken_apart_on_the_way(
     run(["qemu-img", "compare", "-f", "raw", "-F", "raw", linux, tmp_path / "out.raw"])
     refused = vmie("upload", path, f"s3://{BUCKET}/x", "--as-is")
     assert (refused.code, "packed" in refused.json["error"]["message"]) == (2, True)
+
+
+def test_a_proxmox_backup_becomes_one_machine(box: Sandbox, vmie: Vmie, tmp_path: Path) -> None:
+    need("qemu-img")
+    boot, data = bootable(mark=b"boot"), bootable(mark=b"data")
+    (tmp_path / "a.raw").write_bytes(boot)
+    (tmp_path / "b.raw").write_bytes(data)
+    archive = write({"drive-scsi0": data, "drive-scsi1": boot}, "boot: order=scsi1\nname: web\n")
+    path = tmp_path / "vzdump-qemu-100.vma.zst"
+    path.write_bytes(zstandard.ZstdCompressor().compress(archive))
+    shown = vmie("check", path, "--route", "snapshot").json["result"]["images"][0]
+    assert (shown["format"], len(shown["disks"])) == ("vma", 2)
+    assert vmie("check", path, "--verify", "--route", "snapshot").code == 0
+    result = done(vmie(*IMPORT, path, "--keep-object"))
+    assert len(result["snapshot_ids"]) == 2
+    ours = sorted(key for key in keys(box) if key.startswith("vmie/"))
+    for key, raw in zip(ours, (tmp_path / "a.raw", tmp_path / "b.raw"), strict=True):
+        back = tmp_path / "back.vmdk"
+        back.write_bytes(box.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read())
+        run(["qemu-img", "compare", "-f", "raw", "-F", "vmdk", raw, back])
+    assert done(vmie("upload", path, f"s3://{BUCKET}/b.vmdk", "--disk", "1"))["format"] == "VMDK"
+    assert vmie("convert", path, tmp_path / "out.raw").code == 2

@@ -21,13 +21,14 @@ _FORMATS: tuple[str, ...] = (
     "ova",
     "ovf",
     "zip",
+    "vma",
     "wrapper",
     "vhd",
     "raw",  # last: any bytes are a raw disk
 )
 
 #: Those of `_FORMATS` that may hold several disks: their `open_source` takes the keywords of `open`.
-_APPLIANCES = frozenset({"ova", "ovf", "zip", "wrapper"})
+_APPLIANCES = frozenset({"ova", "ovf", "zip", "vma", "wrapper"})
 
 
 def open(  # noqa: A001 - it is vmie.disk.open

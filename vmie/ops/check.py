@@ -68,7 +68,8 @@ def _subject(opened: Opened, *, verify: bool, chosen: str, reporter: events.Repo
     machine = opened.machine
     if verify:
         images = check_verify.disks(opened.disks, images, reporter=reporter)
-        machine = check_verify.machine(machine, opened.paths[0], chosen=chosen, reporter=reporter)
+        if (opened.appliance or {}).get("manifest", {}).get("present"):
+            machine = check_verify.machine(machine, opened.paths[0], chosen=chosen, reporter=reporter)
     return Subject(tuple(images), guest, machine)
 
 

@@ -21,7 +21,7 @@ from vmie.model import Verdict
 _SUFFIXES = frozenset(
     (
         *(".vmdk", ".vhd", ".vpc", ".vhdx", ".avhdx", ".qcow2", ".qcow", ".vdi", ".ova", ".ovf"),
-        *(".raw", ".img", ".dd", ".gz", ".xz", ".zst", ".zip", ".tar", ".tgz", ".txz"),
+        *(".raw", ".img", ".dd", ".gz", ".xz", ".zst", ".zip", ".tar", ".tgz", ".txz", ".vma"),
     )
 )
 #: the data files of a VMDK, which its descriptor names

@@ -142,7 +142,7 @@ def payload(
         manifest = None
         if verify:
             refuse_faults(opened, notes, as_is=False)
-            if opened.facts.get("appliance"):
+            if (opened.facts.get("appliance") or {}).get("manifest", {}).get("present"):
                 machine, empty = selected.machine, selected.empty_disks
                 manifest = manifest_of(path, index=index or 0, machine=machine, empty_disks=empty)
         return StreamPayload(opened, choice.method, manifest=manifest, notes=notes)

@@ -6,6 +6,7 @@ Whatever the bytes: `ImageError` or an answer, within a second of CPU and within
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import lzma
 import random
@@ -24,6 +25,7 @@ import zstandard
 from tests.oracle.qemu_formats import FORMATS
 from tests.tools import need
 from tests.unit.disk.handmade import GRAIN_BYTES, checksum, dynamic_vhd, fixed_vhd, sparse_vmdk, stream_vmdk
+from tests.unit.disk.vma_writer import write
 from vmie import disk
 from vmie.disk.crc32c import crc32c
 from vmie.errors import ImageError
@@ -158,6 +160,7 @@ def _by_hand(content: bytes) -> list[Sample]:
         Sample("xz", lzma.compress(content), "wrapper", ".xz"),
         Sample("zstd", zstandard.ZstdCompressor().compress(content), "wrapper", ".zst"),
         Sample("zip", _zip(stream), "zip", ".zip"),
+        Sample("vma", write({"drive-scsi0": content}, "boot: order=scsi0\n"), "vma", ".vma", _sign_vma),
         Sample("ovf", _OVF.encode(), "ovf", ".ovf"),
     ]
 
@@ -221,6 +224,16 @@ def _sign_vhdx(source: Patched) -> None:
         data = source.pread(at, length)
         if len(data) == length:
             source.patch(at + 4, struct.pack("<I", crc32c(data[:4] + bytes(4) + data[8:])))
+
+
+def _sign_vma(source: Patched) -> None:
+    (length,) = struct.unpack(">I", source.pread(56, 4))
+    header = source.pread(0, min(length, 1 << 20))
+    source.patch(32, hashlib.md5(header[:32] + bytes(16) + header[48:]).digest())
+    at = source.pread(0, source.size).find(b"VMAE")
+    if at >= 0:
+        extent = source.pread(at, 512)
+        source.patch(at + 24, hashlib.md5(extent[:24] + bytes(16) + extent[40:]).digest())
 
 
 _REPAIRS: dict[str, Repair] = {"vhd": _sign_vhd, "vhdx": _sign_vhdx}

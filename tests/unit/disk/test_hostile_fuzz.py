@@ -52,7 +52,19 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Sample]:
 
 def _names() -> list[str]:
     single = [each.name for each in FORMATS if "Flat" not in each.name and "twoGb" not in each.name]
-    hand = ["hand-stream", "hand-zeroed", "hand-dynamic", "hand-fixed", "ova", "zip", "ovf", "gzip", "xz", "zstd"]
+    hand = [
+        "hand-stream",
+        "hand-zeroed",
+        "hand-dynamic",
+        "hand-fixed",
+        "ova",
+        "zip",
+        "vma",
+        "ovf",
+        "gzip",
+        "xz",
+        "zstd",
+    ]
     return [name for name in single if name not in ("vhdx-fixed", "vhdx-dynamic-64M")] + hand
 
 
