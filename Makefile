@@ -11,13 +11,14 @@ COMPILE := .cache/lock/bin/uv pip compile --quiet --upgrade --universal --python
 # Tests start hundreds of processes: none of them is to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-newest lint lock sbom bench docs soak steady clean system-tools
+.PHONY: demo test test-newest field lint lock sbom bench docs soak steady clean system-tools
 
 demo: $(VENV)/.demo ## create the environment and run the main job on examples/demo.ova, offline
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
 
 test: $(VENV)/.dev $(TOOLS)/.done system-tools ## lint, then every test (what CI runs)
 	@$(BIN)/python -m tests.debian >/dev/null 2>&1 & # a disk that tests share takes a minute: meanwhile we lint
+	@$(BIN)/python -m tests.field --fetch >/dev/null 2>&1 & # so do small downloads; what fails here is tried again
 	$(MAKE) --no-print-directory lint
 	$(PYTEST) -n 2 --dist loadgroup --durations=15 --durations-min=5
 
@@ -32,6 +33,9 @@ docs: $(VENV)/.dev ## regenerate docs/reference from the code
 
 bench: $(VENV)/.dev $(TOOLS)/.done system-tools ## every benchmark, both sides in one run
 	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
+
+field: $(VENV)/.dev $(TOOLS)/.done system-tools ## what vmie reads of other projects' own test files, against their tests
+	$(BIN)/python -m tests.field --page docs/explanation/judges-from-outside.md
 
 soak: $(VENV)/.dev $(TOOLS)/.done system-tools ## the full-size runs of which `make test` makes a tenth
 	VMIE_SOAK=1 $(PYTEST) -m soak

@@ -88,7 +88,7 @@ def _point(tree: Tree, found: Release) -> str:
 
 def _older(tree: Tree) -> Release:
     """Guests from before os-release: RHEL and its clones up to 6, SLES 11, Debian 6, and the rare ones."""
-    for ask in (_vendor, _suse, _lsb, _debian):
+    for ask in (_vendor, _suse, _lsb, _debian, _clone):
         found = ask(tree)
         if found.id != "unknown":
             return found
@@ -116,6 +116,13 @@ def _vendor(tree: Tree) -> Release:
                 version = ".".join(version.split(".")[:2])  # CentOS adds a date: 7.9.2009
             return Release(name, version, line)
     return Release()
+
+
+def _clone(tree: Tree) -> Release:
+    """A system built from Red Hat's that is not in the list: CloudLinux, ClearOS, XenServer. Its first word is it."""
+    line = _first_line(tree, "/etc/redhat-release")
+    match = re.match(r"([A-Za-z0-9]+)\b.*?" + _RELEASE.pattern, line)
+    return Release(match[1].lower(), match[2], line) if match else Release()
 
 
 def _suse(tree: Tree) -> Release:

@@ -52,6 +52,9 @@ RHEL79 = "Red Hat Enterprise Linux Server release 7.9 (Maipo)\n"
         # from before os-release
         ({"/etc/redhat-release": "Red Hat Enterprise Linux Server release 6.6 (Santiago)\n"}, "rhel", "6.6"),
         ({"/etc/redhat-release": "CentOS release 5.11 (Final)\n"}, "centos", "5.11"),
+        ({"/etc/redhat-release": "CloudLinux Server release 6.8 (Oleg Makarov)\n"}, "cloudlinux", "6.8"),
+        ({"/etc/redhat-release": "XenServer release 6.5.0-90233c (xenenterprise)\n"}, "xenserver", "6.5.0"),
+        ({"/etc/redhat-release": "\x1b[31m release 6\n"}, "unknown", ""),
         (
             {
                 "/etc/oracle-release": "Oracle Linux Server release 6.10\n",
