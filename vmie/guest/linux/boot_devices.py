@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vmie.guest.linux.bootloader import Boot
-from vmie.guest.linux.devices import Devices, named_by_hardware, spelled
+from vmie.guest.linux.devices import TAGS, Devices, named_by_hardware, spelled
 from vmie.guest.linux.grub import MenuEntry
 from vmie.guest.linux.shell import variables
 from vmie.guest.linux_facts import BootDevice, Effect
@@ -29,7 +29,8 @@ from vmie.guest.tree import Tree
 _MAX_FOUND = 200
 _MAX_LINES = 500
 _MAX_WORDS = 400
-_NETWORK_ROOT = ("nfs", "dhcp", "iscsi", "nbd", "live", "zfs", "ZFS", "fstab", "tmpfs", "overlay", "mount")
+#: roots that are no disk of the image: the network, the initramfs itself, what systemd or the kernel chooses
+_NO_DISK = ("/dev/nfs", "/dev/root", "/dev/ram", "/dev/gpt-auto-root")
 _DRACUT = ("/usr/lib/dracut", "/usr/share/dracut", "/usr/bin/dracut", "/usr/sbin/dracut", "/sbin/dracut")
 #: initramfs generators whose programs know no rd.… option
 _OTHERS = ("/usr/share/initramfs-tools", "/usr/lib/initcpio", "/usr/bin/mkinitcpio")
@@ -119,7 +120,7 @@ def _all(asked: _Boot) -> Iterator[BootDevice]:
         for option, effect, present in _options(asked, entry.cmdline):
             yield BootDevice(option, where, effect, present, entry.title or entry.id, default)
     for name, source, options in _crypttab(tree):
-        if not {"noauto", "nofail"} & set(options) and source.startswith(("/dev/", "UUID=", "LABEL=", "PART")):
+        if not {"noauto", "nofail"} & set(options) and source.startswith(("/dev/", *TAGS)):
             present = asked.devices.present(source)
             yield BootDevice(f"{name} {source}", "/etc/crypttab", Effect.WAITS, present)
     for path, text in _later(tree):
@@ -173,7 +174,8 @@ def _beside(asked: _Boot, entry: MenuEntry, where: str) -> bool:
 
 def _options(asked: _Boot, cmdline: str) -> Iterator[tuple[str, Effect, bool | None]]:
     """(option, effect, present) of each of the kernel's options that names a device."""
-    words = cmdline.split()[:_MAX_WORDS]
+    # GRUB knows a variable that is set elsewhere, we do not
+    words = [word for word in cmdline.split()[:_MAX_WORDS] if "$" not in word]
     last = {key: value.strip('"') for key, _, value in (word.partition("=") for word in words)}
     if root := last.get("root", ""):
         yield f"root={root}", Effect.STOPS, _root(asked.devices, root)
@@ -183,7 +185,7 @@ def _options(asked: _Boot, cmdline: str) -> Iterator[tuple[str, Effect, bool | N
     if (usr := last.get("mount.usr", "")) and asked.strict:
         yield f"mount.usr={usr}", Effect.STOPS, asked.devices.present(usr)
     resume = last.get("resume", "")
-    if resume.startswith(("/dev/", "UUID=", "LABEL=", "PART")) and "noresume" not in words:
+    if resume.startswith(("/dev/", *TAGS)) and "noresume" not in words:
         yield f"resume={resume}", Effect.WAITS, asked.devices.present(resume)
     for word in words:
         key, _, value = word.partition("=")
@@ -192,8 +194,8 @@ def _options(asked: _Boot, cmdline: str) -> Iterator[tuple[str, Effect, bool | N
 
 
 def _root(devices: Devices, root: str) -> bool | None:
-    if root.startswith(_NETWORK_ROOT) or spelled(root) in ("/dev/nfs", "/dev/root", "gpt-auto"):
-        return True  # nothing that an image could lack
+    if spelled(root).startswith(_NO_DISK) or not spelled(root).startswith(("/dev/", *TAGS)):
+        return True  # nothing that an image could lack: nfs:…, live:…, gpt-auto
     if named_by_hardware(root):
         # the order of the disks may be another; that the name changes on EC2 is said by a rule of its own
         number = re.search(r"(\d*)$", re.sub(r"^/dev/nvme\d+n\d+", "", spelled(root)))

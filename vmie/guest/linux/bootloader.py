@@ -136,6 +136,7 @@ def _choose(
             choice = grub.choose_bls(entries, config, environment)
             return _Chosen(Bootloader.BLS, _sourced(choice, path), True, entries, path)
         listed = config.flat()
+        grub.fill(listed, config, environment)
         for entry in listed:
             entry.lookups = entry.lookups or config.lookups
         return _Chosen(Bootloader.GRUB2, _sourced(grub.choose(config, environment), path), False, listed, path)

@@ -17,6 +17,8 @@ _BY_NAME = re.compile(
 )
 _DISK = re.compile(r"/dev/(?:s|h|v|xv)d([a-z]{1,2})(\d*)|/dev/nvme(\d+)n1(?:p(\d+))?")
 _TAGS = {"UUID": "uuid", "LABEL": "label", "PARTUUID": "partuuid", "PARTLABEL": "partlabel"}
+#: how a device is named by a tag of its contents or of its partition
+TAGS = tuple(f"{tag}=" for tag in _TAGS)
 #: names that are made from hardware, by rules of their own or at the moment of boot: none of them is in a table
 _UNLISTED = re.compile(
     r"/dev/(?:disk/by-(?:id/(?!dm-name-|dm-uuid-LVM-|md-|lvm-pv-uuid-)|path/|diskseq/|loop-\w+/)|root$|gpt-auto-root|nfs$|ram\d|mmcblk|cciss/|ubd"

@@ -18,6 +18,8 @@ from vmie.guest.tree import Tree
 _MAX_LINES = 50_000
 _MAX_ENTRIES = 2000
 _MAX_LOOKUPS = 50
+_MAX_OPTIONS = 8192
+_VARIABLE = re.compile(r"\$\{?(\w+)\}?")
 _LINUX = frozenset(("linux", "linux16", "linuxefi", "module2", "multiboot2"))
 _INITRD = frozenset(("initrd", "initrd16", "initrdefi"))
 
@@ -235,11 +237,23 @@ def choose_bls(entries: list[MenuEntry], config: Config | None, saved: dict[str,
 
 def expand(entries: list[MenuEntry], config: Config, environment: dict[str, str]) -> None:
     """Fill variables (``$kernelopts``) into the options of BLS entries, and say where GRUB looks for their kernels."""
+    for entry in entries:
+        entry.lookups = config.lookups
+    fill(entries, config, environment)
+
+
+def fill(entries: list[MenuEntry], config: Config, environment: dict[str, str]) -> None:
+    """Put the values of variables into the options of `entries`: one alone may be empty, others stay as they are."""
     settings = {**config.settings, **environment}
     for entry in entries:
-        filled = re.sub(r"\$\{?(\w+)\}?", lambda match: settings.get(match[1], ""), entry.cmdline)
-        entry.cmdline = filled.strip()[:8192]
-        entry.lookups = config.lookups
+        words = (_filled(word, settings) for word in entry.cmdline.split())
+        entry.cmdline = " ".join(word for word in words if word)[:_MAX_OPTIONS]
+
+
+def _filled(word: str, settings: dict[str, str]) -> str:
+    if alone := _VARIABLE.fullmatch(word):
+        return settings.get(alone[1], "")
+    return _VARIABLE.sub(lambda match: settings.get(match[1], match[0]), word)
 
 
 def names_bls(entries: list[MenuEntry], saved: str) -> bool:

@@ -86,6 +86,10 @@ def told(options: str, more: Tree | None = None) -> list[tuple[str, Effect, bool
         "ca01",
         f"/dev/mapper/luks-{LUKS}",
         "nfs:server:/export",
+        "live:CDLABEL=x",
+        "zfs:rpool/root",
+        "/dev/ram0",
+        "UUID=$unset",
         "/dev/nfs",
         "gpt-auto",
     ],
@@ -118,6 +122,14 @@ def test_a_root_that_is_there_or_that_no_image_could_lack(root: str) -> None:
 def test_a_root_that_is_not_there_stops_the_boot(root: str) -> None:
     assert told(f"root={root} ro quiet") == [(f"root={root}", Effect.STOPS, False)]
     assert [one.present for one in look(guest(entry(f"root={root}")), known(opaque=True, arrays=True))] in ([None], [])
+
+
+def test_variables_of_grub() -> None:
+    config = f"set uuid={GONE}\n" + entry("root=UUID=${uuid} ro $unset quiet")
+    assert [one.option for one in look(guest(config))] == [f"root=UUID={GONE}"]
+    assert look(guest(config.replace(GONE, HERE))) == []
+    found = bootloader.boot(tree(guest(config)))
+    assert found.cmdline == f"root=UUID={GONE} ro quiet"
 
 
 def test_the_last_root_counts() -> None:
