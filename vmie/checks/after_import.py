@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from vmie.checks import sources
+from vmie.checks.filesystems import boots, encrypted_volumes
 from vmie.checks.rule import MACHINE, VM, Hit, Outcome, Rule, unprepared
 from vmie.checks.sources import advised, follows, seen
 from vmie.checks.subject import Subject
+from vmie.errors import Set
+from vmie.guest.encryption import CLEAR, TANG, TPM
 from vmie.model import Route, Verdict
 
 
@@ -31,6 +36,25 @@ def _selinux(subject: Subject) -> Outcome:
     if root.selinux != "enforcing" or not rewritten:
         return ()
     return [Hit(f"SELinux is enforcing, and the import writes {rewritten[0]} without its label")]
+
+
+def _unopened(subject: Subject) -> Outcome:
+    if not subject.guest.disks:
+        return None
+    encrypted = encrypted_volumes(subject)
+    if not encrypted or not (subject.guest.roots or boots(subject)):
+        return ()
+    hits = [_closed(where, how) for where, how in encrypted.items() if CLEAR not in how]
+    # beside a system that can be read it holds data
+    return [replace(hit, without={}) for hit in hits] if subject.guest.roots else hits
+
+
+def _closed(where: str, how: str) -> Hit:
+    if TPM in how:
+        return Hit(f"{where} is encrypted ({how}): the old machine's TPM is not in EC2, nothing else opens it")
+    if TANG in how:
+        return Hit(f"{where} is encrypted ({how}): it stays closed where that server cannot be reached")
+    return Hit(f"{where} is encrypted ({how}): its key is asked for at the console at every start")
 
 
 def _policy(subject: Subject) -> Outcome:
@@ -79,6 +103,35 @@ RULES: tuple[Rule, ...] = (
             seen(
                 "https://github.com/RedHatEMEA/demobuilder/issues/156",
                 "the import moved ifcfg-eth0, and its label was wrong",
+                allows=Verdict.WARN,
+            ),
+        ),
+    ),
+    Rule(
+        id="VMIE-FS-010",
+        title="No encrypted volume waits for a key",
+        judge=_unopened,
+        routes=(Route.SNAPSHOT,),
+        verdict=Verdict.WARN,
+        cure=(
+            "decrypt the volume in the guest before the export (BitLocker: `manage-bde -off C:`)",
+            Set("encrypt", note="EBS encrypts instead"),
+        ),
+        without=unprepared("boot"),
+        evidence=(
+            follows(
+                f"{sources.SYSTEMD}/systemd-cryptenroll.html",
+                "a key that is enrolled with a TPM opens by that TPM alone",
+                allows=Verdict.WARN,
+            ),
+            follows(
+                "https://learn.microsoft.com/windows/security/operating-system-security/data-protection/bitlocker/",
+                "another TPM, or none, makes BitLocker ask for the recovery password at the console",
+                allows=Verdict.WARN,
+            ),
+            follows(
+                f"{sources.EC2_GUIDE}/nitrotpm.html",
+                "an instance has a TPM only where its AMI says so, and it is a new one",
                 allows=Verdict.WARN,
             ),
         ),

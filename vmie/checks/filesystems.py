@@ -234,7 +234,11 @@ RULES: tuple[Rule, ...] = (
         title="No encrypted volumes",
         judge=_encrypted,
         predicts=predicted_messages.UNKNOWN_OS,
-        cure=("decrypt the volume in the guest", Set("encrypt", note="EBS encrypts instead"), AS_SNAPSHOT),
+        cure=(
+            "decrypt the volume in the guest",
+            Set("encrypt", note="EBS encrypts instead"),
+            Set("route", "snapshot", "a data disk: who attaches it needs its key"),
+        ),
         evidence=(refused(sources.LIMITATIONS, "encrypted volumes are not supported"),),
     ),
     Rule(

@@ -12,7 +12,7 @@ import struct
 import uuid as uuids
 from dataclasses import dataclass
 
-from vmie.guest import fat_label, md
+from vmie.guest import encryption, fat_label, md
 from vmie.guest.stream import Blocks
 
 UNKNOWN = "unknown"
@@ -108,10 +108,20 @@ def _weak(_blocks: Blocks, head: bytes) -> Content | None:
     return None
 
 
-def _luks(_blocks: Blocks, head: bytes) -> Content:
+def _luks(blocks: Blocks, head: bytes) -> Content:
     version = int.from_bytes(head[6:8], "big")
     label = _text(head[24:72]) if version == 2 else ""
-    return Content("luks", label=label, uuid=_text(head[168:208]), detail=f"LUKS{version}")
+    detail = _opened(f"LUKS{version}", encryption.luks2(blocks, head) if version == 2 else ())
+    return Content("luks", label=label, uuid=_text(head[168:208]), detail=detail)
+
+
+def _bitlocker(blocks: Blocks, head: bytes) -> Content:
+    ways = encryption.bitlocker(blocks, head)
+    return Content("bitlocker", detail=_opened("BitLocker", ways) if ways else "")
+
+
+def _opened(what: str, ways: tuple[str, ...]) -> str:
+    return f"{what}, opened by {' or '.join(ways)}" if ways else what
 
 
 def _ntfs(_blocks: Blocks, head: bytes) -> Content:
@@ -153,6 +163,7 @@ def _bcachefs(_blocks: Blocks, head: bytes) -> Content:
 _DETAILS = {
     "bcache": _bcache,
     "bcachefs": _bcachefs,
+    "bitlocker": _bitlocker,
     "luks": _luks,
     "ntfs": _ntfs,
     "xfs": _xfs,

@@ -56,7 +56,7 @@ from vmie.guest.linux_facts import (
     Users,
 )
 from vmie.guest.windows_facts import InterfaceFacts
-from vmie.model import Finding, Profile, Verdict
+from vmie.model import Finding, Profile, Route, Verdict
 
 TIB = 1 << 40
 FAIL, WARN, UNKNOWN = Verdict.FAIL, Verdict.WARN, Verdict.UNKNOWN
@@ -190,6 +190,14 @@ CASES = [
     Case("FS-006", partition(content="luks", detail="LUKS2"), FAIL, BASE),
     Case("FS-006", partition(content="bitlocker"), FAIL, BASE),
     Case("FS-006", logical(content="luks"), FAIL, logical()),
+    Case(
+        "FS-010",
+        partition(content="bitlocker", detail="BitLocker, opened by TPM or a recovery password"),
+        WARN,
+        partition(content="bitlocker", detail="BitLocker, opened by a clear key"),
+    ),
+    Case("FS-010", partition(content="luks", detail="LUKS2, opened by a Tang server"), WARN, logical()),
+    Case("FS-010", logical(content="luks", detail="LUKS2"), WARN, layout(partition(content="luks"), boot_code=False)),
     Case("FS-007", logical(missing=("pv1",), readable=False), FAIL, logical()),
     Case("FS-007", logical(kind="thin", readable=False), UNKNOWN, logical()),
     Case("FS-008", linux(dirty=True), WARN, BASE),
@@ -443,6 +451,15 @@ def test_cloud_inits_part_in_the_import_is_noted() -> None:
     assert "/dev/xvdb on /mnt" in finding.message
     assert of_rule("LNX-010", linux(cloud_init=replace(CLOUD, disabled="/etc/cloud/cloud-init.disabled"))) == []
     assert not any(one.note for one in judge(BASE))
+
+
+def test_an_encrypted_system_is_no_snapshot_without_a_word() -> None:
+    for how in ("LUKS2, opened by TPM", "BitLocker, opened by TPM or a recovery password", "LUKS1"):
+        (finding,) = tripped("FS-010", partition(content="luks", detail=how))
+        assert how in finding.message
+        assert finding.without == ((Route.SNAPSHOT, "boot"),)
+    (data,) = tripped("FS-010", logical(content="luks", detail="LUKS2, opened by TPM"))
+    assert data.without == ()
 
 
 @pytest.mark.parametrize("version", ["12.1", "12.5", "12.12", "12.15"])
