@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from vmie.ops.export import ExportResult
     from vmie.ops.import_ import ImportResult
     from vmie.ops.operation import Result
-    from vmie.ops.setup_role import RoleResult
+    from vmie.ops.role_plan import RoleResult
     from vmie.ops.upload import UploadResult
     from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest
 

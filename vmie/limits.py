@@ -285,6 +285,14 @@ TAGS_PER_RESOURCE = Limit(
     current=50,
     source="EC2 guide, tag restrictions",
 )
+ROLE_INLINE_POLICY_CHARACTERS = Limit(
+    "role-inline-policy-characters",
+    "length of a role's inline policies together, without white space",
+    "characters",
+    seed=None,
+    current=10_240,
+    source="https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html",
+)
 
 ALL: tuple[Limit, ...] = tuple(
     value for name, value in list(globals().items()) if name.isupper() and isinstance(value, Limit)

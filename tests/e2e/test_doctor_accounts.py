@@ -375,7 +375,7 @@ def test_a_healthy_account_passes(box: Sandbox) -> None:
                     "ID": "abort",
                     "Status": "Enabled",
                     "Filter": {"Prefix": ""},
-                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                    "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7},
                 }
             ]
         },

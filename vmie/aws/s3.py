@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 #: the ID of our lifecycle rule
 ABORT_RULE = "vmie-abort-incomplete-uploads"
 #: after these many days the parts of an abandoned upload are removed (no import may last longer: seed)
-ABORT_DAYS = 7
+#: an upload may take as long as a task, seven days, and a pause in between
+ABORT_DAYS = 14
 
 _ABSENT = ("NoSuchBucket", "NotFound")
 _UNSET = {
@@ -135,8 +136,7 @@ def create(aws: Aws, name: str) -> None:
 def encryption(aws: Aws, name: str) -> str | None:
     """The default encryption: "AES256", "aws:kms", "aws:kms:dsse"; None where none is configured."""
     found = _read(aws, "encryption", "get_bucket_encryption", name)
-    rules = found["ServerSideEncryptionConfiguration"]["Rules"] if found else []
-    return next((str(rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]) for rule in rules), None)
+    return next((str(one["SSEAlgorithm"]) for one in _defaults(found) if one.get("SSEAlgorithm")), None)
 
 
 def encryption_key(aws: Aws, name: str) -> str:
@@ -146,9 +146,13 @@ def encryption_key(aws: Aws, name: str) -> str:
 
 def _encryption_key(aws: Aws, name: str) -> str:
     found = _read(aws, "encryption", "get_bucket_encryption", name)
+    return next((str(one["KMSMasterKeyID"]) for one in _defaults(found) if one.get("KMSMasterKeyID")), "")
+
+
+def _defaults(found: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """The default of each encryption rule; a rule may hold a bucket key's switch alone."""
     rules = found["ServerSideEncryptionConfiguration"]["Rules"] if found else []
-    defaults = (rule.get("ApplyServerSideEncryptionByDefault") or {} for rule in rules)
-    return next((str(one["KMSMasterKeyID"]) for one in defaults if one.get("KMSMasterKeyID")), "")
+    return [rule.get("ApplyServerSideEncryptionByDefault") or {} for rule in rules]
 
 
 def encrypt(aws: Aws, name: str) -> None:
@@ -196,9 +200,17 @@ def ownership(aws: Aws, name: str) -> str | None:
     return next((str(rule["ObjectOwnership"]) for rule in found["OwnershipControls"]["Rules"]), None)
 
 
+def abort_days(aws: Aws, name: str) -> int | None:
+    """After how many days a lifecycle rule removes the parts of uploads in the whole bucket; None where none does."""
+    rules = [rule for rule in _lifecycle(aws, name).get("Rules", []) if _aborts_everywhere(rule)]
+    return min((int(rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"]) for rule in rules), default=None)
+
+
 def aborts_uploads(aws: Aws, name: str) -> bool:
-    """Whether some lifecycle rule removes the parts of abandoned uploads in the whole bucket."""
-    return any(_aborts_everywhere(rule) for rule in _lifecycle(aws, name).get("Rules", []))
+    """Whether some rule removes the parts of abandoned uploads; one of ours that is too hasty counts for none."""
+    ours = [rule for rule in _lifecycle(aws, name).get("Rules", []) if rule.get("ID") == ABORT_RULE]
+    days = abort_days(aws, name)
+    return days is not None and not (ours and days < ABORT_DAYS)
 
 
 def abort_uploads(aws: Aws, name: str) -> None:

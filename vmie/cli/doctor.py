@@ -98,7 +98,7 @@ def _json(changes: tuple[Change, ...]) -> list[dict[str, object]]:
 
 
 def _planned(planned: Mending) -> str:
-    from vmie.ops.setup_role import diff
+    from vmie.ops.role_plan import diff
 
     parts = []
     for change in planned.changes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from vmie.cli.context import Invocation
     from vmie.model import Change
-    from vmie.ops.setup_role import RolePlan
+    from vmie.ops.role_plan import RolePlan
 
 
 @takes(RoleRequest)
@@ -68,7 +68,7 @@ def setup_role(
 
 
 def _planned(plan: RolePlan) -> str:
-    from vmie.ops.setup_role import diff
+    from vmie.ops.role_plan import diff
 
     parts = []
     for change in (*_worth_saying(plan.kept), *plan.changes):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vmie import policy
 from vmie.aws import iam, s3
 from vmie.aws.session import Aws
-from vmie.errors import Run, Set, UsageError, VmieError, says
+from vmie.errors import AwsRefused, Run, Set, UsageError, VmieError, says
 from vmie.settings import Settings
 
 
@@ -70,7 +70,12 @@ def _named(settings: Settings, option: str | None, purpose: str) -> ChosenBucket
 
 def _from_role(aws: Aws, role_name: str, purpose: str) -> ChosenBucket | None:
     """The first bucket of this Region that the role's own policy grants."""
-    document = iam.role_policy(aws, role_name)
+    try:
+        document = iam.role_policy(aws, role_name)
+    except AwsRefused as error:
+        error.add_cause(says("no {bucket} is named, so the policy of role {role} was asked for one", role=role_name))
+        error.add_cure(Set("bucket", note="then IAM is not asked"))
+        raise
     names = policy.buckets_of(document, export=purpose == "export") if document else []
     for name in names:
         try:

@@ -6,90 +6,21 @@ kept (`Change.action` "conflict" when it would have to change), unless `force`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from difflib import unified_diff
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from vmie import events, limits, policy
 from vmie.aws import iam, kms
 from vmie.aws.session import Aws
-from vmie.errors import PreflightError, Set, UsageError
+from vmie.errors import Set, UsageError, VmieError
 from vmie.model import Change
 from vmie.ops.change_step import Step
+from vmie.ops.role_plan import RolePlan, RoleResult
 from vmie.ops.setup_bucket import BucketWish, bucket_steps
 from vmie.options import RoleRequest
 from vmie.policy import Document, Grants
-from vmie.poll import Clock, SystemClock
-
-
-@dataclass(frozen=True, slots=True)
-class RolePlan:
-    """What `apply` would do, in order. `trust` and `document` are the role's documents afterwards."""
-
-    role_name: str
-    role_arn: str
-    created: bool
-    trust: Document
-    document: Document
-    steps: tuple[Step, ...]
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """What is to change, or cannot without `force`."""
-        return tuple(step.change for step in self.steps if step.change.action != "keep")
-
-    @property
-    def kept(self) -> tuple[Change, ...]:
-        """What was looked at and stays."""
-        return tuple(step.change for step in self.steps if step.change.action == "keep")
-
-    @property
-    def conflicts(self) -> tuple[Change, ...]:
-        """What somebody else wrote and would have to change."""
-        return tuple(change for change in self.changes if change.action == "conflict")
-
-    def check(self) -> None:
-        """Raises PreflightError (exit 4) when something of somebody else's is in the way."""
-        if not self.conflicts:
-            return
-        first = self.conflicts[0]
-        raise PreflightError(
-            f"the {first.resource} was edited by somebody else: it is kept, and nothing was changed",
-            cause=f"{first.detail}\n{diff(first)}".rstrip(),
-            cure=("make the change by hand, or let vmie replace the document:", Set("force")),
-            code="EditedByHand",
-            result=self.as_json(),
-        )
-
-    def as_json(self) -> dict[str, Any]:
-        """The contracted result, as it would be."""
-        return {
-            "role_arn": self.role_arn,
-            "created": self.created,
-            "changes": [change.as_json() for change in self.changes],
-            "kept": [change.as_json() for change in self.kept],
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class RoleResult:
-    """The role as it is now, and what was changed to get there (nothing on a second run)."""
-
-    role_arn: str
-    created: bool
-    changes: tuple[Change, ...]
-    kept: tuple[Change, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        """The contracted ``result``."""
-        return {
-            "role_arn": self.role_arn,
-            "created": self.created,
-            "changes": [change.as_json() for change in self.changes],
-            "kept": [change.as_json() for change in self.kept],
-        }
+from vmie.poll import VISIBILITY, Clock, SystemClock, retrying
 
 
 def plan(aws: Aws, request: RoleRequest) -> RolePlan:
@@ -118,6 +49,8 @@ def plan(aws: Aws, request: RoleRequest) -> RolePlan:
         steps += bucket_steps(aws, name, wish, export=name in asked.export_buckets, warnings=warnings)
     trust, trust_step = _trust(aws, role, request)
     document, policy_step = _policy(aws, current, asked, grants, request)
+    others = [one for name, one in role.policies.items() if name != iam.POLICY_NAME] if role else []
+    _expect_room([document, *others], request.role_name)
     steps += [trust_step, policy_step, *_tags(aws, role, request), *_others(role)]
     return RolePlan(
         role_name=request.role_name,
@@ -139,16 +72,17 @@ def apply(
     conflict before anything is changed, AwsRefused, DeadlineExceeded.
     """
     plan.check()
+    clock = clock or SystemClock()
     for warning in plan.warnings:
         reporter(events.Note(warning, level="warning"))
     for step in plan.steps:
         if step.act is not None:
             reporter(events.Note(f"{step.change.action} {step.change.resource}"))
-            step.act()
+            retrying(step.act, clock=clock, classify=_unsettled, patience={"unsettled": VISIBILITY})
     arn = plan.role_arn
     if any(step.act is not None and step.of_role for step in plan.steps):
         reporter(events.Stage("settle", f"until IAM shows the role {plan.role_name}"))
-        arn = iam.settle(aws, plan.role_name, trust=plan.trust, policy=plan.document, clock=clock or SystemClock())
+        arn = iam.settle(aws, plan.role_name, trust=plan.trust, policy=plan.document, clock=clock)
         reporter(
             events.Note(
                 "IAM shows the role; VM Import/Export may still refuse it for some seconds, "
@@ -158,12 +92,15 @@ def apply(
     return RoleResult(arn, plan.created, plan.changes, plan.kept)
 
 
-def diff(change: Change) -> str:
-    """A unified diff of the document that `change` replaces; "" when it holds none."""
-    if change.before == change.after:
-        return ""
-    lines = unified_diff(change.before.splitlines(), change.after.splitlines(), "now", "then", lineterm="", n=3)
-    return "\n".join(lines)
+#: what was made a moment ago is not seen everywhere yet, or is still being changed
+_UNSETTLED = (
+    *("NoSuchBucket", "OperationAborted"),
+    *("NoSuchEntity", "ConcurrentModification", "EntityTemporarilyUnmodifiable"),
+)
+
+
+def _unsettled(error: BaseException) -> str:
+    return "unsettled" if isinstance(error, VmieError) and error.code in _UNSETTLED else ""
 
 
 def _asked(aws: Aws, request: RoleRequest) -> Grants:
@@ -232,6 +169,23 @@ def _policy(
         listed = ", ".join(f"{permission.action} on {permission.resource}" for permission in lacking)
         return current, Step(Change("conflict", what, f"it does not allow {listed}", before, after))
     return wanted, Step(Change("update", what, _described(grants), before, after), write, of_role=True)
+
+
+def _expect_room(documents: Sequence[Document], role_name: str) -> None:
+    """Raise UsageError where IAM would not take the role's inline policies, before a bucket is made for them.
+
+    IAM counts them together, without white space (https://docs.aws.amazon.com/IAM/latest/UserGuide/
+    reference_iam-quotas.html).
+    """
+    size = sum(len(json.dumps(one, separators=(",", ":"))) for one in documents)
+    if size > limits.ROLE_INLINE_POLICY_CHARACTERS.value:
+        raise UsageError(
+            f"the inline policies of role {role_name} would have {size:,} characters together",
+            cause=f"IAM takes {limits.ROLE_INLINE_POLICY_CHARACTERS.value:,}; each bucket and each key needs some",
+            cure=(Set("role_name", note="another role for a part of the buckets"), Set("bucket", note="fewer of them")),
+            fields=("bucket",),
+            code="LimitExceeded",
+        )
 
 
 def _tags(aws: Aws, role: iam.Role | None, request: RoleRequest) -> list[Step]:

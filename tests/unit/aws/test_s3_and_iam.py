@@ -136,7 +136,7 @@ def test_the_lifecycle_rule_joins_those_that_are_there(aws: Aws) -> None:
     rules = client.get_bucket_lifecycle_configuration(Bucket="cycle-bucket")["Rules"]
     assert [rule["ID"] for rule in rules] == ["theirs", s3.ABORT_RULE]
     assert rules[0]["Expiration"] == {"Days": 30}
-    assert rules[1]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert rules[1]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": s3.ABORT_DAYS}
     assert s3.aborts_uploads(aws, "cycle-bucket")
 
 

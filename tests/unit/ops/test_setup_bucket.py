@@ -13,7 +13,8 @@ from vmie import limits
 from vmie.aws.session import Aws, connect
 from vmie.errors import UsageError
 from vmie.ops import setup_role as op
-from vmie.ops.setup_role import RoleRequest, RoleResult
+from vmie.ops.role_plan import RoleResult
+from vmie.options import RoleRequest
 
 OTHER = "f" * 64
 

@@ -15,7 +15,8 @@ from vmie.aws import iam, s3
 from vmie.aws.session import Aws, connect
 from vmie.errors import AwsRefused, PreflightError, UsageError
 from vmie.ops import setup_role as op
-from vmie.ops.setup_role import RoleRequest, RoleResult
+from vmie.ops.role_plan import RoleResult, diff
+from vmie.options import RoleRequest
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -108,7 +109,7 @@ def test_a_plan_writes_nothing(aws: Aws, calls: list[events.AwsCall]) -> None:
     plan = op.plan(aws, RoleRequest(buckets=["imports"], export_buckets=["exports"], create_bucket=True))
     assert plan.created
     assert written(calls) == []
-    assert '+        "arn:aws:s3:::exports/*"' in op.diff(plan.changes[-1])
+    assert '+        "arn:aws:s3:::exports/*"' in diff(plan.changes[-1])
     assert s3.find(aws, "imports") is None
 
 

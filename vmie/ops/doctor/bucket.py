@@ -87,7 +87,18 @@ def lifecycle(case: Case) -> list[Line]:
     """What broken uploads leave behind goes by itself."""
     if case.exports:
         return []
-    if s3.aborts_uploads(case.aws, case.bucket):
+    days = s3.abort_days(case.aws, case.bucket)
+    if days is not None and days * limits.DAY < limits.TASK_SECONDS.value:
+        return [
+            Line(
+                "lifecycle",
+                Verdict.WARN,
+                f"the bucket {case.bucket} removes the parts of unfinished uploads after {days} days",
+                "an upload that takes longer, or is resumed later, begins anew",
+                f"let that lifecycle rule wait for {s3.ABORT_DAYS} days",
+            )
+        ]
+    if days is not None:
         return [passed("lifecycle", "parts of unfinished uploads are removed by themselves")]
     return [
         Line(

@@ -12,7 +12,7 @@ from vmie.model import Change
 from vmie.ops import setup_role
 from vmie.ops.change_step import Step
 from vmie.ops.doctor.report import Case, Fix, Line
-from vmie.ops.setup_role import RolePlan
+from vmie.ops.role_plan import RolePlan
 
 
 @dataclass(frozen=True, slots=True)
