@@ -110,7 +110,8 @@ def _roots(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> None:
 
 def _remark(machine: Machine, volume: Volume, filesystem: FileSystem) -> None:
     try:
-        if filesystem.lstat("/ostree/deploy") is not None or filesystem.lstat("/ostree/repo") is not None:
+        paths = ("/ostree/deploy", "/ostree/repo")
+        if any(part.lstat(path) is not None for part in filesystem.subvolumes() for path in paths):
             machine.problems.append(
                 Problem(volume.where, "holds an ostree deployment, which is not read", "no /etc at its top")
             )

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.btrfs_image import LZO, File, Sub, btrfs
+from tests.btrfs_reading import Patched
 from tests.guests import (
     MIB,
     Bytes,
@@ -26,6 +28,7 @@ from tests.guests import (
 )
 from tests.tools import ROOT as REPOSITORY
 from tests.tools import run
+from vmie.disk.crc32c import crc32c
 from vmie.guest import inspect
 from vmie.guest.budget import Budget
 from vmie.guest.linux_facts import LinuxFacts
@@ -142,6 +145,34 @@ def test_damage_anywhere_ends_in_facts(tmp_path: Path, kind: str) -> None:
         begin = time.process_time()
         inspect([Bytes(_damaged(raw, seed))], budget=Budget(seconds=2))
         assert time.process_time() - begin < 10, seed
+
+
+def _resealed(raw: bytes, nodes: list[int], seed: int) -> Patched:
+    """A Btrfs of 4 KiB nodes, some of them changed and their checksums right again."""
+    noise = random.Random(seed)
+    pages = {}
+    for at in noise.sample(nodes, noise.choice((1, 2, 8, 30))):
+        page = bytearray(raw[at : at + 4096])
+        place = noise.choice((noise.randrange(32, 110), noise.randrange(101, 1500), noise.randrange(2000, 4088)))
+        page[place : place + 4] = noise.choice((b"\xff" * 4, bytes(4), b"\xff\xff\xff\x7f", noise.randbytes(4)))
+        pages[at] = crc32c(bytes(page[32:])).to_bytes(4, "little") + page[4:4096]
+    return Patched(raw, pages)
+
+
+def test_a_btrfs_with_damage_under_right_checksums_ends_in_facts(tmp_path: Path) -> None:
+    files = {**PLAIN, "/etc/fstab": "UUID=1 / btrfs subvol=@ 0 1\n", "/etc/group": File(b"root:x:0:\n" * 2000, LZO)}
+    many = {f"/usr/lib/modules/6.1.0/{number}": str(number) for number in range(200)}
+    subs = (Sub(256, "@", {**files, **many}), Sub(257, "@/snap", files, snapshot_of=256), Sub(258, "@home", {}))
+    raw = btrfs(tmp_path / "fs.img", *subs, options=("-n", "4096")).read_bytes()
+    own = raw[65536 + 0x20 : 65536 + 0x30]
+    nodes = [at for at in range(0, 48 * MIB, 4096) if raw[at + 32 : at + 48] == own]
+    assert len(nodes) > 40
+    roots = 0
+    for seed in range(80):
+        begin = time.process_time()
+        roots += len(inspect([_resealed(raw, nodes, seed)], budget=Budget(seconds=20)).roots)
+        assert time.process_time() - begin < 10, seed
+    assert 10 < roots < 80
 
 
 def test_memory_stays_small(tmp_path: Path) -> None:

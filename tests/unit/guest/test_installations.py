@@ -109,6 +109,12 @@ def test_several_that_nothing_tells_apart_are_said(tmp_path: Path) -> None:
     ]
 
 
+def test_an_ostree_in_a_subvolume_is_said(tmp_path: Path) -> None:
+    facts = look(on_disk(tmp_path / "ostree.raw", Sub(256, "root", {"/ostree/deploy/fedora/x": "y"})))
+    assert facts.roots == ()
+    assert [one.what for one in facts.problems] == ["holds an ostree deployment, which is not read"]
+
+
 @pytest.mark.parametrize("subvolumes", [0, 1])
 def test_a_data_disk_has_no_root(tmp_path: Path, subvolumes: int) -> None:
     path = on_disk(

@@ -17,6 +17,8 @@ _HEADER = 101
 _ITEM, _POINTER = 25, 33
 _MAX_LEVEL = 7
 _KEPT_BYTES = 8 << 20
+#: what a visit costs at least: small nodes are as much work as large ones
+_VISIT = 16 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Nodes:
     def read(self, root: Root) -> Node:
         """The node at `root`, as its parent describes it; another copy where the first is damaged."""
         self._check()
-        self._left -= self._superblock.node_size
+        self._left -= max(self._superblock.node_size, _VISIT)
         if self._left < 0:
             raise BtrfsError("its structures are larger than any that an operating system needs")
         node = self._kept.get(root.address)
@@ -133,7 +135,12 @@ class Tree:
 
     def items(self, first: Key, last: Key) -> Iterator[tuple[Key, bytes]]:
         """The items from `first` to `last`, both included. Levels fall on the way down, so no walk goes in circles."""
-        return self._walk(self._root, first, last)
+        before: Key | None = None
+        for key, data in self._walk(self._root, first, last):
+            if before is not None and key <= before:
+                raise BtrfsError("the keys of a tree are out of order")
+            before = key
+            yield key, data
 
     def _walk(self, root: Root, first: Key, last: Key) -> Iterator[tuple[Key, bytes]]:
         node = self._nodes.read(root)

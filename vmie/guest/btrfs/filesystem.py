@@ -77,6 +77,8 @@ def open_filesystem(blocks: Blocks, content: Content, *, budget: Budget, others:
         raise FileSystemError("it was not opened")
     volume = shared.volume
     number = shared.guard(volume.default)
+    if shared.guard(lambda: volume.subvolume(number)) is None:
+        number = TOP_LEVEL  # mounts that name a subvolume go on
     shared.guard(lambda: shared.files.top(number))
     return shared.view(number)
 
@@ -140,8 +142,9 @@ class BtrfsFileSystem:
         """See `FileSystem.subvolumes`: the default, the top level, originals, snapshots; none that is read-only."""
         default = self._shared.guard(self._volume.default)
         found = self._shared.guard(self._volume.subvolumes, allowed=OPENING)
+        first = [default] if any(one.id == default for one in found) else []
         found = sorted((one for one in found if not one.read_only), key=lambda one: (one.snapshot, one.id))
-        numbers = dict.fromkeys([default, TOP_LEVEL, *(one.id for one in found)])
+        numbers = dict.fromkeys([*first, TOP_LEVEL, *(one.id for one in found)])
         return [self._shared.view(number) for number in list(numbers)[:_MAX_SUBVOLUMES]]
 
     @cached_property

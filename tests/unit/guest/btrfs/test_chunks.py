@@ -1,14 +1,19 @@
-"""Logical addresses on one device and on several, by profile. Real ones of two devices are in test_filesystem."""
+"""Logical addresses on one device and on several, by profile."""
 
 from __future__ import annotations
 
+import re
 import struct
+from pathlib import Path
 
 import pytest
 
-from tests.guests import Bytes
+from tests.btrfs_reading import opened
+from tests.guests import MIB, Bytes, Disk
+from tests.tools import need, run
 from vmie.guest.btrfs.chunks import ChunkMap
 from vmie.guest.btrfs.ondisk import BtrfsError
+from vmie.guest.filesystem import FileSystemError
 
 KIB = 1024
 STRIPE = 64 * KIB
@@ -97,3 +102,40 @@ def test_a_list_of_system_chunks_that_is_cut() -> None:
         ChunkMap({}).add_system(bytes(10))
     with pytest.raises(BtrfsError, match="something else"):
         ChunkMap({}).add_system(bytes(100))
+
+
+def several(tmp_path: Path, profile: str, count: int) -> list[Disk]:
+    """Without files: mkfs.btrfs copies them to one device only. Their nodes lie as data does."""
+    need("mkfs.btrfs")
+    paths = [tmp_path / f"{index}.img" for index in range(count)]
+    for path in paths:
+        with path.open("wb") as file:
+            file.truncate(256 * MIB)
+    run(["mkfs.btrfs", "-q", "-L", "many", "-d", profile, "-m", profile, *map(str, paths)])
+    return [Disk(path) for path in paths]
+
+
+@pytest.mark.parametrize(("profile", "count"), [("raid1", 2), ("raid1c3", 3)])
+def test_one_copy_of_several_devices_is_read(tmp_path: Path, profile: str, count: int) -> None:
+    disks = several(tmp_path, profile, count)
+    for disk in disks:
+        found = opened(disk)
+        assert (found.listdir("/"), found.label) == ([], "many")
+        assert found.remarks == (f"{count - 1} of its {count} devices are not in the image: Linux does not mount it",)
+    assert opened(*disks).remarks == ()
+
+
+@pytest.mark.parametrize(("profile", "count"), [("raid0", 2), ("raid0", 3), ("raid10", 4), ("raid5", 3), ("raid6", 4)])
+def test_stripes_over_several_devices_are_read_when_all_are_there(tmp_path: Path, profile: str, count: int) -> None:
+    disks = several(tmp_path, profile, count)
+    for members in (disks, disks[::-1]):
+        found = opened(*members)
+        assert (found.listdir("/"), found.remarks) == ([], ())
+        assert found.free_bytes is not None
+        assert 0 < found.free_bytes < count * 256 * MIB
+    if profile != "raid10":
+        for disk in disks:
+            try:
+                assert opened(disk).listdir("/") == []
+            except FileSystemError as error:
+                assert re.search(r"RAID\d needs device \d, which is not in the image", str(error))  # noqa: PT017
