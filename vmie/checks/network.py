@@ -7,7 +7,7 @@ from vmie.checks.network_cards import VIRTUAL
 from vmie.checks.rule import VM, Y2016, Hit, Outcome, Rule, anyway, both, unprepared
 from vmie.checks.sources import advised, follows, refused, seed
 from vmie.checks.subject import Subject
-from vmie.guest.linux_facts import Interface
+from vmie.guest.network_facts import Interface
 from vmie.model import Route, Verdict
 
 _VM_SNAPSHOT = (Route.IMAGE, Route.INSTANCE, Route.SNAPSHOT)

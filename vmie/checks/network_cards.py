@@ -9,7 +9,8 @@ from vmie.checks import sources
 from vmie.checks.rule import ALL, DATA, VM, Hit, Outcome, Rule, unprepared
 from vmie.checks.sources import advised, follows, seen
 from vmie.checks.subject import Subject
-from vmie.guest.linux_facts import Interface, LinuxFacts, Rename
+from vmie.guest.linux_facts import LinuxFacts
+from vmie.guest.network_facts import Interface, Rename
 from vmie.model import Verdict
 
 #: interfaces that are no network cards

@@ -14,14 +14,13 @@ from vmie.guest.linux_facts import (
     CloudInit,
     DriverState,
     Initramfs,
-    Interface,
     Kernel,
     LinuxFacts,
     Mount,
-    Network,
     Sshd,
     Users,
 )
+from vmie.guest.network_facts import Interface, Network
 from vmie.guest.windows_facts import InterfaceFacts, WindowsFacts
 from vmie.model import Profile
 

@@ -49,12 +49,12 @@ from vmie.guest.linux_facts import (
     Effect,
     Firewall,
     Initramfs,
-    Interface,
     Kernel,
     Mount,
     Sshd,
     Users,
 )
+from vmie.guest.network_facts import Interface
 from vmie.guest.windows_facts import InterfaceFacts
 from vmie.model import Finding, Profile, Route, Verdict
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from vmie.guest.linux import grub, uki
+from vmie.guest.linux import bls, grub, other_loaders, uki
 from vmie.guest.linux.grub import BootChoice, MenuEntry
 from vmie.guest.linux.grub_lookup import Lookup
 from vmie.guest.linux.kernels import Images, sort_key
@@ -90,8 +90,8 @@ def boot(tree: Tree) -> Boot:
     full = {path: config for path, config in parsed.items() if config.entries or config.bls}
     configs = {path: modern[path] for path in full} | legacy
     digests = {hashlib.sha256(text.encode()).digest() for text in configs.values()}
-    entries = grub.bls_entries(tree, "/boot/loader/entries")
-    kernels = grub.default_kernels(full, legacy, entries, environment)
+    entries = bls.read(tree, "/boot/loader/entries")
+    kernels = _default_kernels(full, legacy, entries, environment)
     found = _choose(tree, full, legacy, entries, environment)
     loader, choice = found.loader, found.choice
     if loader is Bootloader.NONE and modern:
@@ -108,7 +108,7 @@ def boot(tree: Tree) -> Boot:
         bls_entries=len(entries),
         grubenv=has_environment,
         saved_entry=saved,
-        bls_default=grub.names_bls(entries, saved) if loader is Bootloader.BLS and entries and saved else None,
+        bls_default=bls.named(entries, saved) if loader is Bootloader.BLS and entries and saved else None,
         configs=tuple(configs),
         configs_differ=len(digests) > 1,
         config_kernels={path: _named(tree, kernel) for path, kernel in kernels.items()},
@@ -132,8 +132,8 @@ def _choose(
 ) -> _Chosen:
     for path, config in full.items():
         if config.bls and (entries or not config.entries):
-            grub.expand(entries, config, environment)
-            choice = grub.choose_bls(entries, config, environment)
+            bls.expand(entries, config, environment)
+            choice = bls.choose(entries, config, environment)
             return _Chosen(Bootloader.BLS, _sourced(choice, path), True, entries, path)
         listed = config.flat()
         grub.fill(listed, config, environment)
@@ -148,14 +148,30 @@ def _choose(
     if systemd:
         return systemd
     for loader, path, read in (
-        *((Bootloader.EXTLINUX, path, _extlinux) for path in _EXTLINUX),
-        (Bootloader.LILO, "/etc/lilo.conf", _lilo),
+        *((Bootloader.EXTLINUX, path, other_loaders.extlinux) for path in _EXTLINUX),
+        (Bootloader.LILO, "/etc/lilo.conf", other_loaders.lilo),
     ):
         written = tree.text(path)
         if written:
             choice, listed = read(written)
             return _Chosen(loader, _sourced(_based(choice, path.rpartition("/")[0]), path), False, listed, path)
     return _Chosen()
+
+
+def _default_kernels(
+    full: dict[str, grub.Config], legacy: dict[str, str], entries: list[MenuEntry], saved: dict[str, str]
+) -> dict[str, str]:
+    """The kernel that each configuration boots by default, as it spells it: `full` are grub.cfg, `legacy` menu.lst."""
+    choices = {
+        path: bls.choose(entries, config, saved)
+        if config.bls and (entries or not config.entries)
+        else grub.choose(config, saved)
+        for path, config in full.items()
+    }
+    choices |= {path: grub.choose_legacy(text)[0] for path, text in legacy.items()}
+    kernels = {path: choice.images.kernel for path, choice in choices.items() if choice and choice.images.kernel}
+    # A menu.lst that loads GRUB 2 itself (core.img) names no kernel.
+    return {path: kernel for path, kernel in kernels.items() if not kernel.endswith(".img")}
 
 
 def _sourced(choice: BootChoice | None, path: str) -> BootChoice | None:
@@ -213,7 +229,7 @@ def _systemd_boot(tree: Tree) -> _Chosen | None:
     for esp in _ESP:
         if not (tree.exists(f"{esp}/EFI/systemd") or tree.exists(f"{esp}/loader/loader.conf")):
             continue
-        entries = grub.bls_entries(tree, f"{esp}/loader/entries") or grub.bls_entries(tree, "/boot/loader/entries")
+        entries = bls.read(tree, f"{esp}/loader/entries") or bls.read(tree, "/boot/loader/entries")
         if not entries:
             names = [name for name in tree.listdir(f"{esp}/EFI/Linux") if name.lower().endswith(".efi")]
             names.sort(key=sort_key, reverse=True)
@@ -233,59 +249,3 @@ def _systemd_boot(tree: Tree) -> _Chosen | None:
         choice = BootChoice(chosen.images, chosen.cmdline, source, chosen)
         return _Chosen(Bootloader.SYSTEMD_BOOT, choice, True, entries, config)
     return None
-
-
-def _extlinux(text: str) -> tuple[BootChoice | None, list[MenuEntry]]:
-    """``DEFAULT`` names a label, and so does ``MENU DEFAULT`` inside it: https://wiki.syslinux.org/wiki/?title=Config."""
-    default = ""
-    labels: dict[str, dict[str, str]] = {}
-    name = ""
-    for raw in text.splitlines():
-        key, _, value = raw.strip().replace("\t", " ").partition(" ")
-        key, value = key.lower(), value.strip()
-        if key == "default":
-            default = default or value
-        elif key == "label":
-            name = value
-            labels.setdefault(name, {})
-        elif key == "menu" and value.lower() == "default" and name:
-            default = name
-        elif name and key:
-            labels[name][key] = value
-    entries = [_labelled(label, settings) for label, settings in labels.items()]
-    chosen = next((entry for entry in entries if entry.id == default), None)
-    source = "default" if chosen else "first label"
-    chosen = chosen or next(iter(entries), None)
-    return (BootChoice(chosen.images, chosen.cmdline, source, chosen) if chosen else None), entries
-
-
-def _labelled(label: str, settings: dict[str, str]) -> MenuEntry:
-    append = settings.get("append", "")
-    initramfs = settings.get("initrd") or next((word[7:] for word in append.split() if word.startswith("initrd=")), "")
-    kernel = settings.get("linux") or settings.get("kernel", "")
-    return MenuEntry(title=label, id=label, images=Images(kernel, initramfs.split(",")[-1]), cmdline=append)
-
-
-def _lilo(text: str) -> tuple[BootChoice | None, list[MenuEntry]]:
-    default = ""
-    images: list[dict[str, str]] = []
-    common: dict[str, str] = {}
-    for raw in text.splitlines():
-        key, _, value = raw.split("#", 1)[0].strip().partition("=")
-        key, value = key.strip().lower(), value.strip().strip('"')
-        if key == "image":
-            images.append({"image": value})
-        elif key == "default":
-            default = value
-        elif key:
-            (images[-1] if images else common)[key] = value
-    entries = [_lilo_entry({**common, **image}) for image in images]
-    chosen = next((entry for entry in entries if default and entry.id == default), None)
-    chosen = chosen or next(iter(entries), None)
-    return (BootChoice(chosen.images, chosen.cmdline, default or "first image", chosen) if chosen else None), entries
-
-
-def _lilo_entry(image: dict[str, str]) -> MenuEntry:
-    root = f"root={image['root']} " if "root" in image else ""
-    name = image.get("label", "")
-    return MenuEntry(name, name, Images(image["image"], image.get("initrd", "")), root + image.get("append", ""))

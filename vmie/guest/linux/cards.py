@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from vmie.guest.linux.shell import sections, variables
-from vmie.guest.linux_facts import Rename
+from vmie.guest.network_facts import Rename
 from vmie.guest.tree import Tree
 
 _MAX_FILES = 200

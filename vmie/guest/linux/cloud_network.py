@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from vmie.guest.linux.cloud_init import SEEDS, configs, network_disabled
-from vmie.guest.linux_facts import Interface
+from vmie.guest.network_facts import Interface
 from vmie.guest.tree import Tree
 
 _TOP = re.compile(r"^[\"']?network[\"']?:", re.MULTILINE)

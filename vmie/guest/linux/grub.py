@@ -1,4 +1,4 @@
-"""GRUB's configurations: which entry boots by default, and which kernel it loads. GRUB2, BLS entries, GRUB legacy.
+"""GRUB's configurations: which entry boots by default, and which kernel it loads. GRUB2 and GRUB legacy.
 
 Only what grub-mkconfig, grubby and the distributions write is understood: assignments, menu entries and
 submenus; conditions are not evaluated, except the one on ``next_entry``.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from vmie.guest.linux.grub_lookup import Lookup, explicit, legacy, lookup
 from vmie.guest.linux.grub_lookup import words as _words
-from vmie.guest.linux.kernels import Images, sort_key
+from vmie.guest.linux.kernels import Images
 from vmie.guest.linux.shell import variables
 from vmie.guest.tree import Tree
 
@@ -138,16 +138,17 @@ class BootChoice:
 
 def choose(config: Config, environment: dict[str, str]) -> BootChoice | None:
     """The entry that boots by default, as GRUB finds it: by index, id or title, ``a>b`` through submenus."""
-    wanted, source = _default(config, environment)
-    entry = _select(config.entries, wanted)
+    wanted, source = default_of(config, environment)
+    entry = select(config.entries, wanted)
     if entry is None:
-        entry, source = _select(config.entries, "0"), "first entry"
+        entry, source = select(config.entries, "0"), "first entry"
     if entry is None:
         return None
     return BootChoice(entry.images, entry.cmdline, source, entry)
 
 
-def _default(config: Config, environment: dict[str, str]) -> tuple[str, str]:
+def default_of(config: Config, environment: dict[str, str]) -> tuple[str, str]:
+    """What the default entry is called, by index, id or title, and what said so."""
     wanted, source = "0", "first entry"
     for value in config.defaults:
         if "next_entry" in value:
@@ -161,7 +162,8 @@ def _default(config: Config, environment: dict[str, str]) -> tuple[str, str]:
     return wanted, source
 
 
-def _select(entries: list[MenuEntry], wanted: str) -> MenuEntry | None:
+def select(entries: list[MenuEntry], wanted: str) -> MenuEntry | None:
+    """The entry that `wanted` names, through submenus; None when there is none."""
     head, _, rest = wanted.partition(">")
     found = None
     if head.isdecimal() and len(head) < 6:
@@ -196,52 +198,6 @@ def environment(tree: Tree) -> tuple[dict[str, str], bool]:
     return {}, False
 
 
-def bls_entries(tree: Tree, folder: str) -> list[MenuEntry]:
-    """``loader/entries/*.conf`` in the order of GRUB's menu: newest first.
-
-    https://uapi-group.org/specifications/specs/boot_loader_specification/
-    """
-    names = sorted((name for name in tree.listdir(folder) if name.endswith(".conf")), key=sort_key, reverse=True)
-    found = []
-    for name in names[:_MAX_ENTRIES]:
-        entry = MenuEntry(id=name.removesuffix(".conf"))
-        options = []
-        kernel = initramfs = ""
-        for line in tree.lines(f"{folder}/{name}"):
-            key, _, value = line.replace("\t", " ").partition(" ")
-            value = value.strip()
-            if key == "title":
-                entry.title = value
-            elif key in ("linux", "efi", "uki"):
-                kernel = value
-            elif key == "initrd":
-                initramfs = next((word for word in value.split() if not word.startswith("$")), initramfs)
-            elif key == "options":
-                options.append(value)
-        entry.images, entry.cmdline = Images(kernel, initramfs), " ".join(options)
-        found.append(entry)
-    return found
-
-
-def choose_bls(entries: list[MenuEntry], config: Config | None, saved: dict[str, str]) -> BootChoice | None:
-    """The default among BLS entries: grubenv's saved_entry (an id, a title or an index), else the first."""
-    wanted = _default(config, saved)[0] if config and config.defaults else saved.get("saved_entry", "")
-    source = "grubenv saved_entry" if wanted and wanted == saved.get("saved_entry") else "first BLS entry"
-    entry = _select(entries, wanted) if wanted else None
-    if entry is None:
-        entry, source = (entries[0] if entries else None), "first BLS entry"
-    if entry is None:
-        return None
-    return BootChoice(entry.images, entry.cmdline, source, entry)
-
-
-def expand(entries: list[MenuEntry], config: Config, environment: dict[str, str]) -> None:
-    """Fill variables (``$kernelopts``) into the options of BLS entries, and say where GRUB looks for their kernels."""
-    for entry in entries:
-        entry.lookups = config.lookups
-    fill(entries, config, environment)
-
-
 def fill(entries: list[MenuEntry], config: Config, environment: dict[str, str]) -> None:
     """Put the values of variables into the options of `entries`: one alone may be empty, others stay as they are."""
     settings = {**config.settings, **environment}
@@ -254,11 +210,6 @@ def _filled(word: str, settings: dict[str, str]) -> str:
     if alone := _VARIABLE.fullmatch(word):
         return settings.get(alone[1], "")
     return _VARIABLE.sub(lambda match: settings.get(match[1], match[0]), word)
-
-
-def names_bls(entries: list[MenuEntry], saved: str) -> bool:
-    """Whether grubenv's `saved` names one of `entries`: by id (with or without .conf), title or index."""
-    return _select(entries, saved.removesuffix(".conf")) is not None or _select(entries, saved) is not None
 
 
 def choose_legacy(text: str) -> tuple[BootChoice | None, list[MenuEntry]]:
@@ -296,19 +247,3 @@ def _stanza(entry: MenuEntry, first: str, words: list[str]) -> None:
         entry.cmdline = " ".join(words[1:])
     elif first in ("initrd", "module"):
         entry.images = Images(entry.images.kernel, words[0])
-
-
-def default_kernels(
-    full: dict[str, Config], legacy: dict[str, str], entries: list[MenuEntry], saved: dict[str, str]
-) -> dict[str, str]:
-    """The kernel that each configuration boots by default, as it spells it: `full` are grub.cfg, `legacy` menu.lst."""
-    choices = {
-        path: choose_bls(entries, config, saved)
-        if config.bls and (entries or not config.entries)
-        else choose(config, saved)
-        for path, config in full.items()
-    }
-    choices |= {path: choose_legacy(text)[0] for path, text in legacy.items()}
-    kernels = {path: choice.images.kernel for path, choice in choices.items() if choice and choice.images.kernel}
-    # A menu.lst that loads GRUB 2 itself (core.img) names no kernel.
-    return {path: kernel for path, kernel in kernels.items() if not kernel.endswith(".img")}

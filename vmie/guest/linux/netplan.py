@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from vmie.guest.linux.cards import foreign_drivers
-from vmie.guest.linux_facts import Interface
+from vmie.guest.network_facts import Interface
 
 _KINDS = ("ethernets", "bonds", "bridges", "vlans")
 _MAX_CHARACTERS = 1 << 16

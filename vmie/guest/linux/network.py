@@ -10,7 +10,7 @@ from dataclasses import replace
 from vmie.guest.linux import cards, cloud_network
 from vmie.guest.linux.services import enabled
 from vmie.guest.linux.shell import sections, truth, variables
-from vmie.guest.linux_facts import Interface, Network
+from vmie.guest.network_facts import Interface, Network
 from vmie.guest.tree import Tree
 
 _MAX_FILES = 200

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.guests import Files, Link, tree
-from vmie.guest.linux import bootloader, grub, kernels
+from vmie.guest.linux import bls, bootloader, grub, kernels
 from vmie.guest.linux.kernels import sort_key
 from vmie.guest.linux_facts import Bootloader
 
@@ -111,7 +111,7 @@ set kernelopts="root=/dev/mapper/rhel-root ro "
 """
 
 
-def bls(*names: str) -> dict[str, str]:
+def bls_files(*names: str) -> dict[str, str]:
     files = {}
     for name in names:
         version = name.split("-", 1)[1]
@@ -131,7 +131,7 @@ IDS = ("abc-4.18.0-80.el8.x86_64", "abc-4.18.0-348.el8.x86_64", "abc-0-rescue-ab
 
 
 def test_bls_takes_the_saved_entry() -> None:
-    files = bls(*IDS) | {
+    files = bls_files(*IDS) | {
         "/boot/grub2/grub.cfg": BLS,
         "/boot/grub2/grubenv": f"saved_entry={IDS[0]}\nkernelopts=root=UUID=9 ro\n",
     }
@@ -145,7 +145,7 @@ def test_bls_takes_the_saved_entry() -> None:
 
 @pytest.mark.parametrize("environment", ["", "saved_entry=gone\n", "kernelopts=x\n"])
 def test_bls_without_a_usable_saved_entry_takes_the_newest(environment: str) -> None:
-    files = bls(*IDS) | {"/boot/grub2/grub.cfg": BLS}
+    files = bls_files(*IDS) | {"/boot/grub2/grub.cfg": BLS}
     if environment:
         files["/boot/grub2/grubenv"] = environment
     found = tree(files)
@@ -157,7 +157,7 @@ def test_bls_without_a_usable_saved_entry_takes_the_newest(environment: str) -> 
 
 def test_bls_with_a_boot_partition_of_its_own() -> None:
     found = tree({"/boot": None, "/lib/modules": None})
-    files = {path.removeprefix("/boot"): text for path, text in bls(*IDS).items() if path.startswith("/boot/")}
+    files = {path.removeprefix("/boot"): text for path, text in bls_files(*IDS).items() if path.startswith("/boot/")}
     found.mount("/boot", Files(files | {"/grub2/grub.cfg": BLS}))
     assert bootloader.boot(found).images.kernel == "/boot/vmlinuz-4.18.0-348.el8.x86_64"
 
@@ -304,4 +304,4 @@ def test_submenus_in_each_other_end() -> None:
 )
 def test_whether_saved_entry_names_a_bls_entry(saved: str, *, found: bool) -> None:
     entries = [grub.MenuEntry(title="Linux 6.1", id="id-6.1")]
-    assert grub.names_bls(entries, saved) is found
+    assert bls.named(entries, saved) is found

@@ -6,7 +6,7 @@ import pytest
 
 from tests.guests import Link, tree
 from vmie.guest.linux.network import network
-from vmie.guest.linux_facts import Network
+from vmie.guest.network_facts import Network
 
 RULES = {"/usr/lib/udev/rules.d/80-net-setup-link.rules": "x", "/lib": Link("usr/lib")}
 
