@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import random
 import struct
@@ -116,6 +117,7 @@ def test_an_ova_of_two_disks_becomes_two_snapshots(imported: Any) -> None:
         (bootable, "vmdk", VMDK_REFUSED),
         (lambda: stream(bootable(), "vhd"), "vmdk", VMDK_REFUSED),
         (lambda: stream(bootable(), "vmdk")[:600], "vmdk", VMDK_REFUSED),
+        (lambda: gzip.compress(stream(bootable(), "vmdk")), "vmdk", VMDK_REFUSED),
         (lambda: stream(bootable(), "vmdk"), "vhd", FORMAT_REFUSED),
         (bootable, "vhdx", FORMAT_REFUSED),
         (lambda: stream(bootable(), "vmdk"), "raw", NO_PARTITIONS),

@@ -12,7 +12,7 @@ import os
 import stat
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
@@ -200,6 +200,24 @@ def place_in_file(source: Source) -> int | None:
         place = place_in_file(source.of)
         return None if place is None else place + source.offset
     return 0 if isinstance(source, FileSource) else None
+
+
+class Placed:
+    """A member of an archive that knows the files beside it: `sibling` finds one by its bare name."""
+
+    def __init__(self, source: Source, sibling: Callable[[str], Source | None]) -> None:
+        self.path: Path | None = None
+        self.name = source.name
+        self.depth = depth_of(source)
+        self.sibling = sibling
+        self.pread = source.pread
+        self.close = source.close
+        self._source = source
+
+    @property
+    def size(self) -> int:
+        """The member's."""
+        return self._source.size
 
 
 class Disk(ABC):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePosixPath
 
-from vmie.disk.base import Disk, Source, depth_of
+from vmie.disk.base import Disk, Placed, Source, depth_of
 from vmie.disk.foreign import NOT_A_DISK, is_partitioned
 from vmie.disk.package import Archive
 from vmie.disk.refusals import refused
@@ -35,7 +35,8 @@ def open_archive(archive: Archive, *, index: int, machine: str, empty_disks: boo
     if archive.has_descriptor:
         disk = Appliance.of(archive, machine=machine, empty_disks=empty_disks).open_disk(index)
     else:
-        member = archive.open(_only_disk(archive))
+        chosen = _only_disk(archive)
+        member = Placed(archive.open(chosen), archive.neighbours_of(chosen))
         try:
             disk = open_source(member, index=index, machine=machine, empty_disks=empty_disks)
         except BaseException:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from vmie.disk.base import Source, Window
 from vmie.disk.beside import beside, is_inside, open_beside
 from vmie.disk.reading import damaged
 from vmie.disk.refusals import refused
+from vmie.disk.tar_sparse import SparseSource
 from vmie.disk.tarball import Member
 
 _MAX_CHUNKS = 4096
@@ -128,7 +129,20 @@ class Archive(Package):
         """A member's bytes; ImageError for a folder, a link, a device."""
         if member.kind != "file":
             raise damaged(self.source, f"its member {member.name[:200]!r} is a {member.kind}, not a file")
-        return Window(self.source, offset=member.offset, size=member.size, name=f"{self.source.name}: {member.name}")
+        name = f"{self.source.name}: {member.name}"
+        if member.pieces is not None:
+            return SparseSource(self.source, member.pieces, offset=member.offset, size=member.size, name=name)
+        return Window(self.source, offset=member.offset, size=member.size, name=name)
+
+    def neighbours_of(self, member: Member) -> Callable[[str], Source | None]:
+        """What finds a file in the folder of a member by its bare name."""
+        folder = member.name[: member.name.rfind("/") + 1]
+
+        def find(name: str) -> Source | None:
+            found = self._by_name.get(folder + name)
+            return None if found is None else self.open(found)
+
+        return find
 
     def describe(self) -> dict[str, object]:
         """See `Package.describe`."""
@@ -137,6 +151,7 @@ class Archive(Package):
             "descriptor": self.descriptor,
             "descriptor_first": self.members[0].name == self.descriptor,
             "members": len(self.members),
+            "sparse": any(member.pieces is not None for member in self.members),
         }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from vmie.disk import tar_sparse
 from vmie.disk.base import Source
 from vmie.disk.reading import damaged, truncated
 from vmie.disk.refusals import refused
@@ -24,12 +25,16 @@ _KINDS = {b"1": "hard link", b"2": "symbolic link", b"3": "device", b"4": "devic
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A member: `offset` and `size` of its data in bytes. `kind` is "file", or what else it is."""
+    """A member: `offset` and `size` of its data in bytes. `kind` is "file", or what else it is.
+
+    `pieces` are those of a sparse member (see `tar_sparse`), whose `size` is that of the whole file.
+    """
 
     name: str
     kind: str
     offset: int
     size: int
+    pieces: tuple[tuple[int, int], ...] | None = None
 
 
 @dataclass(slots=True)
@@ -38,6 +43,7 @@ class _Pending:
 
     name: str | None = None
     size: int | None = None
+    sparse: dict[str, str] | None = None
     shared: dict[str, str] = field(default_factory=dict)  # pax global headers stay in force
 
     def take(self) -> tuple[str | None, int | None]:
@@ -53,7 +59,7 @@ def looks_like_tar(source: Source) -> bool:
 
 
 def members(source: Source) -> tuple[Member, ...]:
-    """All members in order. Raises ImageError: truncated, damaged, too many, hostile or doubled names, sparse."""
+    """All members in order. Raises ImageError: truncated, damaged, too many, hostile or doubled names."""
     found: dict[str, Member] = {}
     pending = _Pending()
     offset = 0
@@ -71,11 +77,10 @@ def members(source: Source) -> tuple[Member, ...]:
         if kind in b"xgLK" and kind:
             _extend(source, pending, kind, offset, size)
         else:
-            member = _member(source, header, pending, offset=offset, size=size)
+            member, offset, size = _member(source, header, pending, offset=offset, size=size)
             if member.name in found and "folder" not in (member.kind, found[member.name].kind):
                 raise _hostile(source, member.name, "stands twice in the archive")
             found[member.name] = member
-            size = member.size
             if len(found) > _MAX_MEMBERS:
                 raise damaged(source, f"the archive has more than {_MAX_MEMBERS} members")
         offset += -(-size // _BLOCK) * _BLOCK
@@ -84,23 +89,40 @@ def members(source: Source) -> tuple[Member, ...]:
     return tuple(found.values())
 
 
-def _member(source: Source, header: bytes, pending: _Pending, *, offset: int, size: int) -> Member:
+def _member(source: Source, header: bytes, pending: _Pending, *, offset: int, size: int) -> tuple[Member, int, int]:
+    """The member, and where its data begins and how many bytes of it there are."""
     name, pax_size = pending.take()
+    sparse, pending.sparse = pending.sparse, None
     kind = header[156:157]
-    if kind == b"S":
-        raise _sparse(source)
     if name is None:
         name = _text(header[:100])
         prefix = _text(header[345:500]) if header[257:263] == b"ustar\0" else ""
         name = f"{prefix}/{name}" if prefix else name
     name = plain_name(source, name)
-    what = _KINDS.get(kind, "file" if kind in _REGULAR else "special file")
+    what = "file" if kind == b"S" else _KINDS.get(kind, "file" if kind in _REGULAR else "special file")
     size = pax_size if pax_size is not None else size
     if what != "file" and kind in _KINDS:
         size = 0  # links and folders carry no data, whatever their header says
     if offset + size > source.size:
         raise truncated(source, offset + size, what=f"archive member {name!r}")
-    return Member(name, what, offset, size)
+    if kind == b"S" or (sparse and what == "file"):
+        return _sparse(source, header, sparse, name, offset=offset, size=size)
+    return Member(name, what, offset, size), offset, size
+
+
+def _sparse(
+    source: Source, header: bytes, sparse: dict[str, str] | None, name: str, *, offset: int, size: int
+) -> tuple[Member, int, int]:
+    """As `_member`; in the old format the map's blocks come before the data, in PAX 1.0 they are its beginning."""
+    if sparse is None:
+        pieces, whole, data = tar_sparse.of_header(source, header, offset)
+        end = data + size
+    else:
+        pieces, whole, data = tar_sparse.of_pax(source, sparse, offset)
+        end = offset + size
+    if data + sum(length for _, length in pieces) > min(end, source.size):
+        raise truncated(source, data + size, what=f"sparse archive member {name!r}")
+    return Member(name, "file", data, whole, pieces), data, end - data
 
 
 def _extend(source: Source, pending: _Pending, kind: bytes, offset: int, size: int) -> None:
@@ -113,12 +135,12 @@ def _extend(source: Source, pending: _Pending, kind: bytes, offset: int, size: i
         pending.name = _text(data)
     elif kind in b"xg":
         records = _pax(source, data)
-        if any(key.startswith("GNU.sparse") for key in records):
-            raise _sparse(source)
+        if kind == b"x" and any(key.startswith("GNU.sparse") for key in records):
+            pending.sparse = records
         if kind == b"g":
             pending.shared.update({key: value for key, value in records.items() if key in ("path", "size")})
         records = {**pending.shared, **records}
-        pending.name = records.get("path", pending.name)
+        pending.name = records.get("GNU.sparse.name") or records.get("path", pending.name)
         if "size" in records:
             pending.size = _decimal(source, records["size"])
 
@@ -194,13 +216,4 @@ def _hostile(source: Source, name: str, why: str) -> Exception:
         "an archive that is not safe to read",
         cause=f"its member {shown!r} {why}",
         cure="find out where the file comes from; export the appliance again",
-    )
-
-
-def _sparse(source: Source) -> Exception:
-    return refused(
-        source,
-        "an archive with a sparse member",
-        cause="it was packed with tar's --sparse, which OVA does not allow",
-        cure="pack it again without --sparse: `tar --format=ustar -cf NEW.ova NAME.ovf NAME.mf DISK.vmdk`",
     )

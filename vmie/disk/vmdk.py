@@ -18,7 +18,7 @@ from typing import Any
 from vmie.disk import vmdk_descriptor as text
 from vmie.disk import vmdk_layout as layout
 from vmie.disk import vmdk_tables
-from vmie.disk.base import SECTOR, Disk, Source
+from vmie.disk.base import SECTOR, Disk, Placed, Source
 from vmie.disk.beside import beside, is_plain, open_beside
 from vmie.disk.extents import coalesced
 from vmie.disk.reading import damaged, read_exact, within
@@ -232,6 +232,9 @@ def _sibling(line: ExtentLine, source: Source, files: dict[str, Source]) -> Sour
             cause=f"{name!r}: only plain file names are followed, since a descriptor may come from anyone",
             cure="put the extent files beside the descriptor and write their bare names into it",
         )
+    if isinstance(source, Placed) and (member := source.sibling(name)) is not None:
+        files[name] = member
+        return member
     if source.path is None:
         raise ImageError(
             f"{source.name} is only the descriptor of a disk",

@@ -119,6 +119,8 @@ def _partial(appliance: Appliance) -> str:
         return f"it holds {len(appliance.machines)} machines, and one of them is meant"
     if appliance.left_out:
         return f"it lists disks that the machine has not: {', '.join(one.id for one in appliance.left_out[:5])}"
+    if appliance.package.describe().get("sparse"):
+        return "its archive has sparse members, which OVA does not allow"
     if appliance.reordered:
         return "it lists the boot disk behind another one"
     return ""

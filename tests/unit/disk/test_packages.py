@@ -141,6 +141,21 @@ def test_a_gzip_disk_in_an_ova_is_read_whatever_it_holds(raw: Path, app: Path, t
         assert_reads_as(opened, raw)
 
 
+@pytest.mark.parametrize("form", ["twoGbMaxExtentSparse", "monolithicFlat", "twoGbMaxExtentFlat"])
+def test_a_vmdk_in_pieces_in_an_archive(raw: Path, tmp_path: Path, form: str) -> None:
+    """A hypervisor's own folder, packed."""
+    need("qemu-img", "zip")
+    folder = tmp_path / "vm"
+    folder.mkdir()
+    run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", f"subformat={form}", raw, folder / "disk.vmdk"])
+    (folder / "vm.vmx").write_text('displayName = "vm"\n')
+    for name, argv in (("vm.zip", ("zip", "-qr")), ("vm.tar", ("tar", "-cf")), ("vm.tar.gz", ("tar", "-czf"))):
+        subprocess.run([*argv, name, "vm"], cwd=tmp_path, check=True)
+        with disk.open(tmp_path / name) as opened:
+            assert opened.variant == form
+            assert_reads_as(opened, raw)
+
+
 def test_several_disks_and_no_disk_in_an_archive_say_so(tmp_path: Path) -> None:
     for names, why in ((("a.vmdk", "b.vmdk"), "2 disks without"), (("notes.txt", "x.pdf"), "or a disk")):
         path = tmp_path / "x.zip"

@@ -92,7 +92,7 @@ def look(disks: Sequence[Disk], verdict: GuestVerdict) -> DetectedMachine:
 
 def _single(source: Source, format_: str) -> Disk:
     disk = open_source(source)
-    if disk.format != format_.lower():
+    if disk.format != format_.lower() or disk.facts.get("wrapper"):
         raise TaskFailure(UNSUPPORTED_VMDK if format_ == "VMDK" else UNSUPPORTED_FORMAT)
     if format_ == "VMDK" and disk.variant != "streamOptimized":
         raise TaskFailure(UNSUPPORTED_VMDK)
@@ -110,7 +110,7 @@ def _appliance(source: Source) -> list[Disk]:
     disks = [appliance.open_disk(index) for index in range(len(appliance.disks))]
     if any(disk.format == "vmdk" and disk.variant != "streamOptimized" for disk in disks):
         raise TaskFailure(UNSUPPORTED_VMDK)
-    if any(disk.format not in ("vmdk", "vhd", "vhdx", "raw") for disk in disks):
+    if any(disk.format not in ("vmdk", "vhd", "vhdx", "raw") or disk.facts.get("wrapper") for disk in disks):
         raise TaskFailure(UNSUPPORTED_FORMAT)
     return disks
 
