@@ -142,7 +142,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
 #: what today's guide adds and a file cannot show either
 TODAY: tuple[Requirement, ...] = (
     Requirement(0, _OS, "opt-in and China Regions take fewer Windows releases", reason=_LAUNCH),
-    Requirement(0, _OS, "releases past the vendor's end of life are not tested", reason="no verdict: AWS tries them"),
+    Requirement(
+        0,
+        _OS,
+        "releases past the vendor's end of life are not tested",
+        reason="no verdict: AWS tries them; VMIE-OS-010 notes those whose support ends",
+    ),
     Requirement(0, _IMAGE, "every account has a secure password", reason="vmie reads no secrets of a guest"),
     Requirement(0, _IMAGE, "the KMS key stays enabled until the end", reason=_SETUP),
 )

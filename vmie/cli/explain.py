@@ -10,13 +10,13 @@ import typer
 from vmie import catalogue
 from vmie.cli import context, render
 from vmie.cli.terms import TERMS
-from vmie.errors import actions
-from vmie.model import Profile, Route
+from vmie.model import Route
 
 if TYPE_CHECKING:
     from vmie.catalogue import Explanation
     from vmie.checks import Rule
     from vmie.ops.explaining import Explained
+    from vmie.ops.export.rules import ExportRule
 
 
 def explain(
@@ -84,16 +84,17 @@ def _lines(found: Explained) -> list[str]:
     return [*lines, f"again? {_RETRY[known.retry]}", *([f"source: {known.source}"] if known.source else [])]
 
 
-def _rule_lines(rule: Rule) -> list[str]:
-    profiles = "" if len(rule.profiles) == len(Profile) else f", profile {rule.profiles[0].value}"
-    routes = "every route" if len(rule.routes) == len(Route) else ", ".join(rule.routes)
+def _rule_lines(rule: Rule | ExportRule) -> list[str]:
+    shown = rule.as_json(TERMS)
+    profiles = f", profile {shown['profiles'][0]}" if len(shown["profiles"]) == 1 else ""
+    routes = "every route" if len(shown["routes"]) == len(Route) else ", ".join(shown["routes"]) or "exports"
     return [
         f"{rule.id}: {rule.title}",
         f"when it trips: {rule.verdict.value}, unless what was seen says otherwise",
         f"looked at for: {routes}{profiles}",
         *_block("evidence", [one.line for one in rule.evidence]),
-        *_block("AWS would say", [catalogue.words(rule.predicts)] if rule.predicts else []),
-        *_block("cure", [action.text(TERMS) for action in actions(rule.cure)]),
+        *_block("AWS would say", [shown["predicts"]] if shown["predicts"] else []),
+        *_block("cure", shown["cure"]),
     ]
 
 

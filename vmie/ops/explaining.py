@@ -13,9 +13,11 @@ from vmie.aws.session import Aws
 from vmie.catalogue import CatalogueEntry, Explanation
 from vmie.checks import RULES, Rule
 from vmie.errors import PYTHON, Run, Terms, UsageError, actions
-from vmie.model import Profile, Task, TaskKind, TaskState, Verdict
+from vmie.model import Task, TaskKind, TaskState, Verdict
 from vmie.ops import doctor, tasks
 from vmie.ops.doctor import Line, diagnosis
+from vmie.ops.export import rules as export_rules
+from vmie.ops.export.rules import ExportRule
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -33,7 +35,7 @@ class Explained:
     explanation: Explanation | None
     task: Task | None = None
     lines: tuple[Line, ...] = ()
-    rule: Rule | None = None
+    rule: Rule | ExportRule | None = None
     like: tuple[CatalogueEntry, ...] = ()
 
     @property
@@ -83,9 +85,11 @@ def message(text: str) -> Explained:
 
 
 def _rule(rule_id: str) -> Explained:
-    rule = next((rule for rule in RULES if rule.id == rule_id), None)
+    every: dict[str, Rule | ExportRule] = {rule.id: rule for rule in RULES}
+    every |= {rule.id: rule for rule in export_rules.RULES}
+    rule = every.get(rule_id)
     if rule is None:
-        near = difflib.get_close_matches(rule_id, [rule.id for rule in RULES], n=3, cutoff=0.5)
+        near = difflib.get_close_matches(rule_id, every, n=3, cutoff=0.5)
         raise UsageError(
             f"there is no rule {rule_id}",
             cure=(Run(("vmie", "explain", one), "one like it") for one in near),
@@ -97,7 +101,7 @@ def _rule(rule_id: str) -> Explained:
         causes=(),
         cure=actions(rule.cure),
         kind="rule",
-        source=rule.source(Profile.CURRENT) or rule.source(Profile.Y2016),
+        source="; ".join(dict.fromkeys(one.source for one in rule.evidence)),
     )
     return Explained(explanation, rule=rule)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from vmie import limits
-from vmie.errors import Action, Cure, Do, Run, Set, actions
+from vmie.checks.sources import Evidence, Kind
+from vmie.errors import PYTHON, Action, Cure, Do, Run, Set, Terms, actions
 from vmie.model import Finding, Verdict
 from vmie.ops.export import judges
 from vmie.ops.export.judges import ExportFacts
@@ -24,6 +26,8 @@ _CREATE_IMAGE = Run(
     ("aws", "ec2", "create-image", "--instance-id", "{id}", "--name", "NAME"), "makes an AMI of it; then:"
 )
 _BY_IMAGE = (_CREATE_IMAGE, Run(("vmie", "export", "ami-…")))
+#: what stands for an export's own names where there is none
+_ANY = {"id": "ID", "bucket": "BUCKET", "region": "REGION"}
 _GRANT = Run(("vmie", "setup-role", "--export-bucket", "{bucket}"))
 
 
@@ -39,6 +43,24 @@ class ExportRule:
     cure: Cure = ()
     verdict: Verdict = Verdict.FAIL
     predicts: str = ""
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What it rests on."""
+        return (Evidence(Kind.DOCUMENTED, self.source, self.title, self.verdict),)
+
+    def as_json(self, terms: Terms = PYTHON) -> dict[str, Any]:
+        """The contracted ``rule`` of `vmie explain`."""
+        return {
+            "id": self.id,
+            "title": self.title,
+            "verdict": self.verdict.value,
+            "routes": [],
+            "profiles": [],
+            "predicts": self.predicts,
+            "cure": [_filled(one, **_ANY).text(terms) for one in actions(self.cure)],
+            "evidence": [one.as_json() for one in self.evidence],
+        }
 
     def apply(self, facts: ExportFacts) -> list[Finding]:
         """One finding per hit, none when nothing trips."""
