@@ -201,3 +201,13 @@ def until(holds: Callable[[], bool], *, within: float = 60.0) -> None:
         if time.monotonic() > deadline:
             raise subprocess.TimeoutExpired("waiting", within)
         time.sleep(0.05)
+
+
+def test_a_windows_registered_from_its_snapshot(box: Sandbox, vmie: Vmie, windows: Path) -> None:
+    """The AMI is no Windows to AWS, and has no ENA: both are said before, and what AWS makes of it after."""
+    done = vmie("import", windows, "--as", "snapshot", "--register", "win", "--skip-check", "VMIE-FS-003")
+    made = result(done)
+    (image,) = box.client("ec2").describe_images(ImageIds=[made["image_id"]])["Images"]
+    assert image["EnaSupport"] is False
+    assert "a licence of your own only" in done.err
+    assert f"to AWS {made['image_id']} is {image['PlatformDetails']}" in done.err

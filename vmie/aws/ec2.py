@@ -158,6 +158,16 @@ def register_image(aws: Aws, request: RegisterImage) -> str:
     return str(answer["ImageId"])
 
 
+def platform_of(aws: Aws, image_id: str) -> str:
+    """The AMI's PlatformDetails, by which AWS bills ("Linux/UNIX", "Windows" …); "" where it does not say, yet."""
+    try:
+        with refusals("DescribeImages", operand=image_id):
+            found = aws.client("ec2").describe_images(ImageIds=[image_id]).get("Images") or ()
+    except AwsRefused:
+        return ""
+    return next((str(image.get("PlatformDetails") or "") for image in found), "")
+
+
 def expect_free_name(aws: Aws, name: str) -> None:
     """Tell before hours of conversion what RegisterImage would tell after them.
 

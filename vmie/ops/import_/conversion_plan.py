@@ -102,7 +102,7 @@ def plan(context: Context, request: ImportRequest) -> ConversionPlan:
     for warning in filter(None, warnings):
         reporter(events.Note(warning, "warning"))
     kept = tuple(note for note in notes if not note.startswith("boot mode"))
-    return ConversionPlan(request, "", chosen, disks, report, kept, zone)
+    return ConversionPlan(request, "", chosen, disks, report, kept, zone=zone)
 
 
 def user_data(request: ImportRequest) -> bytes:

@@ -15,6 +15,7 @@ from vmie.ops import bucket as buckets
 from vmie.ops import check, codec, copying, ingest
 from vmie.ops.context import Context
 from vmie.ops.copying import CopyPlan
+from vmie.ops.import_ import registering
 from vmie.options import ImportRequest
 
 #: what an object's name says of its format, for sources that are in S3 already
@@ -68,6 +69,8 @@ class ImportPlan:
     disks: tuple[PlannedDisk, ...]
     report: check.CheckReport | None = field(default=None, metadata=codec.PASSING)
     notes: tuple[str, ...] = ()
+    #: whether an AMI that is registered from the snapshot is said to have ENA
+    ena: bool = True
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -118,7 +121,10 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Im
         raise _several(request.sources[0], len(disks))
     if not begun:
         _expect(aws, request, role_name, [planned.object for planned in disks])
-    return ImportPlan(request, role_name, chosen, tuple(disks), report, notes)
+    lost = registering.losses(report) if request.register else ()
+    for one in lost:
+        context.reporter(events.Note(one, "warning"))
+    return ImportPlan(request, role_name, chosen, tuple(disks), report, (*notes, *lost), registering.has_ena(report))
 
 
 def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Object]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from vmie import events
 from vmie.aws import ec2
 from vmie.aws.ec2_requests import ImportSnapshot, RegisterImage
 from vmie.model import Task, TaskKind
@@ -44,7 +45,7 @@ class SnapshotImport(ByObject):
         known = request.described().items()
         guest: dict[str, Any] = {name: said for name, said in known if said and name != "platform"}
         waiting.snapshot_ready(self.context, snapshot_id)
-        return ec2.register_image(
+        made = ec2.register_image(
             self.context.aws,
             RegisterImage(
                 name=request.register,
@@ -52,7 +53,11 @@ class SnapshotImport(ByObject):
                 description=request.description,
                 volume_type=request.volume_type,
                 imds_v2=request.imds_v2,
+                ena=self.planned.ena,
                 **guest,
                 tags=self.tags,
             ),
         )
+        if platform := ec2.platform_of(self.context.aws, made):
+            self.context.reporter(events.Note(f"to AWS {made} is {platform}"))
+        return made

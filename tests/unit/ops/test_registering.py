@@ -1,0 +1,74 @@
+"""What an AMI that is registered from a snapshot loses, read from the image."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from tests import guests
+from tests.clocks import ManualClock
+from tests.linux_guest import KERNEL, files, linux_disk
+from tests.tools import need
+from tests.windows_guest import windows_disk
+from vmie.ops import check
+from vmie.ops.check import CheckReport
+from vmie.ops.import_ import registering
+
+
+def report(path: Path) -> CheckReport:
+    return check.check([path], clock=ManualClock())
+
+
+def guest(tmp_path: Path, os_release: str, *, ena: bool = True) -> CheckReport:
+    need("mke2fs")
+    content = dict(files())
+    content["/etc/os-release"] = os_release
+    if not ena:
+        kept = [line for line in str(content[f"/lib/modules/{KERNEL}/modules.dep"]).splitlines() if "/ena" not in line]
+        content[f"/lib/modules/{KERNEL}/modules.dep"] = "\n".join(kept) + "\n"
+        early = [f"usr/lib/modules/{KERNEL}/{line.rstrip(':')}" for line in kept]
+        content[f"/boot/initrd.img-{KERNEL}"] = gzip.compress(guests.cpio(early))
+        content[f"/boot/config-{KERNEL}"] = "CONFIG_BLK_DEV_NVME=m\nCONFIG_XEN_BLKDEV_FRONTEND=m\n"
+    return report(linux_disk(tmp_path / "disk.raw", content))
+
+
+@pytest.mark.parametrize(
+    ("os_release", "system"),
+    [
+        ('ID="rhel"\nVERSION_ID="9.4"\n', "Red Hat Enterprise Linux"),
+        ('ID="sles"\nVERSION_ID="15.5"\n', "SUSE Linux Enterprise Server"),
+        ('ID="sles_sap"\nVERSION_ID="15.5"\n', "SUSE Linux Enterprise Server"),
+    ],
+)
+def test_a_system_that_aws_bills(os_release: str, system: str, tmp_path: Path) -> None:
+    (said,) = registering.losses(guest(tmp_path, os_release))
+    assert system in said
+    assert "Linux/UNIX" in said
+
+
+@pytest.mark.parametrize("os_release", ['ID=debian\nVERSION_ID="12"\n', 'ID=rocky\nID_LIKE="rhel"\nVERSION_ID="9.4"\n'])
+def test_a_free_one_loses_nothing(os_release: str, tmp_path: Path) -> None:
+    found = guest(tmp_path, os_release)
+    assert registering.losses(found) == ()
+    assert registering.has_ena(found)
+
+
+def test_a_windows(tmp_path: Path) -> None:
+    need("mkntfs", "sfdisk", "hivexsh")
+    found = report(windows_disk(tmp_path / "windows.raw"))
+    assert [said for said in registering.losses(found) if "Windows" in said]
+    assert not registering.has_ena(found)
+
+
+def test_without_ena(tmp_path: Path) -> None:
+    found = guest(tmp_path, "ID=debian\nVERSION_ID=12\n", ena=False)
+    assert not registering.has_ena(found)
+    (said,) = registering.losses(found)
+    assert "ENA" in said
+
+
+def test_what_was_not_looked_at_is_taken_for_a_system_of_today() -> None:
+    assert registering.has_ena(None)
+    assert registering.losses(None) == ()
