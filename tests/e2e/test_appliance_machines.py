@@ -96,6 +96,7 @@ def test_one_disk_of_a_machine_is_checked_converted_and_uploaded(box: Sandbox, v
     same(box, "c.vmdk", app.with_name("c.raw"))
     refused = vmie("upload", app, f"s3://{BUCKET}/w.ova", "--machine", "web", "--as-is")
     assert (refused.code, "--as-is" in refused.json["error"]["message"]) == (2, True)
+    assert vmie("upload", app, f"s3://{BUCKET}/app.ova", "--as-is").json["result"]["format"] == "OVA"
 
 
 def test_a_plan_takes_each_machine_as_an_item(box: Sandbox, vmie: Vmie, app: Path) -> None:

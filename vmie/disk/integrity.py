@@ -20,6 +20,7 @@ from vmie.disk.foreign import NOT_A_DISK
 from vmie.disk.grains import GrainCheck, GrainIndex
 from vmie.disk.manifest import Mismatch, RunningDigests
 from vmie.disk.ovf import Appliance, open_appliance
+from vmie.disk.ovf_system import SEVERAL_MACHINES
 from vmie.disk.reading import DAMAGED, damaged
 from vmie.disk.registry import open as open_disk
 from vmie.disk.stream.parallel import ordered
@@ -105,7 +106,7 @@ class FileCheck:
     """A file that is sent as it is. Making it reads all tables; `notes` are what is odd and no damage. Close it."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """Raises ImageError where the tables show damage; what is no disk, and sent all the same, has none."""
+        """Raises ImageError where the tables show damage; what is no disk, or no one machine, is not judged."""
         self.notes: list[str] = []
         self._indexes: list[GrainIndex] = []
         self._manifest: ManifestCheck | None = None
@@ -114,7 +115,7 @@ class FileCheck:
             try:
                 first = undo.enter_context(open_disk(path))
             except ImageError as error:
-                if error.code == NOT_A_DISK:
+                if error.code in (NOT_A_DISK, SEVERAL_MACHINES):
                     return
                 raise
             if first.facts.get("appliance"):

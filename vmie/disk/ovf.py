@@ -161,7 +161,7 @@ def _package(source: Source) -> Package:
     elif zip.probe(source):
         found = zip.package(source)
     elif wrapper.probe(source):
-        return _package(wrapper.spooled(source))
+        return _unpacked(wrapper.spooled(source))
     elif probe(source):
         return Folder(source)
     else:
@@ -169,6 +169,14 @@ def _package(source: Source) -> Package:
     if not found.has_descriptor:
         raise _neither(source)
     return found
+
+
+def _unpacked(inner: Source) -> Package:
+    try:
+        return _package(inner)
+    except BaseException:
+        inner.close()
+        raise
 
 
 def _neither(source: Source) -> ImageError:

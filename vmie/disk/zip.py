@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from vmie.disk import unpack
 from vmie.disk.base import Disk, Source, Window
+from vmie.disk.foreign import is_partitioned
 from vmie.disk.lone import open_archive
 from vmie.disk.package import Archive
 from vmie.disk.reading import damaged, read_exact
@@ -47,7 +48,7 @@ class ZipMember(Member):
 
 def probe(source: Source) -> bool:
     """Whether the file begins as a zip archive does and ends with a directory."""
-    return source.pread(0, 4) == _LOCAL and _end_at(source) is not None
+    return source.pread(0, 4) == _LOCAL and not is_partitioned(source) and _end_at(source) is not None
 
 
 def open_source(source: Source, *, index: int = 0, machine: str = "", empty_disks: bool = False) -> Disk:

@@ -15,9 +15,11 @@ from typing import Any, Protocol
 from vmie import disk
 from vmie.aws.parts import part_size_for
 from vmie.disk import stream
+from vmie.disk.base import FileSource
 from vmie.disk.beside import beside, is_plain
 from vmie.disk.foreign import NOT_A_DISK, expected_disk
 from vmie.disk.ovf import Appliance
+from vmie.disk.ovf_system import SEVERAL_MACHINES
 from vmie.errors import Drop, ImageError, Set, UsageError
 from vmie.model import Route
 
@@ -88,12 +90,22 @@ def look(path: Path, selected: Selection, *, as_is: bool = False) -> Look:
     try:
         return _look(path, selected)
     except ImageError as error:
+        if as_is and error.code == SEVERAL_MACHINES and _is_tar(path):
+            return Look("vmdk", "", "ova")  # with all its machines
         if error.code != NOT_A_DISK:
             raise
         if as_is:
             return Look("raw", "raw")
         error.add_cure(Set("as_is", note="sends the bytes all the same"))
         raise
+
+
+def _is_tar(path: Path) -> bool:
+    source = FileSource(path)
+    try:
+        return disk.detect(source) == "ova"
+    finally:
+        source.close()
 
 
 def _look(path: Path, selected: Selection) -> Look:

@@ -37,6 +37,7 @@ NO_PARTITIONS = "ClientError: No valid partitions. Not a valid volume."
 FOOTERS = "ClientError: Footers not identical"
 BAD_DATA = "ClientError: Uncompressed data has invalid length"
 
+_TAKEN = frozenset({"vmdk", "vhd", "vhdx", "raw"})
 _TIB = 1 << 40
 #: ImportImage takes disks under 8 TiB, ImportSnapshot under 16 (aws-facts 3.2)
 IMAGE_LIMIT, SNAPSHOT_LIMIT = 8 * _TIB, 16 * _TIB
@@ -92,11 +93,11 @@ def look(disks: Sequence[Disk], verdict: GuestVerdict) -> DetectedMachine:
 
 def _single(source: Source, format_: str) -> Disk:
     disk = open_source(source)
-    if disk.format != format_.lower() or disk.facts.get("wrapper"):
-        raise TaskFailure(UNSUPPORTED_VMDK if format_ == "VMDK" else UNSUPPORTED_FORMAT)
-    if format_ == "VMDK" and disk.variant != "streamOptimized":
-        raise TaskFailure(UNSUPPORTED_VMDK)
-    return disk
+    fits = disk.format == format_.lower() and not disk.facts.get("wrapper")
+    if fits and (format_ != "VMDK" or disk.variant == "streamOptimized"):
+        return disk
+    disk.close()
+    raise TaskFailure(UNSUPPORTED_VMDK if format_ == "VMDK" else UNSUPPORTED_FORMAT)
 
 
 def _appliance(source: Source) -> list[Disk]:
@@ -108,11 +109,14 @@ def _appliance(source: Source) -> list[Disk]:
     if not appliance.disks:
         raise TaskFailure("ClientError: Disk validation failed [OVF file parsing error: there is no disk]")
     disks = [appliance.open_disk(index) for index in range(len(appliance.disks))]
-    if any(disk.format == "vmdk" and disk.variant != "streamOptimized" for disk in disks):
-        raise TaskFailure(UNSUPPORTED_VMDK)
-    if any(disk.format not in ("vmdk", "vhd", "vhdx", "raw") or disk.facts.get("wrapper") for disk in disks):
-        raise TaskFailure(UNSUPPORTED_FORMAT)
-    return disks
+    kinds = {(disk.format, disk.variant) for disk in disks}
+    packed = any(disk.facts.get("wrapper") for disk in disks)
+    if not packed and all(kind in _TAKEN and (kind != "vmdk" or form == "streamOptimized") for kind, form in kinds):
+        return disks
+    for disk in disks:
+        disk.close()
+    vmdk = any(kind == "vmdk" and form != "streamOptimized" for kind, form in kinds)
+    raise TaskFailure(UNSUPPORTED_VMDK if vmdk else UNSUPPORTED_FORMAT)
 
 
 def _unreadable(error: ImageError, format_: str) -> str:
