@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.btrfs_guest import fedora, suse
-from tests.guests import MIB
+from tests.btrfs_guest import UUID, fedora, on_disk, suse
+from tests.btrfs_image import Sub
+from tests.guests import MIB, Link
+from tests.linux_guest import files as linux_files
 from tests.tools import need, run
 from vmie import cli
 
@@ -27,6 +29,20 @@ def test_the_system_is_told_and_its_subvolumes_block_the_image_route(
     image = json.loads(capsys.readouterr().out)["result"]["images"][0]
     assert image["guest"]["root_filesystem"] == "btrfs"
     assert (image["verdict"]["image"], image["verdict"]["snapshot"]) == ("fail", "warn")
+
+
+def test_one_without_subvolumes_passes_as_ext4_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = "2f1ed7d2-5d0a-4c1c-9b86-2a4f0c0f9d51"
+    files = {
+        path: node.replace(name, UUID) if isinstance(node, str) and not isinstance(node, Link) else node
+        for path, node in linux_files().items()
+    }
+    files["/etc/fstab"] = f"UUID={UUID} / btrfs defaults 0 0\n"
+    path = on_disk(tmp_path / "disk.raw", Sub(5, "", files))
+    assert cli.run(["check", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Debian GNU/Linux 12 (bookworm)" in lines[2]
+    assert lines[4].split()[:3] == ["image", "(ImportImage)", "PASS"]
 
 
 def test_half_of_a_striped_one_is_unknown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

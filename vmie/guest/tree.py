@@ -108,7 +108,11 @@ class Tree:
         return None if entry is None else ResolvedPath(path, filesystem, inner, entry)
 
     def of_loader(self, path: str) -> list[str]:
-        """Where `path` may be that a boot loader counts from the top of all subvolumes, as GRUB does on Btrfs."""
+        """Where `path` may be that a boot loader counts from the top of all subvolumes.
+
+        GRUB does on Btrfs (find_path in https://cgit.git.savannah.gnu.org/cgit/grub.git/tree/grub-core/fs/btrfs.c),
+        unless SUSE's btrfs_relative_path lets it begin at the default one.
+        """
         found = []
         for place, filesystem in (("", self.root), *self.mounts.items()):
             name = filesystem.name.rstrip("/")
