@@ -31,9 +31,9 @@ def _cards(root: LinuxFacts) -> list[Interface]:
 
 
 def _written_anew(root: LinuxFacts, nic: Interface) -> bool:
-    """Whether cloud-init will replace the file for the new machine: those that it writes have its name in theirs."""
+    """Whether cloud-init will replace the file for the new machine."""
     cloud = root.cloud_init
-    return cloud is not None and cloud.ec2 and cloud.network and "cloud-init" in nic.path.rpartition("/")[2]
+    return cloud is not None and cloud.ec2 and cloud.network and nic.by_cloud_init
 
 
 def _binding(root: LinuxFacts, nic: Interface) -> str:

@@ -11,7 +11,7 @@ class Interface:
 
     `name` may be a pattern. `mac` is the hardware address, `bus` the place on a bus or the driver ("driver vmxnet3")
     that a card must have to be configured so; `sets_mac` is an address that the card is given. `active` is False for
-    what is not brought up at boot.
+    what is not brought up at boot. `by_cloud_init`: the file is one that cloud-init wrote.
     `ipv6` is a fixed IPv6 address, or IPv6 without IPv4; what asks for both by DHCP makes do with IPv4.
     """
 
@@ -25,6 +25,7 @@ class Interface:
     bus: str = ""
     sets_mac: str = ""
     active: bool = True
+    by_cloud_init: bool = False
 
 
 @dataclass(frozen=True, slots=True)

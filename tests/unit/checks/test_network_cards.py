@@ -172,6 +172,10 @@ def test_something_else_may_set_up_the_new_card(files: Tree) -> None:
         {"/etc/sysconfig/network-scripts/ifcfg-bond0": f"DEVICE=bond0\nBOOTPROTO=dhcp\nMACADDR={MAC}\n", IFCFG: DHCP},
         # what cloud-init wrote it writes anew for the new instance
         {"/usr/bin/cloud-init": "", "/etc/netplan/50-cloud-init.yaml": BOUND["/etc/netplan/01.yaml"]},
+        {
+            "/usr/bin/cloud-init": "",
+            IFCFG: f"# Created by cloud-init automatically, do not edit.\n{DHCP}HWADDR={MAC}\n",
+        },
         # its own files say nothing where it does not run
         {IFCFG: DHCP, "/etc/cloud/cloud.cfg": V1, "/etc/cloud/cloud-init.disabled": ""},
     ],

@@ -31,6 +31,9 @@ def network(tree: Tree, cmdline: str) -> Network:
     interfaces: list[Interface] = []
     for name, read in _READERS:
         found = [one for one in read(tree) if one.name != "lo"][: _MAX_INTERFACES - len(interfaces)]
+        found = [
+            replace(one, by_cloud_init=True) if "cloud-init" in one.path.rpartition("/")[2] else one for one in found
+        ]
         if found:
             methods.append(name)
             interfaces += found
@@ -66,7 +69,8 @@ def _files(tree: Tree, folder: str, pattern: str) -> Iterator[str]:
 
 def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
     for path in _files(tree, folder, r"ifcfg-.+"):
-        assigned = variables(tree.text(path))
+        text = tree.text(path) or ""
+        assigned = variables(text)
         name = assigned.get("DEVICE") or path.rpartition("ifcfg-")[2]
         # SLES 9 and 10 named files after the card: ifcfg-eth-id-00:0c:29:…, ifcfg-eth-bus-pci-0000:02:00.0
         old = re.fullmatch(r"\w+-(?:id-(?P<mac>[0-9a-f:]{17})|bus-(?P<bus>\S+))", name)
@@ -89,6 +93,7 @@ def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
             path=path,
             # Red Hat's word and SUSE's for an address that the card is given
             sets_mac=assigned.get("MACADDR", assigned.get("LLADDR", "")),
+            by_cloud_init="Created by cloud-init" in text[:200],
             active=truth(assigned.get("ONBOOT")) is not False and assigned.get("STARTMODE", "auto") not in _NOT_STARTED,
         )
 

@@ -1,4 +1,4 @@
-"""Whole disks whose boot names what is not on them: from the bytes to the verdict of each route."""
+"""Whole disks with guests that would not boot, be reached or let anybody in: from the bytes to each route's verdict."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tests.guests import (
     MIB,
     Bytes,
     Disk,
+    Link,
     ext4,
     fill,
     group,
@@ -152,3 +153,56 @@ def test_the_newest_member_of_a_mirror_counts(tmp_path: Path) -> None:
     assert machine.devices.present("LABEL=old") is False
     assert machine.devices.present("/dev/md0") is True
     assert machine.devices.present("/dev/md127") is None
+
+
+NO_NETWORK = {"image": Verdict.WARN, "instance": Verdict.WARN, "snapshot": Verdict.FAIL, "volume": Verdict.FAIL}
+
+
+def without_network(**more: str) -> dict[str, str | bytes | Link | None]:
+    kept = {path: node for path, node in files().items() if path != "/etc/network/interfaces"}
+    return {**kept, "/usr/lib/udev/rules.d/80-net-setup-link.rules": "x\n", **more}
+
+
+def test_netplan_and_ifcfg_bound_to_a_hardware_address(tmp_path: Path) -> None:
+    netplan = (
+        "network:\n  ethernets:\n    eth0:\n      dhcp4: true\n      match:\n        macaddress: '52:00:00:12:34:56'\n"
+    )
+    path = linux_disk(tmp_path / "netplan.raw", without_network(**{"/etc/netplan/50-cloud-init.yaml": netplan}))
+    assert found(path, "NET-010") == NO_NETWORK
+    ifcfg = "DEVICE=eth0\nBOOTPROTO=dhcp\nONBOOT=yes\nHWADDR=00:50:56:AA:BB:CC\n"
+    path = linux_disk(tmp_path / "ifcfg.raw", without_network(**{"/etc/sysconfig/network-scripts/ifcfg-eth0": ifcfg}))
+    assert found(path, "NET-010") == NO_NETWORK
+
+
+def test_a_static_netplan_with_a_flow_mapping(tmp_path: Path) -> None:
+    netplan = (
+        "network:\n  ethernets:\n    ens160:\n      addresses:\n      - 10.0.0.5/24\n      gateway4: 10.0.0.1\n"
+        "      nameservers: {addresses: [10.0.0.2]}\n  version: 2\n"
+    )
+    path = linux_disk(tmp_path / "static.raw", without_network(**{"/etc/netplan/00-installer-config.yaml": netplan}))
+    assert found(path, "NET-003")["image"] is Verdict.WARN
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"/etc/cloud/cloud.cfg.d/99-dpkg.cfg": "datasource_list: [ NoCloud, VMware ]\n"}, "asks NoCloud, VMware only"),
+        ({"/etc/cloud/cloud-init.disabled": ""}, "cloud-init is disabled (/etc/cloud/cloud-init.disabled)"),
+        (
+            {"/etc/cloud/ds-identify.cfg": "datasource: Azure\n"},
+            "asks Azure only, not EC2 (/etc/cloud/ds-identify.cfg)",
+        ),
+        ({"/usr/bin/amazon-ssm-agent": "x", "/etc/cloud/cloud-init.disabled": ""}, ""),
+        ({}, ""),
+    ],
+)
+def test_nobody_can_log_in(tmp_path: Path, more: dict[str, str], said: str) -> None:
+    nobody = {"/etc/passwd": "root:x:0:0::/root:/bin/sh\n", "/etc/shadow": "root:*:1::::::\n"}
+    cloud = {
+        "/usr/bin/cloud-init": "#!/usr/bin/python3\n",
+        "/etc/cloud/cloud.cfg": "datasource_list: [ NoCloud, Ec2 ]\n",
+    }
+    path = linux_disk(tmp_path / "login.raw", {**files(), **nobody, **cloud, **more})
+    told = [finding for finding in judged(path) if finding.rule == "VMIE-LNX-008"]
+    assert [finding.verdict for finding in told] == [Verdict.WARN if said else Verdict.PASS]
+    assert said in told[0].message
