@@ -340,6 +340,37 @@ MET = [
     ("", "", "CLIENT_ERROR : ClientError: Unable to find an etc directory with fstab.", "fstab-missing"),
     ("", "", "ServerError: Failed to upload base disk(s) to S3. Please try again.", "server-error"),
     ("", "", "No bootable partition found", "no-bootable-partition"),
+    (
+        "DeleteSnapshot",
+        "InvalidSnapshot.InUse",
+        "The snapshot snap-0123 is currently in use by ami-0123",
+        "snapshot-in-use",
+    ),
+    (
+        "AttachVolume",
+        "InvalidVolume.ZoneMismatch",
+        "The volume 'vol-0123' is not in the same availability zone as instance 'i-0123'",
+        "volume-elsewhere",
+    ),
+    ("AttachVolume", "VolumeInUse", "vol-0123 is already attached to an instance", "volume-attached"),
+    (
+        "ModifyImageAttribute",
+        "OperationNotPermitted",
+        "You can't publicly share this image because block public access for AMIs is enabled for this account.",
+        "public-sharing-blocked",
+    ),
+    (
+        "CopyObject",
+        "InvalidObjectState",
+        "The operation is not valid for the object's storage class",
+        "object-archived",
+    ),
+    (
+        "",
+        "",
+        "Client.InvalidKMSKey.InvalidState: The KMS key provided is in an incorrect state",
+        "kms-key-not-usable",
+    ),
     ("ImportInstance", "Unsupported", "No bootable partition found.", "no-bootable-partition"),
 ]
 
