@@ -15,6 +15,9 @@ from vmie.guest.tree import Tree
 
 _TOP = re.compile(r"^[\"']?network[\"']?:", re.MULTILINE)
 _MAX_DEVICES = 100
+_TYPES = ("physical", "bond", "bridge", "vlan")
+_FOUR = ("dhcp", "dhcp4")
+_SIX = ("dhcp6", "ipv6_dhcpv6-stateful", "ipv6_dhcpv6-stateless", "ipv6_slaac")
 
 
 def configured(text: str) -> bool:
@@ -48,19 +51,22 @@ def _indented(text: str) -> str:
 
 def _version_1(document: Any, path: str) -> Iterator[Interface]:
     network = document.get("network") if isinstance(document, dict) else None
-    listed = network.get("config") if isinstance(network, dict) else None
-    for device in (listed if isinstance(listed, list) else [])[:_MAX_DEVICES]:
-        if not isinstance(device, dict) or device.get("type") != "physical":
+    devices = network.get("config") if isinstance(network, dict) else None
+    for device in (devices if isinstance(devices, list) else [])[:_MAX_DEVICES]:
+        if not isinstance(device, dict) or device.get("type") not in _TYPES:
             continue
-        subnets = device.get("subnets")
-        kinds = [one.get("type") for one in subnets if isinstance(one, dict)] if isinstance(subnets, list) else []
+        listed = device.get("subnets")
+        subnets = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+        kinds = [one.get("type") for one in subnets]
+        fixed = [str(one.get("address", "")) for one in subnets if one.get("type") in ("static", "static6")]
+        four, six = (any(kind in wanted for kind in kinds) for wanted in (_FOUR, _SIX))
         mac = device.get("mac_address")
         yield Interface(
             str(device.get("name", "")),
             "cloud-init",
-            dhcp=any(kind in ("dhcp", "dhcp4", "dhcp6") for kind in kinds),
-            static=any(kind in ("static", "static6") for kind in kinds),
-            ipv6=any(kind in ("dhcp6", "static6", "ipv6_dhcpv6-stateful") for kind in kinds),
+            dhcp=four or six,
+            static=bool(fixed),
+            ipv6=(six and not four) or any(":" in address for address in fixed),
             mac=mac if isinstance(mac, str) else "",
             path=path,
         )

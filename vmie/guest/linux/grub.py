@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from vmie.guest.linux.grub_lookup import Lookup, explicit, legacy, lookup
 from vmie.guest.linux.grub_lookup import words as _words
 from vmie.guest.linux.kernels import Images
-from vmie.guest.linux.shell import variables
+from vmie.guest.linux.shell import block
 from vmie.guest.tree import Tree
 
 _MAX_LINES = 50_000
@@ -194,7 +194,7 @@ def environment(tree: Tree) -> tuple[dict[str, str], bool]:
     ):
         text = tree.text(path, limit=64 << 10)
         if text is not None:
-            return variables(text.rstrip("#\n")), True
+            return block(text), True
     return {}, False
 
 
@@ -220,7 +220,8 @@ def choose_legacy(text: str) -> tuple[BootChoice | None, list[MenuEntry]]:
         line = raw.strip()
         if not line or line.startswith("#"):
             continue
-        first, _, rest = re.sub(r"^(\w+)\s*=\s*", r"\1 ", line).partition(" ")
+        first, *more = re.sub(r"^(\w+)\s*=\s*", r"\1 ", line).split(None, 1)
+        rest = more[0] if more else ""
         words = rest.split()
         if first == "default" and not stanzas:
             wanted = int(rest) if rest.strip().isdecimal() and len(rest) < 6 else 0

@@ -76,7 +76,7 @@ def _ifcfg(tree: Tree, folder: str, source: str) -> Iterator[Interface]:
         old = re.fullmatch(r"\w+-(?:id-(?P<mac>[0-9a-f:]{17})|bus-(?P<bus>\S+))", name)
         protocol = assigned.get("BOOTPROTO", "").lower()
         dhcp = protocol in _DHCP
-        address = any(re.fullmatch(r"IPADDR\w*", key) and value for key, value in assigned.items())
+        address = any(re.fullmatch(r"IPADDR\w*|IPV6ADDR", key) and value for key, value in assigned.items())
         if not assigned or name == "lo":
             continue
         yield Interface(
@@ -110,6 +110,7 @@ def _suse(tree: Tree) -> Iterator[Interface]:
 def _ifupdown(tree: Tree) -> Iterator[Interface]:
     paths = ["/etc/network/interfaces", *_files(tree, "/etc/network/interfaces.d", r"[\w.-]+")]
     found: dict[str, Interface] = {}
+    asked: dict[str, set[tuple[str, ...]]] = {}
     started: set[str] = set()
     current = ""
     for path in paths:
@@ -122,20 +123,20 @@ def _ifupdown(tree: Tree) -> Iterator[Interface]:
             elif words[0] == "iface" and len(words) >= 2:
                 current = words[1] if len(words) >= 4 and words[1] != "lo" else ""
                 if current:
-                    found[current] = _stanza(found.get(current), path, *words[1:4])
+                    found.setdefault(current, Interface(current, "ifupdown", path=path))
+                    asked.setdefault(current, set()).add(tuple(words[2:4]))
     for name, one in found.items():
         matched = any(name == pattern.lstrip("/") or fnmatch.fnmatchcase(name, pattern[1:]) for pattern in started)
-        yield replace(one, active=matched)
+        dhcp, static, ipv6 = _methods(asked[name])
+        yield replace(one, active=matched, dhcp=dhcp, static=static, ipv6=ipv6)
 
 
-def _stanza(before: Interface | None, path: str, name: str, family: str, method: str) -> Interface:
-    before = before or Interface(name, "ifupdown", dhcp=False, static=False, ipv6=False, path=path)
-    return replace(
-        before,
-        dhcp=before.dhcp or method == "dhcp",
-        static=before.static or method == "static",
-        ipv6=before.ipv6 or (family == "inet6" and method == "static"),
-    )
+def _methods(asked: set[tuple[str, ...]]) -> tuple[bool, bool, bool]:
+    """DHCP, a fixed address, and IPv6, of the family and method of an interface's stanzas (interfaces(5))."""
+    methods = {method for _, method in asked}
+    four = bool({("inet", "dhcp"), ("inet", "static")} & asked)
+    alone = bool({("inet6", "dhcp"), ("inet6", "auto")} & asked) and not four
+    return "dhcp" in methods, "static" in methods, ("inet6", "static") in asked or alone
 
 
 def _netplan(tree: Tree) -> Iterator[Interface]:
@@ -164,14 +165,17 @@ def _networkmanager(tree: Tree) -> Iterator[Interface]:
             if _last(connection, "type") not in ("ethernet", "802-3-ethernet", "bond", "bridge", "vlan", "team"):
                 continue
             four, six, match = profile.get("ipv4", {}), profile.get("ipv6", {}), profile.get("match", {})
+            port = bool(_last(connection, "master") or _last(connection, "controller"))
+            fixed = [any(re.fullmatch(r"address\d*", key) for key in family) for family in (four, six)]
             wired = profile.get("ethernet", {}) or profile.get("802-3-ethernet", {})
             yield Interface(
                 _last(connection, "interface-name") or _last(match, "interface-name") or _last(connection, "id"),
                 "networkmanager",
-                dhcp=_last(four, "method") in ("auto", ""),
-                static=_last(four, "method") == "manual" or any(re.fullmatch(r"address\d*", key) for key in four),
+                # what belongs to a bond or a bridge has no addresses of its own; without a word for IPv4 it is DHCP
+                dhcp=_last(four, "method") in ("auto", "") and not port,
+                static=any(fixed) or "manual" in (_last(four, "method"), _last(six, "method")),
                 ipv6=_last(six, "method") == "manual"
-                or any(re.fullmatch(r"address\d*", key) for key in six)
+                or fixed[1]
                 or (_last(four, "method") == "disabled" and _last(six, "method") in ("auto", "dhcp")),
                 mac=_last(wired, "mac-address"),
                 path=path,

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_.]*)\s*=\s*(.*)")
+#: a value's pieces: in single quotes, in double quotes, one character behind a backslash, plain
+_PIECE = re.compile(r"""'([^']*)'?|"((?:[^"\\]|\\.)*)"?|\\(.)|([^'"\\]+)""", re.DOTALL)
+_VARIABLE = re.compile(r"^([^#=\s][^=\n]*)=((?:[^\\\n]|\\(?:.|\Z))*)", re.MULTILINE | re.DOTALL)
 
 
 def variables(text: str | None) -> dict[str, str]:
@@ -18,14 +21,24 @@ def variables(text: str | None) -> dict[str, str]:
 
 
 def _unquote(value: str) -> str:
-    if value[:1] in ("'", '"'):
-        quote = value[0]
-        end = value.find(quote, 1)
-        while end > 0 and quote == '"' and value[end - 1] == "\\":
-            end = value.find(quote, end + 1)
-        inner = value[1:end] if end > 0 else value[1:]
-        return re.sub(r"\\([\"$`\\])", r"\1", inner) if quote == '"' else inner
-    return value.split(" #", 1)[0].strip()
+    """A value of pieces: 'a b'"c"d. Unquoted spaces belong to it, as systemd has it; behind quotes they end it."""
+    found, quoted = "", False
+    pieces: list[tuple[str, str, str, str]] = _PIECE.findall(value)
+    for single, double, escaped, plain in pieces:
+        if quoted and plain[:1].isspace():
+            break
+        kept, comment, _ = plain.partition(" #")
+        if comment:
+            return found + kept.rstrip()
+        found += kept + single + re.sub(r"\\([\"$`\\])", r"\1", double) + escaped
+        quoted = not plain
+    return found
+
+
+def block(text: str) -> dict[str, str]:
+    """GRUB's environment block: nothing is quoted, a backslash keeps the character behind it (lib/envblk.c)."""
+    found = _VARIABLE.findall(text[: 64 << 10])
+    return {name: re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL) for name, value in found}
 
 
 def sections(text: str | None) -> dict[str, dict[str, list[str]]]:

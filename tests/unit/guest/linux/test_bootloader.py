@@ -199,6 +199,13 @@ def test_grub_legacy(wanted: str, version: str, root: str | None) -> None:
     assert bootloader.boot(tree(files)).configs == ("/boot/grub/grub.conf",)
 
 
+def test_words_of_a_menu_lst_are_parted_by_tabs_too() -> None:
+    """As update-grub of Debian 4 and 5 writes them."""
+    text = LEGACY.replace("DEFAULT", "1").replace("title ", "title\t\t").replace("kernel ", "kernel\t\t")
+    loader, found, _ = default(installed(OLD, NEW) | {"/boot/grub/menu.lst": text})
+    assert (loader, found) == (Bootloader.GRUB_LEGACY, OLD)
+
+
 def test_several_configurations_and_whether_they_differ() -> None:
     files = installed(NEW) | {"/boot/grub/grub.cfg": DEBIAN, "/boot/grub/menu.lst": LEGACY}
     both = bootloader.boot(tree(files))

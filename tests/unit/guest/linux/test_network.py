@@ -160,6 +160,46 @@ def test_ipv6() -> None:
     assert look({"/etc/netplan/a.yaml": NETPLAN.format("addresses: ['2001:db8::1/64']")}).ipv6 is True
 
 
+@pytest.mark.parametrize(
+    ("files", "facts"),
+    [
+        ({"/etc/network/interfaces": "iface eth0 inet6 dhcp\n"}, (True, False, True)),
+        ({"/etc/network/interfaces": "iface eth0 inet6 auto\n"}, (False, False, True)),
+        ({"/etc/network/interfaces": "iface eth0 inet6 dhcp\niface eth0 inet dhcp\n"}, (True, False, False)),
+        ({"/etc/sysconfig/network-scripts/ifcfg-e": "IPV6ADDR=2001:db8::1/64\n"}, (False, True, True)),
+        (
+            {"/etc/NetworkManager/system-connections/a": KEYFILE.format("").replace("ignore", "manual")},
+            (True, True, True),
+        ),
+    ],
+)
+def test_ipv6_alone(files: dict[str, str], facts: tuple[bool, bool, bool]) -> None:
+    found = look(files)
+    assert (found.dhcp, found.static, found.ipv6) == facts
+
+
+@pytest.mark.parametrize(
+    ("devices", "facts"),
+    [
+        ("{type: physical, subnets: [{type: dhcp4}, {type: dhcp6}]}", (True, False, False)),
+        ("{type: physical, subnets: [{type: ipv6_slaac}]}", (True, False, True)),
+        ("{type: physical, subnets: [{type: static, address: '2001:db8::1/64'}]}", (False, True, True)),
+        ("{type: physical}, {type: bond, subnets: [{type: static, address: 10.0.0.5/24}]}", (False, True, False)),
+        ("{type: vlan, subnets: [{type: dhcp}]}", (True, False, False)),
+        ("{type: nameserver, address: [10.0.0.1]}", (None, None, None)),
+    ],
+)
+def test_cloud_inits_first_version(devices: str, facts: tuple[bool | None, ...]) -> None:
+    text = f"network: {{version: 1, config: [{devices}]}}\n"
+    found = look({"/etc/cloud/cloud.cfg.d/90-net.cfg": text})
+    assert (found.dhcp, found.static, found.ipv6) == facts
+
+
+def test_a_port_of_a_bond_has_no_addresses_of_its_own() -> None:
+    port = KEYFILE.format("").replace("[connection]\n", "[connection]\nmaster=bond0\n")
+    assert look({"/etc/NetworkManager/system-connections/a": port}).dhcp is False
+
+
 def test_the_mac_that_an_interface_is_bound_to() -> None:
     found = look({"/etc/sysconfig/network-scripts/ifcfg-eth0": "HWADDR=00:50:56:AA:BB:CC\nBOOTPROTO=dhcp\n"})
     assert found.interfaces[0].mac == "00:50:56:AA:BB:CC"
