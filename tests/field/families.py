@@ -8,7 +8,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.field import cloud_network, config_files, contents, corpora, disks, netplan, os_release, tables
+from tests.field import (
+    cloud_network,
+    config_files,
+    contents,
+    corpora,
+    disks,
+    hives,
+    netplan,
+    os_release,
+    ovf,
+    tables,
+    volumes,
+)
 from tests.field.corpora import Folder, MissingError
 from tests.field.judging import Case, Tally, tally
 from tests.tools import find
@@ -25,9 +37,20 @@ class Family(Protocol):
         """All of them, in a steady order."""
 
 
-FAMILIES: tuple[Family, ...] = (disks, tables, contents, os_release, netplan, cloud_network, config_files)
+FAMILIES: tuple[Family, ...] = (
+    disks,
+    ovf,
+    tables,
+    volumes,
+    contents,
+    hives,
+    os_release,
+    netplan,
+    cloud_network,
+    config_files,
+)
 #: those of `make test`: small downloads, and together a few seconds
-SLICE: tuple[Family, ...] = (tables, contents, os_release, netplan, cloud_network, config_files)
+SLICE: tuple[Family, ...] = (tables, volumes, contents, os_release, netplan, cloud_network, config_files)
 
 
 def chosen(names: Sequence[str]) -> list[Family]:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 #: methods of text that tests call on their constants
-_METHODS = frozenset(("strip", "rstrip", "lstrip", "format", "join", "replace"))
+_METHODS = frozenset(("strip", "rstrip", "lstrip", "format", "join", "replace", "to_bytes"))
+_MAX_TIMES = 1 << 16
 
 
 class UnreadableError(Exception):
@@ -51,6 +52,10 @@ def value(node: ast.expr, names: Mapping[str, Any]) -> Any:  # noqa: PLR0911 - o
             return value(node.left, names) + value(node.right, names)
         case ast.BinOp(op=ast.Mod()):
             return value(node.left, names) % value(node.right, names)
+        case ast.BinOp(op=ast.Mult(), right=ast.Constant(value=int(times))) if times <= _MAX_TIMES:
+            return value(node.left, names) * times
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()):
+            return -node.operand.value
         case ast.Call():
             return _called(node, names)
     raise UnreadableError(ast.unparse(node)[:60])
@@ -62,6 +67,8 @@ def _called(node: ast.Call, names: Mapping[str, Any]) -> Any:
         return textwrap.dedent(given[0])
     if isinstance(node.func, ast.Attribute) and node.func.attr in _METHODS:
         held = value(node.func.value, names)
-        if isinstance(held, str):
+        if isinstance(held, str) and node.func.attr != "to_bytes":
             return getattr(held, node.func.attr)(*given)
+        if isinstance(held, int) and node.func.attr == "to_bytes" and given[0] <= _MAX_TIMES:
+            return held.to_bytes(*given)
     raise UnreadableError(ast.unparse(node)[:60])
