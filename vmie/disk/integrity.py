@@ -161,6 +161,8 @@ def refuse_faults(disk: Disk, notes: list[str], *, as_is: bool) -> None:
     `as_is`: what a conversion would read around is damage too.
     """
     name = disk.source.name
+    if named := disk.facts.get("named_as"):
+        notes.append(f"{name}: the name says {named}, but there is no {named} header in it: it goes as a raw disk")
     for fault in disk.table_faults():
         if fault.verdict is Verdict.FAIL or (as_is and fault.as_is is Verdict.FAIL):
             raise damaged(disk.source, fault.text)
