@@ -515,7 +515,7 @@ def limited(box: Sandbox, service: str) -> str:
     )
 
 
-@pytest.mark.parametrize(("service", "failed"), [("s3", []), ("ec2", ["bucket key"])])
+@pytest.mark.parametrize(("service", "failed"), [("s3", []), ("ec2", ["bucket key", "permissions"])])
 def test_a_buckets_key_is_used_through_s3(service: str, failed: list[str], box: Sandbox) -> None:
     arn = limited(box, service)
     rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}}
@@ -529,3 +529,34 @@ def test_a_snapshots_key_is_used_through_ec2(service: str, failed: list[str], bo
     arn = limited(box, service)
     well(box, allow(ON_KEY, [arn]))
     assert [line.check for line in examine(box, Broken(well, "", ()), arn).failed] == failed
+
+
+WITHOUT_KMS = [allow("*"), deny("kms:GenerateDataKey")]
+
+
+def test_a_caller_who_may_not_use_the_buckets_key(box: Sandbox) -> None:
+    """S3 encrypts an upload as the caller: the role's rights do not help."""
+    encrypt_bucket(box)
+    arn = box.client("s3").get_bucket_encryption(Bucket=BUCKET)["ServerSideEncryptionConfiguration"]["Rules"][0][
+        "ApplyServerSideEncryptionByDefault"
+    ]["KMSMasterKeyID"]
+    well(box, allow(ON_KEY, [arn]))
+    assert examine(box, Broken(well, "", ())).failed == ()
+    caller(box, *WITHOUT_KMS)
+    (line,) = examine(box, Broken(well, "", ())).failed
+    assert line.check == "permissions"
+    assert f"you may not kms:GenerateDataKey on {arn}" in line.what
+    assert f"--sse-kms-key {arn}" in line.cure
+
+
+def test_a_refusal_that_names_the_caller_is_the_callers(box: Sandbox, disk: Path, tmp_path: Path) -> None:
+    encrypt_bucket(box)
+    caller(box, *WITHOUT_KMS)
+    arn = f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+    said = f"User: arn:aws:iam::{ACCOUNT}:user/sandbox is not authorized to perform: kms:GenerateDataKey on {arn}"
+    for action in ("CreateMultipartUpload", "PutObject"):
+        box.faults.fail(action, code="AccessDenied", message=said, status=403, times=None)
+    well(box, allow(ON_KEY, ["*"]))
+    ended = import_(Broken(well, "", ()), disk, tmp_path, "")
+    assert "you may not kms:GenerateDataKey" in ended.cause
+    assert "setup-role" not in ended.cure

@@ -102,6 +102,10 @@ def user(
     ] = PolicyJob.ALL,
     account: _Account = "",
     role_name: Annotated[str | None, typer.Option(help="The service role (default vmimport).")] = None,
+    sse_kms_key: Annotated[
+        list[str] | None,
+        typer.Option("--sse-kms-key", metavar="ARN", help="A KMS key that the bucket encrypts with; may be repeated."),
+    ] = None,
     form: _Form = PolicyForm.JSON,
 ) -> None:
     """What the person or job that calls vmie may do.
@@ -122,7 +126,10 @@ def user(
         return
     arn = f"arn:{partition}:iam::{_digits(account) or '*'}:role/{role_name or run.settings.role_name}"
     prefix = run.settings.export_prefix if job is PolicyJob.EXPORT else run.settings.prefix
-    documents = [policy.job(job.value, name, role_arn=arn, prefix=prefix, partition=partition) for name in buckets]
+    keys = [_usage(policy.key_arn, key) for key in sse_kms_key or ()]
+    documents = [
+        policy.job(job.value, name, role_arn=arn, prefix=prefix, keys=keys, partition=partition) for name in buckets
+    ]
     _print(ctx, "user", _joined(documents), form)
 
 

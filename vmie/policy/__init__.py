@@ -14,6 +14,7 @@ from __future__ import annotations
 from vmie.policy.compare import Document, Permission, missing, same, statements, text
 from vmie.policy.documents import (
     ASSUME_ROLE,
+    CALLER_KEY_ACTIONS,
     EXPORT_SID,
     EXTERNAL_ID,
     SERVICE,
@@ -43,6 +44,7 @@ from vmie.policy.reading import (
 
 __all__ = [
     "ASSUME_ROLE",
+    "CALLER_KEY_ACTIONS",
     "EXPORT_SID",
     "EXTERNAL_ID",
     "SERVICE",

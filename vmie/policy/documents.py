@@ -110,11 +110,25 @@ def user(buckets: Sequence[str], *, partition: str = "aws") -> Document:
     return _per_item("user-policy", "mys3bucket", tuple(buckets), partition)
 
 
-def job(name: str, bucket: str, *, role_arn: str, prefix: str = "", partition: str = "aws") -> Document:
-    """All that vmie itself calls for one job ("import", "export"; "batch" is many imports), and no more."""
+def job(
+    name: str, bucket: str, *, role_arn: str, prefix: str = "", keys: Sequence[str] = (), partition: str = "aws"
+) -> Document:
+    """All that vmie itself calls for one job ("import", "export"; "batch" is many imports), and no more.
+
+    `keys` are KMS keys (ARNs) that the bucket, or an object in it, is encrypted with: S3 uses them as the caller
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuAndPermissions.html).
+    """
     values = {"<bucket>": bucket, "<prefix>": prefix, "<role-arn>": role_arn}
     filled: Document = _filled(template(f"job-{'import' if name == 'batch' else name}"), partition, values)
+    if keys:
+        filled["Statement"].append(
+            {"Sid": "ObjectKeys", "Effect": "Allow", "Action": list(CALLER_KEY_ACTIONS), "Resource": list(keys)}
+        )
     return filled
+
+
+#: what S3 does with a bucket's KMS key for the caller who sends an object in parts
+CALLER_KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
 def key_statement(role_arn: str) -> Document:

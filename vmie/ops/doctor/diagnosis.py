@@ -5,6 +5,7 @@ AWS says one sentence for nine causes; the checks of the doctor find which of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -31,6 +32,7 @@ CHECKS: dict[str, tuple[Check, ...]] = {
     "object-forbidden": _ROLE,
     "ova-unsupported": _KEY,
     "kms-key-not-usable": _KEY,
+    "kms-caller-denied": _CALLER,
     "kms-denied": _KEY,
     "kms-not-found": _KEY,
     "bucket-not-local": (bucket.place,),
@@ -69,7 +71,8 @@ def diagnosed(error: VmieError, case: Callable[[], Case | None], *, look: Look =
         return error
     try:
         looked_at = case()
-        lines = weigh(known.id, looked_at, look=look) if looked_at is not None else []
+        entry = "access-denied" if looked_at is not None and _names_caller(words, looked_at) else known.id
+        lines = weigh(entry, looked_at, look=look) if looked_at is not None else []
         found = [line for line in lines if line.verdict is Verdict.FAIL]
     except VmieError:
         return error
@@ -79,6 +82,16 @@ def diagnosed(error: VmieError, case: Callable[[], Case | None], *, look: Look =
         error.why = tuple(filter(None, [*said, found[0].what, found[0].why, *(line.what for line in found[1:])]))
         error.actions = found[0].actions or error.actions
     return error
+
+
+#: IAM names who may not, and what: "User: arn:aws:iam::…:user/me is not authorized to perform: kms:GenerateDataKey"
+_WHO_MAY_NOT = re.compile(r"\bUser: (arn:\S+) is not authorized to perform")
+
+
+def _names_caller(words: str, case: Case) -> bool:
+    """Whether the refusal is of the caller's own rights, and not of the service role's."""
+    named = _WHO_MAY_NOT.search(words)
+    return named is not None and named[1] == case.identity.arn
 
 
 def case_for(context: Context, subject: RefusalSubject | None) -> Case | None:

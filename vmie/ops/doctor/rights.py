@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from vmie import policy
-from vmie.aws import identity
+from vmie.aws import identity, service_role
 from vmie.aws.simulate import Simulated, request_context, simulate
 from vmie.errors import Run
 from vmie.model import Verdict
 from vmie.ops.doctor import bucket
 from vmie.ops.doctor.report import Case, Line, allowing, passed
 from vmie.policy.evaluate import Access, Decision, decide
+from vmie.policy.service import RoleDocuments
 
 #: not needed for the job: without them vmie sees less beforehand
 _OPTIONAL = (
@@ -57,7 +58,41 @@ def own(case: Case) -> list[Line]:
                 ("have somebody who may compare them with:", Run(("vmie", "policy", "user", "--job", case.job))),
             )
         ]
-    return [*_judged(case, arn, found), *(bucket.caller_denied(case, arn) if case.bucket else [])]
+    return [
+        *_judged(case, arn, found),
+        *(bucket.caller_denied(case, arn) if case.bucket else []),
+        *_bucket_key(case, arn),
+    ]
+
+
+def _bucket_key(case: Case, arn: str) -> list[Line]:
+    """S3 uses the bucket's own KMS key as the caller, when it takes an upload."""
+    key = service_role.bucket_key(case.aws, case.bucket) if case.bucket and not case.exports else None
+    if key is None:
+        return []
+    held = identity.documents(case.aws, arn)
+    caller = service_role.ServiceRole(
+        arn,
+        RoleDocuments(arn=arn, account=case.identity.account, trust={}, identity=tuple(held or ())),
+        inline={},
+        unread=() if held is not None else ("your policies",),
+    )
+    lacking = service_role.key_lacks(case.aws, caller, key, policy.CALLER_KEY_ACTIONS, via="s3")
+    if not lacking:
+        return []
+    used = str(key["Arn"])
+    command = ("vmie", "policy", "user", "--job", case.job, "--bucket", case.bucket, "--sse-kms-key", used)
+    return [
+        Line(
+            "permissions",
+            Verdict.FAIL,
+            f"you may not {', '.join(one.action for one in lacking)} on {used}",
+            f"the bucket {case.bucket} encrypts with this key: {', '.join(dict.fromkeys(one.why for one in lacking))}",
+            ("have this allowed:", Run(command)),
+            "AccessDenied",
+            statement=allowing((one.action, one.resource) for one in lacking),
+        )
+    ]
 
 
 def needs(case: Case) -> list[Access]:
