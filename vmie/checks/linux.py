@@ -225,7 +225,7 @@ RULES: tuple[Rule, ...] = (
         routes=_VM_SNAPSHOT,
         verdict=Verdict.WARN,
         cure="create a user with a key or password, or let cloud-init ask EC2 (`datasource_list: [ Ec2 ]` in "
-        "/etc/cloud/cloud.cfg.d/99-ec2.cfg): the service creates no ec2-user",
+        "/etc/cloud/cloud.cfg.d/99-ec2.cfg): the service creates no ec2-user; ImportImage does install the SSM agent",
         without=anyway("login"),
         evidence=(
             advised(sources.PREPARE, "a user with a key must be there: the import makes no ec2-user"),
