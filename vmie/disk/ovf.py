@@ -62,7 +62,7 @@ class Appliance(VirtualMachine):
         if not chosen.file:
             disk: Disk = self._empty(chosen)
         else:
-            source = self.package.file(chosen.file, chunk_size=chosen.chunk_size)
+            source = self.package.file(chosen.file, chunk_size=chosen.chunk_size, size=chosen.file_size)
             try:
                 disk = _disk_in(source)
             except BaseException:

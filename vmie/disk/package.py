@@ -21,6 +21,8 @@ from vmie.disk.tar_sparse import SparseSource
 from vmie.disk.tarball import Member
 
 _MAX_CHUNKS = 4096
+#: missing chunks in a row that are noticed
+_GAP = 10
 _CURE_NAMES = "edit the descriptor so that it names files in its own folder, or export the appliance again"
 
 
@@ -43,10 +45,10 @@ class Package(ABC):
         """The descriptor's companion with another suffix: .mf, .cert."""
         return self.find(Path(self.descriptor).stem + suffix)
 
-    def file(self, href: str, *, chunk_size: int | None = None) -> Source:
-        """The file that a descriptor's href names, put together from its chunks where it is split.
+    def file(self, href: str, *, chunk_size: int | None = None, size: int | None = None) -> Source:
+        """The file that a descriptor's href names, of `size` bytes where that is said; put together where it is split.
 
-        Raises ImageError when it is missing, remote or leads out of the package.
+        Raises ImageError when it is missing, remote, not whole, or leads out of the package.
         """
         if "://" in href:
             raise refused(
@@ -58,38 +60,22 @@ class Package(ABC):
         for name in _spellings(href):
             if chunk_size is None and (whole := self.find(name)) is not None:
                 return whole
-            if (joined := self._chunks(name, chunk_size)) is not None:
-                return joined
+            if parts := self._parts(name):
+                return _whole(self.source, name, parts, chunk_size=chunk_size, size=size)
             if chunk_size is not None and (whole := self.find(name)) is not None:
                 return whole  # the chunks were put together, and the descriptor does not know it
         raise damaged(self.source, f"its descriptor names {href[:200]!r}, which is not there")
 
-    def _chunks(self, name: str, chunk_size: int | None) -> Source | None:
-        """``NAME.000000000``, ``NAME.000000001`` … (DSP0243 7.1) as one; None where there is no first one.
-
-        Without a size in the descriptor the first one tells it.
-        """
-        if (first := self.find(f"{name}.{0:09d}")) is None:
-            return None
-        joined = Joined(name=f"{self.source.name}: {name}")
-        joined.append(first)
-        try:
-            self._join(joined, name, chunk_size or first.size)
-        except BaseException:
-            joined.close()
-            raise
-        return joined
-
-    def _join(self, joined: Joined, name: str, chunk_size: int) -> None:
-        while joined.count < _MAX_CHUNKS:
-            part = self.find(f"{name}.{joined.count:09d}")
-            if part is None:
-                return
-            whole = joined.size == joined.count * chunk_size
-            joined.append(part)
-            if not whole:
-                raise damaged(self.source, f"chunk {joined.count - 2} of {name[:200]!r} has not {chunk_size:,} bytes")
-        raise damaged(self.source, f"{name[:200]!r} has more than {_MAX_CHUNKS} chunks")
+    def _parts(self, name: str) -> list[Source]:
+        """``NAME.000000000``, ``NAME.000000001`` … in order; ImageError for a gap."""
+        parts: list[Source] = []
+        while len(parts) < _MAX_CHUNKS and (part := self.find(f"{name}.{len(parts):09d}")) is not None:
+            parts.append(part)
+        gap = len(parts)
+        if any(self.find(f"{name}.{later:09d}") is not None for later in range(gap + 1, gap + _GAP)):
+            _close(parts)
+            raise damaged(self.source, f"chunk {gap} of {name[:200]!r} is missing")
+        return parts
 
     def close(self) -> None:
         """Close the archive or the descriptor."""
@@ -223,6 +209,36 @@ class Joined:
         """Close all parts."""
         for part in self._parts:
             part.close()
+
+
+def _whole(source: Source, name: str, parts: list[Source], *, chunk_size: int | None, size: int | None) -> Source:
+    """Numbered files as one: chunks of a file (DSP0243 7.1), or the last of a disk's versions, one a snapshot."""
+    total = sum(part.size for part in parts)
+    if chunk_size is None and len(parts) > 1 and _are_versions(parts, total=total, size=size):
+        _close(parts[:-1])
+        return parts[-1]
+    each = chunk_size or parts[0].size
+    odd = next((number for number, part in enumerate(parts[:-1]) if part.size != each), None)
+    if odd is not None or (chunk_size is not None and size is not None and size != total):
+        _close(parts)
+        why = f"chunk {odd} of {name[:200]!r} has not {each:,} bytes"
+        if odd is None:
+            why = f"the chunks of {name[:200]!r} have {total:,} bytes, and the descriptor says {size:,}"
+        raise damaged(source, why)
+    joined = Joined(name=f"{source.name}: {name}")
+    for part in parts:
+        joined.append(part)
+    return joined
+
+
+def _are_versions(parts: Sequence[Source], *, total: int, size: int | None) -> bool:
+    """Whether each is a disk of its own: the descriptor gives the last one's size, or the second begins as a VMDK."""
+    return size != total and (size == parts[-1].size or parts[1].pread(0, 4) == b"KDMV")
+
+
+def _close(parts: Sequence[Source]) -> None:
+    for part in parts:
+        part.close()
 
 
 def local_files(descriptor: Path, href: str) -> list[Path]:

@@ -397,6 +397,35 @@ def test_pieces_are_joined_whether_or_not_the_descriptor_knows(tmp_path: Path, s
         assert "chunk 0" in caught.value.cause
 
 
+def numbered(tmp_path: Path, said: str, *sizes: int, skipped: int = -1) -> Path:
+    files = f'<File ovf:id="f" ovf:href="disk1.raw" {said}/>'
+    path = folder(tmp_path, envelope_of(disks='<Disk ovf:diskId="a" ovf:fileRef="f"/>', files=files))
+    for number, size in enumerate(sizes):
+        if number != skipped:
+            (tmp_path / f"disk1.raw.{number:09d}").write_bytes(bytes([65 + number]) * size)
+    return path
+
+
+def test_versions_of_a_disk_are_told_from_chunks_and_the_last_is_taken(tmp_path: Path) -> None:
+    """As virt-v2v's own tests have them: a file for each snapshot, and the size is the last one's."""
+    with disk.open(numbered(tmp_path, 'ovf:size="12288"', 10240, 11264, 12288)) as opened:
+        assert (opened.size, opened.read(0, 2)) == (12288, b"CC")
+    with disk.open(numbered(tmp_path, 'ovf:size="32768" ovf:chunkSize="10240"', 10240, 10240, 12288)) as opened:
+        assert (opened.size, opened.read(10239, 2)) == (32768, b"AB")
+
+
+def test_a_missing_chunk_is_no_shorter_disk(tmp_path: Path) -> None:
+    said = 'ovf:size="32768" ovf:chunkSize="10240"'
+    path = numbered(tmp_path, said, 10240, 10240, 12288, skipped=1)
+    with pytest.raises(ImageError) as caught:
+        disk.open(path)
+    assert "chunk 1 of 'disk1.raw' is missing" in caught.value.cause
+    (tmp_path / "disk1.raw.000000002").unlink()
+    with pytest.raises(ImageError) as caught:
+        disk.open(path)
+    assert "the descriptor says 32,768" in caught.value.cause
+
+
 def test_pieces_that_were_put_together_are_one_file(tmp_path: Path) -> None:
     files = '<File ovf:id="f" ovf:href="a.raw" ovf:chunkSize="100"/>'
     path = folder(tmp_path, envelope_of(disks='<Disk ovf:diskId="a" ovf:fileRef="f"/>', files=files))
