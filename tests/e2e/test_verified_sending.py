@@ -125,6 +125,8 @@ def test_an_entry_that_leads_to_anothers_grain_is_found(box: Sandbox, vmie: Vmie
 def test_of_several_disks_none_stays(box: Sandbox, vmie: Vmie, sound: Path, tmp_path: Path) -> None:
     done = send(vmie, "image", sound, spoiled(sound, tmp_path))
     assert (done.code, done.json["error"]["code"]) == (2, "DamagedImage"), done.out
+    (removed,) = done.json["result"]["removed"]
+    assert removed.endswith("1-disk.vmdk")
     expect_nothing(box)
 
 

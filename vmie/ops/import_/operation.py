@@ -252,7 +252,8 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             target = S3Object(step["bucket"], step["key"])
             parts_upload.remove(self.context.aws, parts.listed(step))
             if step.get("token") or step.get("upload_id"):
-                upload_state.remove(self.context.aws, step)
+                if upload_state.remove(self.context.aws, step) is None:
+                    continue  # nothing of it is there, or what is there is not the job's
             else:
                 objects.delete(self.context.aws, target)
             self.context.reporter(events.Note(f"{target.url} removed"))
