@@ -72,8 +72,9 @@ class Package(ABC):
         while len(parts) < _MAX_CHUNKS and (part := self.find(f"{name}.{len(parts):09d}")) is not None:
             parts.append(part)
         gap = len(parts)
-        if any(self.find(f"{name}.{later:09d}") is not None for later in range(gap + 1, gap + _GAP)):
-            _close(parts)
+        behind = next(filter(None, (self.find(f"{name}.{later:09d}") for later in range(gap + 1, gap + _GAP))), None)
+        if behind is not None:
+            _close([*parts, behind])
             raise damaged(self.source, f"chunk {gap} of {name[:200]!r} is missing")
         return parts
 
