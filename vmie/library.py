@@ -14,15 +14,15 @@ with each `vmie.events` value, from any thread; events also go to the logger "vm
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from vmie import event_log, events, settings
-from vmie.connection import Connection
+from vmie import event_log
 from vmie.cures import says
 from vmie.errors import UsageError
+from vmie.library_place import OnEvent, Place, StrPath, connected, placed
 from vmie.model import Profile, Route
 from vmie.typed_keywords import keywords, one_and_keywords, two_and_keywords
 
@@ -38,23 +38,11 @@ if TYPE_CHECKING:
     from vmie.ops.upload import UploadResult
     from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest
 
-StrPath = str | os.PathLike[str]
 StrPaths = StrPath | Sequence[StrPath]
-OnEvent = Callable[[events.Event], None]
 ResultT = TypeVar("ResultT", bound="Result")
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
 __all__ = ["cancel", "check", "convert", "export", "import_image", "resume", "run_batch", "setup_role", "upload"]
-
-
-class Place(TypedDict, total=False):
-    """Where a function works: the account and Region, the folder of jobs, and who is informed."""
-
-    profile: str | None
-    region: str | None
-    endpoint_url: str | None
-    state: StrPath | None
-    on_event: OnEvent | None
 
 
 if TYPE_CHECKING:
@@ -160,7 +148,7 @@ def import_image(source: StrPaths, /, *, wait: bool = True, **options: Any) -> I
     Raises UsageError and ImageError for what cannot be sent, PreflightError for what AWS would refuse (nothing is sent
     then), AwsRefused, TaskFailed, DeadlineExceeded.
     """
-    connection, rest = _placed(options)
+    connection, rest = placed(options)
     from vmie import options as requests  # noqa: PLC0415
     from vmie.jobs import runner  # noqa: PLC0415
     from vmie.ops.import_ import operation  # noqa: PLC0415
@@ -175,7 +163,7 @@ def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult
 
     `format` is vmdk, vhd, raw (AMIs only) or ova (instances only). Raises what `import_image` raises.
     """
-    connection, rest = _placed(options)
+    connection, rest = placed(options)
     from vmie import options as requests  # noqa: PLC0415
     from vmie.jobs import runner  # noqa: PLC0415
     from vmie.ops.export import operation  # noqa: PLC0415
@@ -187,7 +175,7 @@ def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult
 @two_and_keywords(_Upload)
 def upload(source: StrPath, target: str, /, **options: Any) -> UploadResult:
     """Send a disk to ``s3://bucket/key`` in the form that EC2 takes; a key that ends in / gets the file's name."""
-    connection, rest = _placed(options)
+    connection, rest = placed(options)
     from vmie import options as requests  # noqa: PLC0415
     from vmie.jobs import runner  # noqa: PLC0415
     from vmie.ops.upload import UploadOperation  # noqa: PLC0415
@@ -202,7 +190,7 @@ def setup_role(**options: Any) -> RoleResult:
 
     Raises PreflightError where a document that somebody else edited would have to be replaced (`force` does that).
     """
-    connection, rest = _placed(options)
+    connection, rest = placed(options)
     from vmie import options as requests  # noqa: PLC0415
     from vmie.ops import setup_role as op  # noqa: PLC0415
 
@@ -224,7 +212,7 @@ def run_batch(
     `batch_state` is the database that keeps batches, "" for the folder of jobs. Raises UsageError for a plan that
     cannot be carried out, Interrupted, AwsRefused when the credentials are refused.
     """
-    connection = _connection(place)
+    connection = connected(place)
     from vmie.batch.plan import validate  # noqa: PLC0415
     from vmie.batch.run import api  # noqa: PLC0415
 
@@ -247,7 +235,7 @@ def resume(
 
     Raises UsageError when there is none of that name, when it is done, or when another process works on it.
     """
-    connection = _connection(place)
+    connection = connected(place)
     if job.startswith("batch-"):
         from vmie.batch.run import api  # noqa: PLC0415
 
@@ -263,7 +251,7 @@ def resume(
 
 def cancel(job: str, *, reason: str = "", batch_state: str = "", **place: Unpack[Place]) -> None:
     """Cancel a job or batch: its tasks are cancelled, its uploads aborted and its objects removed."""
-    connection = _connection(place)
+    connection = connected(place)
     if job.startswith("batch-"):
         from vmie.batch.run import api  # noqa: PLC0415
 
@@ -275,21 +263,6 @@ def cancel(job: str, *, reason: str = "", batch_state: str = "", **place: Unpack
 
 
 # --- from keywords to requests ------------------------------------------------------------------------------
-
-
-def _placed(options: dict[str, Any]) -> tuple[Connection, dict[str, Any]]:
-    """The connection that the options name, and the other options."""
-    names = Place.__optional_keys__
-    place = {name: value for name, value in options.items() if name in names}
-    return _connection(place), {name: value for name, value in options.items() if name not in names}
-
-
-def _connection(place: Mapping[str, Any]) -> Connection:
-    for name in place.keys() - Place.__optional_keys__:
-        raise UsageError(f"there is no option {name!r}", fields=(name,))
-    loaded = settings.load({name: place.get(name) for name in ("profile", "region", "endpoint_url")})
-    folder = Path(place["state"]) if place.get("state") is not None else settings.state_path()
-    return Connection(loaded, folder, event_log.reporter(place.get("on_event")))
 
 
 def _choice(name: str, kind: type[ChoiceT], value: str) -> ChoiceT:

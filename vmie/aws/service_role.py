@@ -5,7 +5,7 @@ What cannot be read is not held against the role: who may import need not be all
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
@@ -14,11 +14,10 @@ from vmie.aws import iam, kms, s3
 from vmie.aws.client_config import DNS_SUFFIX
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
-from vmie.errors import Action, AwsRefused, Do, Run
-from vmie.model import S3Object
-from vmie.policy import Document, document, grants_of
+from vmie.errors import AwsRefused
+from vmie.policy import Document, document
 from vmie.policy.evaluate import Access
-from vmie.policy.service import KEY_ACTIONS, Judgement, RoleDocuments, TaskOrigin, import_asks, judge, judge_key
+from vmie.policy.service import KEY_ACTIONS, Judgement, RoleDocuments, TaskOrigin, judge, judge_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,55 +177,16 @@ def key_lacks(
             unsure = granted is None or document is None or (judgement is Judgement.SILENT and role.unread)
             if unsure and generous:
                 continue
-        found.append(MissingRight(action, arn, _KEY_WORDS.get(judgement, judgement.value)))
+        found.append(MissingRight(action, arn, KEY_WORDS.get(judgement, judgement.value)))
     return found
 
 
 #: what the role needs on a key that S3 encrypts the object with
 OBJECT_KEY_ACTIONS = ("kms:Decrypt",)
-_KEY_WORDS = {
+KEY_WORDS = {
     Judgement.RESOURCE: "the key's own policy denies it",
     Judgement.FOREIGN: "the key's own policy names neither the role nor the account",
 }
-
-
-def expect_reader(
-    aws: Aws,
-    name: str,
-    objects: Sequence[S3Object],
-    *,
-    image: bool = True,
-    licensed: bool = False,
-    key: Mapping[str, Any] | None = None,
-) -> None:
-    """See that the role is there, trusts the service, and may read `objects`, before anything is sent.
-
-    `key` is the metadata of the KMS key that the result will be encrypted with. A caller who may not look is let
-    through. Raises AwsRefused: code NoSuchRole, RoleTrust or RoleLacks, with what is missing and the command that
-    mends it.
-    """
-    buckets = sorted({one.bucket for one in objects})
-    iam.expect_role(aws, name, bucket=buckets[0] if buckets else "")
-    try:
-        role = look(aws, name)
-    except AwsRefused as error:
-        if error.code == "AccessDenied":
-            return
-        raise
-    if role is None:  # gone in this moment: AWS will say
-        return
-    for bucket in buckets:
-        document = bucket_policy(aws, bucket)
-        found: list[MissingRight] = []
-        for name_ in sorted({one.key for one in objects if one.bucket == bucket}):
-            asks = import_asks(aws.partition, bucket, name_, image=image, licensed=licensed)
-            found += lacks(aws, role, asks, resource_policy=document, owner=aws.account)
-        if found:
-            raise refusal(role, list(dict.fromkeys(found)), bucket=bucket)
-        if (used := bucket_key(aws, bucket)) and (found := key_lacks(aws, role, used, OBJECT_KEY_ACTIONS, via="s3")):
-            raise refusal(role, found, bucket=bucket, key=str(used["Arn"]))
-        if key is not None and (found := key_lacks(aws, role, key)):
-            raise refusal(role, found, bucket=bucket, key=str(key["Arn"]))
 
 
 def bucket_key(aws: Aws, bucket: str) -> Mapping[str, Any] | None:
@@ -236,62 +196,6 @@ def bucket_key(aws: Aws, bucket: str) -> Mapping[str, Any] | None:
         return kms.describe(aws, name) if name else None
     except AwsRefused:
         return None
-
-
-def refusal(
-    role: ServiceRole, found: Sequence[MissingRight], *, bucket: str, key: str = "", export: bool = False
-) -> AwsRefused:
-    """The refusal that names what is missing, why, and the cure; with `key` it is about that KMS key."""
-    more = ["--kms-key", key] if key else []
-    if any(one.action.startswith("license-manager:") for one in found):
-        more.append("--license-manager")
-    command = iam.setup_command(role.name, bucket=bucket, export=export, more=more)
-    return AwsRefused(
-        missing(role, found),
-        cause="\n".join(dict.fromkeys(one.why for one in found)),
-        cure=cure(role, found, command),
-        code="RoleLacks",
-    )
-
-
-def missing(role: ServiceRole, found: Sequence[MissingRight]) -> str:
-    """ "the service role … lacks … on …", the actions of one resource together."""
-    by_resource: dict[str, list[str]] = {}
-    for one in found:
-        by_resource.setdefault(one.resource, []).append(one.action)
-    listed = "; ".join(f"{', '.join(actions)} on {resource}" for resource, actions in by_resource.items())
-    return f"the service role {role.name} lacks {listed}"
-
-
-def cure(role: ServiceRole, found: Sequence[MissingRight], command: Run) -> list[Action]:
-    """What to do for these lacks: `command` grants what no policy allows; a Deny must be taken out by hand."""
-    whys = {one.why for one in found}
-    name, arn = role.name, role.documents.arn
-    force = Run((*command.argv, "--force"), f"replaces the policy {iam.POLICY_NAME}, which somebody edited")
-    cures: dict[str, tuple[Action, ...]] = {
-        Judgement.SILENT.value: (force if _edited(role) else command,),
-        Judgement.DENIED.value: (
-            Run(("aws", "iam", "list-role-policies", "--role-name", name), "take the Deny out of them"),
-            Run(force.argv, f"replaces the policy {iam.POLICY_NAME}"),
-        ),
-        Judgement.BOUNDARY.value: (
-            Do("let the permissions boundary allow it too, or take it off"),
-            Run(("aws", "iam", "delete-role-permissions-boundary", "--role-name", name)),
-        ),
-        Judgement.RESOURCE.value: (Do(f"except the role from the Deny: {arn}"),),
-        Judgement.FOREIGN.value: (Do(f"let that policy allow the role: {arn}"),),
-        _KEY_WORDS[Judgement.RESOURCE]: (Do(f"except the role from the Deny in the key's policy: {arn}"),),
-        _KEY_WORDS[Judgement.FOREIGN]: (
-            Run(("vmie", "policy", "kms", "--role-arn", arn), "prints the statement to add to the key's policy"),
-        ),
-    }
-    return [action for reason, actions in cures.items() if reason in whys for action in actions] or [command]
-
-
-def _edited(role: ServiceRole) -> bool:
-    """Whether setup-role's document is there and says something else: it widens none that somebody edited."""
-    written = role.inline.get(iam.POLICY_NAME)
-    return written is not None and grants_of(written, partition=role.documents.arn.split(":")[1]) is None
 
 
 def _inline_names(client: Any, name: str) -> list[str]:

@@ -102,7 +102,7 @@ def user(
     ] = PolicyJob.ALL,
     account: _Account = "",
     role_name: Annotated[str | None, typer.Option(help="The service role (default vmimport).")] = None,
-    sse_kms_key: Annotated[
+    object_key: Annotated[
         list[str] | None,
         typer.Option("--sse-kms-key", metavar="ARN", help="A KMS key that the bucket encrypts with; may be repeated."),
     ] = None,
@@ -126,7 +126,7 @@ def user(
         return
     arn = f"arn:{partition}:iam::{_digits(account) or '*'}:role/{role_name or run.settings.role_name}"
     prefix = run.settings.export_prefix if job is PolicyJob.EXPORT else run.settings.prefix
-    keys = [_usage(policy.key_arn, key) for key in sse_kms_key or ()]
+    keys = [_usage(policy.key_arn, key) for key in object_key or ()]
     documents = [
         policy.job(job.value, name, role_arn=arn, prefix=prefix, keys=keys, partition=partition) for name in buckets
     ]

@@ -41,7 +41,9 @@ VERBS: Mapping[str, Verb] = {
     "import": Verb("import_", "import_", "Bring a virtual machine into EC2."),
     "export": Verb("export", "export", "Take a virtual machine out of EC2: an instance, or an AMI."),
     "tasks": Verb("tasks", "", "The import and export tasks of a Region, whoever started them."),
-    "explain": Verb("explain", "explain", "Explain a message of AWS, or why a task failed."),
+    "explain": Verb(
+        "explain", "explain", "Explain a message of AWS, why a task failed, or what a rule of `vmie check` rests on."
+    ),
     "doctor": Verb("doctor", "doctor", "Find what would stop an import or export, before it starts."),
     "limits": Verb("limits", "limits", "Show every limit of AWS: in 2016, today, vmie's own, and what is in use now."),
     "policy": Verb("policy", "", "Print least-privilege policies; nothing is asked of AWS."),

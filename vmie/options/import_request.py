@@ -9,8 +9,9 @@ from typing import Annotated, Self
 
 from vmie.errors import Drop, Set, UsageError, says
 from vmie.limits import DISK_BYTES, GIB
-from vmie.model import Profile, Route, S3Object
+from vmie.model import Profile, Route
 from vmie.options.base import OneOf, allow_names, extra, option
+from vmie.options.import_conflicts import judged_launch, judged_sources
 from vmie.options.shared import (
     EMPTY_DISKS_HELP,
     MACHINE_HELP,
@@ -227,9 +228,14 @@ class ImportRequest(TransferOptions):
                 cause="a snapshot has no metadata options",
                 cure=Set("register", "NAME"),
             )
-        yield from self._sources()
+        yield from judged_sources(self.sources, self.route)
         if self.route is Route.INSTANCE:
-            yield from self._instance()
+            yield from judged_launch(
+                instance_type=self.instance_type,
+                tenancy=self.tenancy,
+                private_ip=self.private_ip,
+                subnet=self.subnet,
+            )
         if self.route.value in _OLDER:
             yield from self._older()
 
@@ -274,39 +280,6 @@ class ImportRequest(TransferOptions):
                 cure=Drop(names),
                 fields=names,
             )
-
-    def _sources(self) -> Iterator[UsageError]:
-        if len(self.sources) > 1 and self.route in (Route.SNAPSHOT, Route.VOLUME):
-            whole = Route.IMAGE if self.route is Route.SNAPSHOT else Route.INSTANCE
-            yield UsageError(
-                says(f"{{route={self.route}}} takes one disk"),
-                cause=f"{self.route.call} has one disk",
-                cure=says(f"import the disks one by one, or all of them with {{route={whole}}}"),
-            )
-        for source in self.sources:
-            if source.startswith("s3://"):
-                try:
-                    S3Object.parse(source)
-                except ValueError:
-                    yield UsageError(
-                        f"{source!r} names no object in S3", cure="give s3://BUCKET/KEY", fields=("sources",)
-                    )
-
-    def _instance(self) -> Iterator[UsageError]:
-        if not self.instance_type:
-            yield UsageError(
-                says("{instance_type} is missing"),
-                cause="ImportInstance makes an instance, and an instance has a type",
-                cure=Set("instance_type", "m3.medium", "or another type"),
-            )
-        if self.tenancy == "dedicated" and self.instance_type.startswith("t2."):
-            yield UsageError(
-                says("{tenancy=dedicated}: not with a t2 instance"),
-                cause="t2 instances do not run on dedicated hardware (2016 prerequisites page)",
-                cure=says("choose another {instance_type}"),
-            )
-        if self.private_ip and not self.subnet:
-            yield UsageError(says("{private_ip} needs {subnet}"), cure="name the subnet that the address is in")
 
     def _older(self) -> Iterator[UsageError]:
         if self.boot_mode == "uefi":

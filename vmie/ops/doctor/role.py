@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from vmie.aws import iam, kms, service_role
+from vmie.aws import iam, kms, role_check, service_role
 from vmie.aws.service_role import MissingRight, ServiceRole
 from vmie.aws.simulate import simulate
 from vmie.errors import AwsRefused
@@ -48,7 +48,7 @@ def rights(case: Case) -> list[Line]:
             Line(
                 "role rights",
                 Verdict.UNKNOWN,
-                f"whether {service_role.missing(role, unsure).replace(' lacks ', ' may do ')} cannot be known",
+                f"whether {role_check.missing(role, unsure).replace(' lacks ', ' may do ')} cannot be known",
                 _doubt(role),
                 "look at those policies; an import goes on and AWS decides",
             )
@@ -84,7 +84,7 @@ def _sure(case: Case, role: ServiceRole, asks: Sequence[Access], document: objec
 def _lacking(case: Case, role: ServiceRole, found: Sequence[MissingRight]) -> Line:
     silent = {one.why for one in found} == {Judgement.SILENT.value}
     fix = case.mendable(case.wish) if silent else None
-    error = service_role.refusal(role, found, bucket=case.bucket, export=case.exports)
+    error = role_check.refusal(role, found, bucket=case.bucket, export=case.exports)
     return refused("role rights", error, fix=fix, statement=_statement(found))
 
 
@@ -150,5 +150,5 @@ def _key(
     fix = None
     if {one.why for one in found} == {Judgement.SILENT.value} and case.bucket:
         fix = case.mendable(Fix(buckets=(case.bucket,), kms_keys=(arn,)))
-    refusal = service_role.refusal(role, found, bucket=case.bucket or "BUCKET", key=arn)
+    refusal = role_check.refusal(role, found, bucket=case.bucket or "BUCKET", key=arn)
     return [refused(check, refusal, fix=fix, statement=_statement(found))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vmie import events
-from vmie.aws import ec2, exportable, iam, service_role
+from vmie.aws import ec2, exportable, iam, role_check, service_role
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, PreflightError, UsageError, says
 from vmie.model import Finding, Task, TaskKind, Verdict
@@ -159,7 +159,7 @@ def _role(aws: Aws, name: str, chosen: ChosenBucket | None, key: str) -> dict[st
         for generous in (True, False)
     )
     found = sure or doubtful
-    return {"role_lacks": service_role.missing(role, found) if found else "", "role_certain": bool(sure)}
+    return {"role_lacks": role_check.missing(role, found) if found else "", "role_certain": bool(sure)}
 
 
 def _active(aws: Aws, image_id: str, job: str) -> tuple[Task, ...]:

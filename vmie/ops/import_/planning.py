@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vmie import events
-from vmie.aws import ec2, kms, objects, s3, service_role
+from vmie.aws import ec2, kms, objects, role_check, s3
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, ImageError, PreflightError, Run, Set, UsageError
 from vmie.model import Finding, Route, S3Object
@@ -132,7 +132,7 @@ def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Objec
     if request.register:
         ec2.expect_free_name(aws, request.register)
     key = kms.expect_key(aws, request.kms_key) if request.kms_key else None
-    service_role.expect_reader(
+    role_check.expect_reader(
         aws,
         role_name,
         read,
