@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.field import (
+    btrfs,
     cloud_network,
     config_files,
     contents,
     corpora,
     disks,
+    ext,
     hives,
     netplan,
     os_release,
@@ -43,6 +45,8 @@ FAMILIES: tuple[Family, ...] = (
     tables,
     volumes,
     contents,
+    ext,
+    btrfs,
     hives,
     os_release,
     netplan,
@@ -50,7 +54,7 @@ FAMILIES: tuple[Family, ...] = (
     config_files,
 )
 #: those of `make test`: small downloads, and together a few seconds
-SLICE: tuple[Family, ...] = (tables, volumes, contents, os_release, netplan, cloud_network, config_files)
+SLICE: tuple[Family, ...] = (contents, os_release, netplan, cloud_network, config_files)
 
 
 def chosen(names: Sequence[str]) -> list[Family]:

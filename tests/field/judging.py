@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vmie.errors import VmieError
 
+_LEAST = "least-right"
 _KNOWN = Path(__file__).with_name("known.toml")
 
 
@@ -79,6 +80,12 @@ class Tally:
         """How many ended so."""
         return sum(one.word is word for one in self.outcomes)
 
+    def few(self) -> str:
+        """What is missing to the least share of right answers, "" where nothing is."""
+        least = known_wrong(_LEAST)[self.family]
+        share = 100 * self.count(Word.RIGHT) / max(1, len(self.outcomes))
+        return "" if share >= float(least) else f"{share:.0f} % are right, {least} % were"
+
     def news(self) -> list[Outcome]:
         """What is wrong and not known to be."""
         known = known_wrong(self.family)
@@ -91,7 +98,7 @@ class Tally:
 
 
 def known_wrong(family: str) -> dict[str, str]:
-    """The reasons of what is known to be wrong, by the name of the case."""
+    """The reasons of what is known to be wrong, by the name of the case (of `_LEAST`: percents, by family)."""
     return dict(tomllib.loads(_KNOWN.read_text()).get(family, {}))
 
 
