@@ -1,4 +1,4 @@
-"""Disk images of QEMU's own tests, which other programs wrote. The judge of their content is qemu-img.
+"""Disk images that other programs wrote, from the tests of QEMU and COT. The judge is qemu-img.
 
 https://gitlab.com/qemu-project/qemu/-/tree/master/tests/qemu-iotests/sample_images
 """
@@ -16,20 +16,30 @@ from tests.field.corpora import Folder
 from tests.field.judging import Case, Said
 from tests.tools import find
 from vmie import library
+from vmie.model import Verdict
 
 NAME = "disks"
-CORPORA = ("qemu",)
+CORPORA = ("qemu", "cot")
 TOOLS = ("qemu-img",)
-_SAME = "identical"
+_SAME, _READ = "identical", "read"
 
 
 def cases(folders: Mapping[str, Folder], work: Path) -> Iterator[Case]:
-    """One case an image: converted to raw, it is what qemu-img reads in it; what qemu-img refuses is refused."""
-    for packed in sorted((folders["qemu"].root / "tests/qemu-iotests/sample_images").glob("*.bz2")):
-        image = work / packed.stem
-        image.write_bytes(bz2.decompress(packed.read_bytes()))
+    """Two cases an image: converted to raw, it is what qemu-img reads in it; and `vmie check` reads it, or says not.
+
+    What qemu-img refuses is to be refused.
+    """
+    found = [
+        *sorted((folders["qemu"].root / "tests/qemu-iotests/sample_images").glob("*.bz2")),
+        *sorted((folders["cot"].root / "COT/tests").glob("*.vmdk")),
+    ]
+    for packed in found:
+        data = packed.read_bytes()
+        image = work / packed.name.removesuffix(".bz2")
+        image.write_bytes(bz2.decompress(data) if packed.suffix == ".bz2" else data)
         read = _read(image)
-        yield Case(packed.stem, (_SAME, read[1]) if read else Said.REFUSED, partial(_converted, image, read))
+        yield Case(image.name, (_SAME, read[1]) if read else Said.REFUSED, partial(_converted, image, read))
+        yield Case(f"{image.name} checked", _READ if read else Said.REFUSED, partial(_checked, image))
 
 
 def _img(*argv: str | Path) -> subprocess.CompletedProcess[str]:
@@ -56,3 +66,11 @@ def _converted(image: Path, read: tuple[str, int] | None) -> tuple[str, int]:
     size = target.stat().st_size
     target.unlink()
     return (_SAME if done.returncode == 0 else done.stdout.strip() + done.stderr.strip(), size)
+
+
+def _checked(image: Path) -> object:
+    found = library.check(image).images[0]
+    if found.error is None:
+        return _READ
+    assert set(found.verdict.values()) == {Verdict.FAIL}
+    return Said.REFUSED
