@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Done, Server
+from tests.e2e.conftest import Done, Server, serving
 from tests.sandbox.conftest import BUCKET, bootable, policy
 from vmie import sandbox
 from vmie.sandbox import Sandbox
@@ -205,8 +205,15 @@ def test_interrupted_while_waiting(server: Server, disk: Path, tmp_path: Path, n
     assert server.run("resume", job, state=state).json["result"] == resumed.json["result"]
 
 
-def test_cancel_a_job(server: Server, disk: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
+@pytest.fixture
+def slow_server() -> Iterator[Server]:
+    """Its imports take more than a minute: no busy machine is too slow to cancel one."""
+    with serving(speed=20) as running:
+        yield running
+
+
+def test_cancel_a_job(slow_server: Server, disk: Path, tmp_path: Path) -> None:
+    server, state = slow_server, tmp_path / "state"
     begun = server.run(*IMPORT, disk, "--no-wait", state=state)
     assert begun.json["result"]["status"] == "active"
     job = begun.json["result"]["job"]

@@ -101,7 +101,7 @@ def _routes(image: ImageReport) -> Iterator[Line]:
         reasons = {finding.rule for finding in image.findings if route in finding.routes}
         count = f"{len(reasons)} to look at" if reasons else ""
         note = "recommended" if route is image.recommended else ""
-        lacks = image.lacks.get(route, ())
+        lacks = image.leaves_without.get(route, ())
         left = f"leaves it without {' and '.join(lacks)}" if lacks else ""
         tail = " · ".join(part for part in (note, left, count) if part)
         mark = _MARKS[verdict] if tail else _MARKS[verdict].rstrip()

@@ -85,7 +85,7 @@ def _judge(opened: Opened, subject: Subject, *, routes: Sequence[Route]) -> Imag
         everything=tuple(checks.narrow(everything, routes)),
         verdicts=by_route,
         recommended=None if opened.error else _recommend(everything, by_route, guest),
-        lacks=checks.left_without(everything),
+        leaves_without=checks.left_without(everything),
         container=str(appliance.get("package", "")),
         error=opened.error,
     )

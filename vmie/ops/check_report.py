@@ -19,8 +19,8 @@ from vmie.ops import check_shapes
 class ImageReport:
     """One machine, or one disk: `path` is that of its first file. `everything` holds passes too, worst first.
 
-    `verdicts` are over all four routes whatever was asked for, `lacks` what a machine would be without by each;
-    `error` is set when it cannot be read.
+    `verdicts` are over all four routes whatever was asked for; `leaves_without` is what a machine would be without by
+    each. `error` is set when it cannot be read.
     """
 
     path: str
@@ -29,7 +29,7 @@ class ImageReport:
     everything: tuple[Finding, ...]
     verdicts: dict[Route, Verdict]
     recommended: Route | None
-    lacks: Mapping[Route, tuple[str, ...]] = field(default_factory=dict)
+    leaves_without: Mapping[Route, tuple[str, ...]] = field(default_factory=dict)
     container: str = ""
     error: ImageError | None = None
 
@@ -110,7 +110,7 @@ class ImageReport:
         """One element of ``result.images[]``."""
         shape = {name: getattr(self, name) for name in _KEYS}
         shape["notes"] = [{"rule": one.rule, "message": one.message, "source": one.source} for one in self.notes]
-        shape["leaves_without"] = {route.value: list(lacks) for route, lacks in self.lacks.items()}
+        shape["leaves_without"] = {route.value: list(lacks) for route, lacks in self.leaves_without.items()}
         return {**shape, "paths": list(self.paths), "recommended": self.recommended.value if self.recommended else None}
 
 

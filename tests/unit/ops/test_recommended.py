@@ -108,20 +108,20 @@ def test_a_route_that_leaves_a_linux_without_something_is_not_recommended(
     content = unlisted()
     change(content)
     found = image(linux_disk(tmp_path / "disk.raw", content))
-    lacking = {route for route, lacks in found.lacks.items() if lack in lacks}
+    lacking = {route for route, lacks in found.leaves_without.items() if lack in lacks}
     assert lacking - {VOLUME} == routes
     assert found.recommended not in lacking | {VOLUME}
     if IMAGE in routes:
         assert found.recommended is None
     else:
         assert found.recommended is IMAGE
-    assert found.as_json()["leaves_without"].get("snapshot", [])[:1] == [found.lacks[SNAPSHOT][0]]
+    assert found.as_json()["leaves_without"].get("snapshot", [])[:1] == [found.leaves_without[SNAPSHOT][0]]
 
 
 def test_swap_and_root_by_name_and_nofail_stop_no_boot(tmp_path: Path) -> None:
     fstab = "/dev/sda1 / ext4 defaults 0 1\n/dev/sda2 none swap sw 0 0\n/dev/sdb1 /data ext4 nofail 0 2\n"
     found = image(linux_disk(tmp_path / "disk.raw", {**unlisted(), "/etc/fstab": fstab}))
-    assert "boot" not in found.lacks.get(SNAPSHOT, ())
+    assert "boot" not in found.leaves_without.get(SNAPSHOT, ())
     assert found.recommended is SNAPSHOT
 
 
@@ -139,8 +139,8 @@ def test_a_route_that_leaves_a_windows_without_something_is_not_recommended(
 ) -> None:
     need("mkntfs", "ntfscp", "sfdisk")
     found = image(windows_disk(tmp_path / "windows.raw", software(), {**system(), **changes}))
-    assert {route for route, lacks in found.lacks.items() if lack in lacks} - {VOLUME} == routes
-    assert found.recommended not in {*found.lacks, VOLUME}
+    assert {route for route, lacks in found.leaves_without.items() if lack in lacks} - {VOLUME} == routes
+    assert found.recommended not in {*found.leaves_without, VOLUME}
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_a_machine_that_could_not_be_looked_into_is_no_snapshot(tmp_path: Path) 
         file.seek(1 << 20)
         file.write(b"LUKS\xba\xbe\0\2" + bytes(4088))
     found = image(disk)
-    assert found.lacks[SNAPSHOT] == ("boot",)
+    assert found.leaves_without[SNAPSHOT] == ("boot",)
     assert found.recommended is None
 
 
@@ -168,7 +168,7 @@ def test_data_goes_as_a_snapshot(tmp_path: Path) -> None:
     with disk.open("r+b") as file:
         file.write(bytes(440))
     found = image(disk)
-    assert (found.recommended, found.lacks) == (SNAPSHOT, {})
+    assert (found.recommended, found.leaves_without) == (SNAPSHOT, {})
 
 
 def test_the_disks_of_one_machine_are_no_snapshots(tmp_path: Path) -> None:
