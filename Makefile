@@ -20,7 +20,7 @@ test: $(VENV)/.dev $(TOOLS)/.done system-tools ## lint, then every test (what CI
 	@$(BIN)/python -m tests.debian >/dev/null 2>&1 & # a disk that tests share takes a minute: meanwhile we lint
 	@$(BIN)/python -m tests.field --fetch >/dev/null 2>&1 & # so do small downloads; what fails here is tried again
 	$(MAKE) --no-print-directory lint
-	$(PYTEST) -n 2 --dist loadgroup --durations=15 --durations-min=5
+	$(PYTEST) -n 4 --dist loadgroup --durations=25 --durations-min=5
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
