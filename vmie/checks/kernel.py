@@ -1,4 +1,4 @@
-"""BOOT, second part: the kernel, its initramfs, the root it is told of, and the drivers EC2 needs."""
+"""BOOT, second part: the kernel, its initramfs, the root it is given, and the drivers EC2 needs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _initramfs(subject: Subject) -> Outcome:
     default = next((kernel for kernel in root.kernels if kernel.version == root.default_kernel), None)
     if default is None or default.has_initramfs:
         return ()
-    # a kernel with its disk drivers built in boots without one, if it is told the root in a way that it understands
+    # a kernel with its disk drivers built in boots without one, if the root is named in a way that it understands
     alone = any(root.drivers.get(name) is DriverState.BUILTIN for name in ("nvme", "xen-blkfront"))
     alone = alone and not root.root_device.upper().startswith(("UUID=", "LABEL=", "/DEV/DISK/", "/DEV/MAPPER/"))
     bare = Hit(f"the default kernel {default.version} has no initramfs")

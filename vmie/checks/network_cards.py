@@ -79,7 +79,7 @@ def _bound(subject: Subject) -> Outcome:
     bindings = [(nic, _binding(root, nic)) for nic in cards]
     found = [text for _, text in bindings if text]
     if not found:
-        # udev's own rules are told of by NET-007
+        # udev's own rules are for NET-007
         links = [one for one in root.network.renames if not one.path.endswith(".rules")]
         return [
             Hit(f"{one.name} is a name that {_given(one)}: it will not be there", Verdict.WARN) for one in links[:1]

@@ -1,7 +1,7 @@
 """Content that is no disk: what a file surely is by its own signature, and what to do with it.
 
 Any bytes are a raw disk, so that a zip or a web page saved in place of an image would become a snapshot. What is known
-to be something else is told by name; a partition table, or the superblock of a file system that leaves the first
+to be something else is named; a partition table, or the superblock of a file system that leaves the first
 sectors alone, outweighs what those sectors begin with.
 """
 
@@ -65,7 +65,7 @@ _MAGICS: tuple[tuple[bytes, str], ...] = (
     (b"LUKS\xba\xbe", "luks"),
     (b"hsqs", "squashfs"),
 )
-#: beginnings that are told by more than their first bytes
+#: beginnings that are recognised by more than their first bytes
 _SHAPES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"BZh[1-9]"), "bzip2"),
     (re.compile(rb"\x1f\x9d[\x8c-\x90]"), "compress"),
@@ -74,7 +74,7 @@ _SHAPES: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"ID3[\x02-\x04]\0"), "mp3"),
     (re.compile(rb"#![ /][\x20-\x7e]{2,120}\n"), "script"),
 )
-#: what may well be a disk all the same: its owner is told, and it is read
+#: what may well be a disk all the same: that is said, and it is read
 _PERHAPS_A_DISK = frozenset({"luks", "squashfs", "iso9660-hybrid"})
 #: shorter magics may begin boot code by chance: a boot signature outweighs them
 _FIRM = 6

@@ -101,7 +101,7 @@ class Mount:
 
     @property
     def doubtful(self) -> bool:
-        """True when boot needs the device, and nothing tells whether it is in the image."""
+        """True when boot needs the device, and nothing shows whether it is in the image."""
         block = self.device.startswith("/dev/") or "=" in self.device
         return self.target is None and block and not (self.nofail or self.network or self.by_name)
 

@@ -36,7 +36,7 @@ def _disk(disk: Disk, image: CheckedDisk, reporter: events.Reporter) -> CheckedD
 
 
 def damaged(image: CheckedDisk, error: ImageError) -> CheckedDisk:
-    """`image` with the damage that an error tells of."""
+    """`image` with the damage that an error names."""
     what = f"{error.message}: {error.cause}" if error.cause else error.message
     return replace(image, damaged=what, damaged_cure=error.actions)
 

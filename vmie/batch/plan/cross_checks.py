@@ -16,7 +16,7 @@ from vmie.batch.plan.patterns import readable
 _CIRCLES = 10
 #: looked for among all keys, each of them
 _MOST_PATTERNS = 1000
-#: mistakes after which nobody is told which name was meant: to find it takes a while
+#: mistakes after which no name is suggested any more: to find one takes a while
 _MOST_SUGGESTIONS = 100
 
 

@@ -5,6 +5,6 @@
 
 On-disk format: https://btrfs.readthedocs.io/en/latest/dev/On-disk-format.html and, where that is silent,
 https://github.com/torvalds/linux/blob/master/include/uapi/linux/btrfs_tree.h. Not read: the log tree
-(`FileSystem.clean` tells of it), checksums of data, the trees of free space, quotas and devices.
+(`FileSystem.clean` says so), checksums of data, the trees of free space, quotas and devices.
 Nothing here is imported before a Btrfs is found.
 """

@@ -49,7 +49,7 @@ class Subvolume:
 
 @dataclass(frozen=True, slots=True)
 class DirectoryEntry:
-    """A name in a directory: `kind` of `location` tells an inode of this tree from another subvolume."""
+    """A name in a directory: `kind` of `location` is that of an inode of this tree, or of another subvolume."""
 
     name: bytes
     location: Key

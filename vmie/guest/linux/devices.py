@@ -104,7 +104,7 @@ class Devices:
         return None if self._unknowable(device) else False
 
     def _unknowable(self, device: str) -> bool:
-        """Whether no table tells that `device` is absent."""
+        """Whether no table shows that `device` is absent."""
         if not device.startswith("/dev/") and device.partition("=")[0].upper() not in _TAGS:
             return True  # a share, a pool, a file
         if self.opaque or _UNLISTED.match(device) or (self.arrays and _ARRAY.fullmatch(device)):
