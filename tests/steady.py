@@ -130,7 +130,7 @@ def main() -> int:
 
 def _round(title: str, paths: list[str], *options: str) -> bool:
     """One run of pytest; its last lines are printed, and all of them when it failed."""
-    argv = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "tests.steady"]
+    argv = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile", "-p", "tests.steady"]
     begun = time.monotonic()
     ended = subprocess.run([*argv, *options, *paths], cwd=ROOT, capture_output=True, text=True, check=False)
     lines = ended.stdout.rstrip().splitlines()

@@ -113,6 +113,13 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
+def slow_server() -> Iterator[Server]:
+    """A sandbox server whose imports take more than a minute: no busy machine is too slow to cancel one."""
+    with serving(speed=20) as running:
+        yield running
+
+
+@pytest.fixture
 def disk(tmp_path: Path) -> Path:
     """A small raw disk with a partition table and nothing in its partition."""
     path = tmp_path / "disk.raw"

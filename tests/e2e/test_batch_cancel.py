@@ -53,8 +53,8 @@ def test_interrupted_then_resumed(server: Server, plan: Path, tmp_path: Path) ->
     assert stats["peak"]["imports"] <= 2
 
 
-def test_cancelled_while_it_runs(server: Server, plan: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
+def test_cancelled_while_it_runs(slow_server: Server, plan: Path, tmp_path: Path) -> None:
+    server, state = slow_server, tmp_path / "state"
     process = server.start("batch", "run", plan, state=state)
     wait_for_tasks(server, 1)
     batch = next((state / "batches").glob("batch-*")).name

@@ -13,8 +13,6 @@ import pytest
 from tests.debian import debian_disk
 from tests.tools import need, run
 
-pytestmark = pytest.mark.xdist_group("debian")
-
 OVF = """<?xml version="1.0" encoding="UTF-8"?>
 <Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1"
  xmlns:rasd="http://schemas.dmtf.org/wbem/wscim/1/cim-schema/2/CIM_ResourceAllocationSettingData">
@@ -38,35 +36,34 @@ def raw() -> Path:
     return debian_disk()
 
 
-@pytest.fixture(scope="module")
-def vmdk(raw: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The disk as qemu-img streams it: the slowest of the conversions, made once."""
-    path = tmp_path_factory.mktemp("debian") / "debian.vmdk"
-    run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, path])
-    return path
-
-
-def packed(raw: Path, vmdk: Path, form: str, folder: Path) -> Path:
-    """The disk in another form, made by the ordinary tools."""
-    if form in ("raw", "vmdk"):
-        return {"raw": raw, "vmdk": vmdk}[form]
+def packed(raw: Path, form: str, folder: Path) -> Path:
+    """The disk in another form, made by the ordinary tools; the OVA's disk by vmie, ten times as fast."""
+    if form == "raw":
+        return raw
     if form == "ova":
+        vmdk = folder / "debian.vmdk"
+        run([sys.executable, "-m", "vmie", "convert", raw, vmdk])
         (folder / "debian.ovf").write_text(OVF.format(size=vmdk.stat().st_size, capacity=raw.stat().st_size))
-        members = ["-C", folder, "debian.ovf", "-C", vmdk.parent, "debian.vmdk"]
+        members = ["-C", folder, "debian.ovf", "debian.vmdk"]
         run(["tar", "--format=ustar", "-cf", folder / "debian.ova", *members])
         return folder / "debian.ova"
     options = {
         "vhd": ["-O", "vpc", "-o", "subformat=dynamic,force_size=on"],
         "vhdx": ["-O", "vhdx", "-o", "subformat=dynamic"],
         "qcow2": ["-O", "qcow2"],
+        "vmdk": ["-O", "vmdk", "-o", "subformat=streamOptimized"],
     }[form]
     run(["qemu-img", "convert", "-f", "raw", *options, raw, folder / f"debian.{form}"])
     return folder / f"debian.{form}"
 
 
-@pytest.mark.parametrize("form", ["raw", "vmdk", "vhd", "vhdx", "ova", "qcow2"])
-def test_import(raw: Path, vmdk: Path, form: str, tmp_path: Path) -> None:
-    source = packed(raw, vmdk, form, tmp_path)
+#: small disks go through all of them in every run
+_SLOW = [pytest.param(form, marks=pytest.mark.soak) for form in ("vmdk", "vhdx")]
+
+
+@pytest.mark.parametrize("form", ["raw", "vhd", "ova", "qcow2", *_SLOW])
+def test_import(raw: Path, form: str, tmp_path: Path) -> None:
+    source = packed(raw, form, tmp_path)
     argv = [sys.executable, "-m", "vmie", "--sandbox", "--output", "json", "import", str(source), "--name", "debian"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=300, env={**os.environ})
     shown = json.loads(done.stdout)

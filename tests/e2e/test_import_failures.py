@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Done, Server, serving
+from tests.e2e.conftest import Done, Server
 from tests.sandbox.conftest import BUCKET, bootable, policy
 from vmie import sandbox
 from vmie.sandbox import Sandbox
@@ -203,13 +203,6 @@ def test_interrupted_while_waiting(server: Server, disk: Path, tmp_path: Path, n
     assert resumed.json["result"]["task_id"] == done.json["result"]["task_id"]
     assert server.control("stats")["tasks"]["import-image"] == 1
     assert server.run("resume", job, state=state).json["result"] == resumed.json["result"]
-
-
-@pytest.fixture
-def slow_server() -> Iterator[Server]:
-    """Its imports take more than a minute: no busy machine is too slow to cancel one."""
-    with serving(speed=20) as running:
-        yield running
 
 
 def test_cancel_a_job(slow_server: Server, disk: Path, tmp_path: Path) -> None:

@@ -97,7 +97,6 @@ def test_windows_is_recognised_and_goes_as_windows(box: Sandbox, vmie: Vmie, win
     assert shown["Platform"] == "windows"
 
 
-@pytest.mark.xdist_group("debian")
 def test_a_real_debian(box: Sandbox, vmie: Vmie, tmp_path: Path) -> None:
     need("qemu-img", "mmdebstrap")
     raw = debian_disk()

@@ -24,8 +24,6 @@ from tests.seaweed import Seaweed
 from tests.tools import need, run
 from vmie import cli
 
-pytestmark = pytest.mark.xdist_group("seaweed")
-
 MIB = 1 << 20
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 
-import pytest
-
 from tests.debian import FS_UUID, debian_disk
 from tests.guests import Disk
 from tests.tools import ROOT, run
@@ -14,8 +12,6 @@ from vmie.guest.budget import Budget
 from vmie.guest.disk_facts import Table
 from vmie.guest.facts import Firmware
 from vmie.guest.linux_facts import Bootloader, DriverState
-
-pytestmark = pytest.mark.xdist_group("debian")
 
 
 def test_a_real_debian_tells_everything() -> None:
