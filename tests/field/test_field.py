@@ -11,7 +11,6 @@ from tests.field.judging import Case, Said, Word, judge, tally
 from vmie.errors import ImageError
 
 
-@pytest.mark.xdist_group("field")
 @pytest.mark.parametrize("family", families.SLICE, ids=lambda family: family.NAME)
 def test_nothing_is_wrong_that_was_right(family: families.Family) -> None:
     done = families.run(family)

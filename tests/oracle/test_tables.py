@@ -32,11 +32,16 @@ def qemu(*argv: str | Path) -> int:
     return subprocess.run([program, *map(str, argv)], capture_output=True, check=False, timeout=60).returncode
 
 
-@pytest.mark.parametrize("content", ["sector", "odd", "islands"])
-@pytest.mark.parametrize("written", FORMATS, ids=lambda written: written.name)
+#: islands make a disk of 2,200 MiB: too large a file in a form that allocates all of it
+SOUND = [
+    pytest.param(written, content, id=f"{content}-{written.name}")
+    for written in FORMATS
+    for content in ("sector", "odd", *(() if written.thick else ("islands",)))
+]
+
+
+@pytest.mark.parametrize(("written", "content"), SOUND)
 def test_sound_tables_have_no_fault(written: Written, content: str, tmp_path: Path) -> None:
-    if content == "islands" and written.thick:
-        pytest.skip("too large a file for what it shows")
     raw = tmp_path / "raw"
     CONTENTS[content](raw)
     assert faults(written.write(raw, tmp_path)) == []

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
+import vmie
+from vmie import checks
 from vmie.cli.terms import TERMS
 from vmie.errors import Action, Cancel, Do, Drop, Resume, Run, Set, UsageError, VmieError, actions, lines_of, says
+from vmie.options import ImportRequest
+from vmie.options.base import fields_of
 
 
 class Nowhere:
@@ -68,3 +74,12 @@ def test_more_can_be_said_of_an_error() -> None:
         "cure": "do this\nadd --region eu-west-1",
         "request_id": "",
     }
+
+
+def test_the_options_that_rules_advise_are_there() -> None:
+    """A cure that names an option names one of an import's, or of the check itself."""
+    # `profile` is what the command `check` calls the rules
+    known = {*fields_of(ImportRequest), *inspect.signature(vmie.check).parameters, "profile"}
+    advised = {one.option for rule in checks.RULES for one in actions(rule.cure) if isinstance(one, Set)}
+    assert advised
+    assert advised <= known

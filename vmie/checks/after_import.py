@@ -115,7 +115,7 @@ RULES: tuple[Rule, ...] = (
         verdict=Verdict.WARN,
         cure=(
             "decrypt the volume in the guest before the export (BitLocker: `manage-bde -off C:`)",
-            Set("encrypt", note="EBS encrypts instead"),
+            Set("encrypted", note="EBS encrypts instead"),
         ),
         without=unprepared("boot"),
         evidence=(

@@ -236,7 +236,7 @@ RULES: tuple[Rule, ...] = (
         predicts=predicted_messages.UNKNOWN_OS,
         cure=(
             "decrypt the volume in the guest",
-            Set("encrypt", note="EBS encrypts instead"),
+            Set("encrypted", note="EBS encrypts instead"),
             Set("route", "snapshot", "a data disk: who attaches it needs its key"),
         ),
         evidence=(refused(sources.LIMITATIONS, "encrypted volumes are not supported"),),
