@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from vmie.policy.authorize import Caller, Guard, Kind, Verdict, authorize
 from vmie.policy.documents import EXTERNAL_ID, SERVICE
 from vmie.policy.evaluate import Access, Decision, Principal, decide, parsed
 
@@ -45,6 +46,11 @@ class RoleDocuments:
     trust: Text
     identity: tuple[Text, ...]
     boundary: Text = ""
+
+    def caller(self) -> Caller:
+        """A session of the role; its name is the service's own business."""
+        session = self.arn.replace(":iam:", ":sts:", 1).replace(":role/", ":assumed-role/", 1)
+        return Caller(f"{session}/vmie", self.account, self.identity, self.boundary or None, role=self.arn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,40 +104,7 @@ def why_not_trusted(role: RoleDocuments, errand: TaskOrigin) -> str:
 
 def judge(role: RoleDocuments, ask: Access, *, resource_policy: Text = "", owner: str = "") -> Judgement:
     """May the role do it? `resource_policy` is the bucket's, `owner` the account the bucket belongs to."""
-    return combined(
-        role,
-        ask,
-        decide(role.identity, ask),
-        bounded=not role.boundary or decide([role.boundary], ask) is Decision.ALLOW,
-        resource_policy=resource_policy,
-        owner=owner,
-    )
-
-
-def combined(
-    role: RoleDocuments,
-    ask: Access,
-    identity: Decision,
-    *,
-    bounded: bool = True,
-    resource_policy: Text = "",
-    owner: str = "",
-) -> Judgement:
-    """`judge` with the decision of the role's own policies given, say by IAM's own simulator."""
-    if identity is Decision.DENY:
-        return Judgement.DENIED
-    if not bounded:
-        return Judgement.BOUNDARY
-    everyone = Principal("AWS", (role.arn, _root(role), role.account))
-    if decide([resource_policy], ask, principal=everyone) is Decision.DENY:
-        return Judgement.RESOURCE
-    # A grant to the whole account is passed on by identity policies; only one to the role stands alone.
-    named = decide([resource_policy], ask, principal=Principal("AWS", (role.arn,))) is Decision.ALLOW
-    if owner and owner != role.account:
-        if decide([resource_policy], ask, principal=everyone) is not Decision.ALLOW:
-            return Judgement.FOREIGN
-        return Judgement.ALLOWED if identity is Decision.ALLOW else Judgement.SILENT
-    return Judgement.ALLOWED if identity is Decision.ALLOW or named else Judgement.SILENT
+    return _judgement(authorize(role.caller(), ask, Guard(resource_policy, owner)))
 
 
 def may(role: RoleDocuments, ask: Access, *, resource_policy: Text = "", owner: str = "") -> bool:
@@ -141,20 +114,17 @@ def may(role: RoleDocuments, ask: Access, *, resource_policy: Text = "", owner: 
 
 def judge_key(role: RoleDocuments, ask: Access, key_policy: Text) -> Judgement:
     """May the role use a KMS key so? The key's policy rules, and delegates to IAM when it names the account."""
-    by_name = decide([key_policy], ask, principal=Principal("AWS", (role.arn,)))
-    by_account = decide([key_policy], ask, principal=Principal("AWS", (_root(role), role.account)))
-    identity = decide(role.identity, ask)
-    if identity is Decision.DENY:
-        return Judgement.DENIED
-    if Decision.DENY in (by_name, by_account):
-        return Judgement.RESOURCE
-    if role.boundary and decide([role.boundary], ask) is not Decision.ALLOW:
-        return Judgement.BOUNDARY
-    if by_name is Decision.ALLOW:
+    return _judgement(authorize(role.caller(), ask, Guard(key_policy, alone=True)))
+
+
+def _judgement(verdict: Verdict) -> Judgement:
+    if verdict.allowed:
         return Judgement.ALLOWED
-    if by_account is not Decision.ALLOW:
-        return Judgement.FOREIGN
-    return Judgement.ALLOWED if identity is Decision.ALLOW else Judgement.SILENT
+    if verdict.kind is Kind.RESOURCE:
+        return Judgement.RESOURCE if verdict.explicit else Judgement.FOREIGN
+    if verdict.kind is Kind.BOUNDARY:
+        return Judgement.BOUNDARY
+    return Judgement.DENIED if verdict.explicit else Judgement.SILENT
 
 
 def may_use_key(role: RoleDocuments, key_arn: str, key_policy: Text, actions: Iterable[str] = KEY_ACTIONS) -> bool:
@@ -207,8 +177,3 @@ def _external_ids(found: Iterable[Mapping[str, Any]]) -> Iterable[str]:
             for key, value in tests.items() if isinstance(tests, Mapping) else ():
                 if str(key).lower() == "sts:externalid":
                     yield from (str(one) for one in (value if isinstance(value, list) else [value]))
-
-
-def _root(role: RoleDocuments) -> str:
-    partition = role.arn.split(":")[1] if role.arn.count(":") >= 5 else "aws"
-    return f"arn:{partition}:iam::{role.account}:root"

@@ -88,7 +88,7 @@ def test_operators(operator: str, wanted: str, held: bool) -> None:
 
 
 def test_policy_variables_take_the_requests_value() -> None:
-    document = statement(Resource="arn:aws:s3:::${aws:SourceAccount}-images/*")
+    document = {"Version": "2012-10-17", **statement(Resource="arn:aws:s3:::${aws:SourceAccount}-images/*")}
     asked = Access("s3:GetObject", "arn:aws:s3:::42-images/x", {"aws:SourceAccount": "42"})
     assert decide([document], asked) is Decision.ALLOW
     assert decide([document], Access("s3:GetObject", "arn:aws:s3:::42-images/x")) is Decision.SILENT
