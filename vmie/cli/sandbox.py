@@ -46,9 +46,13 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     speed: Annotated[
-        float,
-        typer.Option(help="Seconds of AWS's work per second: 1 is as slow as AWS, 0 stands still.", min=0),
-    ] = 1200.0,
+        str,
+        typer.Option(
+            help="Seconds of AWS's work per second: 1 is as slow as AWS, 0 stands still; human (40) leaves time to "
+            "look at a task and to cancel it, fast (1200) ends it in a second or two.",
+            metavar="<human|fast|N>",
+        ),
+    ] = "human",
     seeded: Annotated[
         bool, typer.Option("--seeded/--empty", help="Start with a bucket, the role and an imported instance, or bare.")
     ] = True,
@@ -66,13 +70,13 @@ def serve(
     """Serve the sandbox to any AWS client on this machine, until Ctrl-C.
 
     vmie sandbox serve
-    vmie sandbox serve --port 5000 --speed 60 --empty
+    vmie sandbox serve --port 5000 --speed fast --empty
     eval "$(vmie sandbox env)"; aws ec2 describe-import-image-tasks
     """
     from vmie import sandbox
 
     run = context.of(ctx)
-    region = _region(run)
+    region, pace = _region(run), sandbox.speed_of(speed)
     if run.dry_run:
         text = f"would serve the sandbox on {host} port {port}"
         render.finish(run, "sandbox serve", {"host": host, "port": port}, text=text)
@@ -87,12 +91,12 @@ def serve(
             allow_hosts=allow_host or (),
             seeded=seeded,
             region=region,
-            speed=speed,
+            speed=pace,
             limits=limits,
+            propagation=propagation,
             verdict=sandbox.rules_verdict if judge_guests else None,
         ) as box,
     ):
-        box.faults.propagation = propagation
         text = f"listening on {box.url}\n{_exports(box.environment(), Shell.SH)}"
         render.finish(run, "sandbox serve", {"url": box.url, "environment": box.environment()}, text=text)
         sys.stdout.flush()

@@ -25,7 +25,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Unpack
 
 from vmie.errors import Run, UsageError
-from vmie.sandbox.defaults import BUCKET, DEFAULT_SPEED, ROLE, environment
+from vmie.sandbox.defaults import BUCKET, DEFAULT_SPEED, ROLE, SPEEDS, environment, speed_of
 from vmie.sandbox.options import SandboxOptions
 
 if TYPE_CHECKING:
@@ -37,12 +37,14 @@ __all__ = [
     "BUCKET",
     "DEFAULT_SPEED",
     "ROLE",
+    "SPEEDS",
     "Quotas",
     "Sandbox",
     "SandboxOptions",
     "environment",
     "rules_verdict",
     "serve",
+    "speed_of",
     "start",
 ]
 

@@ -28,10 +28,16 @@ class SandboxClock:
             raise ValueError("speed is seconds of work per second: 0 (advanced by hand) or more")
         self.speed = speed
         self._monotonic = monotonic
-        self._epoch = today()
-        self._started = monotonic()
-        self._ahead = 0.0
+        self._today = today
         self._lock = threading.Lock()
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew: today, no second passed, no work done."""
+        with self._lock:
+            self._epoch = self._today()
+            self._started = self._monotonic()
+            self._ahead = 0.0
 
     def elapsed(self) -> float:
         """Calendar seconds since the sandbox began: real ones plus those given to `advance`."""

@@ -2,14 +2,37 @@
 
 from __future__ import annotations
 
-#: seconds of AWS's work per second: an import, half an hour of work, takes a second and a half
-DEFAULT_SPEED = 1200.0
+import math
+
+from vmie.errors import Set, UsageError
+
+#: seconds of AWS's work per second. An import is half an hour of work: three quarters of a minute, in which a person
+#: can look at it and cancel it, or a second and a half
+SPEEDS = {"human": 40.0, "fast": 1200.0}
+DEFAULT_SPEED = SPEEDS["fast"]
 #: of the seeded user; any other is accepted too, as a caller without policies
 ACCESS_KEY = "AKIAVMIESANDBOX00000"
 SECRET_KEY = "sandbox"  # noqa: S105 - made up, and no secret
 #: what is seeded
 BUCKET = "vmie-sandbox"
 ROLE = "vmimport"
+
+
+def speed_of(given: float | str) -> float:
+    """A speed by its name or number. Raises UsageError for anything else."""
+    if isinstance(given, str) and given in SPEEDS:
+        return SPEEDS[given]
+    try:
+        speed = float(given)
+    except ValueError:
+        speed = math.nan
+    if not (math.isfinite(speed) and speed >= 0):
+        raise UsageError(
+            f"{given!r} is no speed of the sandbox",
+            cause="it is the seconds of AWS's work per second: 1 is as slow as AWS, 0 stands still",
+            cure=Set("speed", note=f"a number, or one of {', '.join(SPEEDS)}"),
+        )
+    return speed
 
 
 def environment(url: str, *, region: str = "us-east-1") -> dict[str, str]:

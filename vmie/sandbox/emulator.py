@@ -5,18 +5,22 @@ moto's state belongs to the process, so there is one emulator at a time.
 
 from __future__ import annotations
 
-import random
 import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 
 from moto.core.base_backend import BackendDict
+from moto.core.model_instances import reset_model_data
 
 from vmie.model import TaskKind
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import ApiCall, FaultInjector
+from vmie.sandbox.gate import Gate
 from vmie.sandbox.moto_fixes import compute, ebs, ec2, kms, regions, s3
 from vmie.sandbox.moto_fixes.compute import SnapshotContents
 from vmie.sandbox.patching import Patcher
@@ -44,7 +48,10 @@ _only = threading.Lock()
 
 
 class Emulator:
-    """`open` patches moto, `close` restores it and drops all state."""
+    """`open` patches moto, `close` restores it and drops all state, `reset` does both and leaves nothing of before.
+
+    `plant` makes what the account begins with; it is called by both.
+    """
 
     def __init__(
         self,
@@ -53,10 +60,14 @@ class Emulator:
         limits: Quotas,
         verdict: GuestVerdict,
         seed: int,
+        region: str = "us-east-1",
         suffix: Callable[[], str] | None = None,
+        propagation: float = 0.0,
+        plant: Callable[[Emulator], None] = lambda _: None,
     ) -> None:
         self.clock = clock
-        self.faults = FaultInjector(random=random.Random(seed))  # noqa: S311 - which call fails is no secret
+        self.region = region  #: where what it begins with is
+        self.faults = FaultInjector(seed=seed, propagation=propagation)
         self.stats = Stats()
         self.contents = SnapshotContents()
         self.suffix = suffix or (lambda: secrets.token_hex(9)[:17])
@@ -66,55 +77,94 @@ class Emulator:
         #: ``host:port`` of the servers in front of it
         self.addresses: set[str] = set()
         self._verdict = verdict
+        self._plant = plant
+        self._gate = Gate()
         self._patcher = Patcher()
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vmie-sandbox-export")
+        self._begun_with = (deepcopy(limits), replace(self.service.durations))
+        #: how many worlds there were before this one: who keeps something of moto's makes it anew with each
+        self.world = 0
 
     def open(self) -> None:
         """Patch moto; raises RuntimeError when another sandbox of this process has it."""
         if not _only.acquire(blocking=False):
             raise RuntimeError("a sandbox runs in this process already: moto's state cannot be shared")
         try:
-            BackendDict.reset()
-            s3.install(self._patcher)
-            ec2.install(self._patcher, self.contents)
-            ebs.install(self._patcher, self.contents)
-            kms.install(self._patcher)
-            regions.install(self._patcher)
-            account_actions.install(self._patcher)
-            legacy_instances.install(self._patcher)
-            self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)
-            authorization = Authorization(self.role_history)
-            imports = ImportHandler(authorization, self.contents, verdict=self._verdict, suffix=self.suffix)
-            exports = ExportHandler(
-                authorization,
-                self.contents,
-                tasks=self.service.tasks,
-                executor=self._executor,
-                wait=self.clock.speed == 0,
-            )
-            conversions = LegacyImportHandler(self.contents, web=self._web, verdict=self._verdict, suffix=self.suffix)
-            self.service.handlers.update(
-                {
-                    TaskKind.IMPORT_IMAGE: imports,
-                    TaskKind.IMPORT_SNAPSHOT: imports,
-                    TaskKind.CONVERSION: conversions,
-                    TaskKind.EXPORT_IMAGE: exports,
-                    TaskKind.EXPORT_INSTANCE: exports,
-                }
-            )
-            task_actions.TaskActions(self.service, imports, exports).install(self._patcher)
-            task_actions.allow_tags(self._patcher)
-            LegacyActions(self.service, conversions).install(self._patcher)
+            self._begin()
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Restore moto, empty."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        try:
+            self._end()
+        finally:
+            _only.release()
+
+    def reset(self) -> None:
+        """Begin anew: tasks, storage, clock, faults, counts and settings are as they were when it was opened."""
+        with self._gate.alone():
+            self._end()
+            limits, durations = self._begun_with
+            vars(self.service.limits).update(vars(deepcopy(limits)))
+            self.service.durations.restart(durations)
+            for held in (self.clock, self.faults, self.stats, self.contents, self.service):
+                held.restart()
+            self.world += 1
+            self._begin()
+
+    def _begin(self) -> None:
         BackendDict.reset()
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vmie-sandbox-export")
+        self._patch()
+        self._plant(self)
+        self.role_history.restart()
+
+    def _end(self) -> None:
+        if hasattr(self, "_executor"):
+            self._executor.shutdown(wait=True, cancel_futures=True)
+        BackendDict.reset()
+        # moto's dashboard holds every object that there ever was
+        reset_model_data()
         self._patcher.undo()
-        _only.release()
+
+    def _patch(self) -> None:
+        s3.install(self._patcher)
+        ec2.install(self._patcher, self.contents)
+        ebs.install(self._patcher, self.contents)
+        kms.install(self._patcher)
+        regions.install(self._patcher)
+        account_actions.install(self._patcher)
+        legacy_instances.install(self._patcher)
+        self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)
+        authorization = Authorization(self.role_history)
+        imports = ImportHandler(authorization, self.contents, verdict=self._verdict, suffix=self.suffix)
+        exports = ExportHandler(
+            authorization,
+            self.contents,
+            tasks=self.service.tasks,
+            executor=self._executor,
+            wait=self.clock.speed == 0,
+        )
+        conversions = LegacyImportHandler(self.contents, web=self._web, verdict=self._verdict, suffix=self.suffix)
+        self.service.handlers.update(
+            {
+                TaskKind.IMPORT_IMAGE: imports,
+                TaskKind.IMPORT_SNAPSHOT: imports,
+                TaskKind.CONVERSION: conversions,
+                TaskKind.EXPORT_IMAGE: exports,
+                TaskKind.EXPORT_INSTANCE: exports,
+            }
+        )
+        task_actions.TaskActions(self.service, imports, exports).install(self._patcher)
+        task_actions.allow_tags(self._patcher)
+        LegacyActions(self.service, conversions).install(self._patcher)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """One request is being answered: it is counted as work, and a reset waits for it."""
+        with self._gate.inside(), self.stats.working():
+            yield
 
     def put_disk(self, bucket: str, key: str, size: int) -> None:
         """See `Sandbox.put_disk`."""

@@ -66,11 +66,22 @@ class FaultInjector:
     long a new task is invisible to Describe.
     """
 
-    random: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311 - faults, not secrets
+    seed: int = 0
     propagation: float = 0.0
     visible_after: float = 0.0
+    random: random.Random = field(init=False)
     _queue: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._begun_with = (self.propagation, self.visible_after)
+        self.random = random.Random(self.seed)  # noqa: S311 - which call fails is no secret
+
+    def restart(self) -> None:
+        """Be as at first: no faults, the delays and the chances that it began with."""
+        self.clear()
+        self.propagation, self.visible_after = self._begun_with
+        self.random.seed(self.seed)
 
     def throttle(self, action: str = "*", *, times: int | None = 1, probability: float = 1.0) -> None:
         """Refuse calls of `action` ("*": any) as too many."""

@@ -13,14 +13,16 @@ class SandboxOptions(TypedDict, total=False):
     """What `start` and `serve` take.
 
     `seeded` creates the bucket, role and instance of `vmie.sandbox.seed`. `speed` is the seconds of AWS's work per
-    second; 0 is a clock moved by `Sandbox.advance`. `limits` are the quotas. `verdict` judges the guests of
-    ImportImage: by default any guest on a partitioned disk is accepted; `rules_verdict` fails those that vmie's own
-    rules predict to fail. `seed` makes random faults and durations repeatable.
+    second, or one of `SPEEDS` by name; 0 is a clock moved by `Sandbox.advance`. `limits` are the quotas. `verdict`
+    judges the guests of ImportImage: by default any guest on a partitioned disk is accepted; `rules_verdict` fails
+    those that vmie's own rules predict to fail. `seed` makes random faults and durations repeatable. `propagation` is
+    the seconds until a change of a role has effect. A reset leads back to all of them.
     """
 
     seeded: bool
     region: str
-    speed: float
+    speed: float | str
     limits: Quotas | None
     verdict: GuestVerdict | None
     seed: int
+    propagation: float

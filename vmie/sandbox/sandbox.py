@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import boto3
 
 from vmie.sandbox.clock import SandboxClock
-from vmie.sandbox.defaults import DEFAULT_SPEED, environment
+from vmie.sandbox.defaults import DEFAULT_SPEED, environment, speed_of
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import FaultInjector
 from vmie.sandbox.front import intercept
@@ -55,6 +55,10 @@ class Sandbox:
         """Let `seconds` pass, on the calendar and in AWS's work."""
         self.clock.advance(seconds)
 
+    def reset(self) -> None:
+        """Begin anew: tasks, storage, clock, faults, counts and settings are as they were at the start."""
+        self._emulator.reset()
+
     def put_disk(self, bucket: str, key: str, *, size: int) -> None:
         """Put a raw disk of `size` bytes with one Linux partition into a bucket; it takes no space, whatever its size.
 
@@ -77,24 +81,30 @@ def _emulator(
     *,
     seeded: bool = False,
     region: str = "us-east-1",
-    speed: float = DEFAULT_SPEED,
+    speed: float | str = DEFAULT_SPEED,
     limits: Quotas | None = None,
     verdict: GuestVerdict | None = None,
     seed: int = 0,
+    propagation: float = 0.0,
 ) -> Iterator[Emulator]:
+    clock = SandboxClock(speed=speed_of(speed))
     patcher = Patcher()
     # Hundreds of images of Amazon's would be made per Region, each with a volume and a snapshot.
     patcher.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     # Before moto makes its first backend: it asks boto for a session, which a user's broken profile would break.
     _enter_environment(patcher, region)
-    clock = SandboxClock(speed=speed)
-    emulator = Emulator(clock=clock, limits=limits or Quotas(), verdict=verdict or any_guest, seed=seed)
+    emulator = Emulator(
+        clock=clock,
+        limits=limits or Quotas(),
+        verdict=verdict or any_guest,
+        seed=seed,
+        region=region,
+        propagation=propagation,
+        plant=lambda emulator: seed_account(region, emulator.contents) if seeded else None,
+    )
     try:
         emulator.open()
         try:
-            if seeded:
-                seed_account(region, emulator.contents)
-                emulator.role_history.record()
             yield emulator
         finally:
             emulator.close()

@@ -49,6 +49,13 @@ class Stats:
     cpu: float = 0.0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def restart(self) -> None:
+        """Nothing was counted."""
+        with self._lock:
+            for counted in (self.calls, self.tasks, self.peak, self.errors, self.failed, self.regions):
+                counted.clear()
+            self.cpu = 0.0
+
     def region(self, name: str) -> RegionStats:
         """The counts of one Region; zeros for one without calls."""
         with self._lock:

@@ -1,6 +1,6 @@
 """The sandbox's own HTTP endpoint, under /_vmie: for tests in other processes.
 
-GET    /_vmie/health            {"status": "ok"}
+GET    /_vmie/health            {"status": "ok", "version": v, "services": [name, …], "region": r, "speed": n}
 GET    /_vmie/stats             calls, tasks made, peak of active tasks, errors, per Region too
 GET    /_vmie/clock             {"now": date, "elapsed": s, "worked": s}
 POST   /_vmie/faults            {"kind": "throttle", "action": "ImportImage", "times": 3, …}
@@ -8,15 +8,19 @@ DELETE /_vmie/faults            end every fault
 POST   /_vmie/settings          {"propagation": s, "imports": n, "regions": {…}, "median": s, "spread": x, …}
 POST   /_vmie/advance           {"seconds": s}
 POST   /_vmie/disks             {"bucket": b, "key": k, "size": bytes}
+POST   /_vmie/reset             the sandbox is as it was when it began; POST /moto-api/reset does the same
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from vmie._version import __version__
 from vmie.sandbox.fault_injection import Fault
+from vmie.sandbox.service import services
 from vmie.sandbox.service.durations import Durations
 from vmie.sandbox.service.task_service import GROUP, Quotas
 
@@ -24,35 +28,62 @@ if TYPE_CHECKING:
     from vmie.sandbox.emulator import Emulator
 
 PREFIX = "/_vmie/"
+#: moto's own path, which clients of moto's server know; moto would leave its tasks, contents, clock and faults behind
+MOTO_RESET = "/moto-api/reset"
+_RESETS = (PREFIX + "reset", MOTO_RESET)
 
 
 def respond(method: str, path: str, body: bytes, *, emulator: Emulator) -> tuple[int, dict[str, Any]]:
     """HTTP status and JSON answer; a 400 with the reason for an invalid request."""
-    clock = emulator.clock
+    resets = method == "POST" and path in _RESETS
+    # a reset waits for every request that is being answered
+    counted: AbstractContextManager[None] = nullcontext() if resets else emulator.answering()
     try:
-        given = _object(body)
-        match method, path.removeprefix(PREFIX):
-            case "GET", "health":
-                return 200, {"status": "ok"}
-            case "GET", "stats":
-                return 200, emulator.stats.as_json()
-            case "GET", "clock":
-                return 200, {"now": clock.now().isoformat(), "elapsed": clock.elapsed(), "worked": clock.worked()}
-            case "POST", "faults":
-                emulator.faults.add(_fault(given))
-            case "DELETE", "faults":
-                emulator.faults.clear()
-            case "POST", "settings":
-                _set(given, emulator=emulator)
-            case "POST", "advance":
-                clock.advance(float(given.get("seconds", 0)))
-            case "POST", "disks":
-                emulator.put_disk(str(given.get("bucket", "")), str(given.get("key", "")), int(given.get("size", 0)))
-            case _:
-                return 404, {"error": f"there is no {method} {path}"}
+        with counted:
+            if resets:
+                emulator.reset()
+            elif method == "GET":
+                return _shown(path, emulator=emulator)
+            elif not _done(method, path, _object(body), emulator=emulator):
+                return _absent(method, path)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return 400, {"error": str(error)}
     return 200, {"status": "ok"}
+
+
+def _absent(method: str, path: str) -> tuple[int, dict[str, Any]]:
+    return 404, {"error": f"there is no {method} {path}"}
+
+
+def _shown(path: str, *, emulator: Emulator) -> tuple[int, dict[str, Any]]:
+    clock = emulator.clock
+    match path.removeprefix(PREFIX):
+        case "health":
+            known = {"version": __version__, "services": services.names()}
+            return 200, {"status": "ok", **known, "region": emulator.region, "speed": clock.speed}
+        case "stats":
+            return 200, emulator.stats.as_json()
+        case "clock":
+            return 200, {"now": clock.now().isoformat(), "elapsed": clock.elapsed(), "worked": clock.worked()}
+    return _absent("GET", path)
+
+
+def _done(method: str, path: str, given: dict[str, Any], *, emulator: Emulator) -> bool:
+    """Carry it out; False where there is no such request."""
+    match method, path.removeprefix(PREFIX):
+        case "POST", "faults":
+            emulator.faults.add(_fault(given))
+        case "DELETE", "faults":
+            emulator.faults.clear()
+        case "POST", "settings":
+            _set(given, emulator=emulator)
+        case "POST", "advance":
+            emulator.clock.advance(float(given.get("seconds", 0)))
+        case "POST", "disks":
+            emulator.put_disk(str(given.get("bucket", "")), str(given.get("key", "")), int(given.get("size", 0)))
+        case _:
+            return False
+    return True
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -21,7 +21,7 @@ def install(patcher: Patcher, emulator: Emulator) -> None:
     process = botocore_stubber.process_request
 
     def process_request(request: Any) -> Any:
-        with emulator.stats.working():
+        with emulator.answering():
             return answered(request)
 
     def answered(request: Any) -> Any:

@@ -18,6 +18,8 @@ from vmie.errors import UsageError
 
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _LOCAL = ("localhost", "localhost.localdomain")
+#: what stands between a bucket and a name that imitates AWS's: ``BUCKET.s3.NAME``, ``BUCKET.s3.REGION.NAME``
+_SERVICE = re.compile(r"(?:^|\.)(?:s3|ec2|iam|sts|ebs|kms|servicequotas)(?:\.[a-z]{2}(?:-[a-z]+)+-\d)?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +45,13 @@ class OriginGuard:
     def bucket(self, host: str) -> str:
         """The bucket that a host's name begins with, "" for none."""
         name = _split(host)[0]
-        return next((name[: -len(base) - 1] for base in self._bases() if name.endswith(f".{base}")), "")
+        before = next((name[: -len(base) - 1] for base in self._bases() if name.endswith(f".{base}")), "")
+        return _SERVICE.sub("", before)
 
     def as_loopback(self, host: str) -> str:
         """The same host under a name of loopback: moto takes the first part of any other name for a bucket."""
         name, _ = _split(host)
-        if name not in self.names and not any(name.endswith(f".{known}") for known in self.names):
+        if not any(name == known or name.endswith(f".{known}") for known in (*self.names, *_LOCAL)):
             return host
         bucket = self.bucket(host)
         return f"{bucket}.localhost:{self.port}" if bucket else f"localhost:{self.port}"

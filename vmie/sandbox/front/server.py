@@ -39,7 +39,14 @@ class FaultMiddleware:
     def __init__(self, emulator: Emulator, gate: OriginGuard) -> None:
         self._emulator = emulator
         self._gate = gate
-        self._app = DomainDispatcherApplication(_backend)
+        self._world = -1
+
+    @property
+    def _app(self) -> Any:
+        """moto's application. It keeps what it finds in moto, so each world has its own."""
+        if self._world != self._emulator.world:
+            self._moto, self._world = DomainDispatcherApplication(_backend), self._emulator.world
+        return self._moto
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """One request."""
@@ -53,9 +60,9 @@ class FaultMiddleware:
             _drain(environ)
             return _send(start, 403, {"Content-Type": "text/plain"}, f"{reason}\n")
         path = environ.get("PATH_INFO", "")
-        with self._emulator.stats.working():
-            if path.startswith(control.PREFIX):
-                return self._control(environ, start, path)
+        if path.startswith(control.PREFIX) or (environ["REQUEST_METHOD"], path) == ("POST", control.MOTO_RESET):
+            return self._control(environ, start, path)
+        with self._emulator.answering():
             return self._api(environ, start)
 
     def _control(self, environ: dict[str, Any], start_response: Any, path: str) -> Iterable[bytes]:

@@ -46,6 +46,11 @@ class SnapshotContents:
         self._openers: dict[str, Callable[[], Disk]] = {}
         self._lock = threading.Lock()
 
+    def restart(self) -> None:
+        """Forget every snapshot."""
+        with self._lock:
+            self._openers.clear()
+
     def remember(self, snapshot_id: str, opener: Callable[[], Disk]) -> None:
         """The snapshot holds what `opener` opens."""
         with self._lock:

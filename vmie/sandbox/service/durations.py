@@ -30,6 +30,17 @@ class Durations:
     _drawn: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def restart(self, numbers: Durations) -> None:
+        """Take the numbers of another one, and draw as if nothing had been drawn."""
+        self.median, self.per_gib, self.spread, self.seed = (
+            numbers.median,
+            numbers.per_gib,
+            numbers.spread,
+            numbers.seed,
+        )
+        with self._lock:
+            self._drawn.clear()
+
     def draw(self, usual: float, *, origin: str, size: int) -> float:
         """The seconds of a new task that reads `size` bytes from `origin`, whose timeline says `usual`.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from vmie.policy.evaluate import matches
@@ -14,16 +14,34 @@ from vmie.sandbox.service.tasks import SandboxTask
 PAGE = 1000
 
 
-def filtered(tasks: Sequence[SandboxTask], filters: Sequence[Mapping[str, Any]]) -> list[SandboxTask]:
-    """The tasks that all `filters` let through; task-state is the only one there is (aws-facts 1.3)."""
+def filtered(
+    tasks: Sequence[SandboxTask],
+    filters: Sequence[Mapping[str, Any]],
+    tags_of: Callable[[SandboxTask], Mapping[str, str]],
+) -> list[SandboxTask]:
+    """The tasks that all `filters` let through: task-state (aws-facts 1.3), and tag:KEY and tag-key.
+
+    EC2 takes the two of tags for whatever it tags; Ansible's ec2_import_image finds its tasks by them.
+    Source: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html (filter resources by tag).
+    """
     kept = list(tasks)
     for one in filters:
-        name = one.get("Name") or ""
-        if name != "task-state":
-            raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
+        shown = _shown_by(one.get("Name") or "", tags_of)
         wanted = [str(value) for value in one.get("Values") or ()]
-        kept = [task for task in kept if any(matches(value, task.state.value) for value in wanted)]
+        kept = [task for task in kept if any(matches(value, has) for value in wanted for has in shown(task))]
     return kept
+
+
+def _shown_by(name: str, tags_of: Callable[[SandboxTask], Mapping[str, str]]) -> Callable[[SandboxTask], Sequence[str]]:
+    """What a filter of that name compares its values with; raises ApiError for one that there is not."""
+    key = name.removeprefix("tag:")
+    if name == "task-state":
+        return lambda task: [task.state.value]
+    if name == "tag-key":
+        return lambda task: list(tags_of(task))
+    if key and key != name:
+        return lambda task: [value for tag, value in tags_of(task).items() if tag == key]
+    raise ApiError("InvalidParameterValue", f"The filter '{name}' is invalid")
 
 
 def page(

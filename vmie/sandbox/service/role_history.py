@@ -23,8 +23,15 @@ class RoleHistory:
         self._read = read
         self._clock = clock
         self._faults = faults
-        self._history: list[tuple[float, Mapping[RoleKey, RoleDocuments]]] = [(float("-inf"), dict(read()))]
+        self._history: list[tuple[float, Mapping[RoleKey, RoleDocuments]]] = []
         self._lock = threading.Lock()
+        self.restart()
+
+    def restart(self) -> None:
+        """What IAM holds now has been so for ever."""
+        now = dict(self._read())
+        with self._lock:
+            self._history[:] = [(float("-inf"), now)]
 
     def record(self) -> None:
         """Record what IAM holds now; called after whatever may have changed it."""

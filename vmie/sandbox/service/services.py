@@ -19,6 +19,11 @@ _OFFERED = {
 BACKENDS = frozenset({*_OFFERED, "s3control", "moto_api"})
 
 
+def names() -> list[str]:
+    """The services, as a signature names them."""
+    return sorted(_OFFERED)
+
+
 def refused(call: ApiCall) -> ApiError | None:
     """The error for a service that the sandbox does not have; None for one that it has."""
     return None if call.service in _OFFERED else missing(call.service)

@@ -180,8 +180,9 @@ class TaskActions(Actions):
                 tasks = [self._find(call, one, (listing.kind,), listing.unknown) for one in dict.fromkeys(ids)]
             else:
                 tasks = self._service.listed((listing.kind,), account=call.current_account, region=call.region)
+            kept = pagination.filtered(tasks, request.get("Filters") or (), lambda task: tags(call, task))
             shown, token = pagination.page(
-                sorted(pagination.filtered(tasks, request.get("Filters") or ()), key=lambda task: task.serial),
+                sorted(kept, key=lambda task: task.serial),
                 max_results=request.get("MaxResults"),
                 token=request.get("NextToken"),
                 most=listing.most,

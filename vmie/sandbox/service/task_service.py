@@ -98,6 +98,13 @@ class TaskService:
     _open: dict[str, SandboxTask] = field(default_factory=dict)
     _ended: deque[SandboxTask] = field(default_factory=deque)
 
+    def restart(self) -> None:
+        """There are no tasks, and there never were."""
+        with self.lock:
+            for held in (self.tasks, self._open, self._ended, self._tokens):
+                held.clear()
+            self._serial = 0
+
     def create(
         self,
         kind: TaskKind,
