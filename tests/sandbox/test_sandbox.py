@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import os
 import resource
 import subprocess
@@ -143,49 +141,6 @@ class TestRegisteredImages:
         assert (image["Name"], image["Description"]) == ("copy", "words")
         assert image["BlockDeviceMappings"][0]["Ebs"]["VolumeSize"] == 1
         assert image["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"] != SNAPSHOT
-
-
-class TestEbsDirect:
-    @pytest.fixture
-    def ebs(self, box: Sandbox, clients: Any) -> Any:
-        return clients("ebs", "us-east-1")
-
-    @staticmethod
-    def put(ebs: Any, snapshot_id: str, index: int, data: bytes, **changes: Any) -> Any:
-        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
-        call = {"BlockData": data, "DataLength": len(data), "Checksum": checksum, "ChecksumAlgorithm": "SHA256"}
-        return ebs.put_snapshot_block(SnapshotId=snapshot_id, BlockIndex=index, **{**call, **changes})
-
-    def test_blocks_are_half_a_mebibyte_and_checked(self, ebs: Any) -> None:
-        snapshot = ebs.start_snapshot(VolumeSize=1)
-        assert snapshot["BlockSize"] == 524288
-        with pytest.raises(ClientError, match="DataLength"):
-            self.put(ebs, snapshot["SnapshotId"], 0, b"x" * 512)
-        with pytest.raises(ClientError, match="checksum"):
-            self.put(ebs, snapshot["SnapshotId"], 0, b"x" * 524288, Checksum="wrong")
-
-    def test_equal_tokens_are_one_snapshot(self, ebs: Any) -> None:
-        first = ebs.start_snapshot(VolumeSize=1, ClientToken="once")
-        assert ebs.start_snapshot(VolumeSize=1, ClientToken="once")["SnapshotId"] == first["SnapshotId"]
-        with pytest.raises(ClientError) as caught:
-            ebs.start_snapshot(VolumeSize=2, ClientToken="once")
-        assert caught.value.response["Error"]["Code"] == "ConflictException"
-
-    def test_a_snapshot_is_pending_until_all_blocks_are_told(self, ebs: Any, ec2: Any) -> None:
-        snapshot_id = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
-        self.put(ebs, snapshot_id, 3, b"x" * 524288)
-
-        def state() -> str:
-            return str(ec2.describe_snapshots(SnapshotIds=[snapshot_id])["Snapshots"][0]["State"])
-
-        assert state() == "pending"
-        with pytest.raises(ClientError):
-            ebs.complete_snapshot(SnapshotId=snapshot_id, ChangedBlocksCount=2)
-        ebs.complete_snapshot(SnapshotId=snapshot_id, ChangedBlocksCount=1)
-        assert state() == "completed"
-        (block,) = ebs.list_snapshot_blocks(SnapshotId=snapshot_id)["Blocks"]
-        read = ebs.get_snapshot_block(SnapshotId=snapshot_id, BlockIndex=3, BlockToken=block["BlockToken"])
-        assert read["BlockData"].read() == b"x" * 524288
 
 
 class TestLargeObjects:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from xml.sax.saxutils import escape
 
 #: of each service that the sandbox has; the others speak the query protocol
@@ -12,13 +13,14 @@ _XML = {"Content-Type": "text/xml;charset=UTF-8"}
 
 
 class ApiError(Exception):
-    """An API error: `code`, `message` and HTTP `status`."""
+    """An API error: `code`, `message` and HTTP `status`; `detail` are further members, for protocols that have them."""
 
-    def __init__(self, code: str, message: str, *, status: int = 400) -> None:
+    def __init__(self, code: str, message: str, *, status: int = 400, detail: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
         self.message = message
         self.status = status
+        self.detail = dict(detail or {})
 
     def document(self, service: str, protocol: str = "") -> tuple[int, dict[str, str], str | bytes]:
         """Status, headers and body in the protocol of `service` (as in a signature: ec2, s3, iam, sts, kms, ebs).
@@ -31,7 +33,7 @@ class ApiError(Exception):
         headers, body = _XML, b""
         if protocol == "json":
             headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-ErrorType": self.code}
-            text = json.dumps({"__type": self.code, "message": self.message, "Message": self.message})
+            text = json.dumps({"__type": self.code, "message": self.message, "Message": self.message, **self.detail})
         elif protocol == "cbor":
             headers = {"Content-Type": "application/cbor", "smithy-protocol": "rpc-v2-cbor"}
             text, body = "", b"\xa2" + b"".join(map(_cbor, ("__type", self.code, "message", self.message)))

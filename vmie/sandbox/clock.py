@@ -55,6 +55,11 @@ class SandboxClock:
         with self._lock:
             return real * self.speed + self._ahead
 
+    def measured(self) -> float:
+        """Seconds as they pass for a client, whatever the speed, for rates: real ones and those given to `advance`."""
+        with self._lock:
+            return self._monotonic() + self._ahead
+
     def advance(self, seconds: float) -> None:
         """Move both times forward by `seconds`."""
         if seconds < 0:

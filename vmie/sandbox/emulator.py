@@ -21,7 +21,7 @@ from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import ApiCall, FaultInjector
 from vmie.sandbox.gate import Gate
-from vmie.sandbox.moto_fixes import compute, ebs, ec2, kms, regions, s3
+from vmie.sandbox.moto_fixes import compute, ec2, kms, regions, s3
 from vmie.sandbox.moto_fixes.compute import SnapshotContents
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import (
@@ -30,9 +30,13 @@ from vmie.sandbox.service import (
     legacy_instances,
     services,
     task_actions,
+    volumes,
 )
 from vmie.sandbox.service.authorization import Authorization
 from vmie.sandbox.service.durations import Durations
+from vmie.sandbox.service.ebs import http as ebs_http
+from vmie.sandbox.service.ebs.actions import EbsDirect
+from vmie.sandbox.service.ebs.http import EbsRequest
 from vmie.sandbox.service.exports import ExportHandler
 from vmie.sandbox.service.imports import ImportHandler
 from vmie.sandbox.service.legacy_actions import LegacyActions
@@ -74,6 +78,7 @@ class Emulator:
         self.service = TaskService(
             clock, self.faults, self.stats, self.suffix, limits, Durations(seed=seed), forgotten=_forget_tags
         )
+        self.ebs = EbsDirect(self.contents, clock=clock, suffix=self.suffix, secret=secrets.token_bytes(16))
         #: ``host:port`` of the servers in front of it
         self.addresses: set[str] = set()
         self._verdict = verdict
@@ -108,7 +113,7 @@ class Emulator:
             limits, durations = self._begun_with
             vars(self.service.limits).update(vars(deepcopy(limits)))
             self.service.durations.restart(durations)
-            for held in (self.clock, self.faults, self.stats, self.contents, self.service):
+            for held in (self.clock, self.faults, self.stats, self.contents, self.service, self.ebs):
                 held.restart()
             self.world += 1
             self._begin()
@@ -131,10 +136,10 @@ class Emulator:
     def _patch(self) -> None:
         s3.install(self._patcher)
         ec2.install(self._patcher, self.contents)
-        ebs.install(self._patcher, self.contents)
         kms.install(self._patcher)
         regions.install(self._patcher)
         account_actions.install(self._patcher)
+        volumes.install(self._patcher, self.contents)
         legacy_instances.install(self._patcher)
         self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)
         authorization = Authorization(self.role_history)
@@ -146,7 +151,7 @@ class Emulator:
             executor=self._executor,
             wait=self.clock.speed == 0,
         )
-        conversions = LegacyImportHandler(self.contents, web=self._web, verdict=self._verdict, suffix=self.suffix)
+        conversions = LegacyImportHandler(self.contents, web=self._web, verdict=self._verdict)
         self.service.handlers.update(
             {
                 TaskKind.IMPORT_IMAGE: imports,
@@ -180,10 +185,19 @@ class Emulator:
         """Count `call` and bring the tasks up to date; the error to answer with instead, if any."""
         self.stats.called(call)
         self.service.advance_tasks()
+        self.ebs.settle()
         answer = services.refused(call) or self.faults.before(call) or account_actions.refused(call)
         if answer:
             self.stats.refused(answer.code)
         return answer
+
+    def ebs_direct(self, request: EbsRequest) -> ebs_http.Answer:
+        """The answer to a request of the EBS direct API, which moto has no part in; raises ApiError."""
+        try:
+            return ebs_http.respond(self.ebs, request)
+        except ApiError as error:
+            self.stats.refused(error.code)
+            raise
 
     def after(self, call: ApiCall) -> str:
         """Record what `call` changed; how to lose its answer, "" to send it."""

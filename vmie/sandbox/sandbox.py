@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import boto3
 
+from vmie.disk.base import Disk
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.defaults import DEFAULT_SPEED, environment, speed_of
 from vmie.sandbox.emulator import Emulator
@@ -19,6 +20,7 @@ from vmie.sandbox.options import SandboxOptions
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.seed import seed_account
 from vmie.sandbox.service.durations import Durations
+from vmie.sandbox.service.ebs.throttle import EbsLimits
 from vmie.sandbox.service.task_service import Quotas
 from vmie.sandbox.service.validation import GuestVerdict, any_guest
 from vmie.sandbox.stats import Stats
@@ -40,6 +42,7 @@ class Sandbox:
         self.stats: Stats = emulator.stats
         self.limits: Quotas = emulator.service.limits
         self.durations: Durations = emulator.service.durations
+        self.ebs_limits: EbsLimits = emulator.ebs.limits
         made_up = environment(self.url)
         self._session = boto3.Session(
             aws_access_key_id=made_up["AWS_ACCESS_KEY_ID"],
@@ -65,6 +68,10 @@ class Sandbox:
         Raises ValueError for a bucket that is not there and for an impossible size.
         """
         self._emulator.put_disk(bucket, key, size)
+
+    def disk(self, resource_id: str) -> Disk | None:
+        """What a snapshot or a volume holds, as an instance would read it; None for one that nobody wrote."""
+        return self._emulator.contents.open(resource_id)
 
     def environment(self) -> dict[str, str]:
         """The variables that point another process here; only of a sandbox that listens."""

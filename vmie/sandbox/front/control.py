@@ -22,6 +22,7 @@ from vmie._version import __version__
 from vmie.sandbox.fault_injection import Fault
 from vmie.sandbox.service import services
 from vmie.sandbox.service.durations import Durations
+from vmie.sandbox.service.ebs.throttle import EbsLimits
 from vmie.sandbox.service.task_service import GROUP, Quotas
 
 if TYPE_CHECKING:
@@ -111,8 +112,11 @@ _NUMBERS = tuple(item.name for item in fields(Quotas) if item.name != "regions")
 _TIMES = tuple(item.name for item in fields(Durations) if not item.name.startswith("_"))
 
 
+_EBS = tuple(item.name for item in fields(EbsLimits))
+
+
 def _set(given: dict[str, Any], *, emulator: Emulator) -> None:
-    limits, durations = emulator.service.limits, emulator.service.durations
+    limits, durations, ebs = emulator.service.limits, emulator.service.durations, emulator.ebs.limits
     for name, value in given.items():
         if name in _DELAYS:
             setattr(emulator.faults, name, float(value))
@@ -120,10 +124,12 @@ def _set(given: dict[str, Any], *, emulator: Emulator) -> None:
             setattr(limits, name, type(getattr(limits, name))(value))
         elif name in _TIMES:
             setattr(durations, name, type(getattr(durations, name))(value))
+        elif name in _EBS:
+            setattr(ebs, name, type(getattr(ebs, name))(value))
         elif name == "regions":
             limits.regions = _regions(value)
         else:
-            known = ", ".join((*_DELAYS, *_NUMBERS, *_TIMES, "regions"))
+            known = ", ".join((*_DELAYS, *_NUMBERS, *_TIMES, *_EBS, "regions"))
             raise ValueError(f"there is no setting {name!r}: one of {known}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,9 +10,12 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError
 from moto.core.models import botocore_stubber
 
 from vmie.sandbox import api_errors
+from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.emulator import Emulator
+from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.front.identify import identify
 from vmie.sandbox.patching import Patcher
+from vmie.sandbox.service.ebs.http import EbsRequest
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -29,7 +33,7 @@ def install(patcher: Patcher, emulator: Emulator) -> None:
         call = identify(request.method, request.url, headers, _form(request.body, headers))
         if answer := emulator.before(call):
             return answer.document(call.service, call.protocol)
-        response = process(request)
+        response = ebs_direct(call, request, headers) if call.service == "ebs" else process(request)
         if response is None and urlsplit(request.url).hostname not in _LOOPBACK:
             raise EndpointConnectionError(endpoint_url=request.url, error="the sandbox lets no request out")
         lost = emulator.after(call)
@@ -38,6 +42,14 @@ def install(patcher: Patcher, emulator: Emulator) -> None:
         if lost:
             return api_errors.internal_error().document(call.service, call.protocol)
         return response
+
+    def ebs_direct(call: ApiCall, request: Any, headers: dict[str, str]) -> Any:
+        body = request.body
+        read = body.read if hasattr(body, "read") else io.BytesIO(body.encode() if isinstance(body, str) else body).read
+        try:
+            return emulator.ebs_direct(EbsRequest(call, request.method, request.url, headers, read))
+        except ApiError as error:
+            return error.document(call.service)
 
     patcher.attribute(botocore_stubber, "process_request", process_request)
     # moto's own mock_aws would also patch `requests` for every service it knows, which takes a third of a second

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import socket
+import sys
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
@@ -25,6 +26,7 @@ from vmie.sandbox.front.identify import identify
 from vmie.sandbox.front.origin import OriginGuard, is_loopback, require_names
 from vmie.sandbox.front.signatures import require_signed
 from vmie.sandbox.service import services
+from vmie.sandbox.service.ebs.http import EbsRequest
 
 _log = logging.getLogger(__name__)
 _FORM_LIMIT = 1 << 20
@@ -95,7 +97,9 @@ class FaultMiddleware:
             return _send(start_response, *error.document(call.service, call.protocol))
         environ["HTTP_HOST"] = self._gate.as_loopback(host)
         try:
-            begun, chunks = _answer(self._app, environ, call)
+            begun, chunks = (
+                self._ebs(environ, call, url, headers) if call.service == "ebs" else _answer(self._app, environ, call)
+            )
         except ApiError as error:
             return _send(start_response, *error.document(call.service, call.protocol))
         lost = self._emulator.after(call)
@@ -106,6 +110,40 @@ class FaultMiddleware:
             return _send(start_response, *api_errors.internal_error().document(call.service, call.protocol))
         start_response(*begun)
         return chunks
+
+    def _ebs(
+        self, environ: dict[str, Any], call: ApiCall, url: str, headers: dict[str, str]
+    ) -> tuple[Any, list[bytes]]:
+        body = _Body(environ)
+        try:
+            asked = EbsRequest(call, environ["REQUEST_METHOD"], url, headers, body.read)
+            status, shown, data = self._emulator.ebs_direct(asked)
+        finally:
+            body.drain()
+        line = f"{status} {_REASONS.get(status, 'OK')}"
+        return (line, [*shown.items(), ("Content-Length", str(len(data)))]), [data]
+
+
+class _Body:
+    """A request's body, read once; what is left of it must not be taken for the next request."""
+
+    def __init__(self, environ: dict[str, Any]) -> None:
+        self._stream = environ["wsgi.input"]
+        # chunks end by themselves
+        endless = environ.get("wsgi.input_terminated")
+        self._left = sys.maxsize if endless else int(environ.get("CONTENT_LENGTH") or 0)
+
+    def read(self, most: int) -> bytes:
+        """Up to `most` bytes."""
+        data: bytes = self._stream.read(min(most, self._left)) if self._left else b""
+        self._left = self._left - len(data) if data else 0
+        return data
+
+    def drain(self) -> None:
+        """Read the rest."""
+        with suppress(OSError, ValueError):
+            while self.read(_FORM_LIMIT):
+                pass
 
 
 def _backend(service: Any) -> Any:

@@ -2,7 +2,7 @@
 
 moto gives every image one 15 GiB snapshot whatever it was made of, and volumes no content. Here an
 image has the devices it was registered with, an instance gets them, and `SnapshotContents` remembers the
-bytes behind a snapshot so that an export gives back what was imported.
+bytes behind snapshots and volumes so that what comes out is what went in.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from moto.ec2.models.elastic_block_store import Snapshot
 
 from vmie.disk.base import Disk
 from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.block_disk import BlocksDisk
+from vmie.sandbox.block_store import BlockSource, DiskBlocks
 
 GIB = 1 << 30
 #: the volume that snapshots made by the service name; there is no such volume (aws-facts 1.2)
@@ -40,33 +42,50 @@ class Device:
 
 
 class SnapshotContents:
-    """Snapshot id → how to open the disk it holds."""
+    """What each snapshot and each volume holds, by its id. Thread-safe."""
 
     def __init__(self) -> None:
-        self._openers: dict[str, Callable[[], Disk]] = {}
+        self._held: dict[str, tuple[BlockSource, int]] = {}
         self._lock = threading.Lock()
 
     def restart(self) -> None:
-        """Forget every snapshot."""
+        """Forget everything."""
         with self._lock:
-            self._openers.clear()
+            self._held.clear()
 
-    def remember(self, snapshot_id: str, opener: Callable[[], Disk]) -> None:
-        """The snapshot holds what `opener` opens."""
-        with self._lock:
-            self._openers[snapshot_id] = opener
+    def remember(self, resource_id: str, opener: Callable[[], Disk]) -> None:
+        """The snapshot or volume holds what `opener` opens."""
+        self.keep(resource_id, DiskBlocks(opener), size=0)
 
-    def copy(self, snapshot_id: str, source_id: str) -> None:
-        """The snapshot holds what another one holds."""
+    def keep(self, resource_id: str, blocks: BlockSource, *, size: int) -> None:
+        """The snapshot or volume of `size` bytes holds `blocks`."""
         with self._lock:
-            if opener := self._openers.get(source_id):
-                self._openers[snapshot_id] = opener
+            self._held[resource_id] = blocks, size
 
-    def open(self, snapshot_id: str) -> Disk | None:
-        """The disk, where it is known."""
+    def copy(self, resource_id: str, source_id: str, *, size: int = 0, encrypt: bool = False) -> None:
+        """It holds what another one holds, encrypted for the first time or not; `size` where it is a larger volume."""
         with self._lock:
-            opener = self._openers.get(snapshot_id)
-        return opener() if opener else None
+            if found := self._held.get(source_id):
+                blocks = found[0].encrypted(resource_id) if encrypt else found[0]
+                self._held[resource_id] = blocks, max(size, found[1])
+
+    def forget(self, resource_id: str) -> None:
+        """It is no more."""
+        with self._lock:
+            self._held.pop(resource_id, None)
+
+    def blocks(self, resource_id: str) -> BlockSource | None:
+        """The blocks, where they are known."""
+        with self._lock:
+            return self._held.get(resource_id, (None, 0))[0]
+
+    def open(self, resource_id: str) -> Disk | None:
+        """The disk, where it is known: one that was imported as it came, whatever the size of what holds it."""
+        with self._lock:
+            blocks, size = self._held.get(resource_id, (None, 0))
+        if blocks is None:
+            return None
+        return blocks.opener() if isinstance(blocks, DiskBlocks) else BlocksDisk(blocks, size)
 
 
 class RegisteredImage(Ami):
@@ -115,12 +134,12 @@ def backend_of(account: str, region: str) -> Any:
 
 def make_snapshot(
     backend: Any, snapshot_id: str, *, size: int, description: str, encrypted: bool, kms_key: str | None
-) -> None:
+) -> Any:
     """A completed snapshot that holds `size` bytes, rounded up to whole GiB."""
     volume = SimpleNamespace(id=NO_VOLUME, size=max(1, -(-size // GIB)), encrypted=encrypted)
-    backend.snapshots[snapshot_id] = Snapshot(
-        backend, snapshot_id, volume, description, encrypted=encrypted, kms_key_id=kms_key
-    )
+    snapshot = Snapshot(backend, snapshot_id, volume, description, encrypted=encrypted, kms_key_id=kms_key)
+    backend.snapshots[snapshot_id] = snapshot
+    return snapshot
 
 
 def find_image(backend: Any, image_id: str) -> Any:

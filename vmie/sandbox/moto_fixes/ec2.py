@@ -22,7 +22,6 @@ def install(patcher: Patcher, contents: SnapshotContents) -> None:
     patcher.attribute(EC2Response, "modify_image_attribute", _modify_image(EC2Response.modify_image_attribute))
     patcher.attribute(Instance, "setup_defaults", _setup_defaults(Instance.setup_defaults))
     patcher.attribute(EC2Backend, "copy_image", _copy_image(EC2Backend.copy_image, contents))
-    patcher.attribute(EC2Backend, "copy_snapshot", _copy_snapshot(EC2Backend.copy_snapshot, contents))
 
 
 def _setup_defaults(original: Any) -> Any:
@@ -113,15 +112,6 @@ def _device(backend: Any, mapping: dict[str, Any]) -> Device:
         bool(ebs.get("DeleteOnTermination")),
         bool(snapshot.encrypted) if snapshot else False,
     )
-
-
-def _copy_snapshot(original: Any, contents: SnapshotContents) -> Any:
-    def copy_snapshot(self: Any, source_snapshot_id: str, *args: Any, **kwargs: Any) -> Any:
-        copied = original(self, source_snapshot_id, *args, **kwargs)
-        contents.copy(copied.id, source_snapshot_id)
-        return copied
-
-    return copy_snapshot
 
 
 def _copy_image(original: Any, contents: SnapshotContents) -> Any:

@@ -76,7 +76,7 @@ class ExportHandler:
         task.key = f"{where.get('S3Prefix') or ''}{task.id}.{suffix}"
         task.work["bucket"] = self._authorization.instance_target(task, where["S3Bucket"], task.key)
         task.work["prefix"] = where.get("S3Prefix") or ""
-        task.work["volumes"] = [(volumes[0].snapshot_id, volumes[0].size)]
+        task.work["volumes"] = [(volumes[0].id, volumes[0].size)]
         task.origin, task.size = instance.id, GIB * volumes[0].size
 
     def do(self, phase: Phase, task: SandboxTask) -> None:
@@ -99,9 +99,9 @@ class ExportHandler:
     def _write(self, task: SandboxTask) -> list[tuple[str, Blob, str]]:
         """Key, content and MD5 of every object; "" where the digest would take long."""
         out = []
-        for number, (snapshot_id, size_gib) in enumerate(task.work["volumes"]):
+        for number, (resource_id, size_gib) in enumerate(task.work["volumes"]):
             # a volume whose bytes the sandbox never saw is all zeros
-            disk = self._contents.open(snapshot_id or "") or SparseDisk(size_gib * GIB)
+            disk = self._contents.open(resource_id or "") or SparseDisk(size_gib * GIB)
             # One object per volume (aws-facts 1.9); AWS does not say how it names those after the first.
             stem, dot, suffix = task.key.rpartition(".")
             key = task.key if number == 0 else f"{stem}-disk{number + 1}{dot}{suffix}"

@@ -27,7 +27,7 @@ NO_BOOT = "ClientError: No bootable partition found"
 
 
 class LegacyImportHandler:
-    """Both calls. `web` answers for a partition; `suffix` makes ids."""
+    """Both calls. `web` answers for a partition."""
 
     def __init__(
         self,
@@ -35,12 +35,10 @@ class LegacyImportHandler:
         *,
         web: Callable[[str], UrlClient],
         verdict: validation.GuestVerdict,
-        suffix: Callable[[], str],
     ) -> None:
         self._contents = contents
         self._web = web
         self._verdict = verdict
-        self._suffix = suffix
 
     def accept(self, task: SandboxTask) -> None:
         """Make what the answer names: the instance, or the volume's id; raises moto's own refusals."""
@@ -130,7 +128,6 @@ class LegacyImportHandler:
             task.work["opener"],
             size_gib=int(task.work["image"]["Volume"]["Size"]),
             zone=task.work["zone"],
-            suffix=self._suffix(),
         )
         task.work["volume"] = volume.id
         if (instance := task.work.get("instance")) is not None:

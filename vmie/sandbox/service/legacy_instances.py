@@ -10,7 +10,6 @@ from moto.ec2.models.instances import Instance
 from moto.moto_api._internal import mock_random
 
 from vmie.disk.base import Disk
-from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import SnapshotContents
 from vmie.sandbox.patching import Patcher
 
@@ -52,17 +51,11 @@ def make_instance(backend: Any, launch: Mapping[str, Any], *, platform: str) -> 
 
 
 def make_volume(
-    backend: Any, contents: SnapshotContents, opener: Callable[[], Disk], *, size_gib: int, zone: str, suffix: str
+    backend: Any, contents: SnapshotContents, opener: Callable[[], Disk], *, size_gib: int, zone: str
 ) -> Any:
     """A volume that holds what `opener` opens."""
-    snapshot_id = f"snap-{suffix}"
-    compute.make_snapshot(
-        backend, snapshot_id, size=size_gib << 30, description="", encrypted=False, kms_key=None
-    )  # fmt: skip - on one line it is too long
-    contents.remember(snapshot_id, opener)
-    volume = backend.create_volume(size=size_gib, zone_name=zone, snapshot_id=snapshot_id)
-    # moto needs the snapshot to make a volume of it; the account never sees one.
-    del backend.snapshots[snapshot_id]
+    volume = backend.create_volume(size=size_gib, zone_name=zone)
+    contents.remember(volume.id, opener)
     return volume
 
 
