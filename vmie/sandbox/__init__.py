@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 from vmie.errors import Run, UsageError
 from vmie.sandbox.defaults import BUCKET, DEFAULT_SPEED, ROLE, SPEEDS, environment, speed_of
 from vmie.sandbox.options import SandboxOptions
+from vmie.sandbox.patching import Patcher
 
 if TYPE_CHECKING:
     from vmie.sandbox.sandbox import Sandbox
@@ -79,8 +80,10 @@ def _imported(module: str) -> Any:
     # moto opens a boto session while it is imported: a broken profile of the user must not break this.
     aside = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
+    patcher = Patcher()
     try:
-        return importlib.import_module(module)
+        files = importlib.import_module("vmie.sandbox.model_files")
+        return files.import_with(patcher, lambda: importlib.import_module(module))
     except ModuleNotFoundError as error:
         raise UsageError(
             f"the sandbox needs {error.name}, which is not installed",
@@ -89,6 +92,7 @@ def _imported(module: str) -> Any:
             code="NoSandbox",
         ) from error
     finally:
+        patcher.undo()
         del os.environ["AWS_CONFIG_FILE"], os.environ["AWS_SHARED_CREDENTIALS_FILE"]
         os.environ |= aside
 

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import boto3
 
 from vmie.disk.base import Disk
+from vmie.sandbox import model_files
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.defaults import DEFAULT_SPEED, environment, speed_of
 from vmie.sandbox.emulator import Emulator
@@ -100,6 +101,7 @@ def _emulator(
     patcher.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
     # Before moto makes its first backend: it asks boto for a session, which a user's broken profile would break.
     _enter_environment(patcher, region)
+    model_files.share_models(patcher)
     emulator = Emulator(
         clock=clock,
         limits=limits or Quotas(),

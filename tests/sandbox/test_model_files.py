@@ -1,0 +1,42 @@
+"""What the sandbox parses once, or later, is what the SDK and moto parse."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from botocore.loaders import JSONFileLoader, Loader
+
+from vmie import sandbox
+from vmie.sandbox.model_files import ParsedOnce
+
+_OFFERED = """
+from vmie import sandbox
+with sandbox.start() as box:
+    from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS as offerings
+    assert not dict.get(offerings["region"], "eu-west-1")
+    ec2 = box.client("ec2", region="eu-west-1")
+    for kind in ("region", "availability-zone"):
+        pages = ec2.get_paginator("describe_instance_type_offerings").paginate(LocationType=kind)
+        found = [offer for page in pages for offer in page["InstanceTypeOfferings"]]
+        print(kind, len(found) > 100, {offer["LocationType"] for offer in found})
+"""
+
+
+def test_sessions_share_a_model() -> None:
+    path = f"{Loader.BUILTIN_DATA_PATH}/sts/2011-06-15/service-2"
+    model = ParsedOnce().load_file(path)
+    assert model == JSONFileLoader().load_file(path)
+    assert ParsedOnce().load_file(path) is model
+    assert ParsedOnce().load_file(f"{path}-which-is-not-there") is None
+
+
+def test_only_while_a_sandbox_is_open() -> None:
+    with sandbox.start():
+        assert Loader.FILE_LOADER_CLASS is ParsedOnce
+    assert Loader.FILE_LOADER_CLASS is JSONFileLoader
+
+
+def test_offerings_are_read_when_asked_for() -> None:
+    ran = subprocess.run([sys.executable, "-c", _OFFERED], capture_output=True, text=True, check=True)
+    assert ran.stdout == "region True {'region'}\navailability-zone True {'availability-zone'}\n"
