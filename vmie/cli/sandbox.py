@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -46,22 +47,31 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
     speed: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Seconds of AWS's work per second: 1 is as slow as AWS, 0 stands still; human (40) leaves time to "
-            "look at a task and to cancel it, fast (1200) ends it in a second or two.",
+            "look at a task and to cancel it, fast (1200) ends it in a second or two. [default: human]",
             metavar="<human|fast|N>",
         ),
-    ] = "human",
+    ] = None,
     seeded: Annotated[
         bool, typer.Option("--seeded/--empty", help="Start with a bucket, the role and an imported instance, or bare.")
     ] = True,
-    import_limit: Annotated[int, typer.Option(help="Active imports per account and Region.", min=0)] = 20,
-    export_limit: Annotated[int, typer.Option(help="Active exports per account and Region.", min=0)] = 5,
+    import_limit: Annotated[
+        int | None, typer.Option(help="Active imports per account and Region. [default: 20]", min=0)
+    ] = None,
+    export_limit: Annotated[
+        int | None, typer.Option(help="Active exports per account and Region. [default: 5]", min=0)
+    ] = None,
     judge_guests: Annotated[
         bool, typer.Option("--judge-guests/--any-guest", help="Fail for guests that `vmie check` fails, or accept any.")
     ] = True,
-    propagation: Annotated[float, typer.Option(help="Seconds until a change of a role takes effect.", min=0)] = 0.0,
+    propagation: Annotated[
+        float | None, typer.Option(help="Seconds until a change of a role takes effect. [default: 0]", min=0)
+    ] = None,
+    seed: Annotated[
+        Path | None, typer.Option(help="Seed file (YAML): what is there from the beginning.", metavar="FILE")
+    ] = None,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(help="Further name that clients reach it under, such as host.docker.internal. Repeatable."),
@@ -71,17 +81,19 @@ def serve(
 
     vmie sandbox serve
     vmie sandbox serve --port 5000 --speed fast --empty
+    vmie sandbox serve --empty --seed world.yaml
     eval "$(vmie sandbox env)"; aws ec2 describe-import-image-tasks
     """
     from vmie import sandbox
 
     run = context.of(ctx)
-    region, pace = _region(run), sandbox.speed_of(speed)
+    region, pace = _region(run), _pace(speed, seed)
     if run.dry_run:
         text = f"would serve the sandbox on {host} port {port}"
         render.finish(run, "sandbox serve", {"host": host, "port": port}, text=text)
         return
-    limits = sandbox.Quotas(imports=import_limit, exports=export_limit)
+    quotas = {"imports": import_limit, "exports": export_limit}
+    given: dict[str, Any] = {name: count for name, count in quotas.items() if count is not None}
     with (
         suppress(KeyboardInterrupt),  # a server that is stopped has succeeded, whenever it happens
         _until_terminated(),
@@ -92,7 +104,8 @@ def serve(
             seeded=seeded,
             region=region,
             speed=pace,
-            limits=limits,
+            limits=sandbox.Quotas(**given) if given else None,
+            world=seed,
             propagation=propagation,
             verdict=sandbox.rules_verdict if judge_guests else None,
         ) as box,
@@ -122,6 +135,15 @@ def env(
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     variables = sandbox.environment(url, region=_region(run))
     render.finish(run, "sandbox env", {"environment": variables}, text=_exports(variables, shell))
+
+
+def _pace(speed: str | None, seed: Path | None) -> float:
+    """The speed: as typed, as the seed file says, or a person's."""
+    from vmie.sandbox import speed_of
+    from vmie.sandbox.world.reading import read
+
+    said = read(seed).world.speed if seed else None
+    return speed_of(next(one for one in (speed, said, "human") if one is not None))
 
 
 def _region(run: context.Invocation) -> str:

@@ -81,6 +81,8 @@ class Emulator:
         self.ebs = EbsDirect(self.contents, clock=clock, suffix=self.suffix, secret=secrets.token_bytes(16))
         #: ``host:port`` of the servers in front of it
         self.addresses: set[str] = set()
+        #: the organisation's policies over the account (SCPs), each a document
+        self.control_policies: list[str] = []
         self._verdict = verdict
         self._plant = plant
         self._gate = Gate()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 if TYPE_CHECKING:
@@ -16,13 +17,15 @@ class SandboxOptions(TypedDict, total=False):
     second, or one of `SPEEDS` by name; 0 is a clock moved by `Sandbox.advance`. `limits` are the quotas. `verdict`
     judges the guests of ImportImage: by default any guest on a partitioned disk is accepted; `rules_verdict` fails
     those that vmie's own rules predict to fail. `seed` makes random faults and durations repeatable. `propagation` is
-    the seconds until a change of a role has effect. A reset leads back to all of them.
+    the seconds until a change of a role has effect. `world` is a seed file (docs/how-to/use-the-sandbox.md): what is
+    there from the beginning, beside what `seeded` makes. A reset leads back to all of them.
     """
 
     seeded: bool
     region: str
-    speed: float | str
+    speed: float | str | None
     limits: Quotas | None
     verdict: GuestVerdict | None
     seed: int
-    propagation: float
+    propagation: float | None
+    world: Path | str | None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 from urllib.parse import urlsplit
 
@@ -25,6 +27,9 @@ from vmie.sandbox.service.ebs.throttle import EbsLimits
 from vmie.sandbox.service.task_service import Quotas
 from vmie.sandbox.service.validation import GuestVerdict, any_guest
 from vmie.sandbox.stats import Stats
+from vmie.sandbox.world.plant import plant
+from vmie.sandbox.world.reading import read
+from vmie.sandbox.world.schema import World
 
 if TYPE_CHECKING:
     from vmie.sandbox.front.server import Server
@@ -45,15 +50,17 @@ class Sandbox:
         self.durations: Durations = emulator.service.durations
         self.ebs_limits: EbsLimits = emulator.ebs.limits
         made_up = environment(self.url)
-        self._session = boto3.Session(
+        #: a boto3 session with the credentials of the sandbox's user
+        self.session = boto3.Session(
             aws_access_key_id=made_up["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=made_up["AWS_SECRET_ACCESS_KEY"],
+            region_name=region,
         )
 
     def client(self, service: str, *, region: str | None = None) -> Any:
         """A boto3 client of this sandbox."""
         # one session, for a new one reads EC2's model again, which takes longer than most imports here
-        return self._session.client(service, region_name=region or self.region, endpoint_url=self.url or None)  # type: ignore[call-overload]
+        return self.session.client(service, region_name=region or self.region, endpoint_url=self.url or None)  # type: ignore[call-overload]
 
     def advance(self, seconds: float) -> None:
         """Let `seconds` pass, on the calendar and in AWS's work."""
@@ -89,13 +96,25 @@ def _emulator(
     *,
     seeded: bool = False,
     region: str = "us-east-1",
-    speed: float | str = DEFAULT_SPEED,
+    speed: float | str | None = None,
     limits: Quotas | None = None,
     verdict: GuestVerdict | None = None,
     seed: int = 0,
-    propagation: float = 0.0,
+    propagation: float | None = None,
+    world: Path | str | None = None,
 ) -> Iterator[Emulator]:
-    clock = SandboxClock(speed=speed_of(speed))
+    source = read(Path(world)) if world else None
+    said = source.world if source else World()
+    pace = next(one for one in (speed, said.speed, DEFAULT_SPEED) if one is not None)
+    clock = SandboxClock(speed=speed_of(pace))
+
+    def plant_all(emulator: Emulator) -> None:
+        if seeded:
+            seed_account(region, emulator.contents)
+        if source:
+            plant(source, region=region, contents=emulator.contents, limits=None if limits else emulator.service.limits)
+            emulator.control_policies[:] = map(json.dumps, said.service_control_policies)
+
     patcher = Patcher()
     # Hundreds of images of Amazon's would be made per Region, each with a volume and a snapshot.
     patcher.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
@@ -108,8 +127,8 @@ def _emulator(
         verdict=verdict or any_guest,
         seed=seed,
         region=region,
-        propagation=propagation,
-        plant=lambda emulator: seed_account(region, emulator.contents) if seeded else None,
+        propagation=next(one for one in (propagation, said.propagation, 0.0) if one is not None),
+        plant=plant_all,
     )
     try:
         emulator.open()
