@@ -21,12 +21,14 @@ from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import ApiCall, FaultInjector
 from vmie.sandbox.gate import Gate
-from vmie.sandbox.moto_fixes import compute, ec2, kms, regions, s3
+from vmie.sandbox.moto_fixes import compute, kms, regions, s3
 from vmie.sandbox.moto_fixes.compute import SnapshotContents
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import (
     account_actions,
     account_state,
+    images,
+    launches,
     legacy_instances,
     services,
     task_actions,
@@ -137,11 +139,12 @@ class Emulator:
 
     def _patch(self) -> None:
         s3.install(self._patcher)
-        ec2.install(self._patcher, self.contents)
         kms.install(self._patcher)
         regions.install(self._patcher)
         account_actions.install(self._patcher)
         volumes.install(self._patcher, self.contents)
+        images.install(self._patcher, self.contents)
+        launches.install(self._patcher)
         legacy_instances.install(self._patcher)
         self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)
         authorization = Authorization(self.role_history)

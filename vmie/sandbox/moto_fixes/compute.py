@@ -39,6 +39,8 @@ class Device:
     volume_type: str = "gp2"
     delete_on_termination: bool = False
     encrypted: bool = False
+    iops: int | None = None
+    throughput: int | None = None
 
 
 class SnapshotContents:
@@ -103,28 +105,33 @@ class RegisteredImage(Ami):
         root = next((device for device in devices if device.name == self.root_device_name), devices[0])
         self.ebs_snapshot = backend.snapshots.get(root.snapshot_id)
         self.root_device_type = "ebs"
+        self.image_location = self.image_location or f"{self.owner_id}/{self.name}"
         self.ena_support = True
+        #: "simple" where it was asked for, None elsewhere: moto says simple of all
+        self.sriov_net_support: str | None = None
         self.imds_support: str | None = None
         self.tpm_support: str | None = None
-        self.usage_operation: str | None = None
-        self.platform_details: str | None = "Windows" if self.platform == "windows" else "Linux/UNIX"
+        self.uefi_data: str | None = None
+        self.source_image_id: str | None = None
+        self.source_image_region: str | None = None
+        self.usage_operation = "RunInstances"
+        self.platform_details = "Windows" if self.platform == "windows" else "Linux/UNIX"
 
     @property
     def block_device_mappings(self) -> list[dict[str, Any]]:
         """As DescribeImages shows them."""
-        return [
-            {
-                "DeviceName": device.name,
-                "Ebs": {
-                    "SnapshotId": device.snapshot_id,
-                    "VolumeSize": device.size_gib,
-                    "VolumeType": device.volume_type,
-                    "DeleteOnTermination": device.delete_on_termination,
-                    "Encrypted": device.encrypted,
-                },
-            }
-            for device in self.devices
-        ]
+        return [{"DeviceName": device.name, "Ebs": _shown(device)} for device in self.devices]
+
+
+def _shown(device: Device) -> dict[str, Any]:
+    known = {"SnapshotId": device.snapshot_id or None, "Iops": device.iops, "Throughput": device.throughput}
+    return {
+        "VolumeSize": device.size_gib,
+        "VolumeType": device.volume_type,
+        "DeleteOnTermination": device.delete_on_termination,
+        "Encrypted": device.encrypted,
+        **{name: value for name, value in known.items() if value is not None},
+    }
 
 
 def backend_of(account: str, region: str) -> Any:

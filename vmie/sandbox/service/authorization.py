@@ -12,7 +12,8 @@ from vmie.policy import service
 from vmie.policy.evaluate import Access, Decision, Principal, decide
 from vmie.policy.service import RoleDocuments, TaskOrigin
 from vmie.sandbox.api_errors import ApiError, internal_error, invalid_parameter, role_refused
-from vmie.sandbox.service import account_state
+from vmie.sandbox.moto_fixes import compute
+from vmie.sandbox.service import account_state, encryption
 from vmie.sandbox.service.requests import SourceLocation
 from vmie.sandbox.service.role_history import RoleHistory
 from vmie.sandbox.service.tasks import SandboxTask
@@ -76,11 +77,11 @@ class Authorization:
             return None, "403 Forbidden"
 
     def encryption(self, task: SandboxTask) -> str | None:
-        """The ARN of the key that the result will be encrypted with, if the role may use it."""
-        name = task.request.get("KmsKeyId")
-        if not name:
+        """The ARN of the key that the result will be encrypted with, None where it is not; raises ApiError."""
+        name, backend = task.request.get("KmsKeyId"), compute.backend_of(task.account, task.region)
+        if not name and not task.request.get("Encrypted") and not encryption.by_default(backend):
             return None
-        key = account_state.kms_key(name, account=task.account, region=task.region)
+        key = encryption.named(backend, name) if name else encryption.default_key(backend)
         if key is None:
             raise invalid_parameter(f"The given key ID '{name}' is not accessible or does not exist")
         if not key.enabled:

@@ -60,7 +60,7 @@ class ExportHandler:
         task.work["bucket"] = self._authorization.image_target(task, where["S3Bucket"], task.key)
         task.work["prefix"] = where.get("S3Prefix") or ""
         task.work["volumes"] = [
-            (one["Ebs"]["SnapshotId"], one["Ebs"]["VolumeSize"]) for one in image.block_device_mappings
+            (one["Ebs"].get("SnapshotId", ""), one["Ebs"]["VolumeSize"]) for one in image.block_device_mappings
         ]
         task.origin, task.size = image.id, GIB * sum(size for _, size in task.work["volumes"])
 

@@ -154,7 +154,7 @@ class ImportHandler:
                 source.snapshot_id,
                 size=size,
                 description=f"Created by AWS-VMImport service for {task.id}",
-                encrypted=bool(task.request.get("Encrypted")),
+                encrypted=task.work["kms"] is not None,
                 kms_key=task.work["kms"],
             )
             self._contents.remember(source.snapshot_id, opener)
@@ -168,7 +168,7 @@ class ImportHandler:
                 source.device,
                 source.snapshot_id,
                 max(1, -(-size // compute.GIB)),
-                encrypted=bool(task.request.get("Encrypted")),
+                encrypted=task.work["kms"] is not None,
             )
             for source, size in zip(task.sources, task.work["sizes"], strict=True)
         ]

@@ -21,7 +21,7 @@ def import_image(task: SandboxTask, tags: dict[str, str]) -> Shape:
             "Architecture": task.architecture or request.get("Architecture"),
             "BootMode": task.firmware or request.get("BootMode"),
             "Description": request.get("Description"),
-            "Encrypted": request.get("Encrypted"),
+            "Encrypted": True if task.work.get("kms") else request.get("Encrypted"),
             "Hypervisor": request.get("Hypervisor"),
             "ImageId": task.image_id,
             "KmsKeyId": task.work.get("kms"),
@@ -43,7 +43,7 @@ def import_snapshot(task: SandboxTask, tags: dict[str, str]) -> Shape:
         {
             "Description": task.request.get("Description") or source.description,
             "DiskImageSize": float(source.size),
-            "Encrypted": bool(task.request.get("Encrypted")),
+            "Encrypted": bool(task.work.get("kms")),
             "Format": source.format,
             "KmsKeyId": task.work.get("kms"),
             "Url": source.url,

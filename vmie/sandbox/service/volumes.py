@@ -15,7 +15,7 @@ from moto.ec2.utils import random_id
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import GIB, RegisteredImage, SnapshotContents
 from vmie.sandbox.patching import Patcher
-from vmie.sandbox.service import encryption
+from vmie.sandbox.service import encryption, volume_rules
 
 
 def install(patcher: Patcher, contents: SnapshotContents) -> None:
@@ -69,9 +69,13 @@ def _create_volume(original: Any, contents: SnapshotContents) -> Any:
                 f"Volume of size {size}GB is smaller than snapshot '{snapshot_id}', expect size >= "
                 f"{before.volume_size}GB",
             )
+        chosen = size if size is not None else before.volume_size if before is not None else None
+        if chosen is not None:
+            volume_rules.require_size(more.get("volume_type"), chosen)
         key = key_for(self, encrypted=bool(more.get("encrypted")), name=more.get("kms_key_id"), before=before)
         more |= {"encrypted": key is not None, "kms_key_id": key}
         volume = original(self, size, zone_name, snapshot_id, **more)
+        volume_rules.require_rates(volume.volume_type, volume.iops, volume.throughput)
         if before is not None:
             first = key is not None and not before.encrypted
             contents.copy(volume.id, before.id, size=volume.size * GIB, encrypt=first)
