@@ -31,6 +31,7 @@ from vmie.sandbox.service import (
     launches,
     legacy_instances,
     services,
+    tag_rules,
     task_actions,
     volumes,
 )
@@ -145,6 +146,7 @@ class Emulator:
         volumes.install(self._patcher, self.contents)
         images.install(self._patcher, self.contents)
         launches.install(self._patcher)
+        tag_rules.install(self._patcher)
         legacy_instances.install(self._patcher)
         self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)
         authorization = Authorization(self.role_history)

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from vmie.sandbox.api_errors import ApiError, dry_run, invalid_parameter, missing_parameter
+from vmie.sandbox.service import tag_rules
 
 Params = Mapping[str, Any]
 
@@ -114,13 +115,10 @@ def tags_of(params: Params, resource_type: str) -> dict[str, str]:
         given = specification.get("ResourceType")
         if given != resource_type:
             raise invalid_parameter(f"'{given}' is not a valid taggable resource type for this operation.")
-        for tag in specification.get("Tags") or ():
-            key = tag.get("Key") or ""
-            if not key or len(key) > 127 or key.lower().startswith("aws:"):
-                raise ApiError("InvalidParameterValue", f"Tag key '{key}' is not valid")
-            out[key] = tag.get("Value") or ""
-    if len(out) > 50:
-        raise ApiError("TagLimitExceeded", "The maximum number of tags for a resource has been reached.")
+        tags = specification.get("Tags") or ()
+        if found := tag_rules.fault(tags):
+            raise ApiError(*found)
+        out |= {tag["Key"]: tag.get("Value") or "" for tag in tags}
     return out
 
 

@@ -54,15 +54,17 @@ def require_rates(name: str | None, iops: int | None, throughput: int | None) ->
     bounds = kind(name)
     if bounds.needs_iops and iops is None:
         raise EC2ClientError("MissingParameter", f"The parameter iops must be specified for {name} volumes.")
-    for what, value, (least, most) in (
-        ("iops", iops, bounds.iops),
-        ("throughput", throughput, bounds.throughput),
-    ):
-        if value is None:
-            continue
-        if not most:
+    for what, value, most in (("iops", iops, bounds.iops[1]), ("throughput", throughput, bounds.throughput[1])):
+        if value is not None and not most:
             message = f"The parameter {what} is not supported for {name or 'gp2'} volumes."
             raise EC2ClientError("InvalidParameterCombination", message)
-        if not least <= value <= most:
+    require_ranges(name, iops, throughput)
+
+
+def require_ranges(name: str | None, iops: int | None, throughput: int | None) -> None:
+    """Raise moto's error for IOPS and throughput out of the type's ranges."""
+    bounds = kind(name)
+    for what, value, (least, most) in (("iops", iops, bounds.iops), ("throughput", throughput, bounds.throughput)):
+        if value is not None and most and not least <= value <= most:
             message = f"Volume {what} of {value} is not within the allowed range of {least} to {most}."
             raise EC2ClientError("InvalidParameterValue", message)

@@ -69,13 +69,14 @@ def _create_volume(original: Any, contents: SnapshotContents) -> Any:
                 f"Volume of size {size}GB is smaller than snapshot '{snapshot_id}', expect size >= "
                 f"{before.volume_size}GB",
             )
+        # what depends on the type moto refuses itself
+        volume_rules.require_ranges(more.get("volume_type"), more.get("iops"), more.get("throughput"))
         chosen = size if size is not None else before.volume_size if before is not None else None
         if chosen is not None:
             volume_rules.require_size(more.get("volume_type"), chosen)
         key = key_for(self, encrypted=bool(more.get("encrypted")), name=more.get("kms_key_id"), before=before)
         more |= {"encrypted": key is not None, "kms_key_id": key}
         volume = original(self, size, zone_name, snapshot_id, **more)
-        volume_rules.require_rates(volume.volume_type, volume.iops, volume.throughput)
         if before is not None:
             first = key is not None and not before.encrypted
             contents.copy(volume.id, before.id, size=volume.size * GIB, encrypt=first)
