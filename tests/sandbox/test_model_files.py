@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
 from botocore.loaders import JSONFileLoader, Loader
 
 from vmie import sandbox
@@ -31,7 +32,8 @@ def test_sessions_share_a_model() -> None:
     assert ParsedOnce().load_file(f"{path}-which-is-not-there") is None
 
 
-def test_only_while_a_sandbox_is_open() -> None:
+def test_only_while_a_sandbox_is_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Loader, "FILE_LOADER_CLASS", JSONFileLoader)
     with sandbox.start():
         assert Loader.FILE_LOADER_CLASS is ParsedOnce
     assert Loader.FILE_LOADER_CLASS is JSONFileLoader
