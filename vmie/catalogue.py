@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
 from typing import Any
 
@@ -192,6 +190,9 @@ def words(entry_id: str, **values: str) -> str:
 @cache
 def entries() -> Mapping[str, CatalogueEntry]:
     """The whole catalogue by id, in the order in which it is searched."""
+    import tomllib  # noqa: PLC0415 - a run that explains nothing parses nothing
+    from importlib import resources  # noqa: PLC0415
+
     raw = tomllib.loads(resources.files("vmie").joinpath("catalogue.toml").read_text(encoding="utf-8"))
     found = [_entry(item) for item in raw["entry"]]
     return MappingProxyType({entry.id: entry for entry in found})

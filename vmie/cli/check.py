@@ -11,7 +11,7 @@ from vmie.cli import context, render
 from vmie.cli.terms import TERMS
 from vmie.errors import ImageError, PreflightError
 from vmie.model import Finding, Profile, Route
-from vmie.options.shared import EMPTY_DISKS_HELP, MACHINE_HELP
+from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
 
 if TYPE_CHECKING:
     from vmie.ops.check import CheckReport

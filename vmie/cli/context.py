@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -52,6 +51,8 @@ class Invocation:
     def state(self) -> Path:
         """The folder of jobs; a sandbox's is deleted when it ends."""
         if self.sandbox:
+            import tempfile
+
             return Path(self.stack.enter_context(tempfile.TemporaryDirectory(prefix="vmie-sandbox-")))
         from vmie.settings import state_path
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vmie.cli import context, render
-from vmie.options.shared import EMPTY_DISKS_HELP, MACHINE_HELP
+from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
 
 
 def convert(

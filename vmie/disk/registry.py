@@ -6,6 +6,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from vmie.disk import candidates
 from vmie.disk.base import Disk, FileSource, ObjectSource, Source
 from vmie.errors import Drop, ImageError
 
@@ -104,7 +105,8 @@ def _detect(source: Source) -> tuple[str, Any]:
     vhd = importlib.import_module("vmie.disk.vhd")
     if vhd.named_and_fixed(source):
         return "vhd", vhd
-    for name in _FORMATS:
+    possible = candidates.possible(source)
+    for name in (one for one in _FORMATS if one in possible):
         module: ModuleType = importlib.import_module(f"vmie.disk.{name}")
         if module.probe(source):
             return name, module

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vmie.guest import efi, linux, windows
+from vmie.guest import efi, linux
 from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.disk_facts import DiskLayout, Problem, Table
 from vmie.guest.facts import GuestFacts
@@ -91,6 +91,8 @@ def _roots(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> None:
             continue
         seen.append(filesystem)
         if filesystem.kind == "ntfs":
+            from vmie.guest import windows  # noqa: PLC0415 - hives only where there are some
+
             found = windows.inspect(filesystem, volume=volume.where, disk=volume.disk)
             if found is not None:
                 roots.append(found)

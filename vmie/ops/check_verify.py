@@ -10,8 +10,6 @@ from pathlib import Path
 from vmie import events
 from vmie.checks import CheckedDisk, CheckedMachine
 from vmie.disk import Disk
-from vmie.disk.integrity import ManifestCheck, read_through
-from vmie.disk.ovf import open_appliance
 from vmie.errors import ImageError
 from vmie.model import Verdict
 
@@ -26,6 +24,8 @@ def disks(
 def _disk(disk: Disk, image: CheckedDisk, reporter: events.Reporter) -> CheckedDisk:
     if image.damaged or any(fault.verdict is Verdict.FAIL for fault in image.faults):
         return image
+    from vmie.disk.integrity import read_through  # noqa: PLC0415 - it needs every format
+
     reporter(events.Stage("verify", image.path))
     try:
         read_through(disk, reporter=reporter)
@@ -47,6 +47,9 @@ def machine(
     """`found` with what its manifest says of its files; `chosen` is one of several machines."""
     if found is None:
         return None
+    from vmie.disk.integrity import ManifestCheck  # noqa: PLC0415 - it needs every format
+    from vmie.disk.ovf import open_appliance  # noqa: PLC0415
+
     try:
         with open_appliance(path, machine=chosen) as appliance, closing(ManifestCheck(appliance)) as manifest:
             if not appliance.manifest.present:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ from vmie.aws.parts import CHUNK, Buffer, Part
 from vmie.disk import stream
 from vmie.disk.base import FileSource
 from vmie.disk.integrity import FileCheck, ManifestCheck, PartCheck, manifest_of, refuse_faults
+from vmie.disk.stream.parallel import cores
 from vmie.errors import ImageError, Set
 from vmie.ops import ingest
 
@@ -28,6 +30,7 @@ class FilePayload:
     def __init__(self, path: Path, size: int, *, verify: bool = False) -> None:
         self._check = FileCheck(path) if verify else None
         self._source = FileSource(path)
+        self._turns = threading.BoundedSemaphore(cores())
         self.bound = self.source_size = size
         self.notes: Sequence[str] = self._check.notes if self._check else ()
 
@@ -43,10 +46,12 @@ class FilePayload:
         if check is None or check.done:
             yield from self._pieces(offset, length)
             return
-        for piece in self._pieces(offset, length):
-            check(offset, piece)
-            offset += len(piece)
-            yield piece
+        # More parts at once than cores would only be ready later, all of them, with nothing to send meanwhile.
+        with self._turns:
+            for piece in self._pieces(offset, length):
+                check(offset, piece)
+                offset += len(piece)
+                yield piece
         check.done = True
 
     def settle(self) -> None:

@@ -12,6 +12,7 @@ from vmie.errors import Drop, UsageError, says
 from vmie.options.base import Options, option
 from vmie.options.reasons import either
 from vmie.options.shared import judged_description, judged_tags
+from vmie.options.spelling import ARGUMENTS, FLAGS
 from vmie.options.types import Bucket, ClientToken, ExportFormat, LocalPath, Role, Tags, Target, Text, Texts
 
 _EXPORT = ("export",)
@@ -27,7 +28,7 @@ class ExportRequest(Options):
     """One export: `source` is an instance or an AMI. "" and None leave an option to vmie or AWS."""
 
     source: Annotated[Text, AfterValidator(_source)] = option(
-        ..., "An instance, or an AMI.", argument=True, metavar="i-…|ami-…", in_plans=False
+        ..., "An instance, or an AMI.", argument=True, metavar=ARGUMENTS["source"], in_plans=False
     )
     format: ExportFormat = option(..., "The form to make: vmdk, vhd, ova (instances only) or raw (AMIs only).")
     bucket: Bucket | None = option(
@@ -42,7 +43,7 @@ class ExportRequest(Options):
         bounds={"max_length": 500},
     )
     description: Text = option("", "Of the task.", bounds={"max_length": 255})
-    tags: Tags = option({}, "On the task.", flags=("--tag",), metavar="K=V")
+    tags: Tags = option({}, "On the task.", flags=FLAGS["tags"], metavar="K=V")
     target: Target = option(
         "",
         "Virtualisation environment of an instance's export. Default: the one that goes with the format.",

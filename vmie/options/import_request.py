@@ -11,15 +11,10 @@ from vmie.errors import Drop, Set, UsageError, says
 from vmie.limits import DISK_BYTES, GIB
 from vmie.model import Profile, Route
 from vmie.options.base import OneOf, allow_names, extra, option
+from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
 from vmie.options.import_conflicts import judged_launch, judged_sources
-from vmie.options.shared import (
-    EMPTY_DISKS_HELP,
-    MACHINE_HELP,
-    TransferOptions,
-    judged_description,
-    judged_selection,
-    judged_tags,
-)
+from vmie.options.shared import TransferOptions, judged_description, judged_selection, judged_tags
+from vmie.options.spelling import FLAGS
 from vmie.options.types import (
     Address,
     AmiName,
@@ -69,7 +64,7 @@ class ImportRequest(TransferOptions):
         Route.IMAGE,
         "What becomes of the disks. image: an AMI, by ImportImage. snapshot: by ImportSnapshot. instance: a stopped "
         "instance, by ImportInstance. volume: by ImportVolume.",
-        flags=("--as",),
+        flags=FLAGS["route"],
         routes=_IMPORTS,
         guesses=("type",),
     )
@@ -105,9 +100,11 @@ class ImportRequest(TransferOptions):
     )
     description: Text = option("", "Of the task.", bounds={"max_length": 255}, guesses=("comment",))
     tags: Tags = option(
-        {}, "On the task and on its results.", flags=("--tag",), metavar="K=V", guesses=("tag", "labels")
+        {}, "On the task and on its results.", flags=FLAGS["tags"], metavar="K=V", guesses=("tag", "labels")
     )
-    architecture: Annotated[str, OneOf("x86_64", "i386")] = _guest("", _READ, flags=("--arch",), guesses=("arch",))
+    architecture: Annotated[str, OneOf("x86_64", "i386")] = _guest(
+        "", _READ, flags=FLAGS["architecture"], guesses=("arch",)
+    )
     platform: Annotated[str, OneOf("Linux", "Windows")] = _guest(
         "", _READ, guesses=("os", "os_type", "operating_system")
     )
@@ -120,7 +117,7 @@ class ImportRequest(TransferOptions):
     license_configurations: LicenseConfigurations = _licence(
         (),
         "ARNs of License Manager.",
-        flags=("--license-configuration",),
+        flags=FLAGS["license_configurations"],
         metavar="ARN",
         guesses=("licenses", "licences", "license_configuration"),
     )
@@ -164,7 +161,7 @@ class ImportRequest(TransferOptions):
     security_groups: SecurityGroups = _instance(
         (),
         "Ids or names.",
-        flags=("--security-group",),
+        flags=FLAGS["security_groups"],
         metavar="sg-…|NAME",
         guesses=("security_group", "sg", "groups"),
     )

@@ -17,8 +17,6 @@ MARKER_CHARACTERS = 24
 
 SSE_HELP = "Encrypt the uploaded object; by default as the bucket says."
 KEY_HELP = "Encrypt the uploaded object with this key."
-MACHINE_HELP = "Of an appliance with several machines: the id or name of the one that is meant, with its own disks."
-EMPTY_DISKS_HELP = "Make the disks that an appliance lists without a file, all zeros; else they are left out."
 _SENDS: dict[str, Any] = {"group": "Sending", "routes": ("image", "snapshot", "instance", "volume")}
 #: the way and the pace that bytes take; what is made is the same
 _PASSING = ("max_rate", "accelerate", "skip_verify")

@@ -13,7 +13,9 @@ from vmie.errors import UsageError, says
 from vmie.model import S3Object
 from vmie.options import aws_names
 from vmie.options.base import option
-from vmie.options.shared import EMPTY_DISKS_HELP, KEY_HELP, MACHINE_HELP, TransferOptions, judged_selection
+from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
+from vmie.options.shared import KEY_HELP, TransferOptions, judged_selection
+from vmie.options.spelling import ARGUMENTS
 from vmie.options.types import KmsKey, LocalPath, Text, UploadFormat
 
 
@@ -27,9 +29,11 @@ def _url(text: str) -> str:
 class UploadRequest(TransferOptions):
     """An upload as the user asks for it: `url` is ``s3://bucket/key``, or a folder with a / at its end."""
 
-    path: LocalPath = option(..., "A disk in any format that vmie reads, or an OVA.", argument=True, metavar="FILE")
+    path: LocalPath = option(
+        ..., "A disk in any format that vmie reads, or an OVA.", argument=True, metavar=ARGUMENTS["path"]
+    )
     url: Annotated[Text, AfterValidator(_url)] = option(
-        ..., "A key that ends in / gets the file's name.", argument=True, metavar="s3://BUCKET/KEY"
+        ..., "A key that ends in / gets the file's name.", argument=True, metavar=ARGUMENTS["url"]
     )
     disk: int | None = option(None, "Which disk of an OVA, from 0.", bounds={"ge": 0}, metavar="N")
     machine: Text = option("", MACHINE_HELP, bounds={"min_length": 1, "max_length": 256}, metavar="NAME")

@@ -5,11 +5,16 @@ Knows no boto: what describes, cancels and classifies is handed in, and so are t
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from vmie.poll.clock import Clock, SystemClock
-from vmie.poll.gate import FULL_CODES, Gate, GateSettings, Pool
-from vmie.poll.retry import ROLE, TRANSIENT, VISIBILITY, Patience, retrying
-from vmie.poll.wait import Poller, run, wait_for
-from vmie.poll.watch import WaitSettings, Watch
+
+if TYPE_CHECKING:
+    from vmie.poll.gate import FULL_CODES, Gate, GateSettings, Pool
+    from vmie.poll.retry import ROLE, TRANSIENT, VISIBILITY, Patience, retrying
+    from vmie.poll.wait import Poller, run, wait_for
+    from vmie.poll.watch import WaitSettings, Watch
 
 __all__ = [
     "FULL_CODES",
@@ -29,3 +34,17 @@ __all__ = [
     "run",
     "wait_for",
 ]
+
+_PLACES = {
+    **dict.fromkeys(("FULL_CODES", "Gate", "GateSettings", "Pool"), "gate"),
+    **dict.fromkeys(("ROLE", "TRANSIENT", "VISIBILITY", "Patience", "retrying"), "retry"),
+    **dict.fromkeys(("Poller", "run", "wait_for"), "wait"),
+    **dict.fromkeys(("WaitSettings", "Watch"), "watch"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What waits and tries again, imported when first asked for: who only wants the time pays for no tenacity."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

@@ -6,6 +6,7 @@ import json
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -35,6 +36,19 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
         times.append(_children_seconds() - began)
     # Processor time, and the best of five: the promise is about vmie, not about what else the machine is doing.
     assert min(times) < 0.25
+
+
+def test_a_check_loads_what_its_file_needs_and_no_more(tmp_path: Path) -> None:
+    (tmp_path / "disk.raw").write_bytes(bytes(510) + b"\x55\xaa" + bytes(1 << 20))
+    code = (
+        "import sys\n"
+        "from vmie.cli import run\n"
+        f"run(['check', {str(tmp_path / 'disk.raw')!r}, '--route', 'snapshot'])\n"
+        "heavy = {'boto3', 'tenacity', 'defusedxml', 'isal', 'vmie.options.base', 'vmie.guest.windows',\n"
+        "         'vmie.disk.vmdk', 'vmie.disk.stream'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(

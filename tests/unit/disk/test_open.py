@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.unit.disk.handmade import dynamic_vhd, fixed_vhd, sparse_vmdk, stream_vmdk
 from vmie import disk
+from vmie.disk.base import ObjectSource
+from vmie.disk.candidates import possible
+from vmie.disk.registry import formats
 from vmie.errors import ImageError
 
 CONTENT = bytes(range(256)) * 256
@@ -103,6 +110,36 @@ def test_closing_leaves_a_file_object_open_and_closes_a_path(tmp_path: Path) -> 
         with pytest.raises(ImageError):
             disk.open(tmp_path / "disk.img", index=3)
     assert _open_files() == before, "a refused or closed disk must not keep its file open"
+
+
+_BEGINNINGS = st.one_of(
+    st.sampled_from(
+        [
+            *(b"vhdxfile", b"QFI\xfb\0\0\0\3", b"KDMV", b"COWD", b"\xbe\xba\xfe\xca\0\0\0\0", b"VMA\0\0\0\0\1"),
+            *(b"\x1f\x8b\x08", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"\x5a\x2a\x4d\x18\0\0\0\0\x28\xb5\x2f\xfd"),
+            *(bytes(64) + b"\x7f\x10\xda\xbe", b"PK\3\4", b"conectix", b"<Envelope>", b"# Disk DescriptorFile\n"),
+            "<?xml version='1.0' encoding='UTF-16'?><Envelope>".encode("utf-16"),
+            *(b"version=1\ncreateType=x\n", b"#\nVersion = 1\ncreateType=x\n", b"\r\n \xef\xbb\xbf\t<ovf:Envelope"),
+            *(tarfile.TarInfo(name).tobuf(kind) for name in ("a", "./a" * 40) for kind in (0, 1, 2)),
+        ]
+    ),
+    st.binary(max_size=16),
+)
+
+
+@given(st.lists(_BEGINNINGS, min_size=1, max_size=3), st.sampled_from([b"", b" ", b"\0", b"\xef\xbb\xbf", b"\n" * 9]))
+def test_no_format_is_ruled_out_that_would_answer(pieces: list[bytes], before: bytes) -> None:
+    source = ObjectSource(io.BytesIO((before + b"".join(pieces)).ljust(1024, b"\0")))
+    for name in formats():
+        if importlib.import_module(f"vmie.disk.{name}").probe(source):
+            assert name in possible(source)
+
+
+def test_a_raw_disk_loads_no_other_format(tmp_path: Path) -> None:
+    (tmp_path / "disk.img").write_bytes(CONTENT)
+    code = f"import sys, vmie.disk; vmie.disk.open({str(tmp_path / 'disk.img')!r}); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {one for one in formats() if f"vmie.disk.{one}" in done.stdout.split()} == {"raw", "vhd"}
 
 
 def test_importing_the_door_loads_no_format() -> None:

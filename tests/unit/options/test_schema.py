@@ -17,6 +17,7 @@ from vmie.cli.app import build
 from vmie.cli.verbs import VERBS
 from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest
 from vmie.options.base import GROUPS, extra, fields_of
+from vmie.options.spelling import typed
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "docs" / "reference"
@@ -40,6 +41,16 @@ def test_every_option_is_a_flag_with_a_help(verb: str, root: Any) -> None:
             for flag in said.flags or (f"--{name.replace('_', '-')}",):
                 assert flags[flag].help
                 assert f"`{flag}`" in section
+
+
+@pytest.mark.parametrize("model", REQUESTS.values())
+def test_an_error_writes_an_option_as_it_is_declared(model: type[Options]) -> None:
+    for name, info in fields_of(model).items():
+        said = extra(info)
+        plain = f"--{name.replace('_', '-')}"
+        # a flag of its own may stand beside the plain one, which the other verbs have alone
+        assert typed(name) in ((said.metavar or name,) if said.argument else (*said.flags, plain))
+        assert typed(name) != plain or not said.flags or plain in said.flags
 
 
 @pytest.mark.parametrize("model", [ImportRequest, ExportRequest])

@@ -1,0 +1,29 @@
+"""How options are typed that are not called as their fields. By itself, for errors are written without the schema."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: field to flags; every other is ``--`` and its name
+FLAGS: Mapping[str, tuple[str, ...]] = {
+    "route": ("--as",),
+    "architecture": ("--arch",),
+    "tags": ("--tag",),
+    "license_configurations": ("--license-configuration",),
+    "security_groups": ("--security-group",),
+    "buckets": ("--bucket",),
+    "export_buckets": ("--export-bucket",),
+    "kms_keys": ("--kms-key",),
+}
+#: what has no flag: field to what stands for its value
+ARGUMENTS: Mapping[str, str] = {
+    "sources": "sources",
+    "source": "i-…|ami-…",
+    "path": "FILE",
+    "url": "s3://BUCKET/KEY",
+}
+
+
+def typed(name: str) -> str:
+    """An option's first flag, or what stands for an argument."""
+    return ARGUMENTS.get(name) or FLAGS.get(name, (f"--{name.replace('_', '-')}",))[0]
