@@ -2,7 +2,8 @@
 nothing and a client is measured as it is in the field, where S3 runs on other machines.
 
 It answers what an upload asks: GetCallerIdentity, HeadBucket, HeadObject, CreateMultipartUpload, UploadPart,
-CompleteMultipartUpload, PutObject. No signature is looked at and nothing is checked: whether what arrives is right is for the tests.
+CompleteMultipartUpload, PutObject. No signature is looked at and nothing is checked: whether what arrives is right is
+for the tests.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from tests.field import (
     netplan,
     os_release,
     ovf,
+    systemd,
     tables,
     volumes,
 )
@@ -52,6 +53,7 @@ FAMILIES: tuple[Family, ...] = (
     netplan,
     cloud_network,
     config_files,
+    systemd,
 )
 #: those of `make test`: small downloads, and together a few seconds
 SLICE: tuple[Family, ...] = (contents, os_release, netplan, cloud_network, config_files)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib
+from collections.abc import Mapping
 from typing import Any
 
+from vmie import options
 from vmie.errors import UsageError
-from vmie.ops import export, import_, upload
 from vmie.ops.context import Context
-from vmie.ops.export import ExportRequest
-from vmie.ops.import_ import ImportRequest
 from vmie.ops.operation import Operation
-from vmie.options import UploadRequest
 
-_READERS: Mapping[str, Callable[[Context, Mapping[str, Any]], Operation[Any, Any, Any]]] = {
-    "import": lambda context, data: import_.operation(context, ImportRequest.from_json(data)),
-    "export": lambda context, data: export.operation(context, ExportRequest.from_json(data)),
-    "upload": lambda context, data: upload.UploadOperation(context, UploadRequest.from_json(data)),
+#: verb to the module of its operation, loaded when there is one to read, and the names of what is made of what
+_OPERATIONS: Mapping[str, tuple[str, str, str]] = {
+    "import": ("import_", "operation", "ImportRequest"),
+    "export": ("export", "operation", "ExportRequest"),
+    "upload": ("upload", "UploadOperation", "UploadRequest"),
 }
 
 
 def read(context: Context, verb: str, request: Mapping[str, Any]) -> Operation[Any, Any, Any]:
     """The operation of a verb, from its request as JSON. Raises UsageError for a verb of another version."""
-    if verb not in _READERS:
+    if verb not in _OPERATIONS:
         raise UsageError(f"{verb!r} is no kind of work that this vmie knows", cure="use the version that began it")
-    return _READERS[verb](context, request)
+    module, make, model = _OPERATIONS[verb]
+    made: Operation[Any, Any, Any] = getattr(importlib.import_module(f"vmie.ops.{module}"), make)(
+        context, getattr(options, model).from_json(request)
+    )
+    return made

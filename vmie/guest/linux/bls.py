@@ -15,25 +15,24 @@ _MAX_ENTRIES = 2000
 def read(tree: Tree, folder: str) -> list[MenuEntry]:
     """The entries of `folder` in the order of GRUB's menu: newest first."""
     names = sorted((name for name in tree.listdir(folder) if name.endswith(".conf")), key=sort_key, reverse=True)
-    found = []
-    for name in names[:_MAX_ENTRIES]:
-        entry = MenuEntry(id=name.removesuffix(".conf"))
-        options = []
-        kernel = initramfs = ""
-        for line in tree.lines(f"{folder}/{name}"):
-            key, _, value = line.replace("\t", " ").partition(" ")
-            value = value.strip()
-            if key == "title":
-                entry.title = value
-            elif key in ("linux", "efi", "uki"):
-                kernel = value
-            elif key == "initrd":
-                initramfs = next((word for word in value.split() if not word.startswith("$")), initramfs)
-            elif key == "options":
-                options.append(value)
-        entry.images, entry.cmdline = Images(kernel, initramfs), " ".join(options)
-        found.append(entry)
+    return [entry(name, settings(tree, f"{folder}/{name}")) for name in names[:_MAX_ENTRIES]]
+
+
+def settings(tree: Tree, path: str) -> dict[str, list[str]]:
+    """The lines of an entry: each key's values, as they come."""
+    found: dict[str, list[str]] = {}
+    for line in tree.lines(path):
+        key, _, value = line.replace("\t", " ").partition(" ")
+        found.setdefault(key, []).append(value.strip())
     return found
+
+
+def entry(name: str, settings: dict[str, list[str]]) -> MenuEntry:
+    """The entry of the file `name`. Of several initramfs files the last holds the drivers: microcode comes first."""
+    kernel = next((settings[key][-1] for key in ("linux", "uki", "efi") if key in settings), "")
+    words = [word for value in settings.get("initrd", ()) for word in value.split() if not word.startswith("$")]
+    title, options = settings.get("title", [""])[-1], " ".join(settings.get("options", ()))
+    return MenuEntry(title, name.removesuffix(".conf"), Images(kernel, words[-1] if words else ""), options)
 
 
 def choose(entries: list[MenuEntry], config: Config | None, saved: dict[str, str]) -> BootChoice | None:

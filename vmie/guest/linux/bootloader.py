@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from vmie.guest.linux import bls, grub, other_loaders, uki
+from vmie.guest.linux import bls, grub, other_loaders, systemd_boot
 from vmie.guest.linux.grub import BootChoice, MenuEntry
 from vmie.guest.linux.grub_lookup import Lookup
-from vmie.guest.linux.kernels import Images, sort_key
+from vmie.guest.linux.kernels import Images
 from vmie.guest.linux_facts import Bootloader
 from vmie.guest.tree import Tree
 
 _MAX_ENTRIES = 100
-_MAX_IMAGES = 10
-_ESP = ("/boot/efi", "/efi", "/boot")
 _GRUB2 = (
     "/boot/grub2/grub.cfg",
     "/boot/grub/grub.cfg",
@@ -144,9 +141,8 @@ def _choose(
         choice, listed = grub.choose_legacy(text)
         if choice:
             return _Chosen(Bootloader.GRUB_LEGACY, _sourced(choice, path), False, listed, path)
-    systemd = _systemd_boot(tree)
-    if systemd:
-        return systemd
+    if listed_by := systemd_boot.read(tree):
+        return _Chosen(Bootloader.SYSTEMD_BOOT, listed_by.choice, True, listed_by.entries, listed_by.config)
     for loader, path, read in (
         *((Bootloader.EXTLINUX, path, other_loaders.extlinux) for path in _EXTLINUX),
         (Bootloader.LILO, "/etc/lilo.conf", other_loaders.lilo),
@@ -222,30 +218,3 @@ def _named(tree: Tree, path: str) -> str:
 def _platforms(tree: Tree) -> tuple[str, ...]:
     names = {name for folder in ("/boot/grub", "/boot/grub2") for name in tree.listdir(folder)}
     return tuple(sorted(name for name in names if _PLATFORM.fullmatch(name)))
-
-
-def _systemd_boot(tree: Tree) -> _Chosen | None:
-    """loader.conf's ``default`` is a pattern over entry ids, sorted newest first (systemd-boot(7))."""
-    for esp in _ESP:
-        if not (tree.exists(f"{esp}/EFI/systemd") or tree.exists(f"{esp}/loader/loader.conf")):
-            continue
-        entries = bls.read(tree, f"{esp}/loader/entries") or bls.read(tree, "/boot/loader/entries")
-        if not entries:
-            names = [name for name in tree.listdir(f"{esp}/EFI/Linux") if name.lower().endswith(".efi")]
-            names.sort(key=sort_key, reverse=True)
-            entries = [MenuEntry(id=name, images=Images(f"/EFI/Linux/{name}")) for name in names]
-        for entry in entries[:_MAX_IMAGES]:
-            if entry.images.kernel.lower().endswith(".efi") and not entry.cmdline:
-                entry.cmdline = uki.cmdline(tree, f"{esp}{entry.images.kernel}")
-        if not entries:
-            continue
-        config = f"{esp}/loader/loader.conf"
-        lines = dict(line.replace("\t", " ").partition(" ")[::2] for line in tree.lines(config))
-        pattern = lines.get("default", "").strip().removesuffix(".conf")
-        named = (entry for entry in entries if pattern and fnmatch.fnmatchcase(entry.id, pattern))
-        chosen, source = next(named, None), f"{config} (default)"
-        if chosen is None:
-            chosen, source = entries[0], f"{esp}/loader/entries (newest)"
-        choice = BootChoice(chosen.images, chosen.cmdline, source, chosen)
-        return _Chosen(Bootloader.SYSTEMD_BOOT, choice, True, entries, config)
-    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from tests.guests import Files, Link, tree
@@ -233,6 +235,67 @@ def test_systemd_boot() -> None:
     boot = bootloader.boot(found)
     marked, version = kernels.of_images(found, kernels.kernels(found), boot.images)
     assert (boot.loader, version, marked[0].modules) == (Bootloader.SYSTEMD_BOOT, "6.6.30-2-lts", True)
+
+
+def _uki(**sections: str) -> bytes:
+    """A PE file with these sections and nothing else."""
+    head = (
+        b"MZ".ljust(60, b"\0")
+        + (64).to_bytes(4, "little")
+        + b"PE\0\0"
+        + struct.pack("<HH12xHH", 0x8664, len(sections), 0, 0)
+    )
+    at, table, data = len(head) + 40 * len(sections), b"", b""
+    for name, text in sections.items():
+        raw = text.encode()
+        table += f".{name}".encode().ljust(8, b"\0") + struct.pack("<IIII16x", len(raw), 0, len(raw), at + len(data))
+        data += raw
+    return head + table + data
+
+
+def _menu(files: dict[str, str | bytes], loader: str = "") -> tuple[str, list[str]]:
+    boot = bootloader.boot(tree({"/boot/efi/loader/loader.conf": loader, **files}))
+    assert boot.chosen is not None
+    return boot.chosen.id, [entry.id for entry in boot.entries]
+
+
+def test_systemd_boot_orders_by_sort_key_then_by_version() -> None:
+    written = {
+        "fedora-9": "sort-key fedora\nversion 6.9.1\n",
+        "fedora-10": "sort-key fedora\nversion 6.10.0\n",
+        "fedora-rc": "sort-key fedora\nversion 6.10.0~rc3\n",
+        "arch": "sort-key arch\nversion 1\n",
+        "zzz": "",
+        "memtest": "efi-less\n",
+    }
+    files = {f"/boot/efi/loader/entries/{name}.conf": f"linux /{name}\n{text}" for name, text in written.items()}
+    files["/boot/efi/loader/entries/memtest.conf"] = "title boots nothing\n"
+    ordered = ["arch", "fedora-10", "fedora-rc", "fedora-9", "zzz"]
+    assert _menu(files) == ("arch", ordered)
+    assert _menu(files, "default FEDORA-*.conf\n") == ("fedora-10", ordered)
+    assert _menu(files, "default @saved\n")[0] == "arch"
+
+
+def test_systemd_boot_counts_tries_and_reads_both_partitions() -> None:
+    files: dict[str, str | bytes] = {
+        "/boot/efi/loader/entries/new+0-3.conf": "linux /new\nsort-key a\nversion 9\n",
+        "/boot/loader/entries/old+2-1.conf": "linux /old\nsort-key a\nversion 8\n",
+        "/boot/efi/EFI/Linux/image-7.efi": _uki(osrel="ID=a\nVERSION_ID=7\n", cmdline="root=LABEL=x ro"),
+        "/boot/efi/EFI/Linux/image-8.5.efi": _uki(osrel="IMAGE_ID=a\nIMAGE_VERSION=8.5\n"),
+    }
+    assert _menu(files) == ("image-8.5.efi", ["image-8.5.efi", "old", "image-7.efi", "new"])
+    boot = bootloader.boot(tree({"/boot/efi/loader/loader.conf": "default image-7.efi", **files}))
+    assert boot.cmdline == "root=LABEL=x ro"
+
+
+def test_the_last_initramfs_of_an_entry_is_the_one_with_drivers() -> None:
+    folder = tree(
+        {
+            "/e/a.conf": "linux /k\ninitrd /intel-ucode.img\ninitrd /initramfs.img $tuned_initrd\n",
+            "/e/b.conf": "linux /k\ninitrd /amd-ucode.img /initramfs.img\n",
+        }
+    )
+    assert [entry.images.initramfs for entry in bls.read(folder, "/e")] == ["/initramfs.img"] * 2
 
 
 def test_extlinux_and_lilo() -> None:
