@@ -8,6 +8,7 @@ from pathlib import Path
 
 import errors_page
 import pages
+import permissions_page
 import plan_page
 
 from vmie.checks.docs_page import rules
@@ -20,6 +21,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "cli.md": pages.cli,
     "errors.md": lambda: errors_page.errors(TERMS),
     "exit-codes.md": pages.exit_codes,
+    "permissions.md": permissions_page.permissions_page,
     "plan-file.md": plan_page.plan_file,
     "plan.schema.json": plan_page.schema,
     "rules.md": lambda: rules(TERMS),

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from botocore.config import Config
 
+from vmie import partitions
 from vmie._version import __version__
 from vmie.errors import UsageError, says
 
@@ -44,19 +45,6 @@ def config_of(service: str, *, endpoint_url: str | None, stall: float) -> Config
     )
 
 
-#: what AWS's own host names end with, by partition (botocore's endpoints.json)
-DNS_SUFFIX: Mapping[str, str] = {
-    "aws": "amazonaws.com",
-    "aws-cn": "amazonaws.com.cn",
-    "aws-eusc": "amazonaws.eu",
-    "aws-us-gov": "amazonaws.com",
-    "aws-iso": "c2s.ic.gov",
-    "aws-iso-b": "sc2s.sgov.gov",
-    "aws-iso-e": "cloud.adc-e.uk",
-    "aws-iso-f": "csp.hci.ic.gov",
-}
-
-
 def with_s3(config: Config, changes: Mapping[str, Any]) -> Config:
     """The same with these settings for S3."""
     merged: Any = {**(getattr(config, "s3", None) or {}), **changes}
@@ -66,7 +54,7 @@ def with_s3(config: Config, changes: Mapping[str, Any]) -> Config:
 def is_aws(url: str) -> bool:
     """Whether it is AWS itself that answers there, and no stand-in."""
     host = urlsplit(url).hostname or ""
-    return host.endswith(tuple(f".{suffix}" for suffix in DNS_SUFFIX.values()))
+    return host.endswith(tuple(f".{suffix}" for suffix in partitions.SUFFIXES))
 
 
 @contextmanager

@@ -68,7 +68,9 @@ def copy(
 
 
 def _whole(wire: TransferConnection, given: Mapping[str, Any], found: ObjectFacts) -> Uploaded:
-    parameters = {"MetadataDirective": "REPLACE", "ChecksumAlgorithm": "SHA256", **wire.options.create()}
+    # Tags stay behind, as with a copy in parts: to take them along needs rights to them, on both sides.
+    directives = {"MetadataDirective": "REPLACE", "TaggingDirective": "REPLACE"}
+    parameters = {**directives, "ChecksumAlgorithm": "SHA256", **wire.options.create()}
     answer = wire.call("CopyObject", "copy_object", wants=("CopyObjectResult",), **given, **parameters)
     etag = str(answer["CopyObjectResult"].get("ETag", ""))
     return Uploaded(replace(wire.target, size=found.size), found.size, found.size, etag)

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from vmie import partitions
 from vmie.aws import iam
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, VmieError
 from vmie.policy import Document, document
-
-#: a Region of each partition that every account has
-HOME = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def opted_in(aws: Aws) -> str | None:
     """``opt-in-not-required``, ``opted-in`` or ``not-opted-in``; None where it may not be asked."""
     try:
         with refusals("DescribeRegions", operand=aws.region):
-            client = aws.client("ec2", region=HOME.get(aws.partition))
+            client = aws.client("ec2", region=partitions.named(aws.partition).home)
             answer = client.describe_regions(RegionNames=[aws.region], AllRegions=True)
     except AwsRefused:
         return None

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
+from vmie import partitions
 from vmie.aws import iam, kms, s3
-from vmie.aws.client_config import DNS_SUFFIX
 from vmie.aws.errors import refusals
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused
@@ -161,7 +161,7 @@ def key_lacks(
     document, granted = kms.key_policy(aws, arn), kms.granted(aws, arn, role.documents.arn)
     known = {
         **context(aws, role),
-        "kms:ViaService": f"{via}.{aws.region}.{DNS_SUFFIX.get(aws.partition, 'amazonaws.com')}",
+        "kms:ViaService": f"{via}.{aws.region}.{partitions.named(aws.partition).suffix}",
         "kms:CallerAccount": role.documents.account,
         **({"kms:GrantIsForAWSResource": "true"} if via == "ec2" else {}),
     }

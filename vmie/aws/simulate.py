@@ -41,23 +41,21 @@ def simulate(
 
     None when the caller may not simulate, or IAM does not know the principal. Resource policies are not part of it.
     """
-    by_resource: dict[str, list[str]] = {}
+    known = {**request_context(aws, principal), **(context or {})}
+    # one call for what is asked of the same resource in the same circumstances
+    together: dict[tuple[str, tuple[tuple[str, Any], ...]], list[str]] = {}
     for ask in asks:
-        by_resource.setdefault(ask.resource, []).append(ask.action)
-    entries = [
-        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": _TYPES.get(key, "string")}
-        for key, value in {**request_context(aws, principal), **(context or {})}.items()
-    ]
+        together.setdefault((ask.resource, tuple(sorted(ask.context.items()))), []).append(ask.action)
     found: list[Simulated] = []
     try:
         with refusals("SimulatePrincipalPolicy", operand=principal):
             pages = aws.client("iam").get_paginator("simulate_principal_policy")
-            for resource, actions in by_resource.items():
+            for (resource, own), actions in together.items():
                 for page in pages.paginate(
                     PolicySourceArn=principal,
                     ActionNames=actions,
                     ResourceArns=[resource],
-                    ContextEntries=entries,  # type: ignore[arg-type]
+                    ContextEntries=_entries({**known, **dict(own)}),
                 ):
                     found += [_read(result) for result in page["EvaluationResults"]]
     except AwsRefused as error:
@@ -78,6 +76,17 @@ def request_context(aws: Aws, principal: str) -> dict[str, str]:
         "aws:PrincipalAccount": account,
         "aws:PrincipalType": "User" if kind == "user" else "AssumedRole",
     }
+
+
+def _entries(context: Mapping[str, Any]) -> list[Any]:
+    return [
+        {
+            "ContextKeyName": key,
+            "ContextKeyValues": [value] if isinstance(value, str) else list(value),
+            "ContextKeyType": _TYPES.get(key, "string"),
+        }
+        for key, value in context.items()
+    ]
 
 
 #: IAM compares a value only where its type is given

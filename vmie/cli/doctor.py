@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from vmie.cli import context, render
+from vmie.policy.permissions import Job
 
 if TYPE_CHECKING:
     from vmie.model import Change
     from vmie.ops.doctor import Line, Report
     from vmie.ops.doctor.fixes import Mending
-
-
-class DoctorJob(StrEnum):
-    """What the account is checked for."""
-
-    IMPORT = "import"
-    EXPORT = "export"
-    BATCH = "batch"
 
 
 def doctor(
@@ -29,7 +21,7 @@ def doctor(
         str, typer.Option(metavar="B", help="Default: VMIE_BUCKET, the settings file, the role's policy.")
     ] = "",
     kms_key: Annotated[str, typer.Option(metavar="KEY", help="The key that results will be encrypted with.")] = "",
-    job: Annotated[DoctorJob, typer.Option("--for", help="What to check for.")] = DoctorJob.IMPORT,
+    job: Annotated[Job, typer.Option("--for", help="What to check for.")] = Job.IMPORT,
     role_name: Annotated[str, typer.Option(help="The service role (default vmimport).")] = "",
     fix: Annotated[bool, typer.Option("--fix", help="Fix what `vmie setup-role` can, then check again.")] = False,
 ) -> None:
@@ -55,7 +47,7 @@ def doctor(
             run.aws(),
             settings=run.settings,
             clock=SystemClock(),
-            job=job.value,
+            job=job,
             bucket=bucket.removeprefix("s3://").rstrip("/"),
             key=kms_key,
             role_name=role_name,

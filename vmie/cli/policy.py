@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmie import partitions
 from vmie.cli import context, render
-from vmie.errors import UsageError
+from vmie.errors import Set, UsageError
+from vmie.policy.permissions import Job
 
 if TYPE_CHECKING:
+    from vmie.partitions import Partition
     from vmie.policy import Document
 
 
@@ -21,15 +24,6 @@ class PolicyForm(StrEnum):
 
     JSON = "json"
     HCL = "hcl"
-
-
-class PolicyJob(StrEnum):
-    """Whose permissions: the guide's for everything, or exactly what one job calls."""
-
-    ALL = "all"
-    IMPORT = "import"
-    EXPORT = "export"
-    BATCH = "batch"
 
 
 _Form = Annotated[PolicyForm, typer.Option("--format", help="json, or hcl for Terraform.")]
@@ -62,7 +56,7 @@ def trust(
     """
     from vmie import policy
 
-    _print(ctx, "trust", policy.trust(account=_digits(account), partition=_partition(ctx)), form)
+    _print(ctx, "trust", policy.trust(account=_digits(account), partition=_partition(ctx).name), form)
 
 
 def role(
@@ -91,46 +85,73 @@ def role(
     )
     if not grants.buckets and not grants.export_buckets:
         raise UsageError("no bucket is named", cure="add --bucket NAME or --export-bucket NAME", code="NoBucket")
-    _print(ctx, "role", policy.role(grants, partition=_partition(ctx)), form)
+    _print(ctx, "role", policy.role(grants, partition=_partition(ctx).name), form)
 
 
 def user(
     ctx: typer.Context,
     bucket: _Bucket = None,
     job: Annotated[
-        PolicyJob, typer.Option(help="all: the guide's policy. Else what this job calls, and no more.")
-    ] = PolicyJob.ALL,
+        list[Job] | None, typer.Option(help="What the rights are for; may be repeated. Default: import and export.")
+    ] = None,
+    guide: Annotated[bool, typer.Option("--guide", help="The policy of AWS's guide instead.")] = False,
     account: _Account = "",
     role_name: Annotated[str | None, typer.Option(help="The service role (default vmimport).")] = None,
+    prefix: Annotated[
+        str | None,
+        typer.Option(metavar="P", help="What keys in the bucket begin with (default: the settings')."),
+    ] = None,
+    source: Annotated[
+        list[str] | None,
+        typer.Option("--source", metavar="s3://B/P", help="Objects in S3 that are imported; may be repeated."),
+    ] = None,
     object_key: Annotated[
         list[str] | None,
         typer.Option("--sse-kms-key", metavar="ARN", help="A KMS key that the bucket encrypts with; may be repeated."),
     ] = None,
+    result_key: Annotated[
+        list[str] | None,
+        typer.Option("--kms-key", metavar="ARN", help="A KMS key that results are encrypted with; may be repeated."),
+    ] = None,
     form: _Form = PolicyForm.JSON,
 ) -> None:
-    """What the person or job that calls vmie may do.
+    """What the person or job that calls vmie may do: exactly what it calls, and no more.
 
     vmie policy user --bucket my-images
 
-    vmie policy user --job import --bucket my-images --account 123456789012 --format hcl
+    vmie policy user --job import-image --job upload --bucket my-images --account 123456789012 --region eu-west-1
+
+    vmie policy user --guide --bucket my-images --format hcl
+
+    Statements whose Sid begins with Look may be left out: vmie goes on without, and sees less beforehand.
     """
     from vmie import policy
+    from vmie.policy import permissions
 
-    run = context.of(ctx)
+    run, jobs = context.of(ctx), job or [Job.IMPORT, Job.EXPORT]
+    if guide and job:
+        raise UsageError("--guide and --job cannot both be given", cure="leave one out")
     buckets = _names(bucket) or [name for name in (run.settings.bucket,) if name]
-    if not buckets:
-        raise UsageError("no bucket is named", cure="add --bucket NAME", code="NoBucket")
+    if not buckets and (guide or permissions.wants_bucket(jobs)):
+        raise UsageError("no bucket is named", cure=Set("bucket"), fields=("bucket",), code="NoBucket")
     partition = _partition(ctx)
-    if job is PolicyJob.ALL:
-        _print(ctx, "user", policy.user(buckets, partition=partition), form)
+    if guide:
+        _print(ctx, "user", policy.user(buckets, partition=partition.name), form)
         return
-    arn = f"arn:{partition}:iam::{_digits(account) or '*'}:role/{role_name or run.settings.role_name}"
-    prefix = run.settings.export_prefix if job is PolicyJob.EXPORT else run.settings.prefix
-    keys = [_usage(policy.key_arn, key) for key in object_key or ()]
-    documents = [
-        policy.job(job.value, name, role_arn=arn, prefix=prefix, keys=keys, partition=partition) for name in buckets
-    ]
-    _print(ctx, "user", _joined(documents), form)
+    scope = permissions.Scope(
+        partition=partition.name,
+        suffix=partition.suffix,
+        region=_region(ctx),
+        account=_digits(account),
+        buckets=tuple(dict.fromkeys(buckets)),
+        prefix=run.settings.prefix if prefix is None else _plain(prefix),
+        export_prefix=run.settings.export_prefix if prefix is None else _plain(prefix),
+        role=_usage(policy.role_name, role_name or run.settings.role_name),
+        object_keys=tuple(_usage(policy.key_arn, key) for key in object_key or ()),
+        result_keys=tuple(_usage(policy.key_arn, key) for key in result_key or ()),
+        sources=tuple(_source(one) for one in source or ()),
+    )
+    _print(ctx, "user", permissions.document(jobs, scope), form)
 
 
 def export_bucket(
@@ -152,9 +173,8 @@ def export_bucket(
             cure="add --region, for example --region eu-central-1",
             code="NoRegion",
         )
-    document = policy.export_bucket(
-        _usage(policy.bucket_name, bucket), canonical_id=limits.export_canonical_id(name), partition=_partition(ctx)
-    )
+    who, partition = limits.export_canonical_id(name), _partition(ctx).name
+    document = policy.export_bucket(_usage(policy.bucket_name, bucket), canonical_id=who, partition=partition)
     _print(ctx, "export-bucket", document, form)
 
 
@@ -179,7 +199,7 @@ def kms(
         if not account:
             raise UsageError("no role is named", cure="add --role-arn ARN, or --account ID for the role vmimport there")
         name = role_name or context.of(ctx).settings.role_name
-        role_arn = f"arn:{_partition(ctx)}:iam::{_digits(account)}:role/{name}"
+        role_arn = f"arn:{_partition(ctx).name}:iam::{_digits(account)}:role/{name}"
     _print(ctx, "kms", policy.key_statement(role_arn), form)
 
 
@@ -190,17 +210,6 @@ def _print(ctx: typer.Context, name: str, document: Document, form: PolicyForm) 
     text = policy.text(document) if form is PolicyForm.JSON else policy.hcl(document, f"vmie_{name.replace('-', '_')}")
     result = {"policy": name, "document": document, "hcl": text if form is PolicyForm.HCL else None}
     render.finish(run, f"policy {name}", result, text=text)
-
-
-def _joined(documents: list[Document]) -> Document:
-    """One document; a statement that several have stands once, resources together."""
-    merged: dict[str, Document] = {}
-    for document in documents:
-        for statement in document["Statement"]:
-            held = merged.setdefault(statement["Sid"], {**statement})
-            if isinstance(held["Resource"], list):
-                held["Resource"] = list(dict.fromkeys([*held["Resource"], *statement["Resource"]]))
-    return {"Version": "2012-10-17", "Statement": list(merged.values())}
 
 
 def _names(buckets: list[str] | None) -> list[str]:
@@ -216,6 +225,20 @@ def _usage(read: Callable[[str], str], text: str) -> str:
         raise UsageError(str(error)) from error
 
 
+def _plain(text: str) -> str:
+    """A key's beginning that means itself: a policy would take * and ? for any."""
+    if set(text) & set("*?$") or not text.isprintable():
+        raise UsageError(f"{text!r} cannot stand in a policy", cause="*, ? and $ mean something else there")
+    return text
+
+
+def _source(text: str) -> str:
+    from vmie import policy
+
+    bucket, _, key = text.removeprefix("s3://").partition("/")
+    return f"{_usage(policy.bucket_name, bucket)}/{_plain(key)}"
+
+
 def _digits(account: str) -> str:
     if account and not (account.isascii() and account.isdigit() and len(account) == 12):
         raise UsageError(f"{account!r} is not an account", cure="give its twelve digits")
@@ -226,6 +249,5 @@ def _region(ctx: typer.Context) -> str:
     return context.of(ctx).settings.region or os.environ.get("AWS_DEFAULT_REGION", "")
 
 
-def _partition(ctx: typer.Context) -> str:
-    name = _region(ctx)
-    return "aws-cn" if name.startswith("cn-") else "aws-us-gov" if name.startswith("us-gov-") else "aws"
+def _partition(ctx: typer.Context) -> Partition:
+    return partitions.of(_region(ctx))

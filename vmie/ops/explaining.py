@@ -18,6 +18,7 @@ from vmie.ops import doctor, tasks
 from vmie.ops.doctor import Line, diagnosis
 from vmie.ops.export import rules as export_rules
 from vmie.ops.export.rules import ExportRule
+from vmie.policy.permissions import Job
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -121,7 +122,7 @@ def task(aws: Aws, task_id: str, *, settings: Settings, clock: Clock) -> Explain
         aws,
         settings=settings,
         clock=clock,
-        job="export" if shown.kind in (TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE) else "import",
+        job=_JOBS.get(shown.kind, Job.IMPORT_INSTANCE if shown.instance_id else Job.IMPORT_VOLUME),
         bucket=shown.bucket or "",
         key=_key(shown),
         role_name=str(shown.raw.get("RoleName") or ""),
@@ -142,6 +143,15 @@ def is_task_id(text: str) -> bool:
 def foreseen_by(entry: str) -> tuple[str, ...]:
     """The ids of the rules whose failure the service would word as catalogue entry `entry`."""
     return tuple(sorted(rule.id for rule in RULES if rule.predicts == entry))
+
+
+#: what a task is of, where its kind says it
+_JOBS = {
+    TaskKind.IMPORT_IMAGE: Job.IMPORT_IMAGE,
+    TaskKind.IMPORT_SNAPSHOT: Job.IMPORT_SNAPSHOT,
+    TaskKind.EXPORT_IMAGE: Job.EXPORT_IMAGE,
+    TaskKind.EXPORT_INSTANCE: Job.EXPORT_INSTANCE,
+}
 
 
 def _reads(shown: Task) -> bool:

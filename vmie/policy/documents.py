@@ -21,6 +21,7 @@ EXPORT_SID = "VmieExport"
 
 # S3's rules of today are narrower; buckets made in us-east-1 before 2018 may hold capitals and underscores.
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+ROLE = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 KEY_ARN = re.compile(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[A-Za-z0-9-]+")
 
 
@@ -68,6 +69,13 @@ def bucket_name(text: str) -> str:
     return name
 
 
+def role_name(text: str) -> str:
+    """`text` if it can be a role's name; raises ValueError for what a policy would take for more than one."""
+    if not ROLE.fullmatch(text):
+        raise ValueError(f"{text!r} is not the name of a role")
+    return text
+
+
 def key_arn(text: str) -> str:
     """`text` if it is the ARN of a KMS key; raises ValueError for aliases, ids and wildcards.
 
@@ -108,27 +116,6 @@ def role(grants: Grants, *, partition: str = "aws") -> Document:
 def user(buckets: Sequence[str], *, partition: str = "aws") -> Document:
     """The seed's policy for the person or job that imports and exports."""
     return _per_item("user-policy", "mys3bucket", tuple(buckets), partition)
-
-
-def job(
-    name: str, bucket: str, *, role_arn: str, prefix: str = "", keys: Sequence[str] = (), partition: str = "aws"
-) -> Document:
-    """All that vmie itself calls for one job ("import", "export"; "batch" is many imports), and no more.
-
-    `keys` are KMS keys (ARNs) that the bucket, or an object in it, is encrypted with: S3 uses them as the caller
-    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/mpuAndPermissions.html).
-    """
-    values = {"<bucket>": bucket, "<prefix>": prefix, "<role-arn>": role_arn}
-    filled: Document = _filled(template(f"job-{'import' if name == 'batch' else name}"), partition, values)
-    if keys:
-        filled["Statement"].append(
-            {"Sid": "ObjectKeys", "Effect": "Allow", "Action": list(CALLER_KEY_ACTIONS), "Resource": list(keys)}
-        )
-    return filled
-
-
-#: what S3 does with a bucket's KMS key for the caller who sends an object in parts
-CALLER_KEY_ACTIONS = ("kms:GenerateDataKey", "kms:Decrypt")
 
 
 def key_statement(role_arn: str) -> Document:

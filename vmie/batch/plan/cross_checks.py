@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from vmie import partitions
 from vmie.batch.plan import suggestions
 from vmie.batch.plan.document import Path_, Raw
 from vmie.batch.plan.patterns import readable
@@ -259,4 +260,4 @@ def _buckets(judge: _Judge) -> None:
 
 
 def _partition(region: str) -> str:
-    return next((prefix for prefix in ("cn-", "us-gov-", "us-iso", "eusc-") if region.startswith(prefix)), "")
+    return partitions.of(region).name

@@ -19,7 +19,8 @@ from vmie.errors import AwsRefused, Run, UsageError, VmieError, says
 from vmie.model import Verdict
 from vmie.ops import bucket as buckets
 from vmie.ops.doctor import account, bucket, credentials, rights, role
-from vmie.ops.doctor.report import JOBS, Case, Fix, Line, unknown
+from vmie.ops.doctor.report import EXPORTS, JOBS, Case, Fix, Line, unknown
+from vmie.policy.permissions import Job
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -51,6 +52,8 @@ _REST: tuple[tuple[str, Check], ...] = (
 )
 #: these look into the bucket, or at the role in its respect
 _OF_BUCKET = ("encryption", "export grant", "lifecycle", "role rights")
+#: these are about the role and what it does
+_OF_ROLE = ("role", "role rights", "key", "EBS encryption")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Report:
     def as_json(self) -> dict[str, Any]:
         """The contracted ``result``."""
         return {
-            "job": self.case.job,
+            "job": self.case.job.value,
             "region": self.case.aws.region,
             "bucket": self.case.bucket or None,
             "role": self.case.role_name,
@@ -101,7 +104,7 @@ def case_of(
     *,
     settings: Settings,
     clock: Clock,
-    job: str = "import",
+    job: str = Job.IMPORT,
     bucket: str = "",
     key: str = "",
     role_name: str = "",
@@ -110,16 +113,16 @@ def case_of(
     """The case of a job, with what the settings (and the role's own policy) say of it. Raises UsageError."""
     if job not in JOBS:
         raise UsageError(says("{for}: choose from {jobs}, not {given!r}", jobs=", ".join(JOBS), given=job))
-    name = role_name or settings.role_name
+    name, wanted = role_name or settings.role_name, Job(job)
     return Case(
         aws=aws,
         settings=settings,
         clock=clock,
-        job=job,
-        bucket=_bucket(aws, settings, bucket, job, name),
+        job=wanted,
+        bucket=_bucket(aws, settings, bucket, name, export=wanted in EXPORTS),
         key=key,
         role_name=name,
-        prefix=settings.export_prefix if job == "export" else settings.prefix,
+        prefix=settings.export_prefix if wanted in EXPORTS else settings.prefix,
         keys=tuple(keys),
     )
 
@@ -135,7 +138,7 @@ def examine(case: Case, *, reporter: events.Reporter = events.silent) -> Report:
         reporter(events.Note(f"looking at: {name}", "debug"))
         no_bucket = any(line.check == "bucket" and line.verdict is not Verdict.PASS for line in lines)
         no_role = any(line.check == "role" and line.verdict is Verdict.FAIL for line in lines)
-        if (no_bucket and name in _OF_BUCKET) or (no_role and name in ("role rights", "key", "EBS encryption")):
+        if (no_bucket and name in _OF_BUCKET) or ((no_role or not case.by_role) and name in _OF_ROLE):
             continue
         lines += looked(case, name, check)
     return Report(case, tuple(lines))
@@ -149,11 +152,11 @@ def looked(case: Case, name: str, check: Check) -> list[Line]:
         return [unknown(name, error, f"{name}: cannot be looked at")]
 
 
-def _bucket(aws: Aws, settings: Settings, option: str, job: str, role_name: str) -> str:
+def _bucket(aws: Aws, settings: Settings, option: str, role_name: str, *, export: bool) -> str:
     """The bucket's name alone: whether it is any good is for the checks to say."""
     try:
         found = buckets.named(
-            aws, settings, option=option, purpose="export" if job == "export" else "import", role_name=role_name
+            aws, settings, option=option, purpose="export" if export else "import", role_name=role_name
         )
     except VmieError:
         return ""

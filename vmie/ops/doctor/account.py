@@ -6,6 +6,7 @@ from vmie.aws import account, ec2
 from vmie.errors import Run, VmieError
 from vmie.model import TaskKind, Verdict
 from vmie.ops.doctor.report import Case, Line, passed
+from vmie.policy.permissions import Job
 
 #: warn when so much of a quota is used
 _NEARLY = 0.8
@@ -17,7 +18,12 @@ _BLOCK_SHARING = (
 
 def quotas(case: Case) -> list[Line]:
     """There is room for another task."""
-    if case.exports:
+    if case.job is Job.UPLOAD:
+        return []
+    kinds: tuple[TaskKind, ...]
+    if case.converts:
+        kinds, limit, name = (TaskKind.CONVERSION,), case.settings.conversion_limit, "conversion"
+    elif case.exports:
         kinds, limit, name = (TaskKind.EXPORT_IMAGE, TaskKind.EXPORT_INSTANCE), case.settings.export_limit, "export"
     else:
         kinds, limit, name = (TaskKind.IMPORT_IMAGE, TaskKind.IMPORT_SNAPSHOT), case.settings.import_limit, "import"

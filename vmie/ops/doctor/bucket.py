@@ -117,7 +117,7 @@ def lifecycle(case: Case) -> list[Line]:
 
 def export_grant(case: Case) -> list[Line]:
     """For CreateInstanceExportTask, which does not work as the role: the Region's canonical user may write."""
-    if not case.exports:
+    if not case.by_grant:
         return []
     who = limits.export_canonical_id(case.aws.region)
     ownership = s3.ownership(case.aws, case.bucket)
@@ -158,11 +158,11 @@ def caller_denied(case: Case, arn: str) -> list[Line]:
     bucket = f"arn:{case.aws.partition}:s3:::{case.bucket}"
     root = f"arn:{case.aws.partition}:iam::{case.identity.account}:root"
     who = Principal("AWS", (arn, case.identity.arn, root, case.identity.account))
-    actions = ("s3:PutObject", "s3:GetObject") if not case.exports else ("s3:GetObject",)
+    own = [ask.access for ask in case.asks if ask.needed and ask.access.resource.startswith(bucket)]
     denied = [
-        action
-        for action in actions
-        if decide([document], Access(action, f"{bucket}/{case.sample}", {"aws:PrincipalArn": arn}, True), principal=who)
+        ask.action
+        for ask in own
+        if decide([document], Access(ask.action, ask.resource, {"aws:PrincipalArn": arn}, True), principal=who)
         is Decision.DENY
     ]
     if not denied:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from vmie import catalogue, limits
+from vmie import catalogue, limits, partitions
 from vmie.aws import identity as caller
 from vmie.errors import Run, VmieError
 from vmie.model import Verdict
 from vmie.ops.doctor.report import Case, Line, passed, refused
+from vmie.policy.permissions import Job
 
 #: AWS refuses requests that are signed further off than this (aws-facts 5.1, RequestExpired)
 SKEW_SECONDS = 300.0
 _WARN_SKEW_SECONDS = 60.0
 #: seconds that credentials should still live: half an hour's import and its upload; a batch takes a night
-_LIFETIMES = {"import": 3600.0, "export": 3600.0, "batch": 8 * 3600.0}
+_LIFETIME, _BATCH_LIFETIME = 3600.0, 8 * 3600.0
 _CHECKS = {"clock-skew": "clock", "opt-in": "region", "network": "network", "tls": "network"}
 
 
@@ -64,8 +65,8 @@ def region(case: Case) -> list[Line]:
 
 def _region_closed(case: Case) -> Line | None:
     """A Region that is not enabled refuses credentials that are right: another Region shows that."""
-    home = caller.HOME.get(case.aws.partition)
-    if home is None or home == case.aws.region:
+    home = partitions.named(case.aws.partition).home
+    if home == case.aws.region:
         return None
     try:
         caller.identity(case.aws, region=home)
@@ -129,7 +130,7 @@ def lifetime(case: Case) -> list[Line]:
         ]
     left = (facts.expires - case.clock.now()).total_seconds()
     hours = f"{left / 3600:.1f} hours" if left > 5400 else f"{left / 60:.0f} minutes"
-    if left >= _LIFETIMES[case.job]:
+    if left >= (_BATCH_LIFETIME if case.job is Job.BATCH else _LIFETIME):
         return [passed("lifetime", f"the session lasts another {hours}")]
     return [
         Line(

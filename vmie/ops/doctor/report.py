@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from vmie import partitions
 from vmie.aws import identity, service_role
 from vmie.aws.identity import Identity
 from vmie.aws.service_role import ServiceRole
@@ -15,10 +16,18 @@ from vmie.errors import PYTHON, Action, Cure, Terms, VmieError, actions, lines_o
 from vmie.model import Verdict
 from vmie.ops import setup_role
 from vmie.options import RoleRequest
+from vmie.policy import permissions
+from vmie.policy.permissions import Asked, Job, Scope
 from vmie.poll import Clock
 from vmie.settings import Settings
 
-JOBS = ("import", "export", "batch")
+#: jobs that work as the service role; exports of instances write as a user of the service, and the older imports read
+#: by presigned URLs
+_BY_ROLE = (Job.IMPORT, Job.IMPORT_IMAGE, Job.IMPORT_SNAPSHOT, Job.BATCH, Job.EXPORT, Job.EXPORT_IMAGE)
+EXPORTS = (Job.EXPORT, Job.EXPORT_IMAGE, Job.EXPORT_INSTANCE)
+_CONVERSIONS = (Job.IMPORT_INSTANCE, Job.IMPORT_VOLUME)
+#: what an account can be looked at for
+JOBS = (*_BY_ROLE, Job.EXPORT_INSTANCE, *_CONVERSIONS, Job.UPLOAD)
 #: the last part of the key of an object that nobody writes: stands for every object of a job
 SAMPLE = "vmie-doctor"
 
@@ -115,7 +124,7 @@ class Case:
     aws: Aws
     settings: Settings
     clock: Clock
-    job: str = "import"
+    job: Job = Job.IMPORT
     bucket: str = ""
     key: str = ""
     role_name: str = "vmimport"
@@ -126,12 +135,43 @@ class Case:
     @property
     def exports(self) -> bool:
         """Whether the job writes to the bucket."""
-        return self.job == "export"
+        return self.job in EXPORTS
+
+    @property
+    def by_role(self) -> bool:
+        """Whether the service works as its role, at least for a part of it."""
+        return self.job in _BY_ROLE
+
+    @property
+    def by_grant(self) -> bool:
+        """Whether the service writes as its own user, at least for a part of it."""
+        return self.job in (Job.EXPORT, Job.EXPORT_INSTANCE)
+
+    @property
+    def converts(self) -> bool:
+        """Whether its tasks are conversions, as those of the older imports."""
+        return self.job in _CONVERSIONS
 
     @property
     def sample(self) -> str:
         """A key that stands for all objects of the job."""
         return next(iter(self.keys), f"{self.prefix}{SAMPLE}")
+
+    @cached_property
+    def asks(self) -> tuple[Asked, ...]:
+        """What the caller must be allowed for the job, each right on a resource that stands for all."""
+        partition = partitions.named(self.aws.partition)
+        scope = Scope(
+            partition=partition.name,
+            suffix=partition.suffix,
+            region=self.aws.region,
+            account=self.identity.account,
+            buckets=(self.bucket,) if self.bucket else (),
+            prefix=self.prefix,
+            export_prefix=self.prefix,
+            role=self.role_name,
+        )
+        return permissions.asks(self.job, scope, sample=SAMPLE)
 
     @cached_property
     def identity(self) -> Identity:
@@ -163,6 +203,6 @@ class Case:
     @property
     def wish(self) -> Fix:
         """The role as this job needs it."""
-        if not self.bucket:
+        if not self.bucket or not self.by_role:
             return Fix()
         return Fix(export_buckets=(self.bucket,)) if self.exports else Fix(buckets=(self.bucket,))

@@ -5,27 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from vmie import policy
 from vmie.aws import identity, service_role
 from vmie.aws.simulate import Simulated, request_context, simulate
-from vmie.errors import Run
+from vmie.errors import Do, Run
 from vmie.model import Verdict
 from vmie.ops.doctor import bucket
 from vmie.ops.doctor.report import Case, Line, allowing, passed
 from vmie.policy.evaluate import Access, Decision, decide
+from vmie.policy.permissions import rights
 from vmie.policy.service import RoleDocuments
-
-#: not needed for the job: without them vmie sees less beforehand
-_OPTIONAL = (
-    "iam:",
-    "sts:GetCallerIdentity",
-    "s3:ListBucketMultipartUploads",
-    "s3:GetBucketAcl",
-    "s3:GetBucketOwnershipControls",
-    "s3:GetBucketPolicy",
-    "s3:GetEncryptionConfiguration",
-    "ec2:DescribeVolumes",
-)
 
 
 def own(case: Case) -> list[Line]:
@@ -44,7 +32,7 @@ def own(case: Case) -> list[Line]:
                 Run(("vmie", "doctor"), "as the user or role that imports"),
             )
         ]
-    asks = needs(case)
+    asks = [one.access for one in case.asks]
     found = simulate(case.aws, arn, asks)
     if found is None:
         found = _by_documents(case, arn, asks)
@@ -70,6 +58,7 @@ def _bucket_key(case: Case, arn: str) -> list[Line]:
     key = service_role.bucket_key(case.aws, case.bucket) if case.bucket and not case.exports else None
     if key is None:
         return []
+    actions = [right.action for right in rights([case.job]) if right.on == "object-key" and right.needed]
     held = identity.documents(case.aws, arn)
     caller = service_role.ServiceRole(
         arn,
@@ -77,7 +66,7 @@ def _bucket_key(case: Case, arn: str) -> list[Line]:
         inline={},
         unread=() if held is not None else ("your policies",),
     )
-    lacking = service_role.key_lacks(case.aws, caller, key, policy.CALLER_KEY_ACTIONS, via="s3")
+    lacking = service_role.key_lacks(case.aws, caller, key, actions, via="s3")
     if not lacking:
         return []
     used = str(key["Arn"])
@@ -95,29 +84,6 @@ def _bucket_key(case: Case, arn: str) -> list[Line]:
     ]
 
 
-def needs(case: Case) -> list[Access]:
-    """Every action of the job's policy on a concrete resource."""
-    where = case.bucket or "BUCKET"
-    role = f"arn:{case.aws.partition}:iam::{case.identity.account}:role/{case.role_name}"
-    document = policy.job(case.job, where, role_arn=role, prefix=case.prefix, partition=case.aws.partition)
-    asks = []
-    for statement in policy.statements(document):
-        for action in statement["Action"]:
-            resources = statement["Resource"]
-            for resource in [resources] if isinstance(resources, str) else resources:
-                if not case.bucket and ":s3:" in resource:
-                    continue
-                asks.append(Access(action, f"{resource[:-1]}vmie-doctor" if resource.endswith("/*") else resource))
-    return [_concrete(ask, case) for ask in asks]
-
-
-def _concrete(ask: Access, case: Case) -> Access:
-    """A sample object in place of a wildcard: the simulator takes resources literally."""
-    if ask.resource.endswith("*") and ask.resource != "*":
-        return Access(ask.action, f"{ask.resource.rpartition('*')[0]}vmie-doctor")
-    return ask
-
-
 def _by_documents(case: Case, arn: str, asks: Iterable[Access]) -> list[Simulated] | None:
     documents = identity.documents(case.aws, arn)
     if documents is None:
@@ -129,9 +95,11 @@ def _by_documents(case: Case, arn: str, asks: Iterable[Access]) -> list[Simulate
 
 
 def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
+    asked = {(one.access.action, one.access.resource): one for one in case.asks}
+    must = {key for key, one in asked.items() if one.needed}
     denied = [one for one in found if one.why and not one.missing]
-    lines = _unsure(case, [one for one in found if one.missing and not one.action.startswith(_OPTIONAL)])
-    needed = [one for one in denied if not one.action.startswith(_OPTIONAL)]
+    lines = _unsure(case, [one for one in found if one.missing and (one.action, one.resource) in must])
+    needed = [one for one in denied if (one.action, one.resource) in must]
     option = ("--bucket", case.bucket) if case.bucket else ()
     cure = ("have this allowed:", Run(("vmie", "policy", "user", "--job", case.job, *option)))
     if needed:
@@ -139,11 +107,11 @@ def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
             Line(
                 "permissions",
                 Verdict.FAIL,
-                f"you may not {_listed(needed)}",
+                f"you may not {_listed(case, needed)}",
                 _why(needed),
                 cure,
                 "AccessDenied",
-                statement=allowing((one.action, one.resource) for one in needed),
+                statement=allowing((one.action, asked[one.action, one.resource].resource) for one in needed),
             )
         )
     elif optional := [one for one in denied if one not in needed]:
@@ -151,7 +119,7 @@ def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
             Line(
                 "permissions",
                 Verdict.WARN,
-                f"you may not {_listed(optional)}",
+                f"you may not {_listed(case, optional)}",
                 f"{_why(optional)}; the {case.job} works without, but less can be checked beforehand",
                 cure,
             )
@@ -170,17 +138,26 @@ def _unsure(case: Case, found: list[Simulated]) -> list[Line]:
         Line(
             "permissions",
             Verdict.UNKNOWN,
-            f"whether you may {_listed(found)} cannot be said",
+            f"whether you may {_listed(case, found)} cannot be said",
             f"a policy asks for {', '.join(keys)}, which only the real call has",
-            Run(("vmie", case.job), "asks AWS itself"),
+            Do("begin it: that asks AWS itself"),
         )
     ]
 
 
-def _listed(found: list[Simulated]) -> str:
+def _listed(case: Case, found: list[Simulated]) -> str:
+    """The actions by resource; one that is refused on everything that EC2 would do it on is refused on "*"."""
+    whole = {one.action for one in found if one.action.startswith("ec2:")}
+    whole -= {
+        ask.access.action
+        for ask in case.asks
+        if (ask.access.action, ask.access.resource) not in {(one.action, one.resource) for one in found}
+    }
     by_resource: dict[str, list[str]] = {}
     for one in found:
-        by_resource.setdefault(one.resource, []).append(one.action)
+        named = by_resource.setdefault("*" if one.action in whole else one.resource, [])
+        if one.action not in named:
+            named.append(one.action)
     return "; ".join(f"{', '.join(actions)} on {resource}" for resource, actions in by_resource.items())
 
 

@@ -72,7 +72,8 @@ class ExportOperation(Operation[ExportRequest, ExportPlan, ExportResult]):
     def subject(self) -> RefusalSubject:
         """See `Operation.subject`."""
         request = self.request
-        return RefusalSubject(job="export", bucket=request.bucket or "", role_name=request.role_name or "")
+        job = "export-image" if request.source.startswith("ami-") else "export-instance"
+        return RefusalSubject(job=job, bucket=request.bucket or "", role_name=request.role_name or "")
 
     def _planned(self) -> ExportPlan:
         return planning.plan(self.context, self.request, begun=self.submitted())

@@ -11,7 +11,6 @@ from vmie.aws.conversions import DiskImage, ImportInstance
 from vmie.model import Task
 from vmie.ops.import_.conversion import ConversionImport
 from vmie.ops.import_.conversion_plan import DEVICES, user_data
-from vmie.ops.import_.operation import Made
 
 
 class InstanceImport(ConversionImport):
@@ -46,11 +45,10 @@ class InstanceImport(ConversionImport):
 
         return self._once(0, call)
 
-    def _made(self, done: Sequence[Task]) -> Made:
-        made = super()._made(done)
-        if self.planned.request.attach_data_disks and made.instance_id:
-            self._attach(made.instance_id, [one for task in done[1:] for one in task.volume_ids])
-        return made
+    def _tagged(self, done: Sequence[Task]) -> None:
+        instance_id = done[0].instance_id
+        if self.planned.request.attach_data_disks and instance_id:
+            self._attach(instance_id, [one for task in done[1:] for one in task.volume_ids])
 
     def _attach(self, instance_id: str, volume_ids: Sequence[str]) -> None:
         """Attach in order, from /dev/sdf on (xvdf for Windows); a volume that is attached stays as it is."""

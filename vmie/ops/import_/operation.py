@@ -116,7 +116,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         request = self.request
         own = [S3Object.parse(source) for source in request.sources if source.startswith("s3://")]
         return RefusalSubject(
-            job="import",
+            job=f"import-{request.route.value}",
             bucket=request.bucket or (own[0].bucket if own else ""),
             key=request.kms_key,
             role_name=request.role_name or "",
@@ -180,6 +180,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         made = self._made(done)
         # Tags given to the call go on the task only (aws-facts 1.15).
         ec2.tag(self.context.aws, made.ids, self.tags, clock=self.context.clock)
+        self._tagged(done)
         kept = {"image_id": made.image_id, "instance_id": made.instance_id}
         self.journal.put(
             "finish", {**kept, "snapshot_ids": list(made.snapshot_ids), "volume_ids": list(made.volume_ids)}
@@ -194,6 +195,9 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
     @abstractmethod
     def _made(self, done: Sequence[Task]) -> Made:
         """Do what the route does after its tasks; what there is then."""
+
+    def _tagged(self, done: Sequence[Task]) -> None:
+        """Do what is left to do with what bears the job's tag by now: a caller's policy may ask for it."""
 
     @abstractmethod
     def _tidy(self) -> None:

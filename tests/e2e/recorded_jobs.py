@@ -1,0 +1,266 @@
+"""What each job is made to do so that it makes every call that it can make: whole, broken off, resumed and given up."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import Done
+from tests.recording import ACCOUNT, REGION, Keys, Recorder
+from tests.sandbox.conftest import BUCKET, MIB, bootable
+from vmie import catalogue
+from vmie.ops import idempotency
+from vmie.ops.doctor import JOBS
+from vmie.ops.upload_state import Sent
+from vmie.policy.permissions import Job
+from vmie.sandbox import Sandbox
+
+Vmie = Callable[..., Done]
+ROLE = "recorded"
+INSTANCE, IMAGE = "i-0123456789abcdef0", "ami-0123456789abcdef0"
+OTHERS = "others-images"
+INTO = ("--skip-check", "all", "--bucket", BUCKET)
+WITH_KEYS = ("--skip-check", "all", "--bucket", "encrypted")
+EVERYTHING = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}'
+DAY = 86_400.0
+#: in parts, as the sizes of parts are here
+LARGE = 12 * MIB
+BUCKETS = {
+    Job.SETUP_ROLE: ("recorded-in", "recorded-out", "recorded-acl"),
+    Job.DOCTOR: (BUCKET, "encrypted", "with-acl"),
+}
+AS_INSTANCE = ("--as", "instance", "--instance-type", "m3.medium", "--platform", "Linux")
+
+
+@dataclass
+class World:
+    """A sandbox, the command line, and what the two said to each other."""
+
+    box: Sandbox
+    vmie: Vmie
+    recorder: Recorder
+    folder: Path
+    keys: Keys
+    _disks: int = 0
+
+    def does(self, *argv: object, code: int = 0) -> dict[str, Any]:
+        """Run a command that ends with `code`; its result."""
+        done = self.vmie(*map(str, argv))
+        assert done.code == code, done.out + done.err
+        found: dict[str, Any] = done.json["result"]
+        return found
+
+    def disk(self, size: int = 2 * MIB) -> Path:
+        """A disk of its own content, so that every import is a job of its own."""
+        self._disks += 1
+        path = self.folder / f"disk-{self._disks}.raw"
+        data = bytearray(bootable(size))
+        data[MIB // 2 :] = os.urandom(size - MIB // 2)
+        path.write_bytes(bytes(data))
+        return path
+
+    def broken(self, action: str, *argv: object) -> str:
+        """The job of a command that S3 refuses to carry out at `action`, for no reason that is looked into."""
+        self.box.faults.fail(action, code="InvalidRequest", times=None)
+        job = self.does(*argv, code=5)["job"]
+        self.box.faults.clear()
+        return str(job)
+
+    def policy(self, job: Job) -> dict[str, Any]:
+        """What `vmie policy user` prints for the job."""
+        where = [option for name in BUCKETS.get(job, (BUCKET, "encrypted")) for option in ("--bucket", name)]
+        # an export cannot go into a bucket with a key
+        held = ("--sse-kms-key", self.keys.object, "--kms-key", self.keys.result, "--source", f"s3://{OTHERS}/")
+        keys = () if job in (Job.EXPORT_IMAGE, Job.EXPORT_INSTANCE) else held
+        name = ("--role-name", ROLE) if job is Job.SETUP_ROLE else ()
+        whole = ("--account", ACCOUNT, "--region", REGION, *name)
+        document: dict[str, Any] = self.does("policy", "user", "--job", job, *where, *keys, *whole)["document"]
+        return document
+
+    def cancelled(self, *argv: object) -> None:
+        """A command that is given up while AWS works at its task."""
+        self.box.faults.stall_task()
+        self.does("cancel", self.does(*argv, "--no-wait")["job"])
+        self.box.faults.clear()
+
+
+# ------------------------------------------------------------------ what each job is made to do
+
+
+def transfers(world: World, *verb: object, target: Callable[[], Iterable[object]] = tuple) -> None:
+    """In one piece and in parts, broken off and resumed, broken off and given up, with a lost answer."""
+    world.does(*verb, world.disk(), *target())
+    for ending in ("resume", "cancel"):
+        job = world.broken("UploadPart", *verb, world.disk(LARGE), *target())
+        world.does(ending, job)
+    world.box.faults.lose("CreateMultipartUpload")
+    world.does(*verb, world.disk(LARGE), *target())
+
+
+def upload(world: World) -> None:
+    numbers = itertools.count()
+    transfers(world, "upload", "--as-is", target=lambda: [f"s3://{BUCKET}/vmie/{next(numbers)}.raw"])
+    for number, size in enumerate((2 * MIB, LARGE)):
+        world.does("upload", "--as-is", world.disk(size), f"s3://{world.keys.bucket}/vmie/{number}.raw")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sent, "done", interrupted)  # the object stands, and nobody could note it
+        job = world.does("upload", "--as-is", world.disk(), f"s3://{BUCKET}/vmie/last.raw", code=130)["job"]
+    world.does("cancel", job)
+
+
+def interrupted(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def by_object(world: World, *route: str) -> None:
+    transfers(world, "import", *INTO, "--format", "raw", *route)
+    world.does("import", *route, world.disk(), *WITH_KEYS, "--kms-key", world.keys.result)
+    for name, size in (("small.raw", 2 * MIB), ("large.raw", LARGE)):
+        world.box.put_disk(OTHERS, name, size=size)
+        world.does("import", *route, f"s3://{OTHERS}/{name}", *INTO, "--copy")
+    world.box.put_disk(BUCKET, "vmie/theirs.raw", size=2 * MIB)
+    world.does("import", *route, f"s3://{BUCKET}/vmie/theirs.raw", *INTO)
+    world.cancelled("import", *route, world.disk(), *INTO)
+    begun = world.does("import", *route, world.disk(), *INTO, "--no-wait")
+    world.box.advance(DAY)
+    with world.recorder.paused():
+        assert world.does("tasks", "show", begun["task_id"])["tasks"][0]["status"] == "completed"
+    world.box.advance(8 * DAY)  # AWS forgets the task, and what it made is looked for
+    world.does("resume", begun["job"])
+
+
+def import_image(world: World) -> None:
+    by_object(world)
+
+
+def import_snapshot(world: World) -> None:
+    by_object(world, "--as", "snapshot")
+    world.does("import", "--as", "snapshot", world.disk(), *INTO, "--register", "recorded")
+
+
+def by_parts(world: World, *route: str) -> None:
+    world.does("import", world.disk(), *WITH_KEYS, *route)
+    job = world.broken("PutObject", "import", world.disk(LARGE), *INTO, *route)
+    world.does("resume", job)
+    world.cancelled("import", world.disk(), *INTO, *route)
+    world.box.put_disk(OTHERS, "disk.raw", size=2 * MIB)
+    world.does("import", f"s3://{OTHERS}/disk.raw", *INTO, *route)
+
+
+def import_instance(world: World) -> None:
+    by_parts(world, *AS_INSTANCE)
+    ec2 = world.box.client("ec2")
+    subnet = ec2.describe_subnets()["Subnets"][0]
+    group = ec2.describe_security_groups(Filters=[{"Name": "vpc-id", "Values": [subnet["VpcId"]]}])["SecurityGroups"][0]
+    network = ("--subnet", subnet["SubnetId"], "--security-group", group["GroupId"])
+    world.does("import", world.disk(), world.disk(), *INTO, *AS_INSTANCE, *network, "--attach-data-disks")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(idempotency, "zone_of", lambda _: "")  # the task does not say where it works
+        world.does("import", world.disk(), world.disk(), *INTO, *AS_INSTANCE)
+
+
+def import_volume(world: World) -> None:
+    by_parts(world, "--as", "volume", "--availability-zone", "us-east-1a")
+
+
+def export(world: World, source: str) -> None:
+    out = ("export", source, "--format", "vmdk", "--bucket", BUCKET, "--skip-check", "all")
+    world.does(*out, "--download", world.folder / "exported")
+    world.cancelled(*out, "--tag", "again=yes")
+
+
+def export_image(world: World) -> None:
+    export(world, IMAGE)
+
+
+def export_instance(world: World) -> None:
+    world.box.client("ec2").stop_instances(InstanceIds=[INSTANCE])
+    export(world, INSTANCE)
+
+
+def batch(world: World) -> None:
+    by_object(world)
+    by_object(world, "--as", "snapshot")
+    world.recorder.take()
+    sources = [world.disk(), world.disk(LARGE)]
+    plan = world.folder / "plan.yaml"
+    items = f"  - {{source: {sources[0]}, name: web}}\n  - {{source: {sources[1]}, as: snapshot, register: made}}\n"
+    plan.write_text(f"defaults: {{skip_check: all, bucket: {BUCKET}}}\nitems:\n{items}", encoding="utf-8")
+    world.does("batch", "run", plan)
+
+
+def setup_role(world: World) -> None:
+    made = ("setup-role", "--create-bucket", "--role-name", ROLE, "--bucket", "recorded-in")
+    world.does(*made, "--export-bucket", "recorded-out")
+    alias = ("--kms-key", "alias/recorded")
+    world.box.client("kms").create_alias(AliasName="alias/recorded", TargetKeyId=world.keys.result)
+    world.does(*made, "--export-bucket", "recorded-out", "--restrict-source", "--tag", "team=red", *alias)
+    world.does(*made, "--export-bucket", "recorded-acl", "--grant", "acl")
+    world.does(*made, "--export-bucket", "recorded-out", "--grant", "acl")
+
+
+def tasks(world: World) -> None:
+    world.box.faults.stall_task(times=None)
+    with world.recorder.paused():
+        world.does("import", world.disk(), *INTO, "--no-wait")
+        world.does("import", world.disk(), *INTO, "--as", "snapshot", "--no-wait")
+        world.does("import", world.disk(), *INTO, *AS_INSTANCE, "--no-wait")
+        world.box.client("ec2").stop_instances(InstanceIds=[INSTANCE])
+        for source in (IMAGE, INSTANCE):
+            world.does("export", source, "--format", "vmdk", "--bucket", BUCKET, "--skip-check", "all", "--no-wait")
+    for task in world.does("tasks", "list", "--state", "active")["tasks"]:
+        world.does("tasks", "cancel", task["task_id"])
+
+
+def limits(world: World) -> None:
+    world.does("limits")
+
+
+def doctor(world: World) -> None:
+    for job in JOBS:
+        world.vmie("doctor", "--for", job, "--bucket", BUCKET)
+    _in_a_group(world)
+    _with_acl(world)
+    world.box.client("ec2").enable_ebs_encryption_by_default()
+    world.box.client("ec2").modify_ebs_default_kms_key_id(KmsKeyId=world.keys.result)
+    world.box.faults.fail("SimulatePrincipalPolicy", code="AccessDenied", status=403, times=None)
+    world.vmie("doctor", "--bucket", "encrypted")
+    world.vmie("doctor", "--bucket", "with-acl", "--for", "export")
+    world.box.faults.fail_task(catalogue.words("object-forbidden"))
+    with world.recorder.paused():
+        failed = world.does("import", world.disk(), *WITH_KEYS, code=1)["task_id"]
+    world.does("explain", failed)
+
+
+def _in_a_group(world: World) -> None:
+    """The caller has policies of every kind, and must be judged by them."""
+    iam = world.box.client("iam")
+    iam.create_group(GroupName="movers")
+    iam.put_group_policy(GroupName="movers", PolicyName="own", PolicyDocument=EVERYTHING)
+    iam.add_user_to_group(GroupName="movers", UserName="sandbox")
+
+
+def _with_acl(world: World) -> None:
+    s3 = world.box.client("s3")
+    s3.create_bucket(Bucket="with-acl", ObjectOwnership="ObjectWriter")
+
+
+RECORDED: Mapping[Job, Callable[[World], None]] = {
+    Job.UPLOAD: upload,
+    Job.IMPORT_IMAGE: import_image,
+    Job.IMPORT_SNAPSHOT: import_snapshot,
+    Job.IMPORT_INSTANCE: import_instance,
+    Job.IMPORT_VOLUME: import_volume,
+    Job.EXPORT_IMAGE: export_image,
+    Job.EXPORT_INSTANCE: export_instance,
+    Job.SETUP_ROLE: setup_role,
+    Job.TASKS: tasks,
+    Job.LIMITS: limits,
+    Job.DOCTOR: doctor,
+}
