@@ -18,6 +18,7 @@ import pytest
 
 from tests.sandbox.conftest import bootable
 from vmie import cli
+from vmie.sandbox import defaults
 
 
 @dataclass
@@ -97,12 +98,24 @@ def serving(*, speed: int = 400) -> Iterator[Server]:
         if line.rstrip() == "}":
             break
     result = json.loads(shown)["result"]
+    server = Server(result["url"], {k: v for k, v in result["environment"].items() if v}, process)
     try:
-        yield Server(result["url"], {k: v for k, v in result["environment"].items() if v}, process)
+        server.control("settings", {"appears_after": APPEARS_AFTER})
+        yield server
     finally:
         process.terminate()
         process.wait(timeout=20)
         process.stdout.close()
+
+
+#: seconds until what was made is there for other requests: AWS is no sooner
+APPEARS_AFTER = 0.25
+
+
+@pytest.fixture(autouse=True)
+def eventual(monkeypatch: pytest.MonkeyPatch) -> None:
+    """New snapshots, images, roles and buckets are not there at once in any sandbox of these tests."""
+    monkeypatch.setattr(defaults, "APPEARS_AFTER", APPEARS_AFTER)
 
 
 @pytest.fixture

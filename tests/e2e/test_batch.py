@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Done
+from tests.e2e.conftest import APPEARS_AFTER, Done
 from tests.sandbox.conftest import bootable
 from vmie import sandbox
 from vmie.sandbox import Sandbox
@@ -163,6 +163,7 @@ def test_two_regions_have_their_own_slots(box: Sandbox, vmie: Vmie, folder: Path
     box.client("s3", region="eu-west-1").create_bucket(
         Bucket="far-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
+    box.advance(APPEARS_AFTER)
     role = json.dumps(
         {
             "Version": "2012-10-17",

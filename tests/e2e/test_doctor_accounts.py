@@ -16,6 +16,7 @@ import moto.core.models  # noqa: F401 - puts its stub into clients made from now
 import pytest
 from botocore.config import Config
 
+from tests.e2e.conftest import APPEARS_AFTER
 from tests.sandbox.conftest import BUCKET, bootable
 from vmie import sandbox
 from vmie.aws.session import Aws
@@ -120,12 +121,14 @@ def far_bucket(box: Sandbox) -> None:
     box.client("s3", region="eu-west-1").create_bucket(
         Bucket="far-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
+    box.advance(APPEARS_AFTER)
 
 
 def foreign_bucket(box: Sandbox) -> None:
     from moto.s3.models import s3_backends
 
     s3_backends["210987654321"]["aws"].create_bucket("their-bucket", "us-east-1")
+    box.advance(APPEARS_AFTER)
 
 
 def key(box: Sandbox, policy: str = "") -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Done, Server
+from tests.e2e.conftest import APPEARS_AFTER, Done, Server
 from tests.sandbox.conftest import BUCKET, bootable, policy
 from vmie import sandbox
 from vmie.sandbox import Sandbox
@@ -88,6 +88,7 @@ def test_no_role(box: Sandbox, vmie: Vmie, disk: Path) -> None:
 
 def test_role_without_the_bucket(box: Sandbox, vmie: Vmie, disk: Path) -> None:
     box.client("s3").create_bucket(Bucket="another-bucket")
+    box.advance(APPEARS_AFTER)
     error = refused(vmie(*IMPORT, disk, "--bucket", "another-bucket"), 5, says="another-bucket")
     assert "vmie setup-role --bucket another-bucket" in error["cure"]
     assert "Contents" not in box.client("s3").list_objects_v2(Bucket="another-bucket")
@@ -96,6 +97,7 @@ def test_role_without_the_bucket(box: Sandbox, vmie: Vmie, disk: Path) -> None:
 def test_bucket_in_another_region(box: Sandbox, vmie: Vmie, disk: Path) -> None:
     elsewhere = {"LocationConstraint": "eu-west-1"}
     box.client("s3", region="eu-west-1").create_bucket(Bucket="far-bucket", CreateBucketConfiguration=elsewhere)
+    box.advance(APPEARS_AFTER)
     refused(vmie(*IMPORT, disk, "--bucket", "far-bucket"), 5, says="eu-west-1")
 
 

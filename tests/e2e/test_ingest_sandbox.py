@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from tests.e2e.conftest import Done
+from tests.e2e.conftest import APPEARS_AFTER, Done
 from tests.linux_guest import linux_disk
 from tests.sandbox.conftest import BUCKET, bootable
 from tests.tools import need, run
@@ -133,6 +133,7 @@ def test_how_an_object_is_kept_is_asked_of_s3(box: Sandbox, vmie: Vmie, disk: Pa
 def far(box: Sandbox) -> Any:
     s3 = box.client("s3", region="eu-west-1")
     s3.create_bucket(Bucket="far-bucket", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    box.advance(APPEARS_AFTER)
     return s3
 
 

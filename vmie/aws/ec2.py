@@ -139,30 +139,46 @@ def cancel(aws: Aws, task_id: str, reason: str = "") -> None:
             ec2.cancel_export_task(ExportTaskId=task_id)
 
 
-def register_image(aws: Aws, request: RegisterImage) -> str:
+def register_image(aws: Aws, request: RegisterImage, *, clock: Clock) -> str:
     """The id of the AMI `request.name`, registered now or found: RegisterImage has no token, its name is unique.
 
-    Raises UsageError for a name that EC2 does not take, AwsRefused when the name belongs to another snapshot.
+    Waits out a snapshot, and an AMI whose answer was lost, that cannot be seen everywhere yet. Raises UsageError for a
+    name that EC2 does not take, AwsRefused when the name belongs to another snapshot.
     """
     _expect_name(request.name)
     if (found := _registered(aws, request)) is not None:
         return found
-    try:
+
+    def call() -> str:
         with refusals("RegisterImage", operand=request.name):
-            answer = aws.client("ec2").register_image(**request.as_boto())
-    except AwsRefused as error:
-        # A retry by the SDK after a lost answer meets its own image.
-        if error.code == "InvalidAMIName.Duplicate" and (found := _registered(aws, request)) is not None:
-            return found
-        raise
-    return str(answer["ImageId"])
+            return str(aws.client("ec2").register_image(**request.as_boto())["ImageId"])
 
-
-def platform_of(aws: Aws, image_id: str) -> str:
-    """The AMI's PlatformDetails, by which AWS bills ("Linux/UNIX", "Windows" …); "" where it does not say, yet."""
     try:
+        return retrying(call, clock=clock, classify=_unsettled, patience={"unsettled": VISIBILITY})
+    except AwsRefused as error:
+        if error.code != "InvalidAMIName.Duplicate":
+            raise
+        refusal = error
+
+    def own() -> str:
+        # A retry by the SDK after a lost answer meets its own image.
+        if (found := _registered(aws, request)) is None:
+            raise refusal
+        return found
+
+    unseen = {"unsettled": VISIBILITY}
+    return retrying(own, clock=clock, classify=lambda one: "unsettled" if one is refusal else "", patience=unseen)
+
+
+def platform_of(aws: Aws, image_id: str, *, clock: Clock) -> str:
+    """The AMI's PlatformDetails, by which AWS bills ("Linux/UNIX", "Windows" …); "" where AWS does not say."""
+
+    def call() -> Sequence[ImageTypeDef]:
         with refusals("DescribeImages", operand=image_id):
-            found = aws.client("ec2").describe_images(ImageIds=[image_id]).get("Images") or ()
+            return aws.client("ec2").describe_images(ImageIds=[image_id]).get("Images") or ()
+
+    try:
+        found = retrying(call, clock=clock, classify=_unsettled, patience={"unsettled": VISIBILITY})
     except AwsRefused:
         return ""
     return next((str(image.get("PlatformDetails") or "") for image in found), "")

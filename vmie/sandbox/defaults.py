@@ -10,6 +10,8 @@ from vmie.errors import Set, UsageError
 #: can look at it and cancel it, or a second and a half
 SPEEDS = {"human": 40.0, "fast": 1200.0}
 DEFAULT_SPEED = SPEEDS["fast"]
+#: seconds until a new snapshot, image, role or bucket is there for other requests
+APPEARS_AFTER = 0.0
 #: of the seeded user; any other is accepted too, as a caller without policies
 ACCESS_KEY = "AKIAVMIESANDBOX00000"
 SECRET_KEY = "sandbox"  # noqa: S105 - made up, and no secret

@@ -21,7 +21,7 @@ from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import ApiCall, FaultInjector
 from vmie.sandbox.gate import Gate
-from vmie.sandbox.moto_fixes import compute, kms, regions, s3
+from vmie.sandbox.moto_fixes import compute, kms, regions, s3, visibility
 from vmie.sandbox.moto_fixes.compute import SnapshotContents
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import (
@@ -70,11 +70,12 @@ class Emulator:
         region: str = "us-east-1",
         suffix: Callable[[], str] | None = None,
         propagation: float = 0.0,
+        appears_after: float = 0.0,
         plant: Callable[[Emulator], None] = lambda _: None,
     ) -> None:
         self.clock = clock
         self.region = region  #: where what it begins with is
-        self.faults = FaultInjector(seed=seed, propagation=propagation)
+        self.faults = FaultInjector(seed=seed, propagation=propagation, appears_after=appears_after)
         self.stats = Stats()
         self.contents = SnapshotContents()
         self.suffix = suffix or (lambda: secrets.token_hex(9)[:17])
@@ -90,6 +91,7 @@ class Emulator:
         self._plant = plant
         self._gate = Gate()
         self._patcher = Patcher()
+        self._open = False
         self._begun_with = (deepcopy(limits), replace(self.service.durations))
         #: how many worlds there were before this one: who keeps something of moto's makes it anew with each
         self.world = 0
@@ -126,8 +128,10 @@ class Emulator:
     def _begin(self) -> None:
         BackendDict.reset()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vmie-sandbox-export")
+        self._open = False  # what it begins with has been there for long
         self._patch()
         self._plant(self)
+        self._open = True
         self.role_history.restart()
 
     def _end(self) -> None:
@@ -139,6 +143,9 @@ class Emulator:
         self._patcher.undo()
 
     def _patch(self) -> None:
+        visibility.install(
+            self._patcher, now=self.clock.elapsed, delay=lambda: self.faults.appears_after if self._open else 0.0
+        )
         s3.install(self._patcher)
         kms.install(self._patcher)
         regions.install(self._patcher)
@@ -171,6 +178,9 @@ class Emulator:
         task_actions.TaskActions(self.service, imports, exports).install(self._patcher)
         task_actions.allow_tags(self._patcher)
         LegacyActions(self.service, conversions).install(self._patcher)
+
+    def _delay(self) -> float:
+        return self.faults.appears_after if self._open else 0.0
 
     @contextmanager
     def answering(self) -> Iterator[None]:

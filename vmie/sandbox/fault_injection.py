@@ -63,24 +63,26 @@ class FaultInjector:
     """The faults to inject. Thread-safe; `clear` ends every fault.
 
     `propagation` is how many seconds IAM takes until a change of a role has effect; `visible_after` how
-    long a new task is invisible to Describe.
+    long a new task is invisible to Describe; `appears_after` how long a new snapshot, image, role or bucket is not
+    there for any request but the one that made it.
     """
 
     seed: int = 0
     propagation: float = 0.0
     visible_after: float = 0.0
+    appears_after: float = 0.0
     random: random.Random = field(init=False)
     _queue: list[Fault] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._begun_with = (self.propagation, self.visible_after)
+        self._begun_with = (self.propagation, self.visible_after, self.appears_after)
         self.random = random.Random(self.seed)  # noqa: S311 - which call fails is no secret
 
     def restart(self) -> None:
         """Be as at first: no faults, the delays and the chances that it began with."""
         self.clear()
-        self.propagation, self.visible_after = self._begun_with
+        self.propagation, self.visible_after, self.appears_after = self._begun_with
         self.random.seed(self.seed)
 
     def throttle(self, action: str = "*", *, times: int | None = 1, probability: float = 1.0) -> None:
@@ -140,7 +142,7 @@ class FaultInjector:
         """Forget all faults and delays."""
         with self._lock:
             self._queue.clear()
-        self.propagation = self.visible_after = 0.0
+        self.propagation = self.visible_after = self.appears_after = 0.0
 
     def before(self, call: ApiCall) -> ApiError | None:
         """The error to answer `call` with, instead of doing it."""

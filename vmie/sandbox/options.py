@@ -17,7 +17,8 @@ class SandboxOptions(TypedDict, total=False):
     second, or one of `SPEEDS` by name; 0 is a clock moved by `Sandbox.advance`. `limits` are the quotas. `verdict`
     judges the guests of ImportImage: by default any guest on a partitioned disk is accepted; `rules_verdict` fails
     those that vmie's own rules predict to fail. `seed` makes random faults and durations repeatable. `propagation` is
-    the seconds until a change of a role has effect. `world` is a seed file (docs/how-to/use-the-sandbox.md): what is
+    the seconds until a change of a role has effect, `appears_after` those until a new snapshot, image, role or bucket
+    is there for any request but the one that made it. `world` is a seed file (docs/how-to/use-the-sandbox.md): what is
     there from the beginning, beside what `seeded` makes. A reset leads back to all of them.
     """
 
@@ -28,4 +29,5 @@ class SandboxOptions(TypedDict, total=False):
     verdict: GuestVerdict | None
     seed: int
     propagation: float | None
+    appears_after: float | None
     world: Path | str | None

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import boto3
 
 from vmie.disk.base import Disk
-from vmie.sandbox import model_files
+from vmie.sandbox import defaults, model_files
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.defaults import DEFAULT_SPEED, environment, speed_of
 from vmie.sandbox.emulator import Emulator
@@ -101,6 +101,7 @@ def _emulator(
     verdict: GuestVerdict | None = None,
     seed: int = 0,
     propagation: float | None = None,
+    appears_after: float | None = None,
     world: Path | str | None = None,
 ) -> Iterator[Emulator]:
     source = read(Path(world)) if world else None
@@ -128,6 +129,7 @@ def _emulator(
         seed=seed,
         region=region,
         propagation=next(one for one in (propagation, said.propagation, 0.0) if one is not None),
+        appears_after=defaults.APPEARS_AFTER if appears_after is None else appears_after,
         plant=plant_all,
     )
     try:

@@ -247,18 +247,18 @@ def test_register_image_sets_right_what_aws_would_default_wrongly(aws: Aws, stub
         },
     )
     request = RegisterImage("web", snapshot_id="snap-1", boot_mode="uefi", imds_v2=True, tpm=True)
-    assert ec2.register_image(aws, request) == "ami-1"
+    assert ec2.register_image(aws, request, clock=ManualClock()) == "ami-1"
 
 
 def test_registering_again_finds_the_image(aws: Aws, stub: Stubber) -> None:
     stub.add_response("describe_images", {"Images": [IMAGE]}, {"Owners": ["self"], "Filters": ANY})
-    assert ec2.register_image(aws, RegisterImage("web", snapshot_id="snap-1")) == "ami-1"
+    assert ec2.register_image(aws, RegisterImage("web", snapshot_id="snap-1"), clock=ManualClock()) == "ami-1"
 
 
 def test_a_name_that_another_snapshot_has_is_refused(aws: Aws, stub: Stubber) -> None:
     stub.add_response("describe_images", {"Images": [IMAGE]}, {"Owners": ["self"], "Filters": ANY})
     with pytest.raises(AwsRefused, match="taken by ami-1"):
-        ec2.register_image(aws, RegisterImage("web", snapshot_id="snap-2"))
+        ec2.register_image(aws, RegisterImage("web", snapshot_id="snap-2"), clock=ManualClock())
 
 
 def test_a_duplicate_after_a_lost_answer_is_our_own_image(aws: Aws, stub: Stubber) -> None:
@@ -266,13 +266,29 @@ def test_a_duplicate_after_a_lost_answer_is_our_own_image(aws: Aws, stub: Stubbe
     stub.add_response("describe_images", {"Images": []}, lookup)
     stub.add_client_error("register_image", "InvalidAMIName.Duplicate", http_status_code=400)
     stub.add_response("describe_images", {"Images": [IMAGE]}, lookup)
-    assert ec2.register_image(aws, RegisterImage("web", snapshot_id="snap-1")) == "ami-1"
+    assert ec2.register_image(aws, RegisterImage("web", snapshot_id="snap-1"), clock=ManualClock()) == "ami-1"
+
+
+def test_registering_waits_for_what_cannot_be_seen_yet(aws: Aws, stub: Stubber) -> None:
+    lookup = {"Owners": ["self"], "Filters": ANY}
+    stub.add_response("describe_images", {"Images": []}, lookup)
+    # the snapshot, which another part of EC2 has seen
+    stub.add_client_error("register_image", "InvalidSnapshot.NotFound", http_status_code=400)
+    # and the image of an answer that was lost
+    stub.add_client_error("register_image", "InvalidAMIName.Duplicate", http_status_code=400)
+    stub.add_response("describe_images", {"Images": []}, lookup)
+    stub.add_response("describe_images", {"Images": [IMAGE]}, lookup)
+    clock = ManualClock()
+    assert ec2.register_image(aws, RegisterImage("web", snapshot_id="snap-1"), clock=clock) == "ami-1"
+    stub.add_client_error("describe_images", "InvalidAMIID.NotFound", http_status_code=400)
+    stub.add_response("describe_images", {"Images": [{"PlatformDetails": "Windows"}]}, {"ImageIds": ["ami-1"]})
+    assert ec2.platform_of(aws, "ami-1", clock=clock) == "Windows"
 
 
 @pytest.mark.parametrize("name", ["ab", "x" * 129, "tab\there", "ümlaut"])
 def test_a_name_that_ec2_does_not_take_is_a_usage_error(aws: Aws, name: str) -> None:
     with pytest.raises(UsageError):
-        ec2.register_image(aws, RegisterImage(name, snapshot_id="snap-1"))
+        ec2.register_image(aws, RegisterImage(name, snapshot_id="snap-1"), clock=ManualClock())
 
 
 def test_tagging_waits_out_a_race_and_new_ids(aws: Aws, stub: Stubber) -> None:

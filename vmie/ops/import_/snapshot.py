@@ -57,7 +57,8 @@ class SnapshotImport(ByObject):
                 **guest,
                 tags=self.tags,
             ),
+            clock=self.context.clock,
         )
-        if platform := ec2.platform_of(self.context.aws, made):
+        if platform := ec2.platform_of(self.context.aws, made, clock=self.context.clock):
             self.context.reporter(events.Note(f"to AWS {made} is {platform}"))
         return made

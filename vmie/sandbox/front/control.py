@@ -107,7 +107,7 @@ def _fault(given: dict[str, Any]) -> Fault:
     return fault
 
 
-_DELAYS = ("propagation", "visible_after")
+_DELAYS = ("propagation", "visible_after", "appears_after")
 _NUMBERS = tuple(item.name for item in fields(Quotas) if item.name != "regions")
 _TIMES = tuple(item.name for item in fields(Durations) if not item.name.startswith("_"))
 

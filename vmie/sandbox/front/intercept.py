@@ -11,6 +11,7 @@ from moto.core.models import botocore_stubber
 
 from vmie.sandbox import api_errors
 from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.appearance import asked
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.front.identify import identify
@@ -33,7 +34,8 @@ def install(patcher: Patcher, emulator: Emulator) -> None:
         call = identify(request.method, request.url, headers, _form(request.body, headers))
         if answer := emulator.before(call):
             return answer.document(call.service, call.protocol)
-        response = ebs_direct(call, request, headers) if call.service == "ebs" else process(request)
+        with asked(call.action):
+            response = ebs_direct(call, request, headers) if call.service == "ebs" else process(request)
         if response is None and urlsplit(request.url).hostname not in _LOOPBACK:
             raise EndpointConnectionError(endpoint_url=request.url, error="the sandbox lets no request out")
         lost = emulator.after(call)

@@ -17,7 +17,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoReque
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from vmie.errors import Set, UsageError
-from vmie.sandbox import api_errors
+from vmie.sandbox import api_errors, appearance
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
@@ -97,9 +97,9 @@ class FaultMiddleware:
             return _send(start_response, *error.document(call.service, call.protocol))
         environ["HTTP_HOST"] = self._gate.as_loopback(host)
         try:
-            begun, chunks = (
-                self._ebs(environ, call, url, headers) if call.service == "ebs" else _answer(self._app, environ, call)
-            )
+            with appearance.asked(call.action):
+                ours = call.service == "ebs"
+                begun, chunks = self._ebs(environ, call, url, headers) if ours else _answer(self._app, environ, call)
         except ApiError as error:
             return _send(start_response, *error.document(call.service, call.protocol))
         lost = self._emulator.after(call)

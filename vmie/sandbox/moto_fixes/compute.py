@@ -103,7 +103,7 @@ class RegisteredImage(Ami):
         backend.snapshots.pop(self.ebs_snapshot.id, None)
         self.devices = tuple(devices)
         root = next((device for device in devices if device.name == self.root_device_name), devices[0])
-        self.ebs_snapshot = backend.snapshots.get(root.snapshot_id)
+        self.ebs_snapshot = dict.get(backend.snapshots, root.snapshot_id)
         self.root_device_type = "ebs"
         self.image_location = self.image_location or f"{self.owner_id}/{self.name}"
         self.ena_support = True

@@ -89,7 +89,7 @@ def _require_name(backend: Any, name: str | None) -> None:
             "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, '(', ')', '[', "
             "']', ' ', '.', '/', '-', ''', '@' and '_'",
         )
-    own = (image for image in list(backend.amis.values()) if image.owner_id == backend.account_id)
+    own = (image for image in list(dict.values(backend.amis)) if image.owner_id == backend.account_id)
     if taken := next((image.id for image in own if image.name == name), None):
         raise EC2ClientError("InvalidAMIName.Duplicate", f"AMI name {name} is already in use by AMI {taken}")
 

@@ -146,7 +146,7 @@ def copy_of(backend: Any, contents: SnapshotContents, before: Any, *, descriptio
 
 def _delete_snapshot(original: Any, contents: SnapshotContents) -> Any:
     def delete_snapshot(self: Any, snapshot_id: str) -> Any:
-        for image in list(self.amis.values()):
+        for image in list(dict.values(self.amis)):
             if isinstance(image, RegisteredImage) and any(one.snapshot_id == snapshot_id for one in image.devices):
                 raise InvalidSnapshotInUse(snapshot_id, image.id)
         found = original(self, snapshot_id)
