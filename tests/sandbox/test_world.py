@@ -297,3 +297,19 @@ def test_the_guides_example_is_one() -> None:
     assert {name for name in World.model_fields if name != "version"} <= parse(
         example.encode(), name="w"
     ).model_fields_set
+
+
+def test_what_it_names_replaces_what_is_usually_there(tmp_path: Path) -> None:
+    (tmp_path / "world.yaml").write_text(
+        "buckets: [{name: vmie-sandbox, versioning: true}, {name: mine}]\n"
+        "roles: [{name: vmimport, buckets: [mine]}]\n"
+        "users: [{name: sandbox}]\n"
+    )
+    with sandbox.start(seeded=True, world=tmp_path / "world.yaml") as box:
+        s3, iam = box.client("s3"), box.client("iam")
+        assert sorted(one["Name"] for one in s3.list_buckets()["Buckets"]) == ["mine", "vmie-sandbox"]
+        assert s3.get_bucket_versioning(Bucket="vmie-sandbox")["Status"] == "Enabled"
+        rights = iam.get_role_policy(RoleName="vmimport", PolicyName="vmimport")["PolicyDocument"]
+        assert "arn:aws:s3:::mine" in json.dumps(rights)
+        assert "arn:aws:s3:::vmie-sandbox" not in json.dumps(rights)
+        assert iam.list_user_policies(UserName="sandbox")["PolicyNames"] == []

@@ -21,12 +21,13 @@ from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import ApiCall, FaultInjector
 from vmie.sandbox.gate import Gate
-from vmie.sandbox.moto_fixes import compute, kms, regions, s3, visibility
+from vmie.sandbox.moto_fixes import compute, kms, managed_policies, regions, s3, visibility
 from vmie.sandbox.moto_fixes.compute import SnapshotContents
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import (
     account_actions,
     account_state,
+    image_deprecation,
     images,
     launches,
     legacy_instances,
@@ -148,10 +149,12 @@ class Emulator:
         )
         s3.install(self._patcher)
         kms.install(self._patcher)
+        managed_policies.install(self._patcher)
         regions.install(self._patcher)
         account_actions.install(self._patcher)
         volumes.install(self._patcher, self.contents)
         images.install(self._patcher, self.contents)
+        image_deprecation.install(self._patcher, self.clock)
         launches.install(self._patcher)
         tag_rules.install(self._patcher)
         legacy_instances.install(self._patcher)

@@ -99,8 +99,15 @@ def _policy(iam: Any, seed: Any) -> None:
     )
 
 
+def _replaced(held: dict[str, Any], name: str) -> None:
+    """What the file says of a role or user holds, whatever the sandbox would have made under that name."""
+    for key in [key for key, one in held.items() if one.name == name]:
+        del held[key]
+
+
 def _role(iam: Any, seed: RoleSeed, partition: str) -> None:
     service = bool(seed.buckets or seed.export_buckets)
+    _replaced(iam.roles, seed.name)
     trust = seed.trust or policy.trust(partition=partition)
     iam.create_role(
         role_name=seed.name,
@@ -121,6 +128,7 @@ def _role(iam: Any, seed: RoleSeed, partition: str) -> None:
 
 
 def _user(iam: Any, seed: UserSeed, region: str) -> None:
+    _replaced(iam.users, seed.name)
     iam.create_user(region_name=region, user_name=seed.name, path="/", tags=[])
     if seed.boundary:
         # moto has no such call for users
@@ -138,6 +146,8 @@ def _bucket(source: Source, seed: BucketSeed, region: str) -> None:
     where = seed.region or region
     partition = get_partition(where)
     s3 = s3_backends[ACCOUNT][partition]
+    if seed.name in s3.buckets:
+        s3.delete_bucket(seed.name)
     s3.create_bucket(seed.name, where)
     if seed.versioning:
         s3.put_bucket_versioning(seed.name, "Enabled")
