@@ -28,7 +28,7 @@ from vmie.typed_keywords import keywords, one_and_keywords, two_and_keywords
 
 if TYPE_CHECKING:
     from vmie.batch.run.api import BatchResult
-    from vmie.jobs.runner import Outcome
+    from vmie.jobs.runner import JobOutcome
     from vmie.ops.check import CheckReport
     from vmie.ops.convert import Converted
     from vmie.ops.export import ExportResult
@@ -277,6 +277,6 @@ def _listed(given: StrPaths) -> Sequence[StrPath]:
     return [given] if isinstance(given, str | os.PathLike) else list(given)
 
 
-def _result(outcome: Outcome[Any, ResultT]) -> ResultT:
+def _result(outcome: JobOutcome[Any, ResultT]) -> ResultT:
     assert outcome.result is not None  # noqa: S101 - only a dry run has none
     return outcome.result

@@ -13,7 +13,7 @@ from tests.unit.batch.idle_stages import NoWork
 from vmie import events
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import BatchPlan, Kind, PlanItem, State
+from vmie.batch.model import BatchPlan, ItemKind, PlanItem, State
 from vmie.batch.report import status, summary
 from vmie.batch.run import api
 from vmie.batch.store.locations import Locations
@@ -46,7 +46,7 @@ def test_each_batch_of_a_shared_state_stands_by_itself(
     address, told = postgres.emptied(database.address), list[Any]()
     locations = Locations(tmp_path, address)
     context = BatchContext(locations, connect, Settings(), reporter=told.append, poll_every=0.05, reconnect_within=0.0)
-    plans = (BatchPlan(name, (PlanItem(name, Kind.IMPORT, "s3://b/k.raw", {}),)) for name in ("broken", "whole"))
+    plans = (BatchPlan(name, (PlanItem(name, ItemKind.IMPORT, "s3://b/k.raw", {}),)) for name in ("broken", "whole"))
     broken, whole = (api.begin(context, plan) for plan in plans)
     with psycopg.connect(address) as db:
         assert db.execute(damage, (broken,)).rowcount == 1

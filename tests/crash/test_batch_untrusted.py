@@ -15,7 +15,7 @@ from tests.crash import postgres
 from tests.unit.batch.idle_stages import NoWork
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import BatchPlan, Kind, PlanItem, State
+from vmie.batch.model import BatchPlan, ItemKind, PlanItem, State
 from vmie.batch.run import api
 from vmie.batch.store import state_errors
 from vmie.batch.store.locations import Locations
@@ -49,7 +49,7 @@ def connect(region: str, profile: str = "", /) -> Aws:
 def test_a_row_planted_in_a_postgresql_runs_nothing(database: postgres.Postgres, tmp_path: Path) -> None:
     address, mark = postgres.emptied(database.address), tmp_path / "mark"
     context = BatchContext(Locations(tmp_path, address), connect, Settings(), poll_every=0.05, reconnect_within=0.0)
-    batch = api.begin(context, BatchPlan("few", (PlanItem("vm", Kind.IMPORT, "s3://b/k.raw", {}),)))
+    batch = api.begin(context, BatchPlan("few", (PlanItem("vm", ItemKind.IMPORT, "s3://b/k.raw", {}),)))
     with pytest.raises(VmieError):
         api.run(context, batch, stages=Failing)
     planted = base64.b64encode(pickle.dumps(Payload(mark))).decode()

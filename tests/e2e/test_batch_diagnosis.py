@@ -17,7 +17,7 @@ from tests.sandbox.conftest import BUCKET, bootable
 from vmie import events, sandbox
 from vmie.aws.session import Aws, connect
 from vmie.batch.context import BatchContext
-from vmie.batch.model import BatchPlan, Item, Kind, PlanItem, State
+from vmie.batch.model import BatchPlan, Item, ItemKind, PlanItem, State
 from vmie.batch.run import api
 from vmie.batch.run.diagnosis_cache import DiagnosisCache
 from vmie.batch.run.stages import Stages
@@ -58,7 +58,7 @@ def request(**given: object) -> dict[str, object]:
 
 def made(number: int, request: dict[str, object]) -> Item:
     return Item(
-        *("batch", f"vm-{number}", number, Kind.IMPORT, "vm.raw", request, "us-east-1", "default"),
+        *("batch", f"vm-{number}", number, ItemKind.IMPORT, "vm.raw", request, "us-east-1", "default"),
         *(0, (), 0, State.SUBMITTING, 1, ""),
     )
 
@@ -138,7 +138,7 @@ def test_items_of_a_batch_name_the_reason(box: Sandbox, tmp_path: Path) -> None:
         path = tmp_path / f"vm-{number}.raw"
         path.write_bytes(bootable(mark=b"%d" % number))
         wanted = ImportRequest(sources=(str(path),), bucket=BUCKET, skip_check=("all",))
-        items.append(PlanItem(f"vm-{number}", Kind.IMPORT, str(path), wanted.as_json()))
+        items.append(PlanItem(f"vm-{number}", ItemKind.IMPORT, str(path), wanted.as_json()))
     context = BatchContext(
         Locations(tmp_path), Counting().door, replace(Settings(), poll_seconds=0.02), clock=Hurried()
     )

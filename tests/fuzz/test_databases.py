@@ -20,7 +20,7 @@ from tests.fuzz import harness, mutations
 from tests.fuzz.sizes import inputs
 from tests.unit.batch.test_serialization import Payload, StateLost, connect
 from vmie.batch.context import BatchContext
-from vmie.batch.model import BatchPlan, Kind, PlanItem, State
+from vmie.batch.model import BatchPlan, ItemKind, PlanItem, State
 from vmie.batch.report import html, status, summary
 from vmie.batch.run import api
 from vmie.batch.run.serialization import JsonSerializer
@@ -59,7 +59,7 @@ def seed(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A batch stopped on its way, DBOS's tables among ours, with items of every state and their steps."""
     locations = Locations(tmp_path_factory.mktemp("seed"))
     context = BatchContext(locations, connect, Settings(), poll_every=0.05)
-    items = tuple(PlanItem(f"vm-{state}", Kind.IMPORT, "s3://b/k.raw", _JOBS[0]["request"]) for state in State)
+    items = tuple(PlanItem(f"vm-{state}", ItemKind.IMPORT, "s3://b/k.raw", _JOBS[0]["request"]) for state in State)
     batch = api.begin(context, BatchPlan("spring", items))
     with pytest.raises(VmieError):
         api.run(context, batch, stages=StateLost)

@@ -38,7 +38,7 @@ AHEAD = (State.QUEUED, State.SENDING, State.SENT)
 HOLDING = (State.SUBMITTING, State.CONVERTING)
 
 
-class Kind(StrEnum):
+class ItemKind(StrEnum):
     """What an item asks for; also the name of the pool that AWS counts its task in."""
 
     IMPORT = "import"
@@ -48,7 +48,7 @@ class Kind(StrEnum):
     @property
     def verb(self) -> str:
         """The verb of a single command that does the same."""
-        return "export" if self is Kind.EXPORT else "import"
+        return "export" if self is ItemKind.EXPORT else "import"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -58,7 +58,7 @@ class ItemPool:
     account: str
     region: str
     queue: str
-    kind: Kind
+    kind: ItemKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +76,11 @@ class Limits:
     tries: int = 3
     conversions: int = 5
 
-    def of(self, kind: Kind) -> int:
+    def of(self, kind: ItemKind) -> int:
         """The most active tasks of a pool."""
-        return {Kind.IMPORT: self.imports, Kind.CONVERSION: self.conversions, Kind.EXPORT: self.exports}[kind]
+        return {ItemKind.IMPORT: self.imports, ItemKind.CONVERSION: self.conversions, ItemKind.EXPORT: self.exports}[
+            kind
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class PlanItem:
     """
 
     key: str
-    kind: Kind
+    kind: ItemKind
     source: str
     request: Mapping[str, Any]
     region: str = ""
@@ -117,7 +119,7 @@ class Item:
     batch: str
     key: str
     position: int
-    kind: Kind
+    kind: ItemKind
     source: str
     request: Mapping[str, Any]
     region: str

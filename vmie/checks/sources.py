@@ -23,7 +23,7 @@ KERNEL = "https://docs.kernel.org"
 SYSTEMD = "https://www.freedesktop.org/software/systemd/man/latest"
 
 
-class Kind(StrEnum):
+class EvidenceKind(StrEnum):
     """How it is known."""
 
     DOCUMENTED = "documented"
@@ -39,7 +39,7 @@ class Evidence:
     nothing in the others.
     """
 
-    kind: Kind
+    kind: EvidenceKind
     source: str
     says: str
     allows: Verdict = Verdict.FAIL
@@ -58,28 +58,28 @@ class Evidence:
 
 def refused(page: str, says: str) -> Evidence:
     """AWS's page, or a standard, says that it is not taken, or is demanded."""
-    return Evidence(Kind.DOCUMENTED, page, says)
+    return Evidence(EvidenceKind.DOCUMENTED, page, says)
 
 
 def advised(page: str, says: str) -> Evidence:
     """AWS's page says that it may go wrong, what changes, or what is better."""
-    return Evidence(Kind.DOCUMENTED, page, says, Verdict.WARN)
+    return Evidence(EvidenceKind.DOCUMENTED, page, says, Verdict.WARN)
 
 
 def seen(thread: str, says: str, *, allows: Verdict = Verdict.FAIL) -> Evidence:
     """Somebody met it, and told in public what the service answered."""
-    return Evidence(Kind.SEEN, thread, says, allows)
+    return Evidence(EvidenceKind.SEEN, thread, says, allows)
 
 
 def follows(manual: str, says: str, *, allows: Verdict = Verdict.FAIL) -> Evidence:
     """The kernel, the firmware or the loader works so."""
-    return Evidence(Kind.FOLLOWS, manual, says, allows)
+    return Evidence(EvidenceKind.FOLLOWS, manual, says, allows)
 
 
 def seed(*lines: int, says: str = "the page of that year, to the letter") -> Evidence:
     """Lines of the 2016 page "VM Import/Export の前提条件" as plain text; they bear verdicts of that profile alone."""
     page = f"VM Import/Export prerequisites, 2016, line{'s' if len(lines) > 1 else ''} {', '.join(map(str, lines))}"
-    return Evidence(Kind.DOCUMENTED, page, says, profiles=(Profile.Y2016,))
+    return Evidence(EvidenceKind.DOCUMENTED, page, says, profiles=(Profile.Y2016,))
 
 
 def bears(evidence: Iterable[Evidence], verdict: Verdict, profile: Profile) -> bool:

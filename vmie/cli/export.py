@@ -11,7 +11,7 @@ from vmie.cli.options import takes
 from vmie.options import ExportRequest
 
 if TYPE_CHECKING:
-    from vmie.jobs.runner import Outcome
+    from vmie.jobs.runner import JobOutcome
     from vmie.ops.export import ExportPlan, ExportResult
 
 
@@ -40,7 +40,7 @@ def export(
     show(run, runner.run(operation(run.work(), request), wait=not no_wait, dry_run=run.dry_run))
 
 
-def show(run: context.Invocation, outcome: Outcome[ExportPlan, ExportResult], *, command: str = "export") -> None:
+def show(run: context.Invocation, outcome: JobOutcome[ExportPlan, ExportResult], *, command: str = "export") -> None:
     """Print what an export came to; `vmie resume` shares it."""
     findings = outcome.plan.findings
     if outcome.result is None:

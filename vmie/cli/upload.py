@@ -12,7 +12,7 @@ from vmie.cli.options import takes
 from vmie.options import UploadRequest
 
 if TYPE_CHECKING:
-    from vmie.jobs.runner import Outcome
+    from vmie.jobs.runner import JobOutcome
     from vmie.ops.upload import UploadResult
     from vmie.ops.upload_plan import UploadPlan
 
@@ -42,7 +42,7 @@ def upload(
     show(run, runner.run(UploadOperation(run.work(), request), dry_run=run.dry_run))
 
 
-def show(run: context.Invocation, outcome: Outcome[UploadPlan, UploadResult], *, command: str = "upload") -> None:
+def show(run: context.Invocation, outcome: JobOutcome[UploadPlan, UploadResult], *, command: str = "upload") -> None:
     """Print what an upload came to; `vmie resume` shares it."""
     plan, result = outcome.plan, outcome.result
     if result is None:

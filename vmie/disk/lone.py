@@ -9,7 +9,7 @@ from vmie.disk.base import Disk, Placed, Source, depth_of
 from vmie.disk.foreign import NOT_A_DISK, is_partitioned
 from vmie.disk.package import Archive
 from vmie.disk.refusals import refused
-from vmie.disk.tarball import Member
+from vmie.disk.tarball import ArchiveMember
 from vmie.errors import Run
 
 #: archives within archives
@@ -49,7 +49,7 @@ def open_archive(archive: Archive, *, index: int, machine: str, empty_disks: boo
     return disk
 
 
-def _only_disk(archive: Archive) -> Member:
+def _only_disk(archive: Archive) -> ArchiveMember:
     """The one disk; ImageError that lists what there is where there is none, or several."""
     files = [one for one in archive.members if one.kind == "file" and one.size and not _is_clutter(one.name)]
     named = [one for one in files if _DISKS.fullmatch(one.name)]
@@ -80,7 +80,7 @@ def _only_disk(archive: Archive) -> Member:
     )
 
 
-def _shows_a_disk(archive: Archive, member: Member) -> bool:
+def _shows_a_disk(archive: Archive, member: ArchiveMember) -> bool:
     """Whether a file whose name says nothing is a disk by its content."""
     from vmie.disk.registry import detect  # noqa: PLC0415 - it asks this module too
 

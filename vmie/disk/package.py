@@ -18,7 +18,7 @@ from vmie.disk.beside import beside, is_inside, open_beside
 from vmie.disk.reading import damaged
 from vmie.disk.refusals import refused
 from vmie.disk.tar_sparse import SparseSource
-from vmie.disk.tarball import Member
+from vmie.disk.tarball import ArchiveMember
 
 _MAX_CHUNKS = 4096
 #: missing chunks in a row that are noticed
@@ -88,7 +88,7 @@ class Archive(Package):
 
     kind = "ova"
 
-    def __init__(self, source: Source, *, members: Sequence[Member]) -> None:
+    def __init__(self, source: Source, *, members: Sequence[ArchiveMember]) -> None:
         descriptors = [member for member in members if _is_descriptor(member)]
         if len(descriptors) > 1:
             raise refused(
@@ -112,7 +112,7 @@ class Archive(Package):
         member = self._by_name.get(self._folder + name) or self._by_name.get(name)
         return None if member is None else self.open(member)
 
-    def open(self, member: Member) -> Source:
+    def open(self, member: ArchiveMember) -> Source:
         """A member's bytes; ImageError for a folder, a link, a device."""
         if member.kind != "file":
             raise damaged(self.source, f"its member {member.name[:200]!r} is a {member.kind}, not a file")
@@ -121,7 +121,7 @@ class Archive(Package):
             return SparseSource(self.source, member.pieces, offset=member.offset, size=member.size, name=name)
         return Window(self.source, offset=member.offset, size=member.size, name=name)
 
-    def neighbours_of(self, member: Member) -> Callable[[str], Source | None]:
+    def neighbours_of(self, member: ArchiveMember) -> Callable[[str], Source | None]:
         """What finds a file in the folder of a member by its bare name."""
         folder = member.name[: member.name.rfind("/") + 1]
 
@@ -259,7 +259,7 @@ def _spellings(href: str) -> list[str]:
     return list(dict.fromkeys(plain))
 
 
-def _is_descriptor(member: Member) -> bool:
+def _is_descriptor(member: ArchiveMember) -> bool:
     base = member.name.rpartition("/")[2]
     # "._x.ovf" is what macOS keeps of a file's attributes
     return member.kind == "file" and base.lower().endswith(".ovf") and not base.startswith("._")

@@ -24,7 +24,7 @@ _KINDS = {b"1": "hard link", b"2": "symbolic link", b"3": "device", b"4": "devic
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ArchiveMember:
     """A member: `offset` and `size` of its data in bytes. `kind` is "file", or what else it is.
 
     `pieces` are those of a sparse member (see `tar_sparse`), whose `size` is that of the whole file.
@@ -58,9 +58,9 @@ def looks_like_tar(source: Source) -> bool:
     return len(header) == _BLOCK and header[0] != 0 and _checksum_holds(header)
 
 
-def members(source: Source) -> tuple[Member, ...]:
+def members(source: Source) -> tuple[ArchiveMember, ...]:
     """All members in order. Raises ImageError: truncated, damaged, too many, hostile or doubled names."""
-    found: dict[str, Member] = {}
+    found: dict[str, ArchiveMember] = {}
     pending = _Pending()
     offset = 0
     for _ in range(_MAX_HEADERS):
@@ -89,7 +89,9 @@ def members(source: Source) -> tuple[Member, ...]:
     return tuple(found.values())
 
 
-def _member(source: Source, header: bytes, pending: _Pending, *, offset: int, size: int) -> tuple[Member, int, int]:
+def _member(
+    source: Source, header: bytes, pending: _Pending, *, offset: int, size: int
+) -> tuple[ArchiveMember, int, int]:
     """The member, and where its data begins and how many bytes of it there are."""
     name, pax_size = pending.take()
     sparse, pending.sparse = pending.sparse, None
@@ -107,12 +109,12 @@ def _member(source: Source, header: bytes, pending: _Pending, *, offset: int, si
         raise truncated(source, offset + size, what=f"archive member {name!r}")
     if kind == b"S" or (sparse and what == "file"):
         return _sparse(source, header, sparse, name, offset=offset, size=size)
-    return Member(name, what, offset, size), offset, size
+    return ArchiveMember(name, what, offset, size), offset, size
 
 
 def _sparse(
     source: Source, header: bytes, sparse: dict[str, str] | None, name: str, *, offset: int, size: int
-) -> tuple[Member, int, int]:
+) -> tuple[ArchiveMember, int, int]:
     """As `_member`; in the old format the map's blocks come before the data, in PAX 1.0 they are its beginning."""
     if sparse is None:
         pieces, whole, data = tar_sparse.of_header(source, header, offset)
@@ -122,7 +124,7 @@ def _sparse(
         end = offset + size
     if data + sum(length for _, length in pieces) > min(end, source.size):
         raise truncated(source, data + size, what=f"sparse archive member {name!r}")
-    return Member(name, "file", data, whole, pieces), data, end - data
+    return ArchiveMember(name, "file", data, whole, pieces), data, end - data
 
 
 def _extend(source: Source, pending: _Pending, kind: bytes, offset: int, size: int) -> None:

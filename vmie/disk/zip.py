@@ -20,7 +20,7 @@ from vmie.disk.package import Archive
 from vmie.disk.reading import damaged, read_exact
 from vmie.disk.refusals import refused
 from vmie.disk.spool import Spooled
-from vmie.disk.tarball import Member, plain_name
+from vmie.disk.tarball import ArchiveMember, plain_name
 
 _LOCAL = b"PK\x03\x04"
 _END = struct.Struct("<4s4H2IH")
@@ -37,7 +37,7 @@ _OTHERS = {6: "implode", 9: "deflate64", 12: "bzip2", 14: "lzma", 98: "PPMd"}
 
 
 @dataclass(frozen=True, slots=True)
-class ZipMember(Member):
+class ZipMember(ArchiveMember):
     """A member: `offset` is that of its local header; `packed` bytes by `method` unpack to `size`."""
 
     packed: int = 0
@@ -66,7 +66,7 @@ class ZipArchive(Archive):
 
     kind = "zip"
 
-    def open(self, member: Member) -> Source:
+    def open(self, member: ArchiveMember) -> Source:
         """See `Archive.open`; ImageError for what is encrypted, or packed in a way that is not read."""
         assert isinstance(member, ZipMember)  # noqa: S101 - it comes from `members`
         name = f"{self.source.name}: {member.name}"

@@ -96,7 +96,7 @@ class Machine:
 
     def _arrays(self) -> None:
         """Software RAID: a mirror is read from the newest of its members, other levels are named."""
-        arrays: dict[str, list[tuple[md.Member, Volume]]] = {}
+        arrays: dict[str, list[tuple[md.RaidMember, Volume]]] = {}
         for volume in self.volumes:
             found = md.member(volume.blocks) if volume.content.kind == "md" and volume.blocks is not None else None
             if found is not None:
@@ -111,7 +111,7 @@ class Machine:
                 self.devices.add(self.volumes.index(volume), names)
                 self.problems += [Problem(one.where, _unread("md"), one.content.detail) for _, one in members]
 
-    def _mirror(self, newest: md.Member, member: Volume, names: list[str]) -> None:
+    def _mirror(self, newest: md.RaidMember, member: Volume, names: list[str]) -> None:
         where = f"md {newest.name or newest.uuid}"
         blocks = Slice(member.blocks, start=newest.start, length=newest.length) if member.blocks else None
         try:

@@ -20,7 +20,7 @@ _EVENTS_0_90 = 39 * 4
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class RaidMember:
     """One member of an array: `name` is ``host:name`` or (0.90) the number; `start` and `length` of its data, bytes.
 
     `uuid` has the digits that mdadm prints; the member with most `events` is the newest.
@@ -46,7 +46,7 @@ class Member:
         return self.level == _MIRROR and self.length > 0
 
 
-def member(blocks: Blocks) -> Member | None:
+def member(blocks: Blocks) -> RaidMember | None:
     """The superblock on `blocks`, None where there is none. Raises ImageError and OverBudget."""
     size = blocks.size
     places = [(0, "1.1"), (4096, "1.2")]
@@ -63,7 +63,7 @@ def member(blocks: Blocks) -> Member | None:
     return None
 
 
-def _version_1(raw: bytes, version: str, size: int) -> Member:
+def _version_1(raw: bytes, version: str, size: int) -> RaidMember:
     level, devices = struct.unpack_from("<i16xI", raw, 72)
     sectors, offset = struct.unpack_from("<Q40xQ", raw, 80)
     (events,) = struct.unpack_from("<Q", raw, 200)
@@ -71,17 +71,17 @@ def _version_1(raw: bytes, version: str, size: int) -> Member:
     if start + length > size:
         length = 0
     uuid = str(uuids.UUID(bytes=raw[16:32])) if any(raw[16:32]) else ""
-    return Member(version, uuid, _text(raw[32:64]), level, devices, events, start, length)
+    return RaidMember(version, uuid, _text(raw[32:64]), level, devices, events, start, length)
 
 
-def _version_0(raw: bytes, size: int) -> Member:
+def _version_0(raw: bytes, size: int) -> RaidMember:
     words = struct.unpack_from("<16I", raw)
     (level,) = struct.unpack_from("<i", raw, 28)
     (events,) = struct.unpack_from("<Q", raw, _EVENTS_0_90)
     digits = "".join(f"{words[at]:08x}" for at in (5, 13, 14, 15))
     length = words[8] * 1024
     uuid = str(uuids.UUID(digits)) if digits.strip("0") else ""
-    return Member("0.90", uuid, str(words[11]), level, words[10], events, 0, length if length <= size else 0)
+    return RaidMember("0.90", uuid, str(words[11]), level, words[10], events, 0, length if length <= size else 0)
 
 
 def _text(raw: bytes) -> str:

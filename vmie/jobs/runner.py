@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT", bound=Result)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome(Generic[PlanT, ResultT]):
+class JobOutcome(Generic[PlanT, ResultT]):
     """The plan of a job, and what came of it (None after a dry run)."""
 
     plan: PlanT
@@ -43,21 +43,21 @@ def store(state: Path, clock: Clock) -> JobStore:
 
 def run(
     operation: Operation[RequestT, PlanT, ResultT], *, wait: bool = True, dry_run: bool = False
-) -> Outcome[PlanT, ResultT]:
+) -> JobOutcome[PlanT, ResultT]:
     """Carry an operation out as a job; the same command after an interruption or a failure goes on with its job.
 
     Raises what the operation's steps raise.
     """
     with diagnosis.explained(operation):
         if dry_run:
-            return Outcome(operation.plan(), None)
+            return JobOutcome(operation.plan(), None)
         with _begun(operation) as held:
             # An equal command may have ended while this one waited for its job.
             ended = _ended(operation, held) if held.status == DONE else None
             return ended or _carry_out(operation.on(held), held, wait=wait)
 
 
-def resume(context: Context, job: str, *, wait: bool = True) -> Outcome[Any, Any]:
+def resume(context: Context, job: str, *, wait: bool = True) -> JobOutcome[Any, Any]:
     """Go on with `job`; when it is done, what it came to. Raises UsageError when it is cancelled or locked."""
     with _stored(context).open(job) as held:
         operation = operations.read(context, held.kind, held.request).on(held)
@@ -111,7 +111,7 @@ def _begun(operation: Operation[Any, Any, Any]) -> Iterator[Job]:
         yield held
 
 
-def _carry_out(operation: Operation[Any, PlanT, ResultT], held: Job, *, wait: bool) -> Outcome[PlanT, ResultT]:
+def _carry_out(operation: Operation[Any, PlanT, ResultT], held: Job, *, wait: bool) -> JobOutcome[PlanT, ResultT]:
     """Plan and act as `held`, and record how it ended; a job refused before its first step is forgotten.
 
     Every failure after that says how to go on.
@@ -137,15 +137,15 @@ def _carry_out(operation: Operation[Any, PlanT, ResultT], held: Job, *, wait: bo
         raise
     done = wait or not operation.tasks
     held.finish(DONE if done else SUBMITTED, codec.dump(result) if done else None)
-    return Outcome(plan, result)
+    return JobOutcome(plan, result)
 
 
-def _ended(operation: Operation[Any, PlanT, ResultT], held: Job) -> Outcome[PlanT, ResultT] | None:
+def _ended(operation: Operation[Any, PlanT, ResultT], held: Job) -> JobOutcome[PlanT, ResultT] | None:
     """What a job that is done came to, from its file; None when that does not hold it."""
     if held.plan is None or held.result is None:
         return None
     try:
-        return Outcome(operation.load(held.plan).planned, codec.load(operation.result_type, held.result))
+        return JobOutcome(operation.load(held.plan).planned, codec.load(operation.result_type, held.result))
     except (KeyError, TypeError, ValueError):  # of another version
         return None
 

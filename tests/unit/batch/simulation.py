@@ -23,7 +23,7 @@ from vmie import events, policy, sandbox
 from vmie.aws import session
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext, Connect
-from vmie.batch.model import BatchPlan, Kind, Limits, PlanItem, State
+from vmie.batch.model import BatchPlan, ItemKind, Limits, PlanItem, State
 from vmie.batch.run import api
 from vmie.batch.store.locations import Locations
 from vmie.model import Route, S3Object
@@ -295,7 +295,7 @@ def planned(box: Sandbox, count: int, *, limit: int, seed: int) -> BatchPlan:
         box.put_disk(source.bucket, source.key, size=size)
         route = Route.IMAGE if number % 4 < 2 else Route.SNAPSHOT
         request = ImportRequest(sources=(source.url,), route=route, name=f"vm-{number}").as_json()
-        items.append(PlanItem(f"vm-{number}", Kind.IMPORT, source.url, request, region=region, size=size))
+        items.append(PlanItem(f"vm-{number}", ItemKind.IMPORT, source.url, request, region=region, size=size))
     return BatchPlan("simulated", tuple(items), Limits(imports=limit, uploads=8, ahead=2 * limit))
 
 

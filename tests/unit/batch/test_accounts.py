@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import BatchPlan, Item, Kind, Limits, PlanItem, State
+from vmie.batch.model import BatchPlan, Item, ItemKind, Limits, PlanItem, State
 from vmie.batch.run.context import RunContext
 from vmie.batch.store.locations import Locations
 from vmie.batch.store.store import Store
@@ -48,7 +48,7 @@ def item(key: str, *, profile: str, account: str, region: str = "eu-west-1") -> 
         "b",
         key,
         0,
-        Kind.IMPORT,
+        ItemKind.IMPORT,
         "x",
         {},
         region,
@@ -70,7 +70,7 @@ def context(tmp_path: Path) -> RunContext:
     store.prepare()
     plan = BatchPlan(
         "b",
-        (PlanItem("a", Kind.IMPORT, "x", {}), PlanItem("p", Kind.IMPORT, "x", {}, profile="prod")),
+        (PlanItem("a", ItemKind.IMPORT, "x", {}), PlanItem("p", ItemKind.IMPORT, "x", {}, profile="prod")),
         Limits(),
     )
     store.begin(
@@ -108,7 +108,7 @@ def test_a_profile_that_leads_elsewhere_now_is_refused(context: RunContext) -> N
 def test_a_state_of_the_first_vmie_is_brought_up_to_date(tmp_path: Path) -> None:
     first = store_in(tmp_path)
     first.prepare()
-    plan = BatchPlan("b", (PlanItem("a", Kind.IMPORT, "x", {}),), Limits())
+    plan = BatchPlan("b", (PlanItem("a", ItemKind.IMPORT, "x", {}),), Limits())
     first.begin("b", plan, fingerprint="f", account="111111111111", region="eu-west-1")
     with first.engine.begin() as db:
         db.execute(sa.text("DROP INDEX vmie_items_next"))

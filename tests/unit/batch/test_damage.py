@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vmie.batch.model import BatchPlan, Kind, PlanItem, State
+from vmie.batch.model import BatchPlan, ItemKind, PlanItem, State
 from vmie.batch.plan import validate
 from vmie.batch.report import html, status, summary
 from vmie.batch.store import address
@@ -20,7 +20,7 @@ from vmie.settings import Settings
 
 CLOCK = SystemClock()
 WHOLE, BROKEN = "batch-20260102-030405-aaaaaa", "batch-20260102-030405-bbbbbb"
-PLAN = BatchPlan("few", (PlanItem("vm", Kind.IMPORT, "s3://b/k.raw", {}),))
+PLAN = BatchPlan("few", (PlanItem("vm", ItemKind.IMPORT, "s3://b/k.raw", {}),))
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from vmie.batch.model import Item, Kind, State
+from vmie.batch.model import Item, ItemKind, State
 from vmie.batch.report import history
 
 BEGAN = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -15,7 +15,7 @@ def at(seconds: float) -> str:
 
 
 def item(key: str) -> Item:
-    return Item("b", key, 0, Kind.IMPORT, "x", {}, "r", "default", 0, (), 0, State.COMPLETED, 1, at(0))
+    return Item("b", key, 0, ItemKind.IMPORT, "x", {}, "r", "default", 0, (), 0, State.COMPLETED, 1, at(0))
 
 
 def mark(key: str, state: State, seconds: float) -> dict[str, str]:

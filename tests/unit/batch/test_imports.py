@@ -12,7 +12,7 @@ import pytest
 
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import BatchPlan, Kind, Limits, PlanItem
+from vmie.batch.model import BatchPlan, ItemKind, Limits, PlanItem
 from vmie.batch.run import api
 from vmie.batch.store.locations import Locations
 from vmie.settings import Settings
@@ -34,7 +34,7 @@ def connect(region: str, profile: str = "", /) -> Aws:
 
 @pytest.fixture
 def batch(tmp_path: Path) -> str:
-    plan = BatchPlan("one", (PlanItem("a", Kind.IMPORT, "s3://b/k.raw", {}),), Limits())
+    plan = BatchPlan("one", (PlanItem("a", ItemKind.IMPORT, "s3://b/k.raw", {}),), Limits())
     return api.begin(BatchContext(Locations(tmp_path), connect, Settings()), plan)
 
 

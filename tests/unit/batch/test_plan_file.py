@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.batch.plans import load, mistakes
-from vmie.batch.model import Kind
+from vmie.batch.model import ItemKind
 from vmie.errors import UsageError
 
 EVERYTHING = """\
@@ -195,7 +195,7 @@ items:
     assert (first.region, first.queue, first.wave, first.size) == ("eu-west-1", "rack-2", 1, 1024)
     assert first.request["tags"] == {"team": "red", "env": "prod"}
     assert (snapshot.request["register"], snapshot.request["imds_v2"]) == ("web-1", True)
-    assert (out.kind, out.after, out.request["bucket"]) == (Kind.EXPORT, ("a", "Web-1"), "my-bucket")
+    assert (out.kind, out.after, out.request["bucket"]) == (ItemKind.EXPORT, ("a", "Web-1"), "my-bucket")
 
 
 def test_csv_is_the_same_plan(folder: Path) -> None:

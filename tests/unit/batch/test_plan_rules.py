@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.batch.plans import load, mistakes
-from vmie.batch.model import Kind
+from vmie.batch.model import ItemKind
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,12 @@ def test_defaults_hold_where_they_fit(folder: Path) -> None:
     assert (snapshot["license_type"], snapshot["bucket"], snapshot["strict"]) == ("", None, True)
     assert (instance["as_is"], instance["format"], instance["instance_type"]) == (True, None, "m3.large")
     assert (export["format"], export["bucket"]) == ("vmdk", "my-bucket")
-    assert [item.kind for item in plan.items] == [Kind.IMPORT, Kind.IMPORT, Kind.CONVERSION, Kind.EXPORT]
+    assert [item.kind for item in plan.items] == [
+        ItemKind.IMPORT,
+        ItemKind.IMPORT,
+        ItemKind.CONVERSION,
+        ItemKind.EXPORT,
+    ]
 
 
 def test_a_mistake_in_defaults_is_told_once_and_there(folder: Path) -> None:

@@ -18,7 +18,7 @@ from dbos._serialization import DBOSDefaultSerializer
 from tests.unit.batch.idle_stages import NoWork
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import BatchPlan, Kind, PlanItem, State
+from vmie.batch.model import BatchPlan, ItemKind, PlanItem, State
 from vmie.batch.run import api
 from vmie.batch.run.serialization import JsonSerializer, refuse_pickles
 from vmie.batch.store import state_errors, workflow_rows
@@ -58,7 +58,7 @@ def context(tmp_path: Path) -> BatchContext:
 @pytest.fixture
 def interrupted(context: BatchContext) -> str:
     """A batch of two items, stopped on its way."""
-    items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(2))
+    items = tuple(PlanItem(f"vm-{number}", ItemKind.IMPORT, "s3://b/k.raw", {}) for number in range(2))
     batch = api.begin(context, BatchPlan("few", items))
     with pytest.raises(VmieError):
         api.run(context, batch, stages=StateLost)

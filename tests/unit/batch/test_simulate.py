@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from vmie.batch.estimate import prices
 from vmie.batch.estimate.prices import Use
 from vmie.batch.estimate.simulate import SimulatedItem, forecast
-from vmie.batch.model import ItemPool, Kind, Limits
+from vmie.batch.model import ItemKind, ItemPool, Limits
 
-HERE = ItemPool("1", "eu-west-1", "default", Kind.IMPORT)
+HERE = ItemPool("1", "eu-west-1", "default", ItemKind.IMPORT)
 
 
 def job(
@@ -50,12 +50,13 @@ def test_slots_bound_what_runs_at_once_in_each_account_and_region() -> None:
     jobs = [job(str(number)) for number in range(45)]
     assert max(ends(jobs).values()) == 3
     halves = [
-        job(str(number), pool=ItemPool(str(number % 2), "eu-west-1", "default", Kind.IMPORT)) for number in range(40)
+        job(str(number), pool=ItemPool(str(number % 2), "eu-west-1", "default", ItemKind.IMPORT))
+        for number in range(40)
     ]
     assert max(ends(halves).values()) == 1
-    kinds = [job(str(n), pool=ItemPool("1", "eu-west-1", "default", kind)) for n, kind in enumerate([*Kind] * 5)]
+    kinds = [job(str(n), pool=ItemPool("1", "eu-west-1", "default", kind)) for n, kind in enumerate([*ItemKind] * 5)]
     assert max(ends(kinds).values()) == 1
-    labels = [job(str(n), pool=ItemPool("1", "eu-west-1", f"rack-{n % 2}", Kind.IMPORT)) for n in range(40)]
+    labels = [job(str(n), pool=ItemPool("1", "eu-west-1", f"rack-{n % 2}", ItemKind.IMPORT)) for n in range(40)]
     assert max(ends(labels).values()) == 2, "AWS counts them together"
 
 
@@ -64,7 +65,7 @@ def test_uploads_share_a_machine_and_run_ahead_of_aws() -> None:
     assert max(ends(jobs, Limits(uploads=2)).values()) == 2
     far = [
         *jobs[:2],
-        *(job(f"far{n}", upload=1.0, task=0.0, pool=ItemPool("1", "r", "far", Kind.IMPORT)) for n in (1, 2)),
+        *(job(f"far{n}", upload=1.0, task=0.0, pool=ItemPool("1", "r", "far", ItemKind.IMPORT)) for n in (1, 2)),
     ]
     assert max(ends(far, Limits(uploads=2)).values()) == 1
     slow = [job(str(number), upload=0.1, task=10.0) for number in range(6)]

@@ -13,7 +13,7 @@ import pytest
 
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import BatchPlan, Item, Kind, Limits, PlanItem, State
+from vmie.batch.model import BatchPlan, Item, ItemKind, Limits, PlanItem, State
 from vmie.batch.run import api, workflows
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.stages import Stages
@@ -57,7 +57,7 @@ def door(region: str, profile: str = "", /) -> Aws:
 def test_waiting_starves_nobody(tmp_path: Path) -> None:
     go = threading.Event()
     items = tuple(
-        PlanItem(f"{region}-{number}", Kind.IMPORT, "s3://b/k.raw", {}, region=region)
+        PlanItem(f"{region}-{number}", ItemKind.IMPORT, "s3://b/k.raw", {}, region=region)
         for region in REGIONS
         for number in range(SLOTS + 4)
     )
@@ -104,7 +104,7 @@ class Uploading(Slow):
 def test_a_machine_keeps_to_its_own_number_of_uploads(tmp_path: Path, own: int | None, most: int) -> None:
     """The queue lets three through, as the batch says; who is to send one at a time gives the others back."""
     go, seen = threading.Event(), Counter[str]()
-    items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(8))
+    items = tuple(PlanItem(f"vm-{number}", ItemKind.IMPORT, "s3://b/k.raw", {}) for number in range(8))
     context = BatchContext(
         Locations(tmp_path),
         door,
@@ -130,7 +130,7 @@ def test_what_an_older_vmie_began_is_begun_anew(tmp_path: Path, monkeypatch: pyt
     """Its workflows have another shape: DBOS runs none of them, and the items are found without one."""
     go = threading.Event()
     go.set()
-    items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "s3://b/k.raw", {}) for number in range(3))
+    items = tuple(PlanItem(f"vm-{number}", ItemKind.IMPORT, "s3://b/k.raw", {}) for number in range(3))
     context = BatchContext(Locations(tmp_path), door, Settings(), poll_every=0.05)
     batch = api.begin(context, BatchPlan("few", items))
     with monkeypatch.context() as older:

@@ -35,7 +35,7 @@ from tests.unit.checks.subjects import (
 )
 from vmie.checks import RULES, CheckedDisk, Rule, Subject, judge
 from vmie.checks.disks import CLAIMED
-from vmie.checks.sources import Kind, advised, bears, seed
+from vmie.checks.sources import EvidenceKind, advised, bears, seed
 from vmie.cli.terms import TERMS
 from vmie.disk.tables import TableFault
 from vmie.errors import Set, actions
@@ -522,12 +522,12 @@ def test_every_rule_says_what_it_rests_on(rule: Rule) -> None:
         assert rule.source(profile)
         assert bears(rule.evidence, rule.verdict, profile)
     for one in rule.evidence:
-        assert one.kind in Kind
+        assert one.kind in EvidenceKind
         assert one.says
         assert one.says[-1] != "."
         assert one.source.startswith("https://") or one.profiles == (Profile.Y2016,)
         assert one.allows in {FAIL, WARN}
-        if one.kind is Kind.SEEN:
+        if one.kind is EvidenceKind.SEEN:
             assert urlsplit(one.source).path.count("/") >= 2, "a thread, not a site"
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from vmie.batch.model import BatchPlan, Kind, PlanItem, State
+from vmie.batch.model import BatchPlan, ItemKind, PlanItem, State
 from vmie.batch.store.locations import Locations
 from vmie.batch.store.store import Store
 from vmie.cli import run
@@ -54,7 +54,7 @@ def batch(tmp_path: Path) -> str:
     engine = place.engine()
     store = Store(engine, now=lambda: AT + dt.timedelta(hours=1))
     store.prepare()
-    items = tuple(PlanItem(f"vm-{number}", Kind.IMPORT, "vm.raw", {}) for number in range(3))
+    items = tuple(PlanItem(f"vm-{number}", ItemKind.IMPORT, "vm.raw", {}) for number in range(3))
     store.begin(BATCH, BatchPlan("web", items, source="plan.yaml"), fingerprint="f", account="1", region="us-east-1")
     store.move(store.item(BATCH, "vm-1"), State.COMPLETED)
     engine.dispose()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from vmie.batch.model import BatchPlan, Kind, PlanItem
+from vmie.batch.model import BatchPlan, ItemKind, PlanItem
 from vmie.batch.report import summary
 from vmie.batch.store.locations import Locations
 from vmie.errors import VmieError
@@ -20,7 +20,7 @@ from vmie.poll import SystemClock
 
 CLOCK = SystemClock()
 BATCH, OTHER = "batch-20260102-030405-aaaaaa", "batch-20260102-030405-bbbbbb"
-PLAN = BatchPlan("few", (PlanItem("vm", Kind.IMPORT, "s3://b/k.raw", {}),))
+PLAN = BatchPlan("few", (PlanItem("vm", ItemKind.IMPORT, "s3://b/k.raw", {}),))
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from vmie.batch.estimate import prices
 from vmie.batch.estimate.preview import Preview, preview
 from vmie.batch.estimate.prices import Bill, Use
 from vmie.batch.estimate.simulate import SimulatedItem, Timing, forecast
-from vmie.batch.model import BatchPlan, ItemPool, Kind, PlanItem
+from vmie.batch.model import BatchPlan, ItemKind, ItemPool, PlanItem
 from vmie.model import Verdict
 
 _GIB = 1 << 30
@@ -244,7 +244,7 @@ def _bill(items: Sequence[ItemEstimate]) -> Bill:
             volumes_gib=item.preview.volumes_gib,
         )
         for item in items
-        if item.span is not None and item.preview.item.kind is not Kind.EXPORT
+        if item.span is not None and item.preview.item.kind is not ItemKind.EXPORT
     ]
     return prices.bill(uses)
 

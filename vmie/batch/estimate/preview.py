@@ -12,7 +12,7 @@ from vmie import events
 from vmie.aws.sdk_errors import about_caller
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import Kind, PlanItem
+from vmie.batch.model import ItemKind, PlanItem
 from vmie.batch.plan.wording import PLAN
 from vmie.errors import PreflightError, VmieError, text_of
 from vmie.model import Route, Verdict
@@ -56,7 +56,7 @@ class Preview:
     @property
     def route(self) -> str:
         """image, snapshot, instance, volume or export."""
-        return "export" if self.item.kind is Kind.EXPORT else str(self.item.request.get("route", ""))
+        return "export" if self.item.kind is ItemKind.EXPORT else str(self.item.request.get("route", ""))
 
 
 def preview(context: BatchContext, aws: Aws, item: PlanItem) -> Preview:

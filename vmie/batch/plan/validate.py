@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from vmie.batch.model import BatchPlan, Kind, Limits, PlanItem
+from vmie.batch.model import BatchPlan, ItemKind, Limits, PlanItem
 from vmie.batch.plan import cross_checks, field_validation, requests
 from vmie.batch.plan import sources as sourcing
 from vmie.batch.plan.cross_checks import Draft
@@ -195,7 +195,7 @@ def _made(draft: Draft) -> PlanItem:
     older = values.get("route") in ("instance", "volume")
     return PlanItem(
         key=draft.key,
-        kind=Kind.EXPORT if draft.export else Kind.CONVERSION if older else Kind.IMPORT,
+        kind=ItemKind.EXPORT if draft.export else ItemKind.CONVERSION if older else ItemKind.IMPORT,
         source=draft.sources[0],
         request=request.as_json(),
         region=draft.region,

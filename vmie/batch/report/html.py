@@ -14,7 +14,7 @@ from string import Template
 from typing import Any
 
 from vmie._version import __version__
-from vmie.batch.model import Item, Kind, State
+from vmie.batch.model import Item, ItemKind, State
 from vmie.batch.report import history, svg
 from vmie.batch.report.failures import Failure, grouped
 from vmie.batch.report.status import Status, of
@@ -86,7 +86,7 @@ def _cell(value: Any) -> str:
 
 def _html(batch: Batch, shown: Status, found: Sequence[history.Span], *, total: float) -> str:
     page = resources.files(__package__).joinpath("report.html").read_text(encoding="utf-8")
-    limits = {kind.value: batch.limits.of(kind) for kind in Kind}
+    limits = {kind.value: batch.limits.of(kind) for kind in ItemKind}
     curves = history.slots(found, shown.items)
     count = Counter(item.state for item in shown.items)
     rows, left = _rows(shown.items, found)

@@ -12,7 +12,7 @@ from typing import Any
 
 from vmie import events
 from vmie.batch.context import BatchContext, Connect
-from vmie.batch.model import BatchPlan, Item, Kind, State
+from vmie.batch.model import BatchPlan, Item, ItemKind, State
 from vmie.batch.run.stages import Stages
 from vmie.batch.run.worker import Worker, leased, open_store, reconnecting
 from vmie.batch.run.workflows import StagesOf
@@ -119,7 +119,7 @@ def run(
                         store.retry(item)
                     retry_failed = False
                 # A location of its own has no other batches; into a shared one anything may come.
-                kinds = tuple(Kind) if location.shared else tuple({item.kind for item in store.items(batch)})
+                kinds = tuple(ItemKind) if location.shared else tuple({item.kind for item in store.items(batch)})
                 Worker(context, location, store, lease, name, labels, batch=batch, kinds=kinds, stages=stages).work()
             return _result(store, batch)
 

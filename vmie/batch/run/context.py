@@ -12,7 +12,7 @@ from vmie import events, poll
 from vmie.aws.cache import ReadCache
 from vmie.aws.session import Aws
 from vmie.batch.context import BatchContext
-from vmie.batch.model import Item, Kind, Limits, State, Stopped
+from vmie.batch.model import Item, ItemKind, Limits, State, Stopped
 from vmie.batch.run.cancellation import Cancellation
 from vmie.batch.run.diagnosis_cache import DiagnosisCache
 from vmie.batch.run.retry_policy import affects_all_items
@@ -179,8 +179,8 @@ class RunContext:
             return made[key]
 
 
-_SETTING: Mapping[Kind, Callable[[Settings], int]] = {
-    Kind.IMPORT: lambda settings: settings.import_limit,
-    Kind.CONVERSION: lambda settings: settings.conversion_limit,
-    Kind.EXPORT: lambda settings: settings.export_limit,
+_SETTING: Mapping[ItemKind, Callable[[Settings], int]] = {
+    ItemKind.IMPORT: lambda settings: settings.import_limit,
+    ItemKind.CONVERSION: lambda settings: settings.conversion_limit,
+    ItemKind.EXPORT: lambda settings: settings.export_limit,
 }

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from vmie import events
-from vmie.batch.model import AHEAD, ENDED, HOLDING, Item, ItemPool, Kind, Limits, State
+from vmie.batch.model import AHEAD, ENDED, HOLDING, Item, ItemKind, ItemPool, Limits, State
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.workflows import Workflows
 from vmie.batch.store import leases
@@ -75,7 +75,7 @@ class Scheduler:
 
     def _set_limits(self, counts: Mapping[str, Counts]) -> None:
         """Let as many be under way as the batches ask for: the smallest number for a pool, the largest for a queue."""
-        asked: dict[tuple[str, str, Kind], list[Limits]] = {}
+        asked: dict[tuple[str, str, ItemKind], list[Limits]] = {}
         uploads: dict[str, int] = {}
         own = leases.uploads(self._context.store)
         for batch, standing in counts.items():
@@ -83,7 +83,7 @@ class Scheduler:
             for pool in {pool for _, pool, state in standing if state not in ENDED}:
                 asked.setdefault((pool.account, pool.region, pool.kind), []).append(limits)
                 uploads[pool.queue] = max(uploads.get(pool.queue, own.get(pool.queue, 0)), limits.uploads)
-        slots: dict[Kind, int] = {}
+        slots: dict[ItemKind, int] = {}
         for (_, _, kind), named in asked.items():
             slots[kind] = max(slots.get(kind, 0), smallest(named, kind))
         self._workflows.set_limits(slots=slots, uploads=uploads)

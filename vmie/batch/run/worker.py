@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from vmie import events
 from vmie.batch.context import BatchContext
-from vmie.batch.model import Kind, State
+from vmie.batch.model import ItemKind, State
 from vmie.batch.report.workers import live_workers, unserved
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.retry_policy import UNSETTLED, affects_all_items
@@ -42,7 +42,7 @@ class Worker:
     batch: str = ""
     stay: bool = False
     only_undo: bool = False
-    kinds: tuple[Kind, ...] = tuple(Kind)
+    kinds: tuple[ItemKind, ...] = tuple(ItemKind)
     stages: StagesOf = Stages
     #: labels that were reported as served by nobody, and when that was; "" for the next check
     _unserved: dict[str, float] = field(default_factory=dict)

@@ -25,7 +25,7 @@ from typing import Any, Literal, Self
 
 from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
 
-from vmie.batch.model import HOLDING, Cancelled, Item, Kind, Limits, State, Stopped
+from vmie.batch.model import HOLDING, Cancelled, Item, ItemKind, Limits, State, Stopped
 from vmie.batch.plan.wording import fault, item_error
 from vmie.batch.run.context import RunContext
 from vmie.batch.run.retry_policy import affects_all_items
@@ -63,7 +63,7 @@ class Workflows:
         pause: float,
         stages: StagesOf = Stages,
         only_undo: bool = False,
-        kinds: Collection[Kind] = tuple(Kind),
+        kinds: Collection[ItemKind] = tuple(ItemKind),
         reconnect_within: float = 0.0,
     ) -> None:
         self._context = context
@@ -119,7 +119,7 @@ class Workflows:
         self._queue(_UNDO, worker_concurrency=_UNDOERS)
         # Made so that workflows can wait in them; how many run at once is the leader's to set.
         usual = Limits()
-        for kind in Kind:
+        for kind in ItemKind:
             self._queue(kind.value, partition_concurrency=usual.of(kind), keep=True)
         for send in self._sends:
             self._queue(send, worker_concurrency=usual.uploads, keep=True)
@@ -157,7 +157,7 @@ class Workflows:
 
     # --- for the leader -------------------------------------------------------------------------------
 
-    def set_limits(self, *, slots: Mapping[Kind, int], uploads: Mapping[str, int]) -> None:
+    def set_limits(self, *, slots: Mapping[ItemKind, int], uploads: Mapping[str, int]) -> None:
         """Bound how many tasks of a kind run or wait for a slot in a partition, and uploads on any machine by label."""
         wanted = {kind.value: {"partition_concurrency": most} for kind, most in slots.items()}
         wanted |= {f"send-{label}": {"worker_concurrency": most} for label, most in uploads.items()}

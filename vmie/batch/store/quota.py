@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 import sqlalchemy as sa
 
-from vmie.batch.model import HOLDING, Item, Kind, Limits, State
+from vmie.batch.model import HOLDING, Item, ItemKind, Limits, State
 from vmie.batch.store.leases import lock_number
 from vmie.batch.store.rows import limits_of
 from vmie.batch.store.store import OPEN, Store
@@ -52,7 +52,7 @@ class Quota:
         return used < limit
 
 
-def smallest(limits: Iterable[Limits], kind: Kind) -> int:
+def smallest(limits: Iterable[Limits], kind: ItemKind) -> int:
     """What batches that share a pool may use of it together."""
     return min((one.of(kind) for one in limits), default=Limits().of(kind))
 

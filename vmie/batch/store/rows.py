@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from vmie.batch.model import Item, Kind, Limits, PlanItem, State
+from vmie.batch.model import Item, ItemKind, Limits, PlanItem, State
 from vmie.batch.store.state_errors import intact
 
 
@@ -52,7 +52,7 @@ def item_of(row: Any) -> Item:
     values = dict(row)
     with intact():
         _ItemRow.model_validate(values)
-        values |= {"kind": Kind(values["kind"]), "state": State(values["state"]), "after": tuple(values["after"])}
+        values |= {"kind": ItemKind(values["kind"]), "state": State(values["state"]), "after": tuple(values["after"])}
         return Item(**values)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from vmie.batch.model import ENDED, BatchPlan, Item, ItemPool, Kind, Limits, State
+from vmie.batch.model import ENDED, BatchPlan, Item, ItemKind, ItemPool, Limits, State
 from vmie.batch.store import migrations
 from vmie.batch.store.overview import Overview, overview_of
 from vmie.batch.store.rows import Batch, batch_of, item_of, row_of, transition_of
@@ -156,7 +156,7 @@ class Store:
         wanted = sa.select(*columns, sa.func.count()).where(ITEMS.c.batch == batch).group_by(*columns)
         with self.engine.connect() as db, intact():
             return {
-                (wave, ItemPool(account, region, queue, Kind(kind)), State(state)): count
+                (wave, ItemPool(account, region, queue, ItemKind(kind)), State(state)): count
                 for state, wave, account, region, queue, kind, count in db.execute(wanted)
             }
 

@@ -126,7 +126,7 @@ class Nodes:
         return ""
 
 
-class Tree:
+class BTree:
     """The tree below `root`: items in the order of their keys."""
 
     def __init__(self, nodes: Nodes, root: Root) -> None:

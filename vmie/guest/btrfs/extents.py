@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from vmie.guest.btrfs import lzo
-from vmie.guest.btrfs.btree import Tree
+from vmie.guest.btrfs.btree import BTree
 from vmie.guest.btrfs.ondisk import EXTENT_DATA, BtrfsError
-from vmie.guest.btrfs.subvolumes import Volume
+from vmie.guest.btrfs.subvolumes import BtrfsVolume
 
 _INLINE, _REGULAR, _PREALLOCATED = 0, 1, 2
 _HEAD, _FULL = 21, 53
@@ -38,13 +38,13 @@ class _Extent:
 class Extents:
     """Reads the extents of `volume`; `check` raises when the time is up. Raises BtrfsError, ImageError, OverBudget."""
 
-    def __init__(self, volume: Volume, check: Callable[[], None]) -> None:
+    def __init__(self, volume: BtrfsVolume, check: Callable[[], None]) -> None:
         self._volume = volume
         self._check = check
         self._kept: OrderedDict[tuple[int, int], bytes] = OrderedDict()
         self._unpackers = {1: _zlib, 2: self._lzo, 3: _zstd}
 
-    def read(self, tree: Tree, inode: int, offset: int, length: int) -> bytes:
+    def read(self, tree: BTree, inode: int, offset: int, length: int) -> bytes:
         """`length` bytes of `inode` from `offset`; the caller keeps within its size. What no extent covers is zeros."""
         out = bytearray()
         end = offset + length
@@ -59,7 +59,7 @@ class Extents:
         out += bytes(length - len(out))
         return bytes(out)
 
-    def _extents(self, tree: Tree, inode: int, offset: int, end: int) -> Iterator[_Extent]:
+    def _extents(self, tree: BTree, inode: int, offset: int, end: int) -> Iterator[_Extent]:
         before = tree.floor((inode, EXTENT_DATA, offset))
         first = before[0] if before and before[0][:2] == (inode, EXTENT_DATA) else (inode, EXTENT_DATA, offset)
         for key, item in tree.items(first, (inode, EXTENT_DATA, end - 1)):

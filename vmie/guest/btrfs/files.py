@@ -6,7 +6,7 @@ import stat
 import struct
 from dataclasses import dataclass
 
-from vmie.guest.btrfs.btree import Tree
+from vmie.guest.btrfs.btree import BTree
 from vmie.guest.btrfs.ondisk import (
     DIR_INDEX,
     FIRST_FREE,
@@ -17,14 +17,14 @@ from vmie.guest.btrfs.ondisk import (
     TOP_LEVEL,
     BtrfsError,
 )
-from vmie.guest.btrfs.subvolumes import Volume, directory_entries, name_key
+from vmie.guest.btrfs.subvolumes import BtrfsVolume, directory_entries, name_key
 
 _MAX_NAME = 255
 _MAX_DEPTH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class InodeAddress:
     """An inode of a subvolume; 0 for the empty directory that stands where a snapshot had another subvolume."""
 
     subvolume: int
@@ -42,27 +42,27 @@ class Inode:
 _EMPTY = Inode(stat.S_IFDIR | 0o755, 0)
 
 
-class Files:
+class BtrfsFiles:
     """The files of all subvolumes of `volume`. Raises BtrfsError, ImageError, OverBudget."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: BtrfsVolume) -> None:
         self._volume = volume
 
-    def tree(self, number: int) -> Tree:
+    def tree(self, number: int) -> BTree:
         """The tree of the subvolume `number`."""
         found = self._volume.tree(number)
         if found is None:
             raise BtrfsError(f"there is no subvolume {number}")
         return found
 
-    def top(self, number: int) -> Place:
+    def top(self, number: int) -> InodeAddress:
         """The own directory of the subvolume `number`."""
         found = self._volume.subvolume(number)
         if found is None:
             raise BtrfsError(f"there is no subvolume {number}")
-        return Place(number, found.directory)
+        return InodeAddress(number, found.directory)
 
-    def inode(self, place: Place) -> Inode:
+    def inode(self, place: InodeAddress) -> Inode:
         """The inode at `place`."""
         if not place.inode:
             return _EMPTY
@@ -71,7 +71,7 @@ class Files:
             raise BtrfsError(f"inode {place.inode} of subvolume {place.subvolume} is missing")
         return Inode(int.from_bytes(item[52:56], "little"), int.from_bytes(item[16:24], "little"))
 
-    def below(self, place: Place, name: str) -> Place | None:
+    def below(self, place: InodeAddress, name: str) -> InodeAddress | None:
         """What the directory at `place` has as `name`; None for nothing."""
         raw = name.encode("utf-8", "surrogateescape")
         if not place.inode or len(raw) > _MAX_NAME:
@@ -81,12 +81,12 @@ class Files:
             if entry.name == raw:
                 number, kind, _ = entry.location
                 if kind != ROOT_ITEM:
-                    return Place(place.subvolume, number)
+                    return InodeAddress(place.subvolume, number)
                 child = self._volume.child(place.subvolume, place.inode, raw, number)
-                return Place(number, child.directory) if child else Place(place.subvolume, 0)
+                return InodeAddress(number, child.directory) if child else InodeAddress(place.subvolume, 0)
         return None
 
-    def names(self, place: Place, limit: int) -> list[str]:
+    def names(self, place: InodeAddress, limit: int) -> list[str]:
         """At most `limit` names of the directory at `place`."""
         found: list[str] = []
         if not place.inode or not limit:
@@ -98,9 +98,9 @@ class Files:
                 break
         return found[:limit]
 
-    def find(self, path: str) -> Place | None:
+    def find(self, path: str) -> InodeAddress | None:
         """What is at `path`, counted from the top level, links not followed: so `subvol=` names subvolumes."""
-        place: Place | None = self.top(TOP_LEVEL)
+        place: InodeAddress | None = self.top(TOP_LEVEL)
         for part in path.split("/"):
             if place is not None and part not in ("", "."):
                 place = self.below(place, part)

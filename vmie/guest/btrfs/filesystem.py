@@ -1,4 +1,4 @@
-"""Btrfs behind `guest.filesystem.FileSystem`: one of these for each subvolume, over one `Volume`."""
+"""Btrfs behind `guest.filesystem.FileSystem`: one of these for each subvolume, over one `BtrfsVolume`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from vmie.errors import ImageError
 from vmie.guest.btrfs.extents import Extents
-from vmie.guest.btrfs.files import Files, Inode, Place
+from vmie.guest.btrfs.files import BtrfsFiles, Inode, InodeAddress
 from vmie.guest.btrfs.ondisk import TOP_LEVEL, BtrfsError
-from vmie.guest.btrfs.subvolumes import OPENING, Volume
+from vmie.guest.btrfs.subvolumes import OPENING, BtrfsVolume
 from vmie.guest.btrfs.superblock import Superblock, superblock
 from vmie.guest.budget import Budget
 from vmie.guest.filesystem import MODES, FileKind, FileStatus, FileSystemError
@@ -33,15 +33,15 @@ class _Shared:
         self.content = content
         self.budget = budget
         self.views: dict[int, BtrfsFileSystem] = {}
-        self.volume: Volume | None = None
+        self.volume: BtrfsVolume | None = None
         head = self.guard(lambda: superblock(blocks))
         members = {head.device: blocks} | dict(self.guard(lambda: _members(head, others)))
         missing = head.devices - len(members)
         self.remarks: tuple[str, ...] = ()
         if missing > 0:
             self.remarks = (f"{missing} of its {head.devices} devices are not in the image: Linux does not mount it",)
-        self.volume = self.guard(lambda: Volume(members, head, budget.check))
-        self.files = Files(self.volume)
+        self.volume = self.guard(lambda: BtrfsVolume(members, head, budget.check))
+        self.files = BtrfsFiles(self.volume)
         self.extents = Extents(self.volume, budget.check)
 
     def guard(self, act: Callable[[], _T], *, allowed: int = _LOOKUP) -> _T:
@@ -93,10 +93,10 @@ class BtrfsFileSystem:
         self.remarks = shared.remarks
         self.number = number
         self._shared = shared
-        self._kept: dict[str, Place | None] = {}
+        self._kept: dict[str, InodeAddress | None] = {}
 
     @property
-    def _volume(self) -> Volume:
+    def _volume(self) -> BtrfsVolume:
         if self._shared.volume is None:
             raise FileSystemError("it is closed")
         return self._shared.volume
@@ -135,7 +135,7 @@ class BtrfsFileSystem:
             return None
         return self._shared.view(number)
 
-    def _is_top(self, place: Place) -> bool:
+    def _is_top(self, place: InodeAddress) -> bool:
         return place == self._shared.guard(lambda: self._shared.files.top(place.subvolume))
 
     def subvolumes(self) -> Sequence[BtrfsFileSystem]:
@@ -155,11 +155,11 @@ class BtrfsFileSystem:
         except FileSystemError:
             return f"/#{self.number}"
 
-    def _find(self, path: str) -> Place | None:
+    def _find(self, path: str) -> InodeAddress | None:
         if path in self._kept:
             return self._kept[path]
         if path == "/":
-            found: Place | None = self._shared.files.top(self.number)
+            found: InodeAddress | None = self._shared.files.top(self.number)
         else:
             folder, _, name = path.rpartition("/")
             above = self._find(folder or "/")
@@ -169,10 +169,10 @@ class BtrfsFileSystem:
         self._kept[path] = found
         return found
 
-    def _is_directory(self, place: Place) -> bool:
+    def _is_directory(self, place: InodeAddress) -> bool:
         return stat.S_ISDIR(self._shared.files.inode(place).mode)
 
-    def _need(self, path: str) -> tuple[Place, Inode]:
+    def _need(self, path: str) -> tuple[InodeAddress, Inode]:
         place = self._find(path)
         if place is None:
             raise FileSystemError(f"{path} does not exist")

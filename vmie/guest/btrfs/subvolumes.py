@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from vmie.disk.crc32c import register
 from vmie.errors import ImageError
-from vmie.guest.btrfs.btree import Nodes, Root, Tree
+from vmie.guest.btrfs.btree import BTree, Nodes, Root
 from vmie.guest.btrfs.chunks import DATA, ChunkMap
 from vmie.guest.btrfs.ondisk import (
     BLOCK_GROUP_ITEM,
@@ -74,7 +74,7 @@ def name_key(directory: int, name: bytes) -> Key:
     return directory, DIR_ITEM, register(name, 0xFFFFFFFE)
 
 
-class Volume:
+class BtrfsVolume:
     """A whole file system, over the devices of it that are at hand. Raises BtrfsError, ImageError, OverBudget."""
 
     def __init__(self, members: Mapping[int, Blocks], head: Superblock, check: Callable[[], None]) -> None:
@@ -85,15 +85,15 @@ class Volume:
         self.chunks.add_system(head.system_chunks)
         chunk_root = Root(head.chunk_root, head.chunk_root_level, head.chunk_root_generation)
         first, last = (FIRST_FREE, CHUNK_ITEM, 0), (FIRST_FREE, CHUNK_ITEM, MAX_OFFSET)
-        for key, item in Tree(self.nodes, chunk_root).items(first, last):
+        for key, item in BTree(self.nodes, chunk_root).items(first, last):
             self.chunks.add(key[2], item)
-        self._roots = Tree(self.nodes, Root(head.root, head.root_level, head.generation))
+        self._roots = BTree(self.nodes, Root(head.root, head.root_level, head.generation))
         self._subvolumes: dict[int, Subvolume | None] = {}
 
-    def tree(self, number: int) -> Tree | None:
+    def tree(self, number: int) -> BTree | None:
         """The tree with the identifier `number`."""
         found = self.subvolume(number)
-        return Tree(self.nodes, found.root) if found else None
+        return BTree(self.nodes, found.root) if found else None
 
     def subvolume(self, number: int) -> Subvolume | None:
         """The subvolume `number`; None when there is none or it is being deleted."""
@@ -173,6 +173,6 @@ def count(blocks: Blocks) -> int | None:
     """
     try:
         head = superblock(blocks)
-        return len(Volume({head.device: blocks}, head, lambda: None).subvolumes())
+        return len(BtrfsVolume({head.device: blocks}, head, lambda: None).subvolumes())
     except (BtrfsError, ImageError):
         return None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vmie import limits
-from vmie.checks.sources import Evidence, Kind
+from vmie.checks.sources import Evidence, EvidenceKind
 from vmie.errors import PYTHON, Action, Cure, Do, Run, Set, Terms, actions
 from vmie.model import Finding, Verdict
 from vmie.ops.export import judges
@@ -47,7 +47,7 @@ class ExportRule:
     @property
     def evidence(self) -> tuple[Evidence, ...]:
         """What it rests on."""
-        return (Evidence(Kind.DOCUMENTED, self.source, self.title, self.verdict),)
+        return (Evidence(EvidenceKind.DOCUMENTED, self.source, self.title, self.verdict),)
 
     def as_json(self, terms: Terms = PYTHON) -> dict[str, Any]:
         """The contracted ``rule`` of `vmie explain`."""

@@ -12,9 +12,9 @@ from tests.btrfs_image import Sub, btrfs, check
 from tests.guests import MIB, Bytes, Disk
 from tests.tools import need, run
 from vmie.disk.crc32c import crc32c
-from vmie.guest.btrfs.files import Files
+from vmie.guest.btrfs.files import BtrfsFiles
 from vmie.guest.btrfs.ondisk import BtrfsError
-from vmie.guest.btrfs.subvolumes import Volume, count
+from vmie.guest.btrfs.subvolumes import BtrfsVolume, count
 from vmie.guest.btrfs.superblock import superblock
 from vmie.guest.recognise import recognise
 from vmie.guest.stream import Blocks
@@ -32,9 +32,9 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return path.read_bytes()[: 32 * MIB]
 
 
-def volume(blocks: Blocks) -> Volume:
+def volume(blocks: Blocks) -> BtrfsVolume:
     head = superblock(blocks)
-    return Volume({head.device: blocks}, head, lambda: None)
+    return BtrfsVolume({head.device: blocks}, head, lambda: None)
 
 
 @pytest.mark.parametrize("profile", ["single", "dup"])
@@ -51,7 +51,7 @@ def test_none_in_a_new_one(tmp_path: Path, profile: str) -> None:
 def test_their_number_and_their_places(raw: bytes, tmp_path: Path) -> None:
     assert recognise(Bytes(raw)).detail == "3 subvolumes"
     found = volume(Bytes(raw))
-    files = Files(found)
+    files = BtrfsFiles(found)
     assert [(one.id, files.path(one.id), one.read_only, one.snapshot) for one in found.subvolumes()] == [
         (256, "@", False, False),
         (300, "@/a/b/snap", False, True),
