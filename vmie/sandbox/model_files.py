@@ -18,10 +18,15 @@ _read = cache(JSONFileLoader().load_file)
 
 
 class ParsedOnce(JSONFileLoader):
-    """Loaders keep what they return and do not change it, so that moto and all sessions can share it."""
+    """Loaders keep what they return and do not change it, so that moto and all sessions can share it.
+
+    All but S3's, whose clients cut the bucket out of the model's paths (botocore.handlers): moto routes by them.
+    """
 
     def load_file(self, file_path: str) -> Any:
         """The model in `file_path` (a path without its suffix), None when there is none."""
+        if "/s3/" in file_path.replace("\\", "/"):
+            return super().load_file(file_path)
         return _read(file_path) if self.exists(file_path) else None
 
 
