@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vmie.ops.convert import Converted
     from vmie.ops.export import ExportResult
     from vmie.ops.import_ import ImportResult
-    from vmie.ops.operation import Result
+    from vmie.ops.protocols import Result
     from vmie.ops.role_plan import RoleResult
     from vmie.ops.upload import UploadResult
     from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest

@@ -20,7 +20,8 @@ from vmie.jobs.store import CANCELLED, DONE, FAILED, RUNNING, SUBMITTED, Job, Jo
 from vmie.ops import codec, expired_tasks, operations
 from vmie.ops.context import Context
 from vmie.ops.doctor import diagnosis
-from vmie.ops.operation import Operation, Plan, Request, Result, carry_out
+from vmie.ops.operation import Operation, carry_out
+from vmie.ops.protocols import Plan, Request, Result
 from vmie.poll import Clock
 
 RequestT = TypeVar("RequestT", bound=Request)

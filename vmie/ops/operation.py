@@ -14,43 +14,15 @@ import datetime as dt
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from vmie import events
-from vmie.errors import Cancel, Interrupted, Resume, TaskFailed, VmieError
-from vmie.model import Finding, Task
+from vmie.errors import Cancel, DeadlineExceeded, Interrupted, Resume, TaskFailed, VmieError
+from vmie.model import Task, TaskState
 from vmie.ops import codec, expired_tasks, idempotency, waiting
 from vmie.ops.context import Context
 from vmie.ops.journal import Journal
-
-
-class Request(Protocol):
-    """What a user asked for."""
-
-    def as_json(self) -> dict[str, Any]:
-        """For the journal: everything, no secret among it."""
-
-    def lasting(self) -> dict[str, Any]:
-        """What makes two requests different ones."""
-
-
-class Plan(Protocol):
-    """What an operation will do."""
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What was found on the way to it."""
-
-    def as_json(self) -> dict[str, Any]:
-        """For --dry-run."""
-
-
-class Result(Protocol):
-    """What an operation came to."""
-
-    def as_json(self) -> dict[str, Any]:
-        """The contracted shape."""
-
+from vmie.ops.protocols import Plan, Request, Result
 
 RequestT = TypeVar("RequestT", bound=Request)
 PlanT_co = TypeVar("PlanT_co", bound=Plan, covariant=True)
@@ -197,12 +169,34 @@ class Operation(ABC, Generic[RequestT, PlanT_co, ResultT_co]):
                 done.append(ended if isinstance(ended, Task) else self._recovered(number, ended))
             except VmieError as error:
                 failures.append(error)
-                if isinstance(error, TaskFailed) and self.submitted(number) is not None:
+                if self.submitted(number) is not None and self._is_over(number, error):
                     idempotency.start_over(self.journal, number)
                     self._failed(number)
         if failures:
             raise self._failure(failures) from failures[0]
         return tuple(done)
+
+    def _is_over(self, number: int, error: VmieError) -> bool:
+        """Whether nothing can come of the task any more, so that the next attempt is another one."""
+        if isinstance(error, TaskFailed):
+            return True
+        if isinstance(error, DeadlineExceeded):  # cancelled for its age, unless AWS would not
+            return TaskState(error.result.get("status", TaskState.ACTIVE.value)).failed
+        if error.code == expired_tasks.UNKNOWN and number in self._vanished and self._left_nothing(number):
+            self._vanished.remove(number)
+            error.add_cure(Resume(self.journal.job, f"begins another task{self._with_kept}"))
+            error.add_cure(Cancel(self.journal.job, "gives it up"))
+            return True
+        return False
+
+    def _left_nothing(self, number: int) -> bool:
+        """Whether a task that AWS has forgotten surely ended without a result, and in this account and Region."""
+        return False
+
+    @property
+    def _with_kept(self) -> str:
+        kept = ", ".join(self._kept())
+        return f" with {kept}, which is kept" if kept else ""
 
     def _recovered(self, number: int, error: VmieError) -> Task:
         """The task as it must have ended when AWS shows it no more and its result is there. Else raises `error`."""
@@ -229,9 +223,9 @@ class Operation(ABC, Generic[RequestT, PlanT_co, ResultT_co]):
         error.add_cause(*(f"{one.message}: {one.cause}" for one in failures[1:]))
         if isinstance(error, TaskFailed):
             error = waiting.explained(error)
-            if kept := ", ".join(self._kept()):
-                job = self.journal.job
-                error.add_cure((Resume(job, f"tries again with {kept}, which is kept"), Cancel(job, "removes it")))
+        if isinstance(error, TaskFailed | DeadlineExceeded) and self._kept():
+            job = self.journal.job
+            error.add_cure((Resume(job, f"tries again{self._with_kept}"), Cancel(job, "removes it")))
         return error
 
     def _kept(self) -> list[str]:

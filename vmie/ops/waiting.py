@@ -40,7 +40,13 @@ def gate_of(context: Context) -> poll.Gate:
     def active(kind: TaskKind) -> Iterable[str]:
         return [task.id for task in ec2.describe(context.aws, kind, active_only=True)]
 
-    return poll.Gate(active, clock=context.clock, settings=gate_settings(context.settings), report=context.reporter)
+    return poll.Gate(
+        active,
+        clock=context.clock,
+        settings=gate_settings(context.settings),
+        classify=classify,
+        report=context.reporter,
+    )
 
 
 def classify(error: BaseException) -> str:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 from vmie.poll.clock import Clock, SystemClock
 
 if TYPE_CHECKING:
-    from vmie.poll.gate import FULL_CODES, Gate, GateSettings, Pool
+    from vmie.poll.gate import Gate, GateSettings, Pool
     from vmie.poll.retry import ROLE, TRANSIENT, VISIBILITY, Patience, retrying
     from vmie.poll.wait import Poller, run, wait_for
     from vmie.poll.watch import WaitSettings, Watch
 
 __all__ = [
-    "FULL_CODES",
     "ROLE",
     "TRANSIENT",
     "VISIBILITY",
@@ -36,7 +35,7 @@ __all__ = [
 ]
 
 _PLACES = {
-    **dict.fromkeys(("FULL_CODES", "Gate", "GateSettings", "Pool"), "gate"),
+    **dict.fromkeys(("Gate", "GateSettings", "Pool"), "gate"),
     **dict.fromkeys(("ROLE", "TRANSIENT", "VISIBILITY", "Patience", "retrying"), "retry"),
     **dict.fromkeys(("Poller", "run", "wait_for"), "wait"),
     **dict.fromkeys(("WaitSettings", "Watch"), "watch"),

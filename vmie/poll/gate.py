@@ -23,8 +23,19 @@ from vmie.poll.clock import Clock
 #: The ids of the active tasks of a kind, whoever started them.
 Active = Callable[[TaskKind], Iterable[str]]
 
-#: ImportImage and ImportSnapshot answer the first, ImportInstance and ImportVolume the second (aws-facts 5.1).
-FULL_CODES = ("ResourceCountLimitExceeded", "ResourceLimitExceeded")
+#: What a failure is, so that the gate knows which of them time cures.
+Classify = Callable[[BaseException], str]
+#: the class of failure that ends when another task does
+WAIT = "wait-for-quota"
+
+
+def by_code(error: BaseException) -> str:
+    """The class of a failure where nothing more is known of it: AWS calls a quota that is used up …LimitExceeded.
+
+    A throttle is one too, by name: RequestLimitExceeded.
+    """
+    code = error.code if isinstance(error, VmieError) else ""
+    return WAIT if code.endswith("LimitExceeded") and not code.startswith("Request") else ""
 
 
 class Pool(StrEnum):
@@ -79,7 +90,10 @@ class GateSettings:
 
 
 class Gate:
-    """Lets submissions through while there is room. One for an account and Region; threads may share it."""
+    """Lets submissions through while there is room. One for an account and Region; threads may share it.
+
+    `classify` says of a refused submission whether time cures it ("wait-for-quota"): it is then queued.
+    """
 
     def __init__(
         self,
@@ -87,9 +101,11 @@ class Gate:
         *,
         clock: Clock,
         settings: GateSettings | None = None,
+        classify: Classify = by_code,
         report: Reporter = silent,
     ) -> None:
         self._active = active
+        self._classify = classify
         self._clock = clock
         self._settings = settings or GateSettings()
         self._report = report
@@ -102,8 +118,8 @@ class Gate:
     def submit(self, kind: TaskKind, call: Callable[[], Task]) -> Task:
         """What `call` answers, made once there is room for a task of this kind.
 
-        Waits while the pool is full and whenever AWS answers that it is (`FULL_CODES`); every other error of
-        `call` passes through. Raises DeadlineExceeded after `within`.
+        Waits while the pool is full and whenever AWS answers that a quota is used up; every other error of `call`
+        passes through. Raises DeadlineExceeded after `within`.
         """
         queue = _Queue(Pool.of(kind), self._clock.now())
 
@@ -128,9 +144,9 @@ class Gate:
         try:
             task = call()
         except VmieError as error:
-            if error.code not in FULL_CODES:
+            if self._classify(error) != WAIT:
                 raise
-            self._wait_on(queue, f"AWS has no room for another {pool} task ({error.code})")
+            self._wait_on(queue, f"AWS has no room for another {pool} task ({error.code}: {error.message})")
         finally:
             with self._lock:
                 self._reserved[pool] -= 1

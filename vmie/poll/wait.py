@@ -246,6 +246,8 @@ class Poller:
             if watch.done:
                 return
             watch.error, watch.done = error, True
+            if isinstance(error, DeadlineExceeded) and watch.task is not None and watch.seen is not None:
+                error.result["status"] = watch.task.state.value
             self._watches.pop(watch.id, None)
         if watch.on_done is not None:
             watch.on_done(watch)

@@ -73,7 +73,7 @@ def test_tasks_that_others_started_take_places() -> None:
     assert len(notes) <= 5
 
 
-@pytest.mark.parametrize("code", ["ResourceCountLimitExceeded", "ResourceLimitExceeded"])
+@pytest.mark.parametrize("code", ["ResourceCountLimitExceeded", "ResourceLimitExceeded", "VolumeLimitExceeded"])
 def test_a_quota_answer_is_queued_not_failed(code: str) -> None:
     clock, answers = ManualClock(), iter([code] * 5)
 
@@ -84,6 +84,27 @@ def test_a_quota_answer_is_queued_not_failed(code: str) -> None:
 
     assert Gate(lambda kind: [], clock=clock).submit(TaskKind.IMPORT_IMAGE, call).id == "import-ami-1"
     assert len(clock.sleeps) == 5
+
+
+def test_what_is_queued_is_the_callers_to_say() -> None:
+    clock, answers = ManualClock(), iter(["Full", "Full"])
+
+    def call() -> Task:
+        if (refusal := next(answers, None)) is not None:
+            raise AwsRefused("no room", code=refusal)
+        return Task("import-ami-1", TaskKind.IMPORT_IMAGE, TaskState.ACTIVE)
+
+    gate = Gate(lambda kind: [], clock=clock, classify=lambda error: "wait-for-quota")
+    assert gate.submit(TaskKind.IMPORT_IMAGE, call).id == "import-ami-1"
+    assert len(clock.sleeps) == 2
+
+
+def test_a_throttle_is_no_quota() -> None:
+    def throttled() -> Task:
+        raise AwsRefused("slower", code="RequestLimitExceeded")
+
+    with pytest.raises(AwsRefused, match="slower"):
+        Gate(lambda kind: [], clock=ManualClock()).submit(TaskKind.IMPORT_IMAGE, throttled)
 
 
 def test_any_other_refusal_passes_through_and_gives_the_place_back() -> None:

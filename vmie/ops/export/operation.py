@@ -13,7 +13,7 @@ from vmie.aws import download
 from vmie.aws.listing import listing
 from vmie.errors import AwsRefused, Set, UsageError, VmieError
 from vmie.model import S3Object, Task, TaskKind, TaskState
-from vmie.ops import idempotency, tasks
+from vmie.ops import expired_tasks, idempotency, tasks
 from vmie.ops.export import planning
 from vmie.ops.export.planning import ExportPlan
 from vmie.ops.operation import Operation, RefusalSubject
@@ -107,6 +107,10 @@ class ExportOperation(Operation[ExportRequest, ExportPlan, ExportResult]):
         if not self._lying(task_id):
             raise error
         return Task(id=task_id, kind=TaskKind.of(task_id), state=TaskState.COMPLETED)
+
+    def _left_nothing(self, number: int) -> bool:
+        known = self.submitted(number) or {}
+        return expired_tasks.left_nothing(self.context, known, buckets={self._bucket}, snapshots=False)
 
     def finish(self, done: Sequence[Task], *, began: dt.datetime) -> ExportResult:
         """See `Operation.finish`: name what was produced, download it."""

@@ -81,6 +81,11 @@ class ByObject(ImportOperation[ImportPlan]):
     def _result_of_vanished(self, task_id: str, error: VmieError) -> Task:
         return expired_tasks.imported(self.context.aws, task_id, error)
 
+    def _left_nothing(self, number: int) -> bool:
+        known = self.submitted(number) or {}
+        buckets = {planned.object.bucket for planned in self.planned.disks}
+        return expired_tasks.left_nothing(self.context, known, buckets=buckets)
+
     def _kept(self) -> list[str]:
         return [planned.object.url for planned in self.planned.disks if planned.ours]
 
