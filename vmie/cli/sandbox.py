@@ -1,4 +1,4 @@
-"""``vmie sandbox serve|env``: options, one call, render."""
+"""``vmie sandbox serve|env|save|load``: options, one call, render."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import typer
 
 from vmie.cli import context, render
 from vmie.errors import UsageError
+from vmie.escaping import visible
 
 DEFAULT_PORT = 4566
 DEFAULT_REGION = "us-east-1"
@@ -39,6 +40,8 @@ def build() -> typer.Typer:
     app = typer.Typer(help="AWS offline, with VM Import/Export in it.", no_args_is_help=True)
     app.command()(serve)
     app.command()(env)
+    app.command()(save)
+    app.command()(load)
     return app
 
 
@@ -130,17 +133,68 @@ def env(
     from vmie import sandbox
 
     run = context.of(ctx)
+    variables = sandbox.environment(_url(host, port), region=_region(run))
+    render.finish(run, "sandbox env", {"environment": variables}, text=_exports(variables, shell))
+
+
+def save(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="File to write: a tar.", show_default=False)],
+    port: Annotated[int, typer.Option(help="Port that the sandbox listens on.", min=1, max=65535)] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(help="Address that the sandbox listens on.")] = "127.0.0.1",
+) -> None:
+    """Save what a serving sandbox holds: buckets, objects, identities, snapshots, images, instances, quotas.
+
+    vmie sandbox save world.tar
+    vmie sandbox serve --empty --seed world.tar
+    """
+    from vmie.sandbox import remote
+
+    run = context.of(ctx)
+    url = _url(host, port)
+    if run.dry_run:
+        render.finish(run, "sandbox save", {"url": url}, text=f"would save the sandbox at {url} to {file}")
+        return
+    left = remote.save(url, file)
+    rest = f"; it has no place for {', '.join(f'{count} {what}' for what, count in left.items())}" if left else ""
+    render.finish(
+        run, "sandbox save", {"file": str(file), "left_out": left}, text=f"saved to {visible(str(file))}{rest}"
+    )
+
+
+def load(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(help="File that `vmie sandbox save` wrote.", show_default=False)],
+    port: Annotated[int, typer.Option(help="Port that the sandbox listens on.", min=1, max=65535)] = DEFAULT_PORT,
+    host: Annotated[str, typer.Option(help="Address that the sandbox listens on.")] = "127.0.0.1",
+) -> None:
+    """Let a serving sandbox begin anew with a saved world; a reset leads back to it.
+
+    vmie sandbox load world.tar
+    """
+    from vmie.sandbox import remote
+
+    run = context.of(ctx)
+    url = _url(host, port)
+    if run.dry_run:
+        render.finish(
+            run, "sandbox load", {"url": url}, text=f"would load {visible(str(file))} into the sandbox at {url}"
+        )
+        return
+    remote.load(url, file)
+    render.finish(run, "sandbox load", {"file": str(file)}, text=f"loaded {visible(str(file))}")
+
+
+def _url(host: str, port: int) -> str:
     if not all(character.isalnum() or character in ".:-" for character in host):
         raise UsageError(f"{host!r} is no host", cure="name an address such as 127.0.0.1")
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    variables = sandbox.environment(url, region=_region(run))
-    render.finish(run, "sandbox env", {"environment": variables}, text=_exports(variables, shell))
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _pace(speed: str | None, seed: Path | None) -> float:
     """The speed: as typed, as the seed file says, or a person's."""
     from vmie.sandbox import speed_of
-    from vmie.sandbox.world.reading import read
+    from vmie.sandbox.world.archive import read
 
     said = read(seed).world.speed if seed else None
     return speed_of(next(one for one in (speed, said, "human") if one is not None))

@@ -114,17 +114,35 @@ class Emulator:
         finally:
             _only.release()
 
-    def reset(self) -> None:
-        """Begin anew: tasks, storage, clock, faults, counts and settings are as they were when it was opened."""
+    def reset(self, plant: Callable[[Emulator], None] | None = None) -> None:
+        """Begin anew: tasks, storage, clock, faults, counts and settings are as they were when it was opened.
+
+        With `plant` it begins, now and after later resets, with what that makes; if it fails, as before.
+        """
         with self._gate.alone():
-            self._end()
-            limits, durations = self._begun_with
-            vars(self.service.limits).update(vars(deepcopy(limits)))
-            self.service.durations.restart(durations)
-            for held in (self.clock, self.faults, self.stats, self.contents, self.service, self.ebs):
-                held.restart()
-            self.world += 1
-            self._begin()
+            before, self._plant = self._plant, plant or self._plant
+            try:
+                self._restart()
+            except BaseException:
+                self._plant = before
+                self._restart()
+                raise
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is answered and nothing changes in here."""
+        with self._gate.alone():
+            yield
+
+    def _restart(self) -> None:
+        self._end()
+        limits, durations = self._begun_with
+        vars(self.service.limits).update(vars(deepcopy(limits)))
+        self.service.durations.restart(durations)
+        for held in (self.clock, self.faults, self.stats, self.contents, self.service, self.ebs):
+            held.restart()
+        self.world += 1
+        self._begin()
 
     def _begin(self) -> None:
         BackendDict.reset()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -27,8 +26,8 @@ from vmie.sandbox.service.ebs.throttle import EbsLimits
 from vmie.sandbox.service.task_service import Quotas
 from vmie.sandbox.service.validation import GuestVerdict, any_guest
 from vmie.sandbox.stats import Stats
+from vmie.sandbox.world.archive import read
 from vmie.sandbox.world.plant import plant
-from vmie.sandbox.world.reading import read
 from vmie.sandbox.world.schema import World
 
 if TYPE_CHECKING:
@@ -113,8 +112,7 @@ def _emulator(
         if seeded:
             seed_account(region, emulator.contents)
         if source:
-            plant(source, region=region, contents=emulator.contents, limits=None if limits else emulator.service.limits)
-            emulator.control_policies[:] = map(json.dumps, said.service_control_policies)
+            plant(source, emulator, quotas=limits is None)
 
     patcher = Patcher()
     # Hundreds of images of Amazon's would be made per Region, each with a volume and a snapshot.

@@ -8,6 +8,8 @@ DELETE /_vmie/faults            end every fault
 POST   /_vmie/settings          {"propagation": s, "imports": n, "regions": {…}, "median": s, "spread": x, …}
 POST   /_vmie/advance           {"seconds": s}
 POST   /_vmie/disks             {"bucket": b, "key": k, "size": bytes}
+GET    /_vmie/save              the world as a tar: what seed files can say, without pickles
+POST   /_vmie/load              begin anew with a saved one
 POST   /_vmie/reset             the sandbox is as it was when it began; POST /moto-api/reset does the same
 """
 
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 PREFIX = "/_vmie/"
 #: moto's own path, which clients of moto's server know; moto would leave its tasks, contents, clock and faults behind
 MOTO_RESET = "/moto-api/reset"
+#: a saved world goes out and comes in: see `worlds`, for their bodies are no JSON
+SAVE, LOAD = PREFIX + "save", PREFIX + "load"
 _RESETS = (PREFIX + "reset", MOTO_RESET)
 
 

@@ -15,13 +15,14 @@ from urllib.parse import urlsplit
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
+from werkzeug.wsgi import FileWrapper
 
 from vmie.errors import Set, UsageError
 from vmie.sandbox import api_errors, appearance
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
-from vmie.sandbox.front import control
+from vmie.sandbox.front import control, worlds
 from vmie.sandbox.front.identify import identify
 from vmie.sandbox.front.origin import OriginGuard, is_loopback, require_names
 from vmie.sandbox.front.signatures import require_signed
@@ -68,7 +69,23 @@ class FaultMiddleware:
             return self._api(environ, start)
 
     def _control(self, environ: dict[str, Any], start_response: Any, path: str) -> Iterable[bytes]:
+        if (environ["REQUEST_METHOD"], path) == ("GET", control.SAVE):
+            file = worlds.save(self._emulator)
+            size = str(file.seek(0, io.SEEK_END))
+            file.seek(0)
+            start_response("200 OK", [("Content-Type", "application/x-tar"), ("Content-Length", size)])
+            return FileWrapper(file, 1 << 20)
+        if (environ["REQUEST_METHOD"], path) == ("POST", control.LOAD):
+            return self._load(environ, start_response)
         status, answer = control.respond(environ["REQUEST_METHOD"], path, _body(environ), emulator=self._emulator)
+        return _send(start_response, status, {"Content-Type": "application/json"}, json.dumps(answer) + "\n")
+
+    def _load(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        status, answer = 200, {"status": "ok"}
+        try:
+            worlds.load(self._emulator, environ["wsgi.input"], int(environ.get("CONTENT_LENGTH") or 0))
+        except (UsageError, ValueError, OSError) as error:
+            status, answer = 400, {"error": str(error)}
         return _send(start_response, status, {"Content-Type": "application/json"}, json.dumps(answer) + "\n")
 
     def _api(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:

@@ -21,10 +21,10 @@ from vmie.disk.base import SECTOR, Disk
 from vmie.errors import UsageError, VmieError
 from vmie.limits import export_canonical_id
 from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage, SnapshotContents, make_snapshot
 from vmie.sandbox.seed import ACCOUNT
 from vmie.sandbox.service import account_state
-from vmie.sandbox.service.task_service import Quotas
 from vmie.sandbox.storage import Blob, BlobFile, SparseDisk, ZeroFile, boot_sector
 from vmie.sandbox.world.reading import Source
 from vmie.sandbox.world.schema import (
@@ -42,16 +42,18 @@ _COPY = 1 << 20
 _ZEROS = ZeroFile()
 
 
-def plant(source: Source, *, region: str, contents: SnapshotContents, limits: Quotas | None) -> None:
-    """Make all of it, in `region` where the file names none; the quotas where there are `limits` to set.
+def plant(source: Source, emulator: Emulator, *, quotas: bool = True) -> None:
+    """Make all of it, in the sandbox's Region where the file names none; its `quotas` only if they are asked for.
 
     Raises UsageError, naming what cannot be made.
     """
     world = source.world
-    if limits is not None:
-        quotas = world.quotas.model_dump(exclude_none=True)
-        limits.regions |= quotas.pop("regions", {})
-        for name, count in quotas.items():
+    region, contents, limits = emulator.region, emulator.contents, emulator.service.limits
+    emulator.control_policies[:] = map(json.dumps, world.service_control_policies)
+    if quotas:
+        said = world.quotas.model_dump(exclude_none=True)
+        limits.regions |= said.pop("regions", {})
+        for name, count in said.items():
             setattr(limits, name, count)
     partition = get_partition(region)
     iam = iam_backends[ACCOUNT][partition]

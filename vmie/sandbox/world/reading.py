@@ -14,7 +14,8 @@ from vmie.errors import UsageError
 from vmie.escaping import visible
 from vmie.sandbox.world.schema import Content, World
 
-_MOST_BYTES = 8 << 20
+#: of a seed file
+MOST_BYTES = 8 << 20
 _MOST_MISTAKES = 20
 
 
@@ -33,11 +34,11 @@ class Source:
         try:
             found, root = asked.resolve(strict=True), self.folder.resolve(strict=True)
         except (OSError, RuntimeError, ValueError) as error:
-            raise _refused(self.name, f"the file {content.file} cannot be read: {_why(error)}") from error
+            raise refused(self.name, f"the file {content.file} cannot be read: {why_not(error)}") from error
         if not found.is_relative_to(root):
-            raise _refused(self.name, f"the file {content.file} is outside of the seed file's folder")
+            raise refused(self.name, f"the file {content.file} is outside of the seed file's folder")
         if not found.is_file():
-            raise _refused(self.name, f"{content.file} is no file")
+            raise refused(self.name, f"{content.file} is no file")
         return found
 
 
@@ -48,39 +49,34 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 
 
-def read(path: Path) -> Source:
-    """Read a seed file. Raises UsageError, which names every mistake."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(_MOST_BYTES + 1)
-    except (OSError, ValueError) as error:
-        raise _refused(str(path), f"it cannot be read: {_why(error)}") from error
-    return Source(parse(data, name=str(path)), path.parent, str(path))
-
-
 def parse(data: bytes, *, name: str) -> World:
     """The world that a seed file's bytes describe. Raises UsageError."""
-    if len(data) > _MOST_BYTES:
-        raise _refused(name, f"it is larger than {_MOST_BYTES >> 20} MiB")
+    if len(data) > MOST_BYTES:
+        raise refused(name, f"it is larger than {MOST_BYTES >> 20} MiB")
     try:
         given = _plain(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise _refused(name, "it is not text in UTF-8") from error
+        raise refused(name, "it is not text in UTF-8") from error
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError, AttributeError) as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be read as YAML"
-        raise _refused(name, f"{visible(str(problem))}{where}") from error
+        raise refused(name, f"{visible(str(problem))}{where}") from error
+    return parse_plain({} if given is None else given, name=name)
+
+
+def parse_plain(given: Any, *, name: str) -> World:
+    """The world that plain values describe. Raises UsageError."""
     try:
-        return World.model_validate({} if given is None else given)
+        return World.model_validate(given)
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False)
         lines = [f"{_place(one['loc'])}{_sentence(one)}" for one in found[:_MOST_MISTAKES]]
         if len(found) > _MOST_MISTAKES:
             lines.append(f"and {len(found) - _MOST_MISTAKES} more")
-        raise _refused(name, "; ".join(map(visible, lines))) from error
+        raise refused(name, "; ".join(map(visible, lines))) from error
     except RecursionError as error:
-        raise _refused(name, "it is nested too deeply") from error
+        raise refused(name, "it is nested too deeply") from error
 
 
 def _plain(text: str) -> Any:
@@ -115,11 +111,13 @@ def _sentence(mistake: Any) -> str:
     return str(mistake["msg"]).removeprefix("Value error, ").replace("\n", " ")
 
 
-def _why(error: Exception) -> str:
+def why_not(error: Exception) -> str:
+    """Why a file cannot be read, in a word or two."""
     return str(getattr(error, "strerror", None) or "its name cannot be one")
 
 
-def _refused(name: str, why: str) -> UsageError:
+def refused(name: str, why: str) -> UsageError:
+    """The error for a seed file."""
     return UsageError(
         f"the seed file {visible(name)}: {why}",
         cause="a sandbox begins with all that its seed file says, or not at all",
