@@ -12,6 +12,7 @@ from itertools import pairwise
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
+from vmie.cli import help_page, verbs
 from vmie.errors import Action, Cancel, Interrupted, Resume, Run, UsageError, VmieError
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def run(argv: list[str]) -> int:
     """Carry out `argv` and return the exit code."""
+    if verbs.is_root_help(argv) and "_VMIE_COMPLETE" not in os.environ:
+        return _root_help()
     import typer.main
 
     from vmie.cli import tracebacks
@@ -47,7 +50,7 @@ def run(argv: list[str]) -> int:
     from vmie.cli.context import Invocation
 
     command: Any = typer.main.get_command(build())
-    argv, verb = hoist(command, argv or ["--help"])
+    argv, verb = hoist(command, argv)
     state = Invocation(output="json" if _wants_json(argv) else "text")
     known_errors: tuple[type[BaseException], ...] = (*_usage_errors(), typer.Abort, KeyboardInterrupt, VmieError)
     signal.signal(signal.SIGTERM, _terminate)
@@ -76,6 +79,15 @@ def run(argv: list[str]) -> int:
             tracebacks.show(error)
         return _fail(state, verb, _fault(error))
     return int(code) if isinstance(code, int) else 0
+
+
+def _root_help() -> int:
+    """Print the page of all verbs, without loading what only their work needs."""
+    try:
+        print(verbs.root_page().text(help_page.columns()), flush=True)  # noqa: T201
+    except BrokenPipeError:
+        _discard_output()
+    return 0
 
 
 def _fail(state: Invocation, verb: str, error: VmieError) -> int:
@@ -111,6 +123,8 @@ def hoist(command: Any, argv: list[str]) -> tuple[list[str], str]:
             front.append(rest.pop(0))
     verb: list[str] = []
     node = command
+    if rest[:1] == ["help"]:  # `vmie help VERB` is `vmie VERB --help`
+        rest = [*rest[1:], "--help"]
     while rest and rest[0] in getattr(node, "commands", {}):
         node = node.commands[rest[0]]
         verb.append(rest.pop(0))

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from vmie._version import __version__
+from vmie.cli import completion
+from vmie.cli.commands import Verbs
 from vmie.cli.context import Invocation
-from vmie.cli.verbs import Verbs
-
-
-class LogFormat(StrEnum):
-    """The format of progress on stderr."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-class Output(StrEnum):
-    """How results are printed."""
-
-    TEXT = "text"
-    JSON = "json"
+from vmie.cli.global_options import GLOBALS, Global
 
 
 def _version(value: bool) -> None:
@@ -32,44 +21,60 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-def root(
-    ctx: typer.Context,
-    profile: Annotated[str | None, typer.Option(help="AWS profile (before the verb).")] = None,
-    region: Annotated[str | None, typer.Option(help="AWS Region.")] = None,
-    endpoint_url: Annotated[str | None, typer.Option(help="Another endpoint, such as `vmie sandbox serve`.")] = None,
-    sandbox: Annotated[bool, typer.Option("--sandbox", help="Use AWS offline, emulated in this process.")] = False,
-    output: Annotated[Output, typer.Option(help="text for people, json for scripts.")] = Output.TEXT,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only results and errors.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print more, with every AWS call.")] = False,
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="No bars.")] = False,
-    log_format: Annotated[
-        LogFormat, typer.Option(help="json: every event, with every AWS call, as a line of JSON on stderr.")
-    ] = LogFormat.TEXT,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be done, do nothing.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """Virtual machines into Amazon EC2 and out again.
-
-    Global options may stand before or after the verb.
-
-    Exit codes: 0 done, 1 failed, 2 usage or unreadable input, 3 partial, 4 preflight found a blocking
-    problem, 5 AWS refused, 130 interrupted (can be resumed).
-    """
+def root(ctx: typer.Context, **given: Any) -> None:
+    """Keep the global options, which are declared in `vmie.cli.global_options`, for the verb."""
     run = ctx.find_object(Invocation) or Invocation()
-    run.options = {"profile": profile, "region": region, "endpoint_url": endpoint_url}
-    run.output = output.value
-    run.quiet, run.verbose, run.progress = quiet, verbose, not no_progress
-    run.dry_run, run.sandbox = dry_run, sandbox
-    run.log_format = log_format.value
+    run.options = {name: given[name] for name in ("profile", "region", "endpoint_url")}
+    run.output, run.log_format = given["output"], given["log_format"]
+    run.quiet, run.verbose, run.progress = given["quiet"], given["verbose"], not given["no_progress"]
+    run.dry_run, run.sandbox = given["dry_run"], given["sandbox"]
     ctx.obj = run
 
 
 def build() -> typer.Typer:
     """The application; its verbs are loaded when they are asked for."""
     app = typer.Typer(
-        name="vmie", cls=Verbs, pretty_exceptions_enable=False, rich_markup_mode=None, add_completion=True
+        name="vmie",
+        cls=Verbs,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        add_completion=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
-    app.callback()(root)
+
+    def callback(ctx: typer.Context, **given: Any) -> None:
+        root(ctx, **{name: getattr(value, "value", value) for name, value in given.items()})
+
+    parameters = [inspect.Parameter("ctx", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
+    parameters += map(_parameter, GLOBALS)
+    callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    app.callback()(callback)
     return app
+
+
+_COMPLETED = {"profile": completion.profiles, "region": completion.regions}
+#: an enumeration from names that are only known here
+_CHOICES: Any = StrEnum
+
+
+def _parameter(one: Global) -> inspect.Parameter:
+    settings: dict[str, Any] = {"help": one.words.partition(" [default")[0]}
+    kind: Any = str | None
+    default: Any = None
+    if one.name == "version":
+        settings |= {"callback": _version, "is_eager": True}
+    if one.switch:
+        kind, default = bool, False
+    elif one.choices:
+        kind = _CHOICES(one.name, {choice.upper(): choice for choice in one.choices})
+        default = kind(one.choices[0])
+    else:
+        settings |= {"metavar": one.value, "autocompletion": _COMPLETED.get(one.name)}
+    flags = (one.flag, *filter(None, [one.short]))
+    return inspect.Parameter(
+        one.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=default,
+        annotation=Annotated[kind, typer.Option(*flags, **settings)],
+    )

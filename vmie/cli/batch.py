@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmie import events
-from vmie.cli import context, render
+from vmie.cli import commands, completion, context, render
 from vmie.errors import Cancel, PartialFailure, PreflightError, Resume, Set, UsageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,10 @@ Shared = Annotated[
     ),
 ]
 RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Begin failed items of a batch anew as well.")]
-Named = Annotated[str, typer.Argument(metavar="BATCH", help="As `vmie batch status` shows it.")]
+Named = Annotated[
+    str,
+    typer.Argument(metavar="BATCH", help="As `vmie batch status` shows it.", autocompletion=completion.batches),
+]
 
 
 class ReportForm(StrEnum):
@@ -42,7 +45,7 @@ class ReportForm(StrEnum):
 
 def build() -> typer.Typer:
     """The group of verbs."""
-    app = typer.Typer(help="Many VMs from one plan file: resumable, under AWS's quotas.", no_args_is_help=True)
+    app = commands.group("Many VMs from one plan file: resumable, under AWS's quotas.")
     app.command("run")(run)
     app.command("status")(status)
     app.command("resume")(resume)
@@ -127,7 +130,11 @@ def resume(
 ) -> None:
     """Continue a batch that was interrupted, or try its failed items again. `vmie resume` does the same.
 
+    vmie batch resume batch-20260102-030405-a1b2c3
+
     vmie batch resume batch-20260102-030405-a1b2c3 --retry-failed
+
+    vmie batch resume batch-20260102-030405-a1b2c3 --state postgresql://vmie@db/vmie
     """
     this = context.of(ctx)
     known = _find(this, batch, state)
@@ -138,6 +145,10 @@ def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
     """Cancel a batch: nothing new begins, its tasks are cancelled, its uploads removed. `vmie cancel` does the same.
 
     vmie batch cancel batch-20260102-030405-a1b2c3
+
+    vmie batch cancel batch-20260102-030405-a1b2c3 --dry-run
+
+    vmie batch cancel batch-20260102-030405-a1b2c3 --state postgresql://vmie@db/vmie
     """
     this = context.of(ctx)
     cancel_batch(this, "batch cancel", _find(this, batch, state), state=state)
@@ -199,7 +210,9 @@ def planned(this: context.Invocation, verb: str, known: JobSummary, *, over: tup
 
 def status(
     ctx: typer.Context,
-    batch: Annotated[str, typer.Argument(metavar="[BATCH]", help="Without it: all batches.")] = "",
+    batch: Annotated[
+        str, typer.Argument(metavar="[BATCH]", help="Without it: all batches.", autocompletion=completion.batches)
+    ] = "",
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Show it until it has ended.")] = False,
     state: Shared = "",
 ) -> None:
@@ -208,6 +221,8 @@ def status(
     vmie batch status
 
     vmie batch status batch-20260102-030405-a1b2c3 --watch
+
+    vmie batch status batch-20260102-030405-a1b2c3 --output json
     """
     from vmie.batch.report import status as standing
     from vmie.batch.store.locations import Locations
@@ -240,6 +255,8 @@ def report(
     vmie batch report batch-20260102-030405-a1b2c3
 
     vmie batch report batch-20260102-030405-a1b2c3 --to result.csv
+
+    vmie batch report batch-20260102-030405-a1b2c3 --format json
     """
     this = context.of(ctx)
     chosen = _form(to, form)

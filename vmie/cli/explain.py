@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmie import catalogue
-from vmie.cli import context, render
+from vmie.cli import completion, context, render
 from vmie.cli.terms import TERMS
 from vmie.model import Route
 
@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 def explain(
     ctx: typer.Context,
     what: Annotated[
-        list[str], typer.Argument(metavar="MESSAGE|TASK|RULE", help="A message of AWS, a task's id, or a rule's.")
+        list[str],
+        typer.Argument(
+            metavar="MESSAGE|TASK|RULE...",
+            help="A message of AWS, a task's id, or a rule's.",
+            autocompletion=completion.explained,
+        ),
     ],
 ) -> None:
     """Explain a message of AWS, why a task failed, or what a rule of `vmie check` rests on.

@@ -21,7 +21,10 @@ def export(
     source: Annotated[str, typer.Argument(metavar="i-…|ami-…", help="An instance, or an AMI.")],
     given: dict[str, Any],
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return once AWS has the task; `vmie resume JOB` finishes it.")
+        bool,
+        typer.Option(
+            "--no-wait", rich_help_panel="Waiting", help="Return once AWS has the task; `vmie resume JOB` finishes it."
+        ),
     ] = False,
 ) -> None:
     """Take a virtual machine out of EC2: an instance, or an AMI.
@@ -29,6 +32,8 @@ def export(
     vmie export i-0123456789abcdef0 --format vmdk
 
     vmie export ami-0123456789abcdef0 --format vhd --download ./out
+
+    vmie export i-0123456789abcdef0 --format ova --bucket my-exports --prefix nightly/
 
     What AWS would refuse is checked first and stops the export before it is asked for (exit 4).
     """

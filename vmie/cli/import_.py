@@ -20,7 +20,10 @@ def import_(
     ],
     given: dict[str, Any],
     no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Return once AWS has the task; `vmie resume JOB` finishes it.")
+        bool,
+        typer.Option(
+            "--no-wait", rich_help_panel="Waiting", help="Return once AWS has the task; `vmie resume JOB` finishes it."
+        ),
     ] = False,
 ) -> None:
     """Bring a virtual machine into EC2.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmie.cli import batch, context, export, import_, render, upload
+from vmie.cli import batch, completion, context, export, import_, render, upload
 from vmie.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,6 +17,10 @@ def jobs(ctx: typer.Context, state: batch.Shared = "") -> None:
     """List the jobs and batches of this machine, newest first.
 
     vmie jobs
+
+    vmie jobs --output json
+
+    vmie jobs --state postgresql://vmie@db/vmie
     """
     from vmie.cli import job_index
     from vmie.poll import SystemClock
@@ -36,7 +40,9 @@ def _row(job: JobSummary) -> list[str]:
 
 def resume(
     ctx: typer.Context,
-    job: Annotated[str, typer.Argument(metavar="JOB|BATCH", help="As `vmie jobs` shows it.")],
+    job: Annotated[
+        str, typer.Argument(metavar="JOB|BATCH", help="As `vmie jobs` shows it.", autocompletion=completion.jobs)
+    ],
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once AWS has the task (not of a batch).")] = False,
     retry_failed: batch.RetryFailed = False,
     state: batch.Shared = "",
@@ -44,6 +50,8 @@ def resume(
     """Resume a job or batch that was interrupted or failed; nothing is sent or created twice.
 
     vmie resume job-20260102-030405-a1b2c3
+
+    vmie resume job-20260102-030405-a1b2c3 --no-wait
 
     vmie resume batch-20260102-030405-a1b2c3 --retry-failed
     """
@@ -74,7 +82,12 @@ def _find(run: context.Invocation, name: str, state: str) -> JobSummary:
 def cancel(
     ctx: typer.Context,
     what: Annotated[
-        str, typer.Argument(metavar="JOB|BATCH|TASK", help="As `vmie jobs` shows it, or the id of any task.")
+        str,
+        typer.Argument(
+            metavar="JOB|BATCH|TASK",
+            help="As `vmie jobs` shows it, or the id of any task.",
+            autocompletion=completion.jobs_and_tasks,
+        ),
     ],
     reason: Annotated[str, typer.Option(help="Sent to AWS (not for a batch, which sends its own id).")] = "",
     state: batch.Shared = "",

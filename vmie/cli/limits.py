@@ -24,6 +24,8 @@ def limits(
 
     vmie limits --offline --output json
 
+    vmie limits --region eu-central-1
+
     vmie's own are set by VMIE_IMPORT_LIMIT and the like, or in the settings file.
     """
     from vmie.errors import VmieError

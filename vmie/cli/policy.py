@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmie import partitions
-from vmie.cli import context, render
+from vmie.cli import commands, context, render
 from vmie.errors import Set, UsageError
 from vmie.policy.permissions import Job
 
@@ -33,7 +33,7 @@ _Account = Annotated[str, typer.Option(metavar="ID", help="The account's twelve 
 
 def build() -> typer.Typer:
     """The group of verbs."""
-    app = typer.Typer(help="Print least-privilege policies; nothing is asked of AWS.", no_args_is_help=True)
+    app = commands.group("Print least-privilege policies; nothing is asked of AWS.")
     app.command()(trust)
     app.command()(role)
     app.command()(user)
@@ -51,6 +51,8 @@ def trust(
     """Who may assume the service role.
 
     vmie policy trust
+
+    vmie policy trust --account 123456789012
 
     vmie policy trust --account 123456789012 --format hcl
     """
@@ -74,6 +76,8 @@ def role(
     vmie policy role --bucket my-images
 
     vmie policy role --bucket my-images --export-bucket my-exports --kms-key KEY_ARN --format hcl
+
+    vmie policy role --bucket my-images --license-manager
     """
     from vmie import policy
 
@@ -162,6 +166,10 @@ def export_bucket(
     """The bucket policy that lets instance exports (CreateInstanceExportTask) write.
 
     vmie policy export-bucket --bucket my-exports --region eu-central-1
+
+    vmie policy export-bucket --bucket my-exports --region us-gov-west-1
+
+    vmie policy export-bucket --bucket my-exports --region eu-central-1 --format hcl
     """
     from vmie import limits, policy
 
@@ -190,6 +198,8 @@ def kms(
     vmie policy kms --account 123456789012
 
     vmie policy kms --role-arn arn:aws:iam::123456789012:role/vmimport --format hcl
+
+    vmie policy kms --account 123456789012 --role-name my-vmimport
 
     Add it to the statements that are there: a key policy replaces the one before.
     """

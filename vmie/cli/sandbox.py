@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vmie.cli import context, render
+from vmie.cli import commands, context, render
 from vmie.errors import UsageError
 from vmie.escaping import visible
 
@@ -37,7 +37,7 @@ _EXPORT = {
 
 def build() -> typer.Typer:
     """The group of verbs."""
-    app = typer.Typer(help="AWS offline, with VM Import/Export in it.", no_args_is_help=True)
+    app = commands.group("AWS offline, with VM Import/Export in it.")
     app.command()(serve)
     app.command()(env)
     app.command()(save)
@@ -83,8 +83,11 @@ def serve(
     """Serve the sandbox to any AWS client on this machine, until Ctrl-C.
 
     vmie sandbox serve
+
     vmie sandbox serve --port 5000 --speed fast --empty
+
     vmie sandbox serve --empty --seed world.yaml
+
     eval "$(vmie sandbox env)"; aws ec2 describe-import-image-tasks
     """
     from vmie import sandbox
@@ -128,7 +131,10 @@ def env(
     """Print the variables that point AWS clients at a serving sandbox.
 
     eval "$(vmie sandbox env)"
+
     vmie sandbox env --port 5000 --shell fish | source
+
+    vmie sandbox env --host 127.0.0.2
     """
     from vmie import sandbox
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmie import events
-from vmie.cli import context, render
+from vmie.cli import commands, completion, context, render
 from vmie.errors import Run, VmieError
 from vmie.model import Task, TaskKind, TaskState
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def build() -> typer.Typer:
     """The group of verbs."""
-    app = typer.Typer(help="The import and export tasks of a Region, whoever started them.", no_args_is_help=True)
+    app = commands.group("The import and export tasks of a Region, whoever started them.")
     app.command("list")(list_)
     app.command()(show)
     app.command()(watch)
@@ -40,6 +40,8 @@ def list_(
     vmie tasks list
 
     vmie tasks list --state active --kind import-image --kind import-snapshot
+
+    vmie tasks list --region eu-central-1 --output json
     """
     from vmie.ops import tasks as op
 
@@ -53,10 +55,17 @@ def list_(
     render.finish(run, "tasks list", _json(found), text=_table(found) if found else "no tasks")
 
 
-def show(ctx: typer.Context, task: Annotated[str, typer.Argument(help="import-ami-…, export-i-…, …")]) -> None:
+def show(
+    ctx: typer.Context,
+    task: Annotated[str, typer.Argument(help="import-ami-…, export-i-…, …", autocompletion=completion.tasks)],
+) -> None:
     """Show one task.
 
     vmie tasks show import-ami-0123456789abcdef0
+
+    vmie tasks show export-i-fggu8ihs --region eu-central-1
+
+    vmie tasks show import-snap-0123456789abcdef0 --output json
     """
     from vmie.ops import tasks as op
 
@@ -67,13 +76,18 @@ def show(ctx: typer.Context, task: Annotated[str, typer.Argument(help="import-am
 
 def watch(
     ctx: typer.Context,
-    tasks: Annotated[list[str] | None, typer.Argument(help="Default: every active task.", metavar="[TASK]…")] = None,
+    tasks: Annotated[
+        list[str] | None,
+        typer.Argument(help="Default: every active task.", metavar="[TASK]...", autocompletion=completion.tasks),
+    ] = None,
 ) -> None:
     """Follow tasks until all have ended; exit 1 if one failed.
 
     vmie tasks watch
 
     vmie tasks watch import-ami-0123456789abcdef0 export-i-fggu8ihs
+
+    vmie tasks watch --no-progress
 
     A live table on a terminal, a line per change elsewhere. Ctrl-C ends the watch, not the tasks.
     """
@@ -92,13 +106,17 @@ def watch(
 
 def cancel(
     ctx: typer.Context,
-    task: Annotated[str, typer.Argument(help="import-ami-…, export-i-…, …")],
+    task: Annotated[str, typer.Argument(help="import-ami-…, export-i-…, …", autocompletion=completion.tasks)],
     reason: Annotated[str, typer.Option(help="Kept by AWS where it accepts one.")] = "",
     wait: Annotated[bool, typer.Option("--wait", help="Return once the task has ended.")] = False,
 ) -> None:
     """Cancel a task.
 
+    vmie tasks cancel import-ami-0123456789abcdef0
+
     vmie tasks cancel import-ami-0123456789abcdef0 --reason "wrong disk" --wait
+
+    vmie tasks cancel export-i-fggu8ihs --dry-run
     """
     from vmie.ops import tasks as op
 

@@ -32,6 +32,8 @@ def upload(
 
     vmie upload appliance.ova s3://my-images/incoming/
 
+    vmie upload server.vhdx s3://my-images/server.vmdk --max-rate 20M
+
     Interrupted, the same command goes on: what S3 holds is not sent again.
     """
     from vmie.jobs import runner

@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import NamedTuple
 
-import typer
-import typer.main
-from typer.core import TyperGroup
+from vmie.cli.global_options import ABOUT, COMPLETION, GLOBALS, HELP
+from vmie.cli.help_page import Page, Row, Section
 
 
-@dataclass(frozen=True, slots=True)
-class Verb:
+class Verb(NamedTuple):
     """One verb: a function of its module, or with `function` "" the group that its `build` makes."""
 
     module: str
     function: str
     summary: str
-
-    def load(self, name: str) -> Any:
-        """The command itself."""
-        module = importlib.import_module(f"vmie.cli.{self.module}")
-        app = typer.Typer(rich_markup_mode=None, add_completion=False)
-        if self.function:
-            app.command(name)(getattr(module, self.function))
-            return typer.main.get_command(app)
-        app.add_typer(module.build(), name=name)
-        root: Any = typer.main.get_command(app)
-        return root.commands[name]
 
 
 #: in the order of the help; a summary is the first sentence of the verb's own help
@@ -62,43 +47,15 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-class _Loaded(Mapping[str, Any]):
-    """The commands by name, each loaded when it is first looked up."""
-
-    def __init__(self) -> None:
-        self._made: dict[str, Any] = {}
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._made:
-            self._made[name] = VERBS[name].load(name)
-        return self._made[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(VERBS)
-
-    def __len__(self) -> int:
-        return len(VERBS)
-
-    def __contains__(self, name: object) -> bool:
-        return name in VERBS
+def root_page() -> Page:
+    """What `vmie --help` shows."""
+    options = (*(Row(one.shown, one.words) for one in GLOBALS), *COMPLETION, HELP)
+    listed = tuple(Row(name, verb.summary) for name, verb in VERBS.items())
+    return Page(
+        "vmie [OPTIONS] VERB [ARGUMENTS]", ABOUT, (Section("Verbs", listed), Section("Global options", options))
+    )
 
 
-class Verbs(TyperGroup):
-    """The root: it lists its verbs without loading them."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        self.commands: Any = _Loaded()
-
-    def list_commands(self, ctx: Any) -> list[str]:
-        """Every verb."""
-        return list(VERBS)
-
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The verb of that name, None when there is none."""
-        return self.commands[cmd_name] if cmd_name in VERBS else None
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """The verbs with their summaries."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, verb.summary) for name, verb in VERBS.items()])
+def is_root_help(argv: list[str]) -> bool:
+    """Whether that page is all that is asked for."""
+    return argv in ([], ["--help"], ["-h"], ["help"])

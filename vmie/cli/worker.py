@@ -30,6 +30,8 @@ def worker(
 
     vmie worker --state postgresql://vmie@db/vmie --queue rack-2 --uploads 4
 
+    vmie worker --state postgresql://vmie@db/vmie --until-idle
+
     A worker that dies leaves nothing behind: the others continue its work.
     """
     from vmie.batch.run import api

@@ -85,6 +85,11 @@ def message(text: str) -> Explained:
     return Explained(known, like=like)
 
 
+def rule_ids() -> tuple[str, ...]:
+    """The id of every rule that can be explained."""
+    return (*(rule.id for rule in RULES), *(rule.id for rule in export_rules.RULES))
+
+
 def _rule(rule_id: str) -> Explained:
     every: dict[str, Rule | ExportRule] = {rule.id: rule for rule in RULES}
     every |= {rule.id: rule for rule in export_rules.RULES}

@@ -25,7 +25,7 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
         "import sys\n"
         "from vmie.cli import run\n"
         "assert run(['--help']) == 0\n"
-        "heavy = {'boto3', 'botocore', 'moto', 'dbos', 'pydantic', 'isal'} & set(sys.modules)\n"
+        "heavy = {'boto3', 'botocore', 'moto', 'dbos', 'pydantic', 'isal', 'typer', 'rich'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
@@ -35,7 +35,7 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
         subprocess.run([sys.executable, "-m", "vmie", "--help"], check=True, capture_output=True)
         times.append(_children_seconds() - began)
     # Processor time, and the best of five: the promise is about vmie, not about what else the machine is doing.
-    assert min(times) < 0.25
+    assert min(times) < 0.12
 
 
 def test_a_check_loads_what_its_file_needs_and_no_more(tmp_path: Path) -> None:
@@ -81,7 +81,9 @@ def test_usage_errors_are_json_too(capsys: pytest.CaptureFixture[str]) -> None:
     assert set(shown) == {"vmie", "command", "status", "result", "findings", "error"}
 
 
-@pytest.mark.parametrize("argv", [["nonsense"], ["--nonsense"], ["import", "x", "--volume-size", "boat"], ["tasks"]])
+@pytest.mark.parametrize(
+    "argv", [["nonsense"], ["--nonsense"], ["import", "x", "--volume-size", "boat"], ["tasks", "nonsense"]]
+)
 def test_what_cannot_be_parsed_exits_2_with_a_cure(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(argv) == 2
     shown = capsys.readouterr()
