@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox.conftest import BUCKET, code_of, policy
+from tests.sandbox.conftest import BUCKET, HOUR, bootable, code_of, image_task, policy
+from vmie.sandbox import Sandbox
 
 WHERE = {"S3Bucket": BUCKET, "S3Key": "disk.raw"}
 RAW = {"Format": "raw", "UserBucket": WHERE}
@@ -100,3 +101,49 @@ def test_a_presigned_url_needs_no_right_of_the_role(iam: Any, ec2: Any, s3: Any,
     assert code_of(ec2.import_image, DiskContainers=[disk]) == "InvalidParameter"
     url = s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "disk.raw"})
     assert code_of(ec2.import_image, DiskContainers=[{"Format": "raw", "Url": url}]) == ""
+
+
+class TestUrls:
+    """An import reads a presigned URL as the service would: as it is when it is read, and only where it leads to."""
+
+    def started(self, ec2: Any, url: str) -> str:
+        return str(ec2.import_image(DiskContainers=[{"Format": "raw", "Url": url}])["ImportTaskId"])
+
+    def ended(self, box: Sandbox, ec2: Any, task_id: str) -> tuple[str, str]:
+        for _ in range(2):
+            box.advance(HOUR)
+            task = image_task(ec2, task_id)
+        return task["Status"], task.get("StatusMessage", "")
+
+    def presigned(self, box: Sandbox, lasts: int = 7200) -> str:
+        where = {"Bucket": BUCKET, "Key": "disk.raw"}
+        return str(box.client("s3").generate_presigned_url("get_object", Params=where, ExpiresIn=lasts))
+
+    def test_one_that_holds_is_read(self, box: Sandbox, ec2: Any, disk: dict[str, Any]) -> None:
+        assert self.ended(box, ec2, self.started(ec2, self.presigned(box))) == ("completed", "")
+
+    @pytest.mark.parametrize("wrong", ["expired", "tampered", "another key", "a key that nobody has"])
+    def test_one_that_does_not_hold_fails_the_task(
+        self, box: Sandbox, ec2: Any, s3: Any, disk: dict[str, Any], wrong: str
+    ) -> None:
+        url = self.presigned(box, 30)
+        if wrong == "tampered":
+            url = self.presigned(box)[:-4] + "0000"
+        elif wrong == "another key":
+            s3.put_object(Bucket=BUCKET, Key="other.raw", Body=bootable())
+            url = self.presigned(box).replace("disk.raw", "other.raw")
+        elif wrong == "a key that nobody has":
+            url = s3.generate_presigned_url("get_object", Params={"Bucket": BUCKET, "Key": "disk.raw"})
+        status, message = self.ended(box, ec2, self.started(ec2, url))
+        assert (status, "do not have access" in message, "403" in message) == ("deleted", True, True), message
+
+    @pytest.mark.parametrize("url", ["https://example.com/{bucket}/disk.raw", "https://s3.evil.com/{bucket}/disk.raw"])
+    def test_one_that_leads_elsewhere_imports_nothing(
+        self, box: Sandbox, ec2: Any, disk: dict[str, Any], url: str
+    ) -> None:
+        url = url.format(bucket=BUCKET)
+        assert code_of(ec2.import_image, DiskContainers=[{"Format": "raw", "Url": url}]) == "InvalidParameter"
+        container = {"Format": "raw", "Url": url}
+        assert code_of(ec2.import_snapshot, DiskContainer=container) == "InvalidParameter"
+        status, message = self.ended(box, ec2, self.started(ec2, f"{url}?X-Amz-Signature=0&X-Amz-Credential=a"))
+        assert (status, "do not have access" in message) == ("deleted", True), message

@@ -178,7 +178,7 @@ class Emulator:
         legacy_instances.install(self._patcher)
         self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)
         authorization = Authorization(self.role_history)
-        imports = ImportHandler(authorization, self.contents, verdict=self._verdict, suffix=self.suffix)
+        imports = ImportHandler(authorization, self.contents, verdict=self._verdict, suffix=self.suffix, web=self._web)
         exports = ExportHandler(
             authorization,
             self.contents,

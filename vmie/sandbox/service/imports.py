@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from moto.utilities.utils import get_partition
+
 from vmie.disk.base import Disk
 from vmie.model import TaskKind
 from vmie.sandbox.api_errors import ApiError
@@ -17,6 +19,7 @@ from vmie.sandbox.service.authorization import Authorization
 from vmie.sandbox.service.requests import SourceLocation
 from vmie.sandbox.service.tasks import SandboxTask, SourceView, TaskFailure
 from vmie.sandbox.service.timeline import Phase
+from vmie.sandbox.service.url_client import HttpError, UrlClient
 
 _DEVICES = ("/dev/sda1", *(f"/dev/sd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz"))
 
@@ -31,11 +34,13 @@ class ImportHandler:
         *,
         verdict: validation.GuestVerdict,
         suffix: Callable[[], str],
+        web: Callable[[str], UrlClient],
     ) -> None:
         self._authorization = authorization
         self._contents = contents
         self._verdict = verdict
         self._suffix = suffix
+        self._web = web
 
     def accept(self, task: SandboxTask, containers: list[dict[str, Any]], locations: list[SourceLocation]) -> None:
         """Check the request and fill in the task's sources; raises ApiError."""
@@ -80,11 +85,21 @@ class ImportHandler:
             if location.snapshot_id not in compute.backend_of(task.account, task.region).snapshots:
                 raise ApiError("InvalidSnapshot.NotFound", f"The snapshot '{location.snapshot_id}' does not exist.")
             return ""
+        if location.signed and not location.bucket:
+            self._authorization.assume(task)
+            return ""
         found = self._authorization.source(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
         task.size += found.content.size
         return found.etag
 
     def _fetch(self, task: SandboxTask, location: SourceLocation) -> StoredObject:
+        if location.signed:
+            try:
+                content = self._web(get_partition(task.region)).get(location.signed)
+            except HttpError as error:
+                raise TaskFailure(validation.NO_ACCESS.format(reason=str(error))) from error
+            if not location.bucket:
+                return StoredObject("", "", content, "")
         found, reason = self._authorization.readable(task, location, image=task.kind is TaskKind.IMPORT_IMAGE)
         if found is None:
             raise TaskFailure(validation.NO_ACCESS.format(reason=reason))

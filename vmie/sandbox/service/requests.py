@@ -29,12 +29,12 @@ _USAGE_OPERATIONS = frozenset(
 class SourceLocation:
     """Where a disk container points: an object or a snapshot.
 
-    `signed`: through a presigned URL, which needs no role to read it.
+    `signed` is the presigned URL that it came as, which needs no role to read it; without a bucket it leads elsewhere.
     """
 
     bucket: str = ""
     key: str = ""
-    signed: bool = False
+    signed: str = ""
     snapshot_id: str = ""
 
 
@@ -122,23 +122,33 @@ def tags_of(params: Params, resource_type: str) -> dict[str, str]:
     return out
 
 
+_VIRTUAL = re.compile(r"(.+?)\.s3[.-](?:.+\.)?amazonaws\.com(?:\.cn)?")
+_S3 = re.compile(r"s3[.-](?:.+\.)?amazonaws\.com(?:\.cn)?")
+#: where the sandbox itself may be asked
+_LOCAL = re.compile(r"(?:.+\.)?localhost|127\.\d+\.\d+\.\d+|::1|host\.docker\.internal")
+
+
 def location_of(url: str) -> SourceLocation:
     """An object's address from ``s3://`` or ``https://``; raises ApiError "Invalid S3 source location"."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     path = unquote(parts.path).lstrip("/")
     query = parse_qs(parts.query)
+    web = parts.scheme in ("https", "http")
+    signed = url if web and {"Signature", "X-Amz-Signature"} & set(query) else ""
     if parts.scheme == "s3":
         bucket, key = parts.netloc, path
-    elif parts.scheme in ("https", "http") and (virtual := re.match(r"(.+?)\.s3[.-].*amazonaws\.com", host)):
+    elif web and (virtual := _VIRTUAL.fullmatch(host)):
         bucket, key = virtual[1], path
-    elif parts.scheme in ("https", "http"):
+    elif web and (_S3.fullmatch(host) or _LOCAL.fullmatch(host)):
         bucket, _, key = path.partition("/")
+    elif signed and host:
+        return SourceLocation(signed=signed)
     else:
         bucket = key = ""
     if not bucket or not key:
         raise invalid_parameter("Invalid S3 source location")
-    return SourceLocation(bucket, key, signed=bool({"Signature", "X-Amz-Signature"} & set(query)))
+    return SourceLocation(bucket, key, signed=signed)
 
 
 def _container(container: Params, formats: Iterable[str]) -> SourceLocation:
