@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
 
 from tests.sandbox.conftest import code_of
 from tests.sandbox.ebs_direct import client
+from vmie import sandbox
 from vmie.sandbox import Sandbox
 from vmie.sandbox.seed import IMAGE, SNAPSHOT
 
@@ -236,3 +240,30 @@ def test_an_instance_has_the_rates_of_its_image(ec2: Any) -> None:
     filters = [{"Name": "attachment.instance-id", "Values": [instance]}]
     (volume,) = ec2.describe_volumes(Filters=filters)["Volumes"]
     assert (volume["VolumeType"], volume["Iops"], volume["SnapshotId"]) == ("gp3", 4000, SNAPSHOT)
+
+
+@pytest.fixture(params=["in process", "over HTTP"])
+def either(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """EC2 of a sandbox of both kinds."""
+    config = Config(retries={"total_max_attempts": 1})
+    begin = sandbox.start if request.param == "in process" else sandbox.serve
+    with begin(seeded=True, speed=0) as box:
+        yield box.session.client("ec2", region_name="us-east-1", endpoint_url=box.url or None, config=config)
+
+
+def test_an_action_that_is_not_there_is_refused_in_the_protocol(either: Any) -> None:
+    for name, parameters in (
+        ("describe_volume_status", {}),
+        ("get_image_ancestry", {"ImageId": IMAGE}),
+        ("describe_fast_snapshot_restores", {}),
+        ("reset_image_attribute", {"ImageId": IMAGE, "Attribute": "launchPermission"}),
+        ("lock_snapshot", {"SnapshotId": SNAPSHOT, "LockMode": "governance"}),
+    ):
+        with pytest.raises(ClientError) as caught:
+            getattr(either, name)(**parameters)
+        answer = caught.value.response
+        assert answer["Error"]["Code"] == "NotImplemented", name
+        assert answer["ResponseMetadata"]["HTTPStatusCode"] == 501
+    none = "ami-00000000000000000"
+    assert code_of(either.describe_image_attribute, ImageId=none, Attribute="ramdisk") == "InvalidAMIID.NotFound"
+    assert not either.describe_image_attribute(ImageId=IMAGE, Attribute="ramdisk").get("RamdiskId")

@@ -16,6 +16,7 @@ from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.front.identify import identify
 from vmie.sandbox.patching import Patcher
+from vmie.sandbox.service import services
 from vmie.sandbox.service.ebs.http import EbsRequest
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -35,7 +36,7 @@ def install(patcher: Patcher, emulator: Emulator) -> None:
         if answer := emulator.before(call):
             return answer.document(call.service, call.protocol)
         with asked(call.action):
-            response = ebs_direct(call, request, headers) if call.service == "ebs" else process(request)
+            response = ebs_direct(call, request, headers) if call.service == "ebs" else moto_answers(call, request)
         if response is None and urlsplit(request.url).hostname not in _LOOPBACK:
             raise EndpointConnectionError(endpoint_url=request.url, error="the sandbox lets no request out")
         lost = emulator.after(call)
@@ -44,6 +45,12 @@ def install(patcher: Patcher, emulator: Emulator) -> None:
         if lost:
             return api_errors.internal_error().document(call.service, call.protocol)
         return response
+
+    def moto_answers(call: ApiCall, request: Any) -> Any:
+        try:
+            return process(request)
+        except NotImplementedError:
+            return services.missing_action(call).document(call.service, call.protocol)
 
     def ebs_direct(call: ApiCall, request: Any, headers: dict[str, str]) -> Any:
         body = request.body

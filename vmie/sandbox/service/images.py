@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from moto.core.responses import ActionResult
-from moto.ec2.exceptions import EC2ClientError
+from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError
 from moto.ec2.models import ec2_backends
 from moto.ec2.responses import EC2Response
 from moto.ec2.utils import random_id
@@ -28,7 +28,10 @@ _ATTRIBUTES = {
     "uefiData": "uefi_data",
     "imdsSupport": "imds_support",
     "lastLaunchedTime": "last_launched_time",
+    "kernel": "kernel_id",
+    "ramdisk": "ramdisk_id",
 }
+_MEMBERS = {"kernel": "KernelId", "ramdisk": "RamdiskId"}
 #: what a copy of an image has as well
 _KEPT = ("ena_support", "sriov_net_support", "imds_support", "tpm_support", "uefi_data", "usage_operation")
 
@@ -128,11 +131,14 @@ def _modify_image(original: Any) -> Any:
 
 def _describe(original: Any) -> Any:
     def describe_image_attribute(self: Any) -> Any:
-        image, attribute = self.ec2_backend.amis.get(self._get_param("ImageId")), self._get_param("Attribute")
+        image = self.ec2_backend.amis.get(self._get_param("ImageId"))
+        if image is None:
+            raise InvalidAMIIdError([self._get_param("ImageId")])
+        attribute = self._get_param("Attribute")
         if not isinstance(image, RegisteredImage) or attribute not in _ATTRIBUTES:
             return original(self)
         value = getattr(image, _ATTRIBUTES[attribute], None)
-        member = attribute[0].upper() + attribute[1:]
+        member = _MEMBERS.get(attribute, attribute[0].upper() + attribute[1:])
         return ActionResult({"ImageId": image.id, member: {"Value": value} if value else {}})
 
     return describe_image_attribute
