@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 from botocore.config import Config
@@ -14,7 +16,10 @@ from vmie import partitions
 from vmie._version import __version__
 from vmie.errors import UsageError, says
 
-#: attempts of one call, the first included (aws-facts 6: 8 to 10 for EC2's token buckets)
+if TYPE_CHECKING:
+    import boto3
+
+#: attempts of one call, the first included (aws-facts 6: 8 to 10 for EC2's token buckets), unless the user says
 ATTEMPTS = 8
 #: the most connections of one client: EBS direct and S3 uploads run up to this many threads
 CONNECTIONS = 64
@@ -22,10 +27,46 @@ CONNECTIONS = 64
 STALL = 30.0
 
 
-def config_of(service: str, *, endpoint_url: str | None, stall: float) -> Config:
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often a call is tried, the first time included, and in which of the SDK's ways."""
+
+    mode: str = "standard"
+    attempts: int = ATTEMPTS
+
+
+def retries_of(session: boto3.Session, *, environ: Mapping[str, str] = os.environ) -> Retries:
+    """What the user asks of every SDK by AWS_RETRY_MODE and AWS_MAX_ATTEMPTS, or in the AWS profile; else our own.
+
+    See https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html. Raises UsageError for no number.
+    """
+    # asked of the places themselves: the SDK's answer does not tell its default, which has changed, from a choice
+    profile = session._session.get_scoped_config()  # noqa: SLF001 - boto3 shows it in no other way
+    mode = environ.get("AWS_RETRY_MODE") or profile.get("retry_mode") or "standard"
+    for place, found in (
+        ("AWS_MAX_ATTEMPTS", environ.get("AWS_MAX_ATTEMPTS")),
+        ("max_attempts of the AWS profile", profile.get("max_attempts")),
+    ):
+        if found:
+            return Retries(str(mode), _count(str(found), place))
+    return Retries(str(mode), ATTEMPTS)
+
+
+def _count(text: str, place: str) -> int:
+    if not (text.isascii() and text.strip().isdigit() and int(text[:9]) > 0 and len(text) <= 9):
+        raise UsageError(
+            f"{place} = {text[:40]!r} is not a positive whole number",
+            cure="give it one: how often a call is tried, the first time included",
+            code="InvalidMaxRetryAttemptsError",
+        )
+    return int(text)
+
+
+def config_of(service: str, *, endpoint_url: str | None, stall: float, retries: Retries) -> Config:
     """The configuration of a client of `service`; `stall` in seconds of silence."""
+    mode: Any = retries.mode  # the SDK judges it
     config = Config(
-        retries={"mode": "standard", "total_max_attempts": ATTEMPTS},
+        retries={"mode": mode, "total_max_attempts": retries.attempts},
         user_agent_extra=f"vmie/{__version__}",
         connect_timeout=10,
         read_timeout=stall if service in ("s3", "sts") else 60,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from vmie import events
@@ -65,10 +66,26 @@ class ClientFactory:
         self._calls = calls
 
     def make(
-        self, service: str, region: str, *, tuned: Config | None = None, s3: Mapping[str, Any] | None = None
+        self,
+        service: str,
+        region: str,
+        *,
+        once: bool = False,
+        tuned: Config | None = None,
+        s3: Mapping[str, Any] | None = None,
     ) -> Any:
-        """A new client of `service`; `tuned` and `s3` go over the usual settings. Raises UsageError, AwsRefused."""
-        config = client_config.config_of(service, endpoint_url=self._endpoint_url, stall=self._stall)
+        """A new client of `service`; `tuned` and `s3` go over the usual settings. Raises UsageError, AwsRefused.
+
+        With `once` each of its calls is tried once, whatever the user says of attempts.
+        """
+        with refusals("reading the AWS configuration"):
+            retries = client_config.retries_of(self._session)
+            config = client_config.config_of(
+                service,
+                endpoint_url=self._endpoint_url,
+                stall=self._stall,
+                retries=replace(retries, attempts=1) if once else retries,
+            )
         if tuned is not None:
             config = config.merge(tuned)
         if s3 is not None:

@@ -41,7 +41,7 @@ _NO_STS = ("Unknown", "NotImplemented", "BrokenAnswer")
 class Aws:
     """One account in one Region. Threads may share it.
 
-    `region` and `partition` ("aws", "aws-cn", "aws-us-gov") are known from the start; `account` is asked
+    `region` and `partition` ("aws", "aws-cn", "aws-us-gov" …) are known from the start; `account` is asked
     of STS once, when first needed.
     """
 
@@ -173,8 +173,7 @@ class Aws:
         key = (f"{service} once", self.region)
         with self._lock:
             if key not in self._clients:
-                once = Config(retries={"mode": "standard", "total_max_attempts": 1})
-                self._clients[key] = self._made(service, self.region, tuned=once)
+                self._clients[key] = self._made(service, self.region, once=True)
             return self._clients[key]
 
     def transfer(
@@ -201,7 +200,6 @@ class Aws:
                 cure=(Drop(("accelerate",)), Drop(("endpoint_url",))),
             )
         tuned = Config(
-            retries={"mode": "standard", "total_max_attempts": 1},
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             max_pool_connections=connections,
@@ -213,7 +211,7 @@ class Aws:
                 s3: dict[str, Any] = {"payload_signing_enabled": False}
                 if accelerate:
                     s3 |= {"use_accelerate_endpoint": True, "addressing_style": "virtual"}
-                self._clients[key] = self._made("s3", where, tuned=tuned, s3=s3)
+                self._clients[key] = self._made("s3", where, once=True, tuned=tuned, s3=s3)
             return self._clients[key]
 
     def credentials(self) -> CredentialFacts | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import botocore.session
 import pytest
 
 from vmie import partitions
-from vmie.aws.client_config import is_aws
+from vmie.aws.client_config import ATTEMPTS, is_aws
+from vmie.aws.session import connect
+from vmie.errors import UsageError
 
 
 def test_partitions_are_the_sdks_own() -> None:
@@ -46,3 +50,66 @@ def test_every_partition_is_aws(suffix: str) -> None:
 )
 def test_others_are_not(url: str) -> None:
     assert not is_aws(url)
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration file with credentials, to which a test adds lines."""
+    path = tmp_path / "config"
+    path.write_text("[default]\nregion = us-east-1\naws_access_key_id = a\naws_secret_access_key = b\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(path))
+    return path
+
+
+def tried(service: str = "ec2") -> tuple[str, int]:
+    """How a client that vmie makes tries again: the SDK's own account of it."""
+    retries = connect().client(service).meta.config.retries
+    return retries["mode"], retries["total_max_attempts"]
+
+
+def test_calls_are_tried_again_as_the_user_says(profile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert tried() == ("standard", ATTEMPTS)
+    with profile.open("a") as file:
+        file.write("max_attempts = 3\nretry_mode = adaptive\n")
+    assert tried() == tried("s3") == ("adaptive", 3)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    assert tried() == ("adaptive", 5)
+    monkeypatch.setenv("AWS_RETRY_MODE", "legacy")
+    assert tried("sts") == ("legacy", 5)
+
+
+def test_a_profile_has_its_own_way(profile: Path) -> None:
+    with profile.open("a") as file:
+        file.write("[profile patient]\nregion = us-east-1\nmax_attempts = 20\n")
+        file.write("aws_access_key_id = a\naws_secret_access_key = b\n")
+    assert connect(profile="patient").client("ec2").meta.config.retries["total_max_attempts"] == 20
+    assert tried() == ("standard", ATTEMPTS)
+
+
+@pytest.mark.usefixtures("profile")
+def test_what_must_not_be_called_twice_is_called_once_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "5")
+    aws = connect()
+    assert aws.once("ec2").meta.config.retries["total_max_attempts"] == 1
+    assert aws.transfer().meta.config.retries["total_max_attempts"] == 1
+
+
+@pytest.mark.usefixtures("profile")
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_MAX_ATTEMPTS", "many"),
+        ("AWS_MAX_ATTEMPTS", "0"),
+        ("AWS_MAX_ATTEMPTS", "-3"),
+        ("AWS_MAX_ATTEMPTS", "1.5"),
+        ("AWS_MAX_ATTEMPTS", "9" * 5000),
+        ("AWS_MAX_ATTEMPTS", "²"),
+        ("AWS_RETRY_MODE", "stubborn"),
+    ],
+)
+def test_a_way_that_is_none_is_a_usage_error(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as caught:
+        connect().client("ec2")
+    assert value[:40] in caught.value.message
+    assert len(caught.value.message) < 300
