@@ -9,19 +9,16 @@ import secrets
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import replace
-
-from moto.core.base_backend import BackendDict
-from moto.core.model_instances import reset_model_data
 
 from vmie.model import TaskKind
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import ApiCall, FaultInjector
 from vmie.sandbox.gate import Gate
-from vmie.sandbox.moto_fixes import compute, kms, managed_policies, regions, s3, visibility
+from vmie.sandbox.moto_fixes import compute, iam, kms, managed_policies, regions, s3, state, visibility
 from vmie.sandbox.moto_fixes.compute import SnapshotContents
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import (
@@ -53,6 +50,17 @@ from vmie.sandbox.service.validation import GuestVerdict
 from vmie.sandbox.stats import Stats
 
 _only = threading.Lock()
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Hold moto and the environment; raises RuntimeError, and changes nothing, when another sandbox holds them."""
+    if not _only.acquire(blocking=False):
+        raise RuntimeError("a sandbox runs in this process already: moto's state cannot be shared")
+    try:
+        yield
+    finally:
+        _only.release()
 
 
 class Emulator:
@@ -98,9 +106,7 @@ class Emulator:
         self.world = 0
 
     def open(self) -> None:
-        """Patch moto; raises RuntimeError when another sandbox of this process has it."""
-        if not _only.acquire(blocking=False):
-            raise RuntimeError("a sandbox runs in this process already: moto's state cannot be shared")
+        """Patch moto."""
         try:
             self._begin()
         except BaseException:
@@ -109,10 +115,7 @@ class Emulator:
 
     def close(self) -> None:
         """Restore moto, empty."""
-        try:
-            self._end()
-        finally:
-            _only.release()
+        self._end()
 
     def reset(self, plant: Callable[[Emulator], None] | None = None) -> None:
         """Begin anew: tasks, storage, clock, faults, counts and settings are as they were when it was opened.
@@ -145,7 +148,7 @@ class Emulator:
         self._begin()
 
     def _begin(self) -> None:
-        BackendDict.reset()
+        state.drop()
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vmie-sandbox-export")
         self._open = False  # what it begins with has been there for long
         self._patch()
@@ -154,18 +157,20 @@ class Emulator:
         self.role_history.restart()
 
     def _end(self) -> None:
-        if hasattr(self, "_executor"):
-            self._executor.shutdown(wait=True, cancel_futures=True)
-        BackendDict.reset()
-        # moto's dashboard holds every object that there ever was
-        reset_model_data()
-        self._patcher.undo()
+        """Whatever goes wrong on the way: what begins next has nothing of this."""
+        with ExitStack() as last_first:
+            last_first.callback(self._patcher.undo)
+            last_first.callback(state.drop)
+            if hasattr(self, "_executor"):
+                last_first.callback(self._executor.shutdown, wait=True, cancel_futures=True)
 
     def _patch(self) -> None:
+        state.install(self._patcher)
+        s3.install(self._patcher)
+        iam.install(self._patcher)
         visibility.install(
             self._patcher, now=self.clock.elapsed, delay=lambda: self.faults.appears_after if self._open else 0.0
         )
-        s3.install(self._patcher)
         kms.install(self._patcher)
         managed_policies.install(self._patcher)
         regions.install(self._patcher)

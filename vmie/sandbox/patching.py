@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import Any
+from contextlib import ExitStack
+from typing import Any, Self
 
 _ABSENT = object()
 
@@ -27,16 +28,28 @@ class Patcher:
         else:
             mapping[name] = value
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.undo()
+
     def undo(self) -> None:
-        """Put everything back."""
-        while self._undo:
-            owner, name, before, is_item = self._undo.pop()
-            if is_item:
-                if before is _ABSENT:
-                    owner.pop(name, None)
-                else:
-                    owner[name] = before
-            elif before is _ABSENT:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, before)
+        """Put everything back; raises the first error after all that can be put back has been."""
+        with ExitStack() as in_order:
+            # a stack ends what was entered last first: so it is filled in the order of the changes
+            undo, self._undo = self._undo, []
+            for owner, name, before, is_item in undo:
+                in_order.callback(_put_back, owner, name, before, is_item=is_item)
+
+
+def _put_back(owner: Any, name: str, before: Any, *, is_item: bool) -> None:
+    if is_item:
+        if before is _ABSENT:
+            owner.pop(name, None)
+        else:
+            owner[name] = before
+    elif before is _ABSENT:
+        delattr(owner, name)
+    else:
+        setattr(owner, name, before)

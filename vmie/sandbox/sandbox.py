@@ -15,9 +15,10 @@ from vmie.disk.base import Disk
 from vmie.sandbox import defaults, model_files
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.defaults import DEFAULT_SPEED, environment, speed_of
-from vmie.sandbox.emulator import Emulator
+from vmie.sandbox.emulator import Emulator, only_one
 from vmie.sandbox.fault_injection import FaultInjector
 from vmie.sandbox.front import intercept
+from vmie.sandbox.moto_fixes import mocks
 from vmie.sandbox.options import SandboxOptions
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.seed import seed_account
@@ -114,44 +115,39 @@ def _emulator(
         if source:
             plant(source, emulator, quotas=limits is None)
 
-    patcher = Patcher()
-    # Hundreds of images of Amazon's would be made per Region, each with a volume and a snapshot.
-    patcher.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
-    # Before moto makes its first backend: it asks boto for a session, which a user's broken profile would break.
-    _enter_environment(patcher, region)
-    model_files.share_models(patcher)
-    emulator = Emulator(
-        clock=clock,
-        limits=limits or Quotas(),
-        verdict=verdict or any_guest,
-        seed=seed,
-        region=region,
-        propagation=next(one for one in (propagation, said.propagation, 0.0) if one is not None),
-        appears_after=defaults.APPEARS_AFTER if appears_after is None else appears_after,
-        plant=plant_all,
-    )
-    try:
+    with only_one(), Patcher() as patcher:
+        mocks.require_none()
+        mocks.install(patcher)
+        # Hundreds of images of Amazon's would be made per Region, each with a volume and a snapshot.
+        patcher.item(os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS", "false")
+        # Before moto makes its first backend: it asks boto for a session, which a user's broken profile would break.
+        _enter_environment(patcher, region)
+        model_files.share_models(patcher)
+        emulator = Emulator(
+            clock=clock,
+            limits=limits or Quotas(),
+            verdict=verdict or any_guest,
+            seed=seed,
+            region=region,
+            propagation=next(one for one in (propagation, said.propagation, 0.0) if one is not None),
+            appears_after=defaults.APPEARS_AFTER if appears_after is None else appears_after,
+            plant=plant_all,
+        )
         emulator.open()
         try:
             yield emulator
         finally:
             emulator.close()
-    finally:
-        patcher.undo()
 
 
 @contextmanager
 def in_process(**options: Unpack[SandboxOptions]) -> Iterator[Sandbox]:
     """See `vmie.sandbox.start`."""
-    patcher = Patcher()
-    with _emulator(**options) as emulator:
-        try:
-            # a default session made before would go to AWS
-            patcher.attribute(boto3, "DEFAULT_SESSION", None)
-            intercept.install(patcher, emulator)
-            yield Sandbox(emulator, region=options.get("region", "us-east-1"))
-        finally:
-            patcher.undo()
+    with _emulator(**options) as emulator, Patcher() as patcher:
+        # a default session made before has other credentials
+        patcher.attribute(boto3, "DEFAULT_SESSION", None)
+        intercept.install(patcher, emulator)
+        yield Sandbox(emulator, region=options.get("region", "us-east-1"))
 
 
 @contextmanager

@@ -120,6 +120,8 @@ class FaultMiddleware:
         except ApiError as error:
             return _send(start_response, *error.document(call.service, call.protocol))
         lost = self._emulator.after(call)
+        if lost:
+            _close(chunks)
         if lost == "reset":
             _reset(environ)
             return []
@@ -175,11 +177,11 @@ def _backend(service: Any) -> Any:
     return refuse
 
 
-def _answer(app: Any, environ: dict[str, Any], call: ApiCall) -> tuple[Any, list[bytes]]:
-    """What moto answers; its tracebacks and pages of HTML become ApiError, for clients read none."""
+def _answer(app: Any, environ: dict[str, Any], call: ApiCall) -> tuple[Any, Iterable[bytes]]:
+    """What moto answers, unread; its tracebacks and pages of HTML become ApiError, for clients read none."""
     held: list[Any] = []
     try:
-        chunks = list(app(environ, lambda *args: held.append(args)))
+        chunks = app(environ, lambda *args: held.append(args))
     except ApiError:
         raise
     except NotImplementedError as error:
@@ -187,9 +189,19 @@ def _answer(app: Any, environ: dict[str, Any], call: ApiCall) -> tuple[Any, list
     except Exception as error:
         _log.exception("the sandbox failed to answer %s of %s", call.action, call.service)
         raise ApiError("InternalError", f"The sandbox failed: {type(error).__name__}: {error}", status=500) from error
-    if int(held[-1][0].split()[0]) in (404, 405, 500) and chunks and chunks[0][:9].lower() == b"<!doctype":
-        raise services.missing_action(call)
+    if int(held[-1][0].split()[0]) in (404, 405, 500):
+        page = list(chunks)
+        _close(chunks)
+        if page and page[0][:9].lower() == b"<!doctype":
+            raise services.missing_action(call)
+        return held[-1], page
     return held[-1], chunks
+
+
+def _close(chunks: Any) -> None:
+    """As a WSGI server must, whether it sent them or not."""
+    if hasattr(chunks, "close"):
+        chunks.close()
 
 
 class Server:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from moto.kms.models import KmsBackend
+from moto.kms.models import KmsBackend, kms_backends
 
 from vmie.sandbox.patching import Patcher
 
@@ -23,3 +23,14 @@ def _by_any_name(switch: Callable[..., Any]) -> Callable[..., Any]:
         return switch(self, self.get_key_id(key_id), *args, **kwargs)
 
     return act
+
+
+def find(name: str, *, account: str, region: str) -> Any | None:
+    """moto's key behind an id, an ARN, an alias or an alias ARN; None where that account and Region has none."""
+    if account not in kms_backends:
+        return None
+    backend = kms_backends[account][region]
+    short = name.rsplit(":", 1)[-1] if name.startswith("arn:") else name
+    if short.startswith("alias/"):
+        short = next((key.id for key in list(backend.keys.values()) if short in key.aliases), "")
+    return backend.keys.get(short.removeprefix("key/"))

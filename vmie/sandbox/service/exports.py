@@ -124,7 +124,7 @@ def write_disk(disk: Disk, suffix: str, *, name: str) -> Blob:
     else:
         for chunk in TARGETS[suffix].stream(disk, workers=1):
             file.append(chunk)
-    return file.all()
+    return Blob.of_file(file)
 
 
 def _refuse_image(image: Any, account: str) -> None:

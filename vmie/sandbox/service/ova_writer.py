@@ -51,7 +51,7 @@ def write_ova(disk: Disk, *, name: str) -> Blob:
     file = BlobFile()
     for chunk in TARGETS["vmdk"].stream(disk, workers=1):
         file.append(chunk)
-    vmdk = file.all()
+    vmdk = Blob.of_file(file)
     member = f"{name}-disk1.vmdk"
     ovf = _OVF.format(disk=member, size=vmdk.size, capacity=disk.size, name=name).encode()
     pieces = [Blob.of(_header(f"{name}.ovf", len(ovf)) + ovf + _padding(len(ovf)) + _header(member, vmdk.size)), vmdk]

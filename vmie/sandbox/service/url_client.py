@@ -124,7 +124,7 @@ def _plain_http(method: str, parts: SplitResult, host: str, port: int | None) ->
             if total > _MOST:
                 raise HttpError(413)
             file.append(data)
-        return file.all()
+        return Blob.of_file(file)
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise HttpError(0, str(error) or type(error).__name__) from error
     finally:

@@ -187,7 +187,7 @@ def bytes_of(source: Source, seed: Content) -> Blob:
             if length is not None and end != offset + length:
                 raise ValueError(f"{seed.file} is shorter than its extents")
     stored.extend(seed.size if seed.size is not None else end)
-    return stored.all()
+    return Blob.of_file(stored)
 
 
 def _copy(file: BinaryIO, stored: BlobFile, offset: int, length: int | None) -> int:
