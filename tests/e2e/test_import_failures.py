@@ -107,7 +107,8 @@ def test_no_such_bucket(box: Sandbox, vmie: Vmie, disk: Path) -> None:
 
 def test_object_not_an_image(box: Sandbox, vmie: Vmie) -> None:
     box.client("s3").put_object(Bucket=BUCKET, Key="notes.vmdk", Body=b"not a disk " * 1000)
-    done = vmie("import", f"s3://{BUCKET}/notes.vmdk")
+    refused(vmie("import", f"s3://{BUCKET}/notes.vmdk"), 2, says="shows no format")
+    done = vmie("import", f"s3://{BUCKET}/notes.vmdk", "--format", "vmdk", "--skip-check", "all")
     refused(done, 1, says="Disk validation failed")
     box.client("s3").head_object(Bucket=BUCKET, Key="notes.vmdk")  # the user's own object stays
 

@@ -43,6 +43,8 @@ class UploadOptions:
     connect: float = 10.0
     stall: float = 30.0
     metadata: Mapping[str, str] = field(default_factory=dict)
+    #: no object is replaced: S3 makes this one only where there is none (If-None-Match)
+    exclusive: bool = False
 
     def create(self) -> dict[str, Any]:
         """Parameters that CreateMultipartUpload and PutObject share."""
@@ -61,6 +63,13 @@ class UploadOptions:
         """Whether an object of that storage class and encryption is kept as this upload would keep it."""
         sse = self.sse or ("aws:kms" if self.kms_key else "")
         return storage == (self.storage_class or storage) and sse in ("", encryption)
+
+    def finishing(self) -> dict[str, Any]:
+        """Parameters of the calls by which the object comes into being: PutObject and CompleteMultipartUpload.
+
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+        """
+        return {"IfNoneMatch": "*"} if self.exclusive else {}
 
     def every(self) -> dict[str, Any]:
         """Parameters of every call."""
@@ -134,6 +143,18 @@ class TransferConnection:
 
         return self._again()(attempt)
 
+    def finishing(
+        self, operation: str, method: str, *, part: Part | None = None, wants: Sequence[str] = (), **parameters: Any
+    ) -> dict[str, Any]:
+        """`call` for what makes the object: conditional where that was asked for and the service knows conditions."""
+        condition = self.options.finishing()
+        try:
+            return self.call(operation, method, part=part, wants=wants, **parameters, **condition)
+        except VmieError as error:
+            if not condition or error.code != UNCONDITIONAL:
+                raise
+        return self.call(operation, method, part=part, wants=wants, **parameters)
+
     def _body(self, part: Part) -> Body:
         return Body(part, rate=self._rate, stopped=self.stop.is_set, moved=self._moved)
 
@@ -174,9 +195,13 @@ def in_passing(error: BaseException) -> bool:
     """Whether the same call may do better later: S3 is busy, or the network failed; not a refusal."""
     if isinstance(error, AwsRefused):
         return error.code in _PASSING
+    if isinstance(error, VmieError) and error.code == UNCONDITIONAL:
+        return False
     return isinstance(error, VmieError) and error.passing
 
 
+#: a condition that did not hold, and what a stand-in answers that knows no conditions
+OCCUPIED, UNCONDITIONAL = "PreconditionFailed", "NotImplemented"
 #: a transfer that arrives damaged, and credentials that were renewed: worth a few attempts, not hours
 _FEW_ATTEMPTS = 4
 _DAMAGED = frozenset(("BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"))

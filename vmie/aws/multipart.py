@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol, TypeVar
 
 from vmie.aws import abandoned_uploads, objects
-from vmie.aws.attempts import TransferConnection
+from vmie.aws.attempts import OCCUPIED, TransferConnection
 from vmie.aws.parts import b64
 from vmie.errors import AwsRefused, VmieError
 
@@ -131,8 +131,9 @@ def complete(wire: TransferConnection, upload_id: str, done: Mapping[int, Done],
     """
     parts = [done[number] for number in sorted(done)]
     joined: dict[str, Any] = {}
+    occupied: AwsRefused | None = None
     try:
-        joined = wire.call(
+        joined = wire.finishing(
             "CompleteMultipartUpload",
             "complete_multipart_upload",
             UploadId=upload_id,
@@ -141,8 +142,9 @@ def complete(wire: TransferConnection, upload_id: str, done: Mapping[int, Done],
         )
     except AwsRefused as error:
         # A lost answer to a call that was carried out: the object then stands, and is compared below.
-        if error.code != "NoSuchUpload":
+        if error.code not in ("NoSuchUpload", OCCUPIED):
             raise
+        occupied = error if error.code == OCCUPIED else None
     try:
         head = wire.call(
             "HeadObject", "head_object", wants=("ContentLength",), ChecksumMode="ENABLED", **wire.options.every()
@@ -150,13 +152,16 @@ def complete(wire: TransferConnection, upload_id: str, done: Mapping[int, Done],
     except AwsRefused as error:
         # Who may write need not be allowed to read: then what S3 said when it joined the parts must do.
         if error.code != "AccessDenied" or "ETag" not in joined:
-            raise
+            raise occupied or error from error
         head = {**joined, "ContentLength": total}
     stored = objects.of_head(head)
     wanted = composite(parts)
     # S3 writes "digest-parts", some stand-ins only the digest, others keep none.
     kept = stored.sha256.partition("-")[0]
-    if stored.size != total or (wanted and kept and kept != wanted):
+    other = stored.size != total or (wanted and kept and kept != wanted)
+    if occupied is not None and (other or not kept):
+        raise occupied
+    if other:
         raise VmieError(
             f"{wire.target.url} does not hold what was sent ({stored.size} bytes, {total} sent)",
             cause="the object was changed by somebody else while it was uploaded, or the server lost data",

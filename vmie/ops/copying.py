@@ -7,8 +7,7 @@ import json
 from dataclasses import dataclass, replace
 
 from vmie import events
-from vmie.aws import copying, objects, s3
-from vmie.aws.session import Aws
+from vmie.aws import copying, objects
 from vmie.aws.upload import Uploaded, UploadOptions
 from vmie.errors import VmieError
 from vmie.model import S3Object
@@ -29,11 +28,6 @@ class CopyPlan:
         """Stands for this version of the source."""
         identity = [self.source.url, self.found.etag, self.found.size]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-
-
-def look(aws: Aws, source: S3Object) -> objects.ObjectFacts:
-    """What S3 says of a source, in whatever Region and account it is. Raises AwsRefused."""
-    return objects.existing(aws, source, own=False, region=s3.region_of(aws, source.bucket))
 
 
 def send(context: Context, plan: CopyPlan, *, step: str, options: UploadOptions) -> Uploaded:

@@ -27,6 +27,36 @@ from vmie.model import Route
 AWS_FORMATS = {"vmdk": "VMDK", "vhd": "VHD", "vhdx": "VHDX", "raw": "RAW", "ova": "OVA"}
 
 
+#: what the name of an object may end in, by what AWS calls its form; the first is given to one that says another
+_SUFFIXES = {
+    "VMDK": (".vmdk",),
+    "VHD": (".vhd", ".vpc"),
+    "VHDX": (".vhdx",),
+    "RAW": (".raw", ".img", ".bin", ".dd"),
+    "OVA": (".ova",),
+}
+#: endings that promise a form: those, and the ones that are never sent
+_PROMISES = {
+    *(suffix for several in _SUFFIXES.values() for suffix in several),
+    *(".qcow2", ".qcow", ".vdi", ".ovf", ".vma", ".iso", ".gz", ".xz", ".zst", ".bz2", ".lz4", ".zip", ".tar", ".tgz"),
+}
+
+
+def named_for(name: str, form: str) -> str:
+    """`name` with the ending of what is sent in its place: ``server.raw`` is ``server.vmdk`` for VMDK."""
+    if Path(name).suffix.lower() in _SUFFIXES[form]:
+        return name
+    while (suffix := Path(name).suffix.lower()) in _PROMISES:
+        name = name[: -len(suffix)]
+    return name + _SUFFIXES[form][0]
+
+
+def promises_another(key: str, form: str) -> bool:
+    """Whether the ending of `key` says another form than what is sent."""
+    suffix = Path(key).suffix.lower()
+    return suffix in _PROMISES and suffix not in _SUFFIXES[form]
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """How one file is sent: `method` is as-is, vmdk, vhd or raw; `aws_format` is what AWS calls it."""
@@ -55,6 +85,10 @@ class Look:
     odd: str = ""
     packed: str = ""
     files: tuple[str, ...] = ()
+
+
+#: the variant of what is sent as raw bytes though it is surely no disk
+NO_DISK = "no disk"
 
 
 class Selection(Protocol):
@@ -95,7 +129,7 @@ def look(path: Path, selected: Selection, *, as_is: bool = False) -> Look:
         if error.code != NOT_A_DISK:
             raise
         if as_is:
-            return Look("raw", "raw")
+            return Look("raw", NO_DISK)
         error.add_cure(Set("as_is", note="sends the bytes all the same"))
         raise
 
@@ -148,13 +182,13 @@ def _oddity(appliance: Appliance, number: int) -> str:
     if named.compressed:
         return f"its disk {number + 1} is compressed as a file, which AWS refuses"
     with appliance.open_disk(number) as opened:
-        if (opened.format, opened.variant) in _OVA_TAKES or opened.format == "raw":
+        if (opened.format, opened.variant) in TAKEN or opened.format == "raw":
             return ""
         return f"its disk {number + 1} is {opened.format} {opened.variant}"
 
 
-#: what may be inside an OVA (aws-facts 3.1, 5.2)
-_OVA_TAKES = {("vmdk", "streamOptimized"), ("vhd", "fixed"), ("vhd", "dynamic"), ("vhdx", "fixed"), ("vhdx", "dynamic")}
+#: (format, variant) of what AWS takes besides raw, also inside an OVA (aws-facts 3.1, 5.2)
+TAKEN = {("vmdk", "streamOptimized"), ("vhd", "fixed"), ("vhd", "dynamic"), ("vhdx", "fixed"), ("vhdx", "dynamic")}
 
 
 def choose(what: Look, *, route: Route = Route.IMAGE, as_is: bool = False, wanted: str | None = None) -> Choice:

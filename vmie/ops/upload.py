@@ -10,8 +10,8 @@ from typing import Any
 
 from vmie import events
 from vmie.aws import objects, s3
-from vmie.aws.multipart import composite
-from vmie.aws.parts import b64, part_size_for
+from vmie.aws.attempts import OCCUPIED
+from vmie.aws.parts import part_size_for
 from vmie.aws.session import Aws
 from vmie.aws.upload import Uploaded, UploadOptions, upload
 from vmie.disk.reading import DAMAGED
@@ -20,6 +20,7 @@ from vmie.model import S3Object, Task
 from vmie.ops import ingest, payloads, transfer_options, upload_state
 from vmie.ops.context import Context
 from vmie.ops.operation import Operation
+from vmie.ops.same_content import same_content
 from vmie.ops.upload_plan import SOURCE_CHANGED, UploadPlan, WatchedPayload, source_changed
 from vmie.ops.upload_state import SOURCE, Sent
 from vmie.options import UploadRequest
@@ -103,6 +104,7 @@ class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
         for note in self.planned.notes:
             context.reporter(events.Note(note, "warning"))
         options = transfer_options.upload_options(self.request, context.aws, context.settings)
+        options = replace(options, exclusive=not self.request.force)
         verify = not self.request.skip_verify
         self._sent = send(context, self.planned, step=STEP, options=options, verify=verify)
 
@@ -167,9 +169,12 @@ def plan(aws: Aws, path: Path, request: UploadRequest) -> UploadPlan:
         with ingest.opened(path, request, index=index) as opened:
             size = opened.size
             choice, bound = ingest.settle(opened, choice, asked=wanted is not None)
-    if target.key.endswith("/"):
-        name = path.name if choice.method == "as-is" else f"{path.stem}.{choice.method}"
+    any_bytes = what.variant == ingest.NO_DISK
+    if not target.key or target.key.endswith("/"):
+        name = path.name if any_bytes else ingest.named_for(path.name, choice.aws_format)
         target = S3Object(target.bucket, target.key + name)
+    elif not any_bytes and ingest.promises_another(target.key, choice.aws_format):
+        raise _misnamed(target, choice)
     return UploadPlan(
         path,
         target,
@@ -185,13 +190,25 @@ def plan(aws: Aws, path: Path, request: UploadRequest) -> UploadPlan:
     )
 
 
+def _misnamed(target: S3Object, choice: ingest.Choice) -> UsageError:
+    right = ingest.named_for(target.key, choice.aws_format)
+    forms = [form for form in ("vmdk", "vhd", "raw") if not ingest.promises_another(target.key, form.upper())]
+    return UsageError(
+        f"{target.url} would hold {choice.aws_format}, and its name says another form",
+        cause=f"the file is sent as {choice.aws_format} ({choice.reasons[0]}); whoever goes by the name is misled",
+        cure=(f"name it s3://{target.bucket}/{right}", *(Set("format", form, "sends that form") for form in forms)),
+        fields=("url",),
+    )
+
+
 def send(
     context: Context, plan: UploadPlan, *, step: str, options: UploadOptions, verify: bool = True
 ) -> tuple[Uploaded, int]:
     """One file to one object, remembered under `step`: what came of it, and the bytes read of the source.
 
     Raises ImageError when the file is another than the one the upload began with, or changes meanwhile
-    (SourceChanged), and with `verify` when it is damaged (DamagedImage): no object is then made of it.
+    (SourceChanged), and with `verify` when it is damaged (DamagedImage): no object is then made of it. Raises
+    UsageError (ObjectExists) where `options` are exclusive and another object has that key.
     """
     aws, journal, reporter = context.aws, context.journal, context.reporter
     known = journal.get(step) or {}
@@ -200,9 +217,16 @@ def send(
         raise source_changed(plan.path, "since the upload began", Cancel(journal.job, "then begin anew"))
     options = replace(options, region=plan.region or options.region, metadata={**options.metadata, SOURCE: plan.token})
     state = Sent(journal, step, plan.target, token=plan.token, region=plan.region, more={"identity": identity})
-    if (there := _already(aws, plan, options)) is not None:
+    found = _found(aws, plan)
+    same = found is not None and (
+        found.metadata.get(SOURCE) == plan.token or same_content(plan, found, reporter=reporter)
+    )
+    if found is not None and same and options.accepts(found.storage, found.encryption):
         reporter(events.Note(f"{plan.target.url} is already uploaded"))
-        return state.done(there), 0
+        return state.done(Uploaded(replace(plan.target, size=found.size), found.size, 0, found.etag)), 0
+    if found is not None and not same and options.exclusive:
+        raise _occupied(plan, found.size)
+    options = replace(options, exclusive=options.exclusive and not same)
     state.begin()
     reporter(events.Stage("upload", f"{plan.path.name} → {plan.target.url} ({plan.choice.reasons[0]})"))
     payload: WatchedPayload | None = None
@@ -217,6 +241,9 @@ def send(
             raise source_changed(
                 plan.path, "while it was uploaded", "stop what writes to it, then run the command again"
             ) from error
+        if error.code == OCCUPIED and options.exclusive:
+            state.give_up(aws)
+            raise _occupied(plan) from error
         if error.code == DAMAGED:
             state.give_up(aws)
             error.add_cure(payloads.UNVERIFIED if verify else ())
@@ -234,35 +261,23 @@ def _payload(plan: UploadPlan, reporter: events.Reporter, *, verify: bool) -> Wa
     return WatchedPayload(plan, made)
 
 
-def _already(aws: Aws, plan: UploadPlan, options: UploadOptions) -> Uploaded | None:
-    """The object, when it is there already: made from the same source, or - as it is - of the same checksum."""
+def _found(aws: Aws, plan: UploadPlan) -> objects.ObjectFacts | None:
+    """What is at that key; None where nothing is, or it may not be seen."""
     try:
-        found = objects.facts(aws, plan.target, region=plan.region)
+        return objects.facts(aws, plan.target, region=plan.region)
     except AwsRefused as error:
         # Without s3:ListBucket an absent object is refused too; and who may only write can still upload.
         if error.code in ("AccessDenied", "BadRequest"):
             return None
         raise
-    if found is None or not options.accepts(found.storage, found.encryption):
-        return None
-    if found.metadata.get(SOURCE) == plan.token or (plan.choice.method == "as-is" and _same_content(plan, found)):
-        return Uploaded(replace(plan.target, size=found.size), found.size, 0, found.etag)
-    return None
 
 
-def _same_content(plan: UploadPlan, found: objects.ObjectFacts) -> bool:
-    """Compare the file with S3's SHA-256 of the object: reading is cheaper than sending."""
-    if not found.sha256 or found.size != plan.source_size:
-        return False
-    kept, _, count = found.sha256.partition("-")
-    payload = payloads.FilePayload(plan.path, plan.source_size)
-    try:
-        size = part_size_for(plan.bound) if count else max(1, plan.bound)
-        if count and -(-plan.bound // size) != int(count):
-            return False  # cut otherwise: the checksum shows nothing
-        digests = [b64(part.digest("sha256")) for part in payload.parts(size)]
-    except ValueError:
-        return False
-    finally:
-        payload.close()
-    return kept == (composite({"ChecksumSHA256": one} for one in digests) if count else digests[0])
+def _occupied(plan: UploadPlan, size: int | None = None) -> UsageError:
+    what = f" ({size:,} bytes)" if size is not None else ""
+    return UsageError(
+        f"{plan.target.url} is there already, and is another object{what}",
+        cause="an upload replaces nothing that it did not make of the same content",
+        cure=(Set("force", note="replaces it"), "or choose another key"),
+        code="ObjectExists",
+        fields=("url",),
+    )

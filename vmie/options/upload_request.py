@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import PurePath
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -40,12 +39,14 @@ class UploadRequest(TransferOptions):
     empty_disks: bool = option(False, EMPTY_DISKS_HELP)
     as_is: bool = option(False, "Send the file as it is, whatever it is.")
     format: UploadFormat | None = option(None, "Send in this form.")
+    force: bool = option(False, "Replace an object that is there and holds something else.")
     sse_kms_key: KmsKey = option("", KEY_HELP, flags=("--kms-key", "--sse-kms-key"), group="Sending")
 
     @property
     def object(self) -> S3Object:
-        """Where it goes; a folder gets the file's name."""
-        return S3Object.parse(self.url + PurePath(self.path).name if self.url.endswith("/") else self.url)
+        """Where it goes; the key of a folder is "" or ends in /, and is completed by what is sent."""
+        bucket, _, key = self.url.removeprefix("s3://").partition("/")
+        return S3Object(bucket, key)
 
     def conflicts(self) -> Iterator[UsageError]:
         """See `Options.conflicts`."""

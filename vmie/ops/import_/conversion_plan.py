@@ -9,21 +9,20 @@ from typing import Any
 from vmie import events
 from vmie.aws import objects, presign, s3
 from vmie.aws.parts_upload import Parts
-from vmie.aws.session import Aws
 from vmie.errors import Drop, Run, Set, UsageError, says
 from vmie.limits import GIB
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import ingest
 from vmie.ops.context import Context
-from vmie.ops.import_ import placement
+from vmie.ops.import_ import placement, stored
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, from_image, plain
 from vmie.options import ImportRequest
 
 #: devices for data volumes: EC2 recommends sdf to sdp
 DEVICES = "fghijklmnop"
 USER_DATA_BYTES = 16 << 10
-_FORMAT_OF_SUFFIX = {".vmdk": "VMDK", ".vhd": "VHD", ".raw": "RAW", ".img": "RAW"}
+_FORMATS = ("VMDK", "VHD", "RAW")
 #: handled here: the first disk goes by ImportInstance, each of the others by ImportVolume
 _ONE_DISK = "VMIE-LIM-004"
 
@@ -97,7 +96,7 @@ def plan(context: Context, request: ImportRequest) -> ConversionPlan:
     zone = placement.zone_of(aws, request, reporter=reporter)
     chosen = buckets.resolve(aws, settings, option=request.bucket, role_name=settings.role_name)
     prefix = settings.prefix if request.prefix is None else request.prefix
-    disks = _disks(aws, request, folder=S3Object(chosen.name, f"{prefix}{context.journal.job}/"))
+    disks = _disks(context, request, folder=S3Object(chosen.name, f"{prefix}{context.journal.job}/"))
     _expect_count(request, disks)
     for warning in filter(None, warnings):
         reporter(events.Note(warning, "warning"))
@@ -155,11 +154,11 @@ def _expect_count(request: ImportRequest, disks: tuple[ConversionDisk, ...]) -> 
         )
 
 
-def _disks(aws: Aws, request: ImportRequest, *, folder: S3Object) -> tuple[ConversionDisk, ...]:
+def _disks(context: Context, request: ImportRequest, *, folder: S3Object) -> tuple[ConversionDisk, ...]:
     found: list[ConversionDisk] = []
     for source in request.sources:
         if source.startswith("s3://"):
-            found.append(_stored(aws, S3Object.parse(source), request, folder=folder, number=len(found)))
+            found.append(_stored(context, S3Object.parse(source), request, folder=folder, number=len(found)))
         else:
             found += _local(Path(source), request, folder=folder, first=len(found))
     if request.volume_size is not None:
@@ -181,7 +180,7 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
     identity = ingest.FileIdentity.of(path)
     whole = ingest.look(path, request, as_is=request.as_is)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
-    if choice.aws_format not in _FORMAT_OF_SUFFIX.values():
+    if choice.aws_format not in _FORMATS:
         raise UsageError(
             says("{as_is}: {path} is {form}, which the older calls do not take", path=path, form=choice.aws_format),
             cure=Drop(("as_is",), "vmie sends a stream-optimised VMDK"),
@@ -210,26 +209,27 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
     return planned
 
 
-def _stored(aws: Aws, source: S3Object, request: ImportRequest, *, folder: S3Object, number: int) -> ConversionDisk:
+def _stored(
+    context: Context, source: S3Object, request: ImportRequest, *, folder: S3Object, number: int
+) -> ConversionDisk:
     """A disk that is one object already: a manifest of one part names it, as AWS's own second example does."""
+    aws = context.aws
     s3.expect_local(aws, source.bucket)
-    size = objects.size(aws, source)
-    named = (request.format or "").upper() or _FORMAT_OF_SUFFIX.get(PurePosixPath(source.key).suffix.lower())
-    if named is None:
-        raise UsageError(f"{source.url}: its name shows no format", cure=Set("format", note="vmdk, vhd or raw"))
-    if named != "RAW" and (request.volume_size is None or number > 0):
+    found = objects.existing(aws, source)
+    what = stored.look(aws, source, request, found=found, reporter=context.reporter)
+    if what.disk_size is None and (request.volume_size is None or number > 0):
         raise UsageError(
-            f"{source.url}: how large its disk is cannot be seen from here",
-            cause=f"a {named} in S3 is not opened",
+            f"{source.url}: how large its disk is was not seen",
+            cause="ImportInstance and ImportVolume make a volume of a size that has to be named",
             cure=Set("volume_size", note="in GiB; or import the local file"),
         )
     return ConversionDisk(
-        _manifest(folder, number, PurePosixPath(source.key).stem, named.lower()),
-        ingest.Choice("as-is", named, ("already in S3",)),
-        source_size=size,
+        _manifest(folder, number, PurePosixPath(source.key).stem, what.format.lower()),
+        ingest.Choice("as-is", what.format, ("already in S3", *what.reasons)),
+        source_size=found.size,
         bound=0,
-        volume_gib=_gib(size) if named == "RAW" else 1,
-        stored=replace(source, size=size),
+        volume_gib=_gib(what.disk_size or 0),
+        stored=replace(source, size=found.size),
     )
 
 

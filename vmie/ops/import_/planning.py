@@ -12,14 +12,11 @@ from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, ImageError, PreflightError, Run, Set, UsageError
 from vmie.model import Finding, Route, S3Object
 from vmie.ops import bucket as buckets
-from vmie.ops import check, codec, copying, ingest
+from vmie.ops import check, codec, ingest
 from vmie.ops.context import Context
 from vmie.ops.copying import CopyPlan
-from vmie.ops.import_ import registering
+from vmie.ops.import_ import registering, stored
 from vmie.options import ImportRequest
-
-#: what an object's name says of its format, for sources that are in S3 already
-_FORMAT_OF_SUFFIX = {".ova": "OVA", ".vmdk": "VMDK", ".vhd": "VHD", ".vhdx": "VHDX", ".raw": "RAW", ".img": "RAW"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +111,7 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Im
         several = f"{number}-" if len(request.sources) > 1 else ""
         folder = S3Object(chosen.name, f"{prefix}{context.journal.job}/{several}") if chosen else None
         if source.startswith("s3://"):
-            disks.append(_stored(aws, S3Object.parse(source), request, folder if request.copy else None))
+            disks.append(_stored(context, S3Object.parse(source), request, folder if request.copy else None))
         elif folder is not None:
             disks += _local(Path(source), request, folder)
     if len(disks) > 1 and request.route is Route.SNAPSHOT:
@@ -183,35 +180,30 @@ def from_image(report: check.CheckReport | None, request: ImportRequest) -> tupl
     return filled, tuple(f"{name.replace('_', ' ')} {value}: read from the image" for name, value in found.items())
 
 
-def _stored(aws: Aws, source: S3Object, request: ImportRequest, folder: S3Object | None) -> PlannedDisk:
-    """A source that is in S3 already: it must be there, and its format known. With `folder` it is copied there."""
+def _stored(context: Context, source: S3Object, request: ImportRequest, folder: S3Object | None) -> PlannedDisk:
+    """A source that is in S3 already: it must be there, and a disk that AWS takes. With `folder` it is copied there."""
+    aws, reporter = context.aws, context.reporter
     copied = None
     if folder is not None and folder.bucket != source.bucket:
-        found = copying.look(aws, source)
-        size = found.size
-        target = S3Object(folder.bucket, folder.key + plain(PurePosixPath(source.key).name), size)
+        region = s3.region_of(aws, source.bucket)
+        found = objects.existing(aws, source, own=False, region=region)
+        what = stored.look(aws, source, request, found=found, own=False, region=region, reporter=reporter)
+        name = ingest.named_for(PurePosixPath(source.key).name, what.format)
+        target = S3Object(folder.bucket, folder.key + plain(name), found.size)
         copied = CopyPlan(source, target, found)
     else:
         _expect_local(aws, source.bucket)
-        size = objects.size(aws, source)
-    suffix = PurePosixPath(source.key).suffix.lower()
-    named = request.format.upper() if request.format else _FORMAT_OF_SUFFIX.get(suffix)
-    if named is None:
-        raise UsageError(
-            f"{source.url}: its name shows no format", cure=Set("format", note="ova, vmdk, vhd, vhdx or raw")
-        )
-    if named == "OVA" and request.route is Route.SNAPSHOT:
-        raise UsageError(
-            f"{source.url}: ImportSnapshot takes no OVA", cure=Set("route", "image", "or give the disk itself")
-        )
+        found = objects.existing(aws, source)
+        what = stored.look(aws, source, request, found=found, reporter=reporter)
     if copied is not None:
-        choice = ingest.Choice("as-is", named, ("copied inside S3, as was asked",))
-        return PlannedDisk(copied.target, choice, source_size=size, copied=copied)
-    choice = ingest.Choice("as-is", named, ("already in S3",))
-    return PlannedDisk(replace(source, size=size), choice, source_size=size)
+        choice = ingest.Choice("as-is", what.format, ("copied inside S3, as was asked", *what.reasons))
+        return PlannedDisk(copied.target, choice, source_size=found.size, copied=copied)
+    choice = ingest.Choice("as-is", what.format, ("already in S3", *what.reasons))
+    return PlannedDisk(replace(source, size=found.size), choice, source_size=found.size)
 
 
 def _expect_local(aws: Aws, name: str) -> None:
+    """Raise AwsRefused for a bucket that AWS cannot import from; a copy may help."""
     try:
         s3.expect_local(aws, name)
     except AwsRefused as error:
@@ -226,7 +218,7 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
     whole = ingest.look(path, request, as_is=request.as_is)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.method == "as-is":
-        target = S3Object(folder.bucket, folder.key + plain(path.name))
+        target = S3Object(folder.bucket, folder.key + plain(ingest.named_for(path.name, choice.aws_format)))
         return [PlannedDisk(target, choice, path, None, identity, identity.size, identity.size)]
     indexes: list[int | None] = list(range(whole.disks)) if whole.container else [None]
     if len(indexes) > 1 and request.route is Route.SNAPSHOT:
