@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vmie.checks import predicted_messages, sources
 from vmie.checks.rule import Hit, Outcome, Rule, anyway, unprepared
 from vmie.checks.sources import advised, follows, refused, seen
@@ -35,7 +37,12 @@ def _by_name(subject: Subject) -> Outcome:
         return ()
     devices = ", ".join(mount.device for mount in named[:4])
     without: dict[Route, str] | None = None if any(map(_stops, named)) else {}
-    return [Hit(f"fstab names devices that are called otherwise on EC2: {devices}", without=without)]
+    return [Hit(f"{_who(named)} names devices that are called otherwise on EC2: {devices}", without=without)]
+
+
+def _who(mounts: Sequence[Mount]) -> str:
+    """What mounts them: fstab, or the first unit that does."""
+    return "fstab" if any(mount.path == "/etc/fstab" for mount in mounts) else mounts[0].path
 
 
 def _stops(mount: Mount) -> bool:
@@ -56,7 +63,8 @@ def _missing(subject: Subject) -> Outcome:
     absent = [mount for mount in _mounts(subject) if mount.target is False and not mount.nofail and not mount.network]
     gone = [f"{mount.mountpoint} ({mount.device})" for mount in absent]
     without: dict[Route, str] | None = None if any(map(_stops, absent)) else {}
-    hits = [Hit(f"fstab mounts what is not in the image: {', '.join(gone[:4])}", without=without)] if gone else []
+    message = f"mounts what is not in the image: {', '.join(gone[:4])}"
+    hits = [Hit(f"{_who(absent)} {message}", without=without)] if gone else []
     doubtful = [f"{mount.mountpoint} ({mount.device})" for mount in _mounts(subject) if mount.doubtful]
     if doubtful:
         message = f"whether what fstab mounts is in the image cannot be determined: {', '.join(doubtful[:4])}"

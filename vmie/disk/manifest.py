@@ -14,7 +14,8 @@ from vmie.disk.reading import damaged, read_exact, truncated
 from vmie.events import Progress, Reporter, silent
 
 _MAX_BYTES = 1 << 20
-_PIECE = 1 << 20
+#: large, for between two pieces a busy process makes the thread wait for its turn
+_PIECE = 4 << 20
 _LINE = re.compile(r"\s*([A-Za-z0-9-]+)\s*\((.+)\)\s*=\s*([0-9A-Fa-f]+)\s*")
 _ALGORITHMS = {"SHA1": "sha1", "SHA256": "sha256", "SHA384": "sha384", "SHA512": "sha512"}
 

@@ -18,6 +18,9 @@ CLEAR = "a clear key"
 _LUKS_LARGEST = 4 << 20
 _LUKS_JSON = 4096
 _MOST_TOKENS = 32
+_LUKSMETA_SLOTS = 8
+#: the owner of Clevis's words
+_CLEVIS = bytes.fromhex("cb6e890481ff40daa84a07ab9ab5715e")
 _BITLOCKER = b"-FVE-FS-"
 _MOST_ENTRIES = 64
 _VMK = 2
@@ -51,25 +54,52 @@ def luks2(blocks: Blocks, head: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(way for way in found if way))
 
 
+def luks1(blocks: Blocks, head: bytes) -> tuple[str, ...]:
+    """What Clevis opens a LUKS1 volume by; () without any: a passphrase.
+
+    It keeps its words behind the last key's area, as luksmeta lays them out:
+    https://github.com/latchset/luksmeta/blob/master/libluksmeta.c.
+    """
+    if len(head) < 592:
+        return ()
+    payload, size = struct.unpack_from(">II", head, 104)
+    ends = [0]
+    for slot in range(_LUKSMETA_SLOTS):
+        first, stripes = struct.unpack_from(">II", head, 208 + 48 * slot + 40)
+        ends.append((first << 9) + -(-size * stripes // 512) * 512)
+    hole, room = -(-max(ends) // 4096) * 4096, payload << 9
+    if hole >= min(room, _LUKS_LARGEST):
+        return ()
+    header = blocks.read(hole, 16 + 32 * _LUKSMETA_SLOTS)
+    if len(header) < 16 + 32 * _LUKSMETA_SLOTS or header[:12] != b"LUKSMETA\0\0\0\1":
+        return ()
+    found = []
+    for slot in range(_LUKSMETA_SLOTS):
+        owner, at, length = struct.unpack_from(">16sII", header, 16 + 32 * slot)
+        if owner == _CLEVIS:
+            text = blocks.read(hole + at, min(length, _LUKS_LARGEST, max(0, room - hole - at)))
+            found.append(_clevis(text.partition(b".")[0].decode("latin-1")))
+    return tuple(dict.fromkeys(found))
+
+
 def _token(token: dict[str, Any]) -> str:
     kind = str(token.get("type", ""))
     if kind == "clevis":
-        return {"tpm2": TPM, "tang": TANG}.get(_pin(token), "Clevis")
+        jwe = token.get("jwe")
+        return _clevis(jwe.get("protected") if isinstance(jwe, dict) else None)
     return {"systemd-tpm2": TPM, "systemd-fido2": "a FIDO2 key", "systemd-pkcs11": "a smart card"}.get(kind, "")
 
 
-def _pin(token: dict[str, Any]) -> str:
-    """The name of Clevis's pin, which stands in the protected header of its JWE."""
-    jwe = token.get("jwe")
-    protected = jwe.get("protected") if isinstance(jwe, dict) else None
+def _clevis(protected: object) -> str:
+    """What Clevis opens by: the name of its pin stands in the protected header of its JWE."""
     if not isinstance(protected, str):
-        return ""
+        return "Clevis"
     try:
         header = json.loads(base64.urlsafe_b64decode(protected[:65536] + "=="))
         pin = header["clevis"]["pin"]
+        return {"tpm2": TPM, "tang": TANG}.get(pin, "Clevis")
     except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return pin if isinstance(pin, str) else ""
+        return "Clevis"
 
 
 def bitlocker(blocks: Blocks, head: bytes) -> tuple[str, ...]:

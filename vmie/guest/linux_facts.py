@@ -74,7 +74,7 @@ class Initramfs:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of fstab.
+    """One line of fstab, or one unit of systemd that mounts: `path` says where it stands.
 
     `by_name` is True for a device named after hardware (/dev/sda1, by-path, by-id): EC2's is called
     otherwise. `target`: whether the device is in the image, None where that cannot be determined or
@@ -88,6 +88,7 @@ class Mount:
     by_name: bool = False
     target: bool | None = None
     network: bool = False
+    path: str = "/etc/fstab"
 
     @property
     def nofail(self) -> bool:

@@ -41,10 +41,10 @@ class Rename:
 class Network:
     """How the guest sets up its network.
 
-    `methods` are the configuration systems found (ifcfg, ifupdown, netplan, networkmanager, networkd,
-    wicked, cloud-init). `predictable_names` is True when interfaces will be called ens5 and not eth0.
-    `udev_rules` names a persistent-net rules file with entries (a MAC bound to a name), `udev_renumbers` is True when
-    a new card then gets the next free name. `automatic`: NetworkManager sets up any card that has no profile.
+    `methods` are the configuration systems found (ifcfg, ifupdown, netplan, networkmanager, networkd, wicked, netctl,
+    netifrc, slackware, dhcpcd, cloud-init). `predictable_names` is True when interfaces will be called ens5 and not
+    eth0. `udev_rules` names a persistent-net rules file with entries (a MAC bound to a name), `udev_renumbers` is True
+    when a new card then gets the next free name. `automatic`: NetworkManager sets up any card that has no profile.
     """
 
     methods: tuple[str, ...] = ()

@@ -111,7 +111,7 @@ def _weak(_blocks: Blocks, head: bytes) -> Content | None:
 def _luks(blocks: Blocks, head: bytes) -> Content:
     version = int.from_bytes(head[6:8], "big")
     label = _text(head[24:72]) if version == 2 else ""
-    detail = _opened(f"LUKS{version}", encryption.luks2(blocks, head) if version == 2 else ())
+    detail = _opened(f"LUKS{version}", (encryption.luks2 if version == 2 else encryption.luks1)(blocks, head))
     return Content("luks", label=label, uuid=_text(head[168:208]), detail=detail)
 
 

@@ -54,6 +54,44 @@ def test_luks2_as_cryptsetup_writes_it(tmp_path: Path, tokens: list[dict[str, An
 
 
 @pytest.mark.parametrize(
+    ("pins", "detail"),
+    [
+        ([], "LUKS1"),
+        (["tpm2"], "LUKS1, opened by TPM"),
+        (["tang", "tpm2"], "LUKS1, opened by a Tang server or TPM"),
+        (["sss"], "LUKS1, opened by Clevis"),
+    ],
+)
+def test_luks1_as_cryptsetup_and_luksmeta_write_it(tmp_path: Path, pins: list[str], detail: str) -> None:
+    """luksmeta's own layout, where cryptsetup's dump ends the last key's area; LUKS1 of Red Hat 7 with Clevis."""
+    need("cryptsetup")
+    path = tmp_path / "luks.img"
+    with path.open("wb") as file:
+        file.truncate(32 * MIB)
+    fast = ["--pbkdf-force-iterations", "1000", "--key-size", "512", "--align-payload", "8192"]
+    run(["cryptsetup", "luksFormat", "-q", "--type", "luks1", *fast, str(path), "-"], input="secret")
+    luksmeta(path, pins)
+    assert recognise(Disk(path)).detail == detail
+
+
+def luksmeta(path: Path, pins: list[str]) -> None:
+    dump = run(["cryptsetup", "luksDump", str(path)]).stdout
+    payload = int(re.search(r"Payload offset:\s+(\d+)", dump)[1]) * 512  # type: ignore[index]
+    # eight areas of 64 bytes x 4000 stripes, each beginning at a whole 4096
+    hole = 4096 + 8 * 258048
+    assert hole < payload
+    header, data = b"LUKSMETA" + struct.pack(">II", 1, 0), b""
+    for number, pin in enumerate(pins):
+        text = (jwe(pin)["protected"] + ".aa.bb.cc.dd").encode()
+        owner = bytes.fromhex("cb6e890481ff40daa84a07ab9ab5715e")
+        header += struct.pack(">16sIIII", owner, 4096 * (number + 1), len(text), 0, 0)
+        data += text.ljust(4096, b"\0")
+    with path.open("r+b") as file:
+        file.seek(hole)
+        file.write((header.ljust(4096, b"\0") + data) if pins else b"")
+
+
+@pytest.mark.parametrize(
     "token", [{"type": "systemd-tpm2", "keyslots": ["0"], "tpm2-pcrs": [7]}, {"type": "systemd-tpm2"}]
 )
 def test_a_token_of_systemd(token: dict[str, Any]) -> None:
@@ -121,6 +159,7 @@ def test_cryptsetup_reads_the_same_protectors(tmp_path: Path) -> None:
 def test_nothing_in_a_header_upsets_it(head: bytes, body: bytes) -> None:
     for blocks in (Bytes(head + body), Bytes(luks2({"tokens": [1]})[:4096] + body), Bytes(bitlocker(1)[:512] + body)):
         encryption.luks2(blocks, head)
+        encryption.luks1(blocks, head)
         encryption.bitlocker(blocks, head)
 
 

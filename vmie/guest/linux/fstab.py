@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
+from vmie.guest.linux import mount_units
 from vmie.guest.linux.devices import Devices, named_by_hardware
+from vmie.guest.linux.mount_units import MountUnit
 from vmie.guest.linux_facts import Mount
 from vmie.guest.tree import Tree
 
@@ -17,10 +20,11 @@ _NETWORK = frozenset(_SHARES.split())
 
 
 def read(tree: Tree, devices: Devices) -> tuple[tuple[Mount, ...], bool | None]:
-    """The lines of /etc/fstab and whether it could be read (None: there is none)."""
+    """The lines of /etc/fstab, then systemd's units; whether fstab could be read, None where there is none."""
     text = tree.text("/etc/fstab")
+    units = [_of_unit(tree, devices, unit) for unit in mount_units.read(tree)]
     if text is None:
-        return (), False if tree.there("/etc/fstab") else None
+        return tuple(units), False if tree.there("/etc/fstab") else None
     found: list[Mount] = []
     for raw in text.splitlines():
         line = raw.strip()
@@ -32,7 +36,12 @@ def read(tree: Tree, devices: Devices) -> tuple[tuple[Mount, ...], bool | None]:
             break
         words += ["", "", ""]
         found.append(_mount(tree, devices, [_unescape(word) for word in words[:4]]))
-    return tuple(found), True
+    return (*found, *units), True
+
+
+def _of_unit(tree: Tree, devices: Devices, unit: MountUnit) -> Mount:
+    words = [unit.device, unit.mountpoint, unit.fstype, ",".join(unit.options)]
+    return replace(_mount(tree, devices, words), path=unit.path)
 
 
 def _mount(tree: Tree, devices: Devices, words: list[str]) -> Mount:

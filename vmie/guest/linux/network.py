@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from vmie.guest.linux import cards, cloud_network
+from vmie.guest.linux import cards, cloud_network, other_networks, wicked
 from vmie.guest.linux.services import enabled
 from vmie.guest.linux.shell import sections, truth, variables
 from vmie.guest.network_facts import Interface, Network
@@ -103,8 +103,10 @@ def _redhat(tree: Tree) -> Iterator[Interface]:
 
 
 def _suse(tree: Tree) -> Iterator[Interface]:
-    wicked = tree.first("/usr/sbin/wicked", "/sbin/wicked", "/etc/wicked")
-    return _ifcfg(tree, "/etc/sysconfig/network", "wicked" if wicked else "ifcfg")
+    present = tree.first("/usr/sbin/wicked", "/sbin/wicked", "/etc/wicked")
+    yield from _ifcfg(tree, "/etc/sysconfig/network", "wicked" if present else "ifcfg")
+    if present:
+        yield from wicked.read(tree, _files(tree, wicked.FOLDER, r".+\.xml"))
 
 
 def _ifupdown(tree: Tree) -> Iterator[Interface]:
@@ -125,10 +127,31 @@ def _ifupdown(tree: Tree) -> Iterator[Interface]:
                 if current:
                     found.setdefault(current, Interface(current, "ifupdown", path=path))
                     asked.setdefault(current, set()).add(tuple(words[2:4]))
+    cards_of = {
+        name: address
+        for pattern in started
+        if (address := _by_address(pattern))
+        for name in found
+        if _starts(pattern, name)
+    }
     for name, one in found.items():
-        matched = any(name == pattern.lstrip("/") or fnmatch.fnmatchcase(name, pattern[1:]) for pattern in started)
+        matched = any(_starts(pattern, name) for pattern in started)
         dhcp, static, ipv6 = _methods(asked[name])
-        yield replace(one, active=matched, dhcp=dhcp, static=static, ipv6=ipv6)
+        yield replace(one, active=matched, dhcp=dhcp, static=static, ipv6=ipv6, mac=cards_of.get(name, ""))
+
+
+def _starts(pattern: str, name: str) -> bool:
+    """Whether a word of an auto line starts the interface `name`: a name, /PATTERN, /mac/ADDRESS, each with =NAME."""
+    card, equals, logical = pattern.partition("=")
+    if equals:
+        return logical == name
+    return card == name or (card.startswith("/") and "/" not in card[1:] and fnmatch.fnmatchcase(name, card[1:]))
+
+
+def _by_address(pattern: str) -> str:
+    """The address of the one card that a pattern of interfaces(5) means, "" for any other pattern."""
+    match = re.match(r"/mac/([0-9A-Fa-f:]{17})(?:/|=|$)", pattern)
+    return match[1] if match else ""
 
 
 def _methods(asked: set[tuple[str, ...]]) -> tuple[bool, bool, bool]:
@@ -215,6 +238,10 @@ _READERS: tuple[tuple[str, Callable[[Tree], Iterator[Interface]]], ...] = (
     ("ifupdown", _ifupdown),
     ("networkmanager", _networkmanager),
     ("networkd", _networkd),
+    ("netctl", other_networks.netctl),
+    ("netifrc", other_networks.netifrc),
+    ("slackware", other_networks.slackware),
+    ("dhcpcd", other_networks.dhcpcd),
     ("cloud-init", cloud_network.interfaces),
 )
 

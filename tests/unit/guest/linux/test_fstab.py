@@ -148,3 +148,30 @@ def test_ten_thousand_lines_are_cut() -> None:
 def test_root_of_a_command_line() -> None:
     assert root_device("ro root=LABEL=x quiet root=UUID=1-2") == "UUID=1-2"
     assert root_device("ro rootflags=x") == ""
+
+
+def test_units_that_mount_are_read_as_lines_of_fstab() -> None:
+    unit = "[Unit]\nDescription=x\n[Mount]\nWhat={}\nWhere={}\nType=ext4\n[Install]\nWantedBy=multi-user.target\n"
+    base = "/etc/systemd/system"
+    files = {
+        f"{base}/data.mount": unit.format("/dev/disk/by-uuid/1111-2222", "/data"),
+        f"{base}/local-fs.target.requires/data.mount": "",
+        f"{base}/srv.mount": unit.format("/dev/disk/by-label/a\\x20b", "/srv"),
+        f"{base}/multi-user.target.wants/srv.mount": "",
+        f"{base}/snap-core-1.mount": unit.format("/var/lib/snapd/snaps/core_1.snap", "/snap/core/1"),
+        f"{base}/multi-user.target.wants/snap-core-1.mount": "",
+        "/var/lib/snapd/snaps/core_1.snap": "x",
+        f"{base}/off.mount": unit.format("/dev/sdz", "/off"),
+        f"{base}/swap.target.wants/dev-sdb1.swap": "",
+        f"{base}/dev-sdb1.swap": "[Swap]\nWhat=/dev/sdb1\n",
+        "/etc/fstab": "",
+    }
+    found, could_be_read = read(tree(files), Devices())
+    assert could_be_read is True
+    assert [(one.device, one.mountpoint, one.nofail, one.path) for one in found] == [
+        ("/dev/disk/by-uuid/1111-2222", "/data", False, f"{base}/data.mount"),
+        ("/dev/sdb1", "none", True, f"{base}/dev-sdb1.swap"),
+        ("/var/lib/snapd/snaps/core_1.snap", "/snap/core/1", True, f"{base}/snap-core-1.mount"),
+        ("/dev/disk/by-label/a b", "/srv", True, f"{base}/srv.mount"),
+    ]
+    assert [one.target for one in found if one.mountpoint.startswith("/snap")] == [True]

@@ -258,3 +258,118 @@ def test_network_manager_without_profiles_uses_dhcp_by_itself() -> None:
     }
     found = look(files)
     assert (found.methods, found.static, found.dhcp_client) == (("networkmanager",), None, "networkmanager")
+
+
+def _wicked(*xml: str) -> Network:
+    files = {f"/etc/wicked/ifconfig/{number}.xml": text for number, text in enumerate(xml)}
+    return look({"/usr/sbin/wicked": "", **files})
+
+
+WICKED_STATIC = """<?xml version="1.0" encoding="UTF-8"?>
+<interface><name>eth0</name><control><mode>boot</mode></control><firewall/>
+ <ipv4><enabled>true</enabled></ipv4>
+ <ipv4:static><address><local>10.0.0.5/24</local></address>
+  <route><nexthop><gateway>10.0.0.1</gateway></nexthop></route></ipv4:static>
+</interface>
+<interface><name>eth1</name><control><mode>manual</mode></control>
+ <ipv6:static><address><local>2001:db8::5/64</local></address></ipv6:static></interface>
+"""
+
+
+def test_wickeds_own_files_static_and_side_by_side() -> None:
+    found = _wicked(WICKED_STATIC)
+    assert (found.methods, found.static, found.dhcp) == (("wicked",), True, False)
+    assert [(one.name, one.static, one.ipv6, one.active) for one in found.interfaces] == [
+        ("eth0", True, False, True),
+        ("eth1", True, True, False),
+    ]
+
+
+def test_wickeds_own_files_by_dhcp() -> None:
+    on = "<config><interface><name>eth0</name><ipv4:dhcp><enabled>true</enabled></ipv4:dhcp></interface></config>"
+    off = "<interface><name>eth1</name><ipv4:dhcp><enabled>false</enabled></ipv4:dhcp></interface>"
+    six = "<interface><name>eth2</name><ipv6:dhcp/></interface>"
+    assert [(one.dhcp, one.static, one.ipv6) for one in _wicked(on, off, six).interfaces] == [
+        (True, False, False),
+        (False, False, False),
+        (False, False, True),
+    ]
+
+
+def test_a_card_that_wicked_knows_by_its_address() -> None:
+    text = """<interface><name namespace="ethernet"><permanent-address>00:0c:29:aa:bb:cc</permanent-address></name>
+    <ipv4:dhcp><enabled>true</enabled></ipv4:dhcp></interface>"""
+    assert [one.mac for one in _wicked(text).interfaces] == ["00:0c:29:aa:bb:cc"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<interface>",
+        "<!DOCTYPE x [<!ENTITY a 'b'>]><interface><name>&a;</name></interface>",
+        "<interface>" * 30_000,
+        "\0",
+        "plain",
+    ],
+)
+def test_what_is_no_configuration_of_wicked_is_told(text: str) -> None:
+    guest = tree({"/usr/sbin/wicked": "", "/etc/wicked/ifconfig/a.xml": text})
+    found = network(guest, "")
+    assert [one.dhcp for one in found.interfaces] in ([None], [])
+    assert bool(guest.problems) is bool(found.interfaces)
+
+
+@pytest.mark.parametrize(
+    ("words", "active", "mac"),
+    [
+        ("auto /eth*=lan", True, ""),
+        ("auto /mac/00:0c:29:aa:bb:cc=lan", True, "00:0c:29:aa:bb:cc"),
+        ("allow-hotplug /l*", True, ""),
+        ("auto /mac/00:0c:29:aa:bb:cc=wan", False, ""),
+        ("auto /eth*", False, ""),
+    ],
+)
+def test_patterns_of_ifupdown(words: str, active: bool, mac: str) -> None:
+    (card,) = look({"/etc/network/interfaces": f"{words}\niface lan inet dhcp\n"}).interfaces
+    assert (card.name, card.active, card.mac) == ("lan", active, mac)
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (
+            {
+                "/etc/netctl/office": "Interface=eth0\nConnection=ethernet\nIP=static\nAddress=('10.1.10.2/24')\n",
+                "/etc/systemd/system/multi-user.target.wants/netctl@office.service": "",
+            },
+            ("netctl", "eth0", False, True, True),
+        ),
+        ({"/etc/netctl/office": "Interface=eth0\nIP=dhcp\n"}, ("netctl", "eth0", True, False, False)),
+        (
+            {"/etc/conf.d/net": 'config_eth0="10.0.0.5/24"\n', "/etc/runlevels/default/net.eth0": ""},
+            ("netifrc", "eth0", False, True, True),
+        ),
+        ({"/etc/runlevels/default/net.eth0": ""}, ("netifrc", "eth0", True, False, True)),
+        (
+            {"/etc/slackware-version": "", "/etc/rc.d/rc.inet1.conf": 'IPADDR[0]="10.0.0.5"\nUSE_DHCP[0]=""\n'},
+            ("slackware", "eth0", False, True, True),
+        ),
+        (
+            {"/etc/slackware-version": "", "/etc/rc.d/rc.inet1.conf": 'IPADDR[0]=""\nUSE_DHCP[0]="yes"\n'},
+            ("slackware", "eth0", True, False, True),
+        ),
+        (
+            {
+                "/etc/runit/runsvdir/default/dhcpcd": "",
+                "/etc/dhcpcd.conf": "interface eth0\nstatic ip_address=10.0.0.5/24\n",
+            },
+            ("dhcpcd", "eth0", False, True, True),
+        ),
+        ({"/etc/runit/runsvdir/default/dhcpcd": ""}, ("dhcpcd", "*", True, False, True)),
+    ],
+)
+def test_smaller_distributions(files: dict[str, str], expected: tuple[str, str, bool, bool, bool]) -> None:
+    """The method, then the card's name, DHCP, a fixed address, whether it is brought up."""
+    found = look(files)
+    (card,) = found.interfaces
+    assert (*found.methods, card.name, card.dhcp, card.static, card.active) == expected
