@@ -510,12 +510,11 @@ def test_what_only_the_real_call_has_is_left_open(box: Sandbox) -> None:
 
 
 def limited(box: Sandbox, service: str) -> str:
-    """A key that its policy lends to the account through one service."""
+    """A key that its policy lends to the account through one service, and lets it read."""
     through = {"StringEquals": {"kms:ViaService": f"{service}.us-east-1.amazonaws.com"}}
     root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    return key(
-        box, document(allow("kms:*", Principal=root, Condition=through), allow("kms:DescribeKey", Principal=root))
-    )
+    reading = allow(["kms:DescribeKey", "kms:GetKeyPolicy", "kms:ListGrants"], Principal=root)
+    return key(box, document(allow("kms:*", Principal=root, Condition=through), reading))
 
 
 @pytest.mark.parametrize(("service", "failed"), [("s3", []), ("ec2", ["bucket key", "permissions"])])

@@ -14,7 +14,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.sandbox.conftest import BUCKET
+from tests.sandbox.conftest import BUCKET, policy
 from vmie import sandbox
 from vmie.errors import UsageError
 from vmie.sandbox import Sandbox
@@ -200,6 +200,9 @@ class TestPresignedUrls:
         key = iam.create_access_key(UserName=f"user-{version}")["AccessKey"]
         s3 = presigning(server, version, key=key["AccessKeyId"], secret=key["SecretAccessKey"])
         url = s3.generate_presigned_url("get_object", Params=where)
+        assert fetch(server, url)[0] == 403, "a key that may do nothing"
+        reads = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+        iam.put_user_policy(UserName=f"user-{version}", PolicyName="reads", PolicyDocument=policy(reads))
         assert fetch(server, url) == (200, SECRET)
         iam.delete_access_key(UserName=f"user-{version}", AccessKeyId=key["AccessKeyId"])
         assert fetch(server, url)[0] == 403

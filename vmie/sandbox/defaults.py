@@ -12,7 +12,10 @@ SPEEDS = {"human": 40.0, "fast": 1200.0}
 DEFAULT_SPEED = SPEEDS["fast"]
 #: seconds until a new snapshot, image, role or bucket is there for other requests
 APPEARS_AFTER = 0.0
-#: of the seeded user; any other is accepted too, as a caller without policies
+#: the account that keys belong to which the sandbox did not give out
+ACCOUNT = "123456789012"
+EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+#: of the seeded user; any other is accepted too, as the account itself
 ACCESS_KEY = "AKIAVMIESANDBOX00000"
 SECRET_KEY = "sandbox"  # noqa: S105 - made up, and no secret
 #: what is seeded

@@ -14,12 +14,29 @@ from copy import deepcopy
 from dataclasses import replace
 
 from vmie.model import TaskKind
+from vmie.sandbox.access.callers import Callers
+from vmie.sandbox.access.judge import AccessJudge
+from vmie.sandbox.access.organization import Organization
+from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.simulator import Simulator
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import ApiCall, FaultInjector
 from vmie.sandbox.gate import Gate
-from vmie.sandbox.moto_fixes import compute, iam, kms, managed_policies, regions, s3, state, visibility
+from vmie.sandbox.moto_fixes import (
+    boundaries,
+    bucket_policies,
+    compute,
+    iam,
+    kms,
+    managed_policies,
+    regions,
+    s3,
+    state,
+    visibility,
+)
 from vmie.sandbox.moto_fixes.compute import SnapshotContents
+from vmie.sandbox.moto_fixes.sessions import Sessions
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import (
     account_actions,
@@ -94,8 +111,10 @@ class Emulator:
         self.ebs = EbsDirect(self.contents, clock=clock, suffix=self.suffix, secret=secrets.token_bytes(16))
         #: ``host:port`` of the servers in front of it
         self.addresses: set[str] = set()
-        #: the organisation's policies over the account (SCPs), each a document
-        self.control_policies: list[str] = []
+        self.organization = Organization()
+        self._sessions = Sessions(clock.now)
+        callers = Callers(self._sessions, self.organization.over)
+        self._judge, self._simulator = AccessJudge(callers, clock.now), Simulator(callers)
         self._verdict = verdict
         self._plant = plant
         self._gate = Gate()
@@ -142,8 +161,9 @@ class Emulator:
         limits, durations = self._begun_with
         vars(self.service.limits).update(vars(deepcopy(limits)))
         self.service.durations.restart(durations)
-        for held in (self.clock, self.faults, self.stats, self.contents, self.service, self.ebs):
+        for held in (self.clock, self.faults, self.stats, self.contents, self.service, self.ebs, self._sessions):
             held.restart()
+        self.organization.clear()
         self.world += 1
         self._begin()
 
@@ -172,7 +192,12 @@ class Emulator:
             self._patcher, now=self.clock.elapsed, delay=lambda: self.faults.appears_after if self._open else 0.0
         )
         kms.install(self._patcher)
+        boundaries.install(self._patcher)
         managed_policies.install(self._patcher)
+        judge = self._judge
+        bucket_policies.install(self._patcher, may_delete=judge.may_delete, open_to_all=judge.open_to_all)
+        self._sessions.install(self._patcher)
+        self._simulator.install(self._patcher)
         regions.install(self._patcher)
         account_actions.install(self._patcher)
         volumes.install(self._patcher, self.contents)
@@ -224,12 +249,13 @@ class Emulator:
     def _web(self, partition: str) -> UrlClient:
         return UrlClient(partition, self.clock.now, frozenset(self.addresses))
 
-    def before(self, call: ApiCall) -> ApiError | None:
-        """Count `call` and bring the tasks up to date; the error to answer with instead, if any."""
+    def before(self, request: Request) -> ApiError | None:
+        """Count the call and bring the tasks up to date; the error to answer with instead, if any."""
+        call = request.call
         self.stats.called(call)
         self.service.advance_tasks()
         self.ebs.settle()
-        answer = services.refused(call) or self.faults.before(call) or account_actions.refused(call)
+        answer = services.refused(call) or self.faults.before(call) or self._judge.refused(request)
         if answer:
             self.stats.refused(answer.code)
         return answer

@@ -13,6 +13,7 @@ import boto3
 
 from vmie.disk.base import Disk
 from vmie.sandbox import defaults, model_files
+from vmie.sandbox.access.organization import Organization
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.defaults import DEFAULT_SPEED, environment, speed_of
 from vmie.sandbox.emulator import Emulator, only_one
@@ -36,7 +37,10 @@ if TYPE_CHECKING:
 
 
 class Sandbox:
-    """A running sandbox: `faults` to inject, `stats` to read, `limits` and `durations` to set, `clock` to move."""
+    """A running sandbox: `faults` to inject, `stats` to read, `limits` and `durations` to set, `clock` to move.
+
+    `organization` holds service control policies over its accounts.
+    """
 
     def __init__(self, emulator: Emulator, *, region: str, server: Server | None = None) -> None:
         self._emulator = emulator
@@ -46,6 +50,7 @@ class Sandbox:
         self.clock: SandboxClock = emulator.clock
         self.faults: FaultInjector = emulator.faults
         self.stats: Stats = emulator.stats
+        self.organization: Organization = emulator.organization
         self.limits: Quotas = emulator.service.limits
         self.durations: Durations = emulator.service.durations
         self.ebs_limits: EbsLimits = emulator.ebs.limits

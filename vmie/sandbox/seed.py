@@ -11,17 +11,15 @@ from moto.utilities.utils import get_partition
 
 from vmie import policy
 from vmie.limits import export_canonical_id
-from vmie.sandbox.defaults import ACCESS_KEY, BUCKET, ROLE, SECRET_KEY
+from vmie.sandbox.defaults import ACCESS_KEY, ACCOUNT, BUCKET, EVERYTHING, ROLE, SECRET_KEY
 from vmie.sandbox.moto_fixes.compute import GIB, Device, RegisteredImage, SnapshotContents, make_snapshot
 from vmie.sandbox.storage import SparseDisk, boot_sector
 
-ACCOUNT = "123456789012"
 USER = "sandbox"
 INSTANCE = "i-0123456789abcdef0"
 IMAGE = "ami-0123456789abcdef0"
 SNAPSHOT = "snap-0123456789abcdef0"
 TASK = "import-ami-0123456789abcdef0"
-EVERYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 
 
 def seed_account(region: str, contents: SnapshotContents) -> None:

@@ -7,6 +7,8 @@ POST   /_vmie/faults            {"kind": "throttle", "action": "ImportImage", "t
 DELETE /_vmie/faults            end every fault
 POST   /_vmie/settings          {"propagation": s, "imports": n, "regions": {…}, "median": s, "spread": x, …}
 POST   /_vmie/advance           {"seconds": s}
+POST   /_vmie/policies          {"document": {…}, "account": a}: a service control policy, of the organisation
+DELETE /_vmie/policies          leave the organisation
 POST   /_vmie/disks             {"bucket": b, "key": k, "size": bytes}
 GET    /_vmie/save              the world as a tar: what seed files can say, without pickles
 POST   /_vmie/load              begin anew with a saved one
@@ -84,6 +86,10 @@ def _done(method: str, path: str, given: dict[str, Any], *, emulator: Emulator) 
             _set(given, emulator=emulator)
         case "POST", "advance":
             emulator.clock.advance(float(given.get("seconds", 0)))
+        case "POST", "policies":
+            _attach(given, emulator=emulator)
+        case "DELETE", "policies":
+            emulator.organization.clear()
         case "POST", "disks":
             emulator.put_disk(str(given.get("bucket", "")), str(given.get("key", "")), int(given.get("size", 0)))
         case _:
@@ -96,6 +102,13 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(given, dict):
         raise TypeError("the body must be a JSON object")
     return given
+
+
+def _attach(given: dict[str, Any], *, emulator: Emulator) -> None:
+    document = given.get("document")
+    if not isinstance(document, str | dict):
+        raise TypeError("document must be a policy")
+    emulator.organization.attach(document, account=str(given.get("account") or ""))
 
 
 def _fault(given: dict[str, Any]) -> Fault:

@@ -17,9 +17,9 @@ from botocore.loaders import Loader
 from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
-from vmie.sandbox import api_errors
+from vmie.sandbox import api_errors, appearance
+from vmie.sandbox.access.request import Request, wants_body
 from vmie.sandbox.api_errors import ApiError
-from vmie.sandbox.appearance import asked
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.front.identify import identify
@@ -62,11 +62,13 @@ def _only_inside(**_: Any) -> None:
 
 def _answer(emulator: Emulator, request: Any) -> tuple[int, dict[str, Any], Any] | None:
     headers = {str(name).lower(): _text(value) for name, value in request.headers.items()}
-    call = identify(request.method, request.url, headers, _form(request.body, headers))
-    if refusal := emulator.before(call):
+    body = _small(request, headers)
+    call = identify(request.method, request.url, headers, _form(body, headers))
+    secure = not request.url.startswith("http:")
+    if refusal := emulator.before(Request(call, request.method, request.url, headers, body, secure=secure)):
         return refusal.document(call.service, call.protocol)
     try:
-        with asked(call.action):
+        with appearance.asked(call.action):
             ebs = call.service == "ebs"
             answer = _ebs_direct(emulator, call, request, headers) if ebs else _from_moto(request, call)
     except ApiError as error:
@@ -112,11 +114,17 @@ def _suffixes() -> set[str]:
     return found - {""}
 
 
-def _form(body: Any, headers: dict[str, str]) -> str:
+def _small(request: Any, headers: dict[str, str]) -> bytes:
+    """The body, where permissions hang on it; else nothing."""
+    body = request.body
+    if not isinstance(body, str | bytes) or not wants_body(request.method, headers, len(body)):
+        return b""
+    return body.encode() if isinstance(body, str) else body
+
+
+def _form(body: bytes, headers: dict[str, str]) -> str:
     """The body of a query-protocol request, which is small; "" for anything else."""
-    if "form" not in headers.get("content-type", "") or not isinstance(body, str | bytes):
-        return ""
-    return _text(body)
+    return _text(body) if "form" in headers.get("content-type", "") else ""
 
 
 def _text(value: Any) -> str:

@@ -19,6 +19,7 @@ from werkzeug.wsgi import FileWrapper
 
 from vmie.errors import Set, UsageError
 from vmie.sandbox import api_errors, appearance
+from vmie.sandbox.access.request import BODY_LIMIT, Request, wants_body
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
@@ -30,7 +31,6 @@ from vmie.sandbox.service import services
 from vmie.sandbox.service.ebs.http import EbsRequest
 
 _log = logging.getLogger(__name__)
-_FORM_LIMIT = 1 << 20
 _REASONS = {200: "OK", 400: "Bad Request", 403: "Forbidden", 404: "Not Found", 412: "Precondition Failed"}
 #: no page of another origin may embed an answer, or take it for another kind of content
 _FOR_BROWSERS = (("Cross-Origin-Resource-Policy", "same-origin"), ("X-Content-Type-Options", "nosniff"))
@@ -94,20 +94,20 @@ class FaultMiddleware:
             for name, value in environ.items()
             if name.startswith(("HTTP_", "CONTENT_"))
         }
-        form = ""
-        if "x-www-form-urlencoded" in headers.get("content-type", ""):
+        body, method = b"", environ["REQUEST_METHOD"]
+        if wants_body(method, headers, _length(environ)):
             body = _body(environ)
             environ["wsgi.input"] = io.BytesIO(body)
-            form = body.decode("utf-8", "replace")
+        form = body.decode("utf-8", "replace") if "form-urlencoded" in headers.get("content-type", "") else ""
         host = environ.setdefault("HTTP_HOST", f"localhost:{self._gate.port}")
         asked = environ.get("REQUEST_URI", "/")
         target = asked if asked.startswith("/") else urlsplit(asked)._replace(scheme="", netloc="").geturl()
         url = f"http://{host}{target}"
-        call = identify(environ["REQUEST_METHOD"], url, headers, form)
+        call = identify(method, url, headers, form)
         try:
             now, bucket = self._emulator.clock.now(), self._gate.bucket(host)
-            require_signed(call, environ["REQUEST_METHOD"], url, headers, now=now, bucket=bucket)
-            if answer := self._emulator.before(call):
+            require_signed(call, method, url, headers, now=now, bucket=bucket)
+            if answer := self._emulator.before(Request(call, method, url, headers, body, bucket)):
                 raise answer
         except ApiError as error:
             _drain(environ)
@@ -161,7 +161,7 @@ class _Body:
     def drain(self) -> None:
         """Read the rest."""
         with suppress(OSError, ValueError):
-            while self.read(_FORM_LIMIT):
+            while self.read(BODY_LIMIT):
                 pass
 
 
@@ -268,9 +268,15 @@ def require_loopback(host: str) -> None:
         )
 
 
+def _length(environ: dict[str, Any]) -> int:
+    with suppress(ValueError):
+        return int(environ.get("CONTENT_LENGTH") or 0)
+    return BODY_LIMIT + 1
+
+
 def _body(environ: dict[str, Any]) -> bytes:
     with suppress(ValueError):
-        length = min(int(environ.get("CONTENT_LENGTH") or 0), _FORM_LIMIT)
+        length = min(int(environ.get("CONTENT_LENGTH") or 0), BODY_LIMIT)
         data: bytes = environ["wsgi.input"].read(length)
         return data
     return b""
@@ -280,7 +286,7 @@ def _drain(environ: dict[str, Any]) -> None:
     """Read what the client still sends, or it sees a broken pipe instead of the error."""
     with suppress(OSError, ValueError):
         left = int(environ.get("CONTENT_LENGTH") or 0)
-        while left > 0 and (data := environ["wsgi.input"].read(min(left, _FORM_LIMIT))):
+        while left > 0 and (data := environ["wsgi.input"].read(min(left, BODY_LIMIT))):
             left -= len(data)
 
 

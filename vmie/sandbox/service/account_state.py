@@ -22,9 +22,6 @@ from vmie.sandbox.storage import Blob, ZeroFile, boot_sector
 _PART = 10 << 20
 _LEAST = 2 << 20
 _ZEROS = ZeroFile()
-#: what moto answers GetSessionToken and GetFederationToken with, always
-_SESSION_KEY = "AKIAIOSFODNN7EXAMPLE"
-_SESSION_SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYzEXAMPLEKEY"  # noqa: S105 - of AWS's own documentation
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +34,7 @@ class BucketState:
     policy: str
     grants: frozenset[tuple[str, str]]
     kms_default: bool
+    kms_key: str = ""  #: the key that objects are encrypted with by default, "" for none or S3's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,7 @@ def bucket(name: str, *, partition: str) -> BucketState | None:
         policy=(found.policy or b"").decode(),
         grants=_grants(found.acl) if found.acl is not None and _acls_on(found.ownership_rule) else frozenset(),
         kms_default=str(default.get("SSEAlgorithm", "")).startswith("aws:kms"),
+        kms_key=str(default.get("KMSMasterKeyID") or ""),
     )
 
 
@@ -152,7 +151,7 @@ def secret_key(access_key: str) -> str:
             for key in list(backend.access_keys.values()):
                 if key.access_key_id == access_key and key.status == "Active":
                     return str(key.secret_access_key)
-    return _SESSION_SECRET if access_key == _SESSION_KEY else ""
+    return ""
 
 
 def policy_document(policy: Any) -> str:

@@ -21,9 +21,9 @@ from vmie.disk.base import SECTOR, Disk
 from vmie.errors import UsageError, VmieError
 from vmie.limits import export_canonical_id
 from vmie.sandbox.api_errors import ApiError
+from vmie.sandbox.defaults import ACCOUNT
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage, SnapshotContents, make_snapshot
-from vmie.sandbox.seed import ACCOUNT
 from vmie.sandbox.service import account_state
 from vmie.sandbox.storage import Blob, BlobFile, SparseDisk, ZeroFile, boot_sector
 from vmie.sandbox.world.reading import Source
@@ -49,7 +49,8 @@ def plant(source: Source, emulator: Emulator, *, quotas: bool = True) -> None:
     """
     world = source.world
     region, contents, limits = emulator.region, emulator.contents, emulator.service.limits
-    emulator.control_policies[:] = map(json.dumps, world.service_control_policies)
+    for document in world.service_control_policies:
+        emulator.organization.attach(document)
     if quotas:
         said = world.quotas.model_dump(exclude_none=True)
         limits.regions |= said.pop("regions", {})

@@ -16,10 +16,10 @@ from pydantic import BaseModel, ValidationError
 
 from vmie.disk.base import Disk
 from vmie.model import ExtentKind
+from vmie.sandbox.defaults import ACCOUNT
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.moto_fixes.compute import RegisteredImage
 from vmie.sandbox.moto_fixes.s3 import stored
-from vmie.sandbox.seed import ACCOUNT
 from vmie.sandbox.service.account_state import policy_document
 from vmie.sandbox.world import schema
 
@@ -81,7 +81,7 @@ def saved(emulator: Emulator) -> Saved:
     quotas = {name: getattr(limits, name) for name in ("imports", "conversions", "exports")}
     out.world["quotas"] = {**quotas, "regions": limits.regions}
     out.world["propagation"] = float(emulator.faults.propagation)
-    out.world["service_control_policies"] = [json.loads(one) for one in emulator.control_policies]
+    out.world["service_control_policies"] = [json.loads(one) for one in emulator.organization.attached()]
     for _, iam in sorted(iam_backends[ACCOUNT].items()):
         _identities(out, iam)
     for _, s3 in sorted(s3_backends[ACCOUNT].items()):
