@@ -15,6 +15,7 @@ from tests.field import (
     contents,
     corpora,
     disks,
+    ds_identify,
     ext,
     hives,
     netplan,
@@ -52,11 +53,12 @@ FAMILIES: tuple[Family, ...] = (
     os_release,
     netplan,
     cloud_network,
+    ds_identify,
     config_files,
     systemd,
 )
 #: those of `make test`: small downloads, and together a few seconds
-SLICE: tuple[Family, ...] = (contents, os_release, netplan, cloud_network, config_files)
+SLICE: tuple[Family, ...] = (contents, os_release, netplan, cloud_network, ds_identify, config_files)
 
 
 def chosen(names: Sequence[str]) -> list[Family]:

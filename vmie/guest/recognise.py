@@ -69,6 +69,8 @@ _WEAK: tuple[tuple[str, int, bytes], ...] = (
     ("minix", 1024 + 16, b"\x8f\x13"),
 )
 _HEAD = 128 << 10
+#: where the descriptors of a disc begin, each of 2048 bytes
+_DISC, _DISC_DESCRIPTORS = 32768, 32
 
 
 def recognise(blocks: Blocks) -> Content:
@@ -124,6 +126,17 @@ def _opened(what: str, ways: tuple[str, ...]) -> str:
     return f"{what}, opened by {' or '.join(ways)}" if ways else what
 
 
+def _disc(_blocks: Blocks, head: bytes) -> Content:
+    """ISO 9660, or UDF beside it: of a disc that is both, systems mount the UDF (ECMA-167 2/9.1: NSR02, NSR03)."""
+    for at in range(_DISC, min(_DISC + _DISC_DESCRIPTORS * 2048, len(head) - 6), 2048):
+        name = head[at + 1 : at + 6]
+        if name in (b"NSR02", b"NSR03"):
+            return Content("udf")
+        if name not in (b"CD001", b"BEA01", b"BOOT2", b"CDW02"):
+            break
+    return Content("iso9660")
+
+
 def _ntfs(_blocks: Blocks, head: bytes) -> Content:
     return Content("ntfs", uuid=head[0x48:0x50][::-1].hex().upper())
 
@@ -161,6 +174,7 @@ def _bcachefs(_blocks: Blocks, head: bytes) -> Content:
 
 
 _DETAILS = {
+    "iso9660": _disc,
     "bcache": _bcache,
     "bcachefs": _bcachefs,
     "bitlocker": _bitlocker,

@@ -24,8 +24,23 @@ _UNITS = (
 )
 #: where a NoCloud datasource may lie on the disk itself
 SEEDS = ("/var/lib/cloud/seed/nocloud", "/var/lib/cloud/seed/nocloud-net")
-#: datasources that are found on any machine when a volume with their label is there
-_LABELS = {"nocloud": ("cidata", "CIDATA"), "configdrive": ("config-2", "CONFIG-2")}
+#: datasources that are found on any machine when a volume with their label is there, or files of theirs
+_LABELS = {
+    "nocloud": ("cidata", "CIDATA"),
+    "configdrive": ("config-2", "CONFIG-2"),
+    "opennebula": ("CONTEXT", "CDROM"),
+    "rbxcloud": ("CLOUDMD", "cloudmd"),
+}
+_SEED_FILES = {
+    "nocloud": (("meta-data", "user-data"), SEEDS),
+    "ovf": (("ovf-env.xml",), ("/var/lib/cloud/seed/ovf",)),
+    "opennebula": ((), ("/var/lib/cloud/seed/opennebula",)),
+}
+#: Ubuntu Core keeps what is written there
+_WRITABLE = ("", "/writable/system-data")
+_CONFIG_DRIVE = "/var/lib/cloud/seed/config_drive"
+#: what NoCloud takes from the configuration itself
+_INLINE = tuple(re.compile(rf"^[ \t]*{key}:", re.MULTILINE) for key in ("NoCloud", "user-data", "meta-data"))
 
 
 def cloud_init(tree: Tree, cmdline: str, devices: Devices) -> CloudInit:
@@ -134,17 +149,28 @@ def _asks_ec2(tree: Tree, listed: tuple[str, ...] | None, devices: Devices) -> t
     if "ec2" not in names:
         return False, ""
     for name in names[: names.index("ec2")]:
-        if name == "nocloud" and (seed := _seed(tree)):
+        if seed := _seed(tree, name):
             return False, f"{seed} is found first"
         if any(devices.find(f"LABEL={label}") is not None for label in _LABELS.get(name, ())):
             return False, f"a volume with the label {_LABELS[name][0]} is found first"
     return True, ""
 
 
-def _seed(tree: Tree) -> str:
-    for folder in SEEDS:
-        if tree.exists(f"{folder}/meta-data") and tree.exists(f"{folder}/user-data"):
+def _seed(tree: Tree, name: str) -> str:
+    """Where the datasource `name` finds all that it needs among the files, as ds-identify looks for it."""
+    wanted, folders = _SEED_FILES.get(name, ((), ()))
+    for folder in (f"{top}{one}" for top in _WRITABLE for one in folders):
+        if tree.is_dir(folder) and all(tree.exists(f"{folder}/{file}") for file in wanted):
             return folder
+    if name == "configdrive":
+        versions = tree.listdir(f"{_CONFIG_DRIVE}/openstack")
+        written = any(tree.exists(f"{_CONFIG_DRIVE}/openstack/{one}/meta_data.json") for one in versions)
+        return _CONFIG_DRIVE if written else ""
+    if name == "nocloud":
+        texts = dict(configs(tree))
+        said = (next((path for path, text in texts.items() if key.search(text)), "") for key in _INLINE)
+        places = tuple(said)
+        return places[0] if all(places) else ""
     return ""
 
 

@@ -202,3 +202,32 @@ def test_without_a_server_the_defaults_stand() -> None:
 )
 def test_garbage_in_its_configuration_ends(text: str) -> None:
     assert look({CFG: text, IDENTIFY: text, f"{D}/99.cfg": "datasource_list:\n" + text}).installed
+
+
+@pytest.mark.parametrize(
+    ("datasource", "files", "where"),
+    [
+        ("OVF", {"/var/lib/cloud/seed/ovf/ovf-env.xml": "x"}, "/var/lib/cloud/seed/ovf"),
+        ("NoCloud", {"/writable/system-data/var/lib/cloud/seed/nocloud-net/meta-data": "x"}, ""),
+        (
+            "ConfigDrive",
+            {"/var/lib/cloud/seed/config_drive/openstack/latest/meta_data.json": "{}"},
+            "/var/lib/cloud/seed/config_drive",
+        ),
+        (
+            "NoCloud",
+            {"/etc/cloud/cloud.cfg": "datasource:\n  NoCloud:\n    user-data: |\n      x\n    meta-data: |\n      y\n"},
+            "/etc/cloud/cloud.cfg",
+        ),
+        ("NoCloud", {"/etc/cloud/cloud.cfg": "datasource:\n  NoCloud:\n    seedfrom: http://x/\n"}, ""),
+        ("OpenNebula", {"/var/lib/cloud/seed/opennebula/context.sh": "x"}, "/var/lib/cloud/seed/opennebula"),
+        ("Azure", {"/var/lib/cloud/seed/ovf/ovf-env.xml": "x"}, ""),
+    ],
+)
+def test_a_datasource_on_the_disk_comes_before_ec2s(datasource: str, files: dict[str, str], where: str) -> None:
+    ours = {"/usr/bin/cloud-init": "x", "/etc/cloud/cloud.cfg.d/9.cfg": f"datasource_list: [ {datasource}, Ec2 ]"}
+    found = cloud_init(tree({**files, **ours}), "", Devices())
+    assert (found.ec2, found.why.removesuffix(" is found first")) == (
+        not where,
+        where or "/etc/cloud/cloud.cfg.d/9.cfg",
+    )
