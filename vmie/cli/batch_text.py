@@ -78,12 +78,12 @@ def batches(found: Sequence[dict[str, Any]]) -> RenderableType:
             one["status"],
             f"{one['completed']}/{one['total']}",
             str(one["failed"]),
-            one["created"],
+            render.moment(one["created"]),
             one["name"],
         ]
         for one in found
     ]
-    return render.table(["batch", "status", "completed", "failed", "created", "name"], rows)
+    return render.table(["batch", "status", "completed", "failed", "created (UTC)", "name"], rows)
 
 
 def status(shown: Status) -> RenderableType:

@@ -10,7 +10,7 @@ import typer
 from vmie.cli import context, render
 from vmie.cli.terms import TERMS
 from vmie.errors import ImageError, PreflightError
-from vmie.model import Finding, Profile, Route
+from vmie.model import Profile, Route
 from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ def check(
     verify: Annotated[
         bool, typer.Option("--verify", help="Read all of it: unpack every grain, compare an appliance's manifest.")
     ] = False,
+    details: Annotated[bool, typer.Option("--details", help="Of several images, show each in full.")] = False,
 ) -> None:
     """Show whether AWS will accept an image, and why not, without AWS.
 
-    Every file is a machine of its own, an OVA with all its disks; a folder stands for the images in it.
+    Every file is a machine of its own, an OVA with all its disks; a folder stands for the images in it. Several
+    are one table, worst first.
     Ends with 4 when the image route, or the one given with --route, is blocked, and with 2 when a file
     cannot be read.
 
@@ -68,12 +70,16 @@ def check(
     )
     failure = _failure(report, route)
     shown = report.everything if run.verbose else report.findings
-    if failure is None or run.output == "text":
-        _show(run, report, shown)
-    if failure is not None:
+    if run.output == "json" and failure is None:
+        render.finish(run, "check", report.as_json(), findings=shown)
+    elif failure is not None and (run.output == "json" or (report.unreadable and len(report.images) == 1)):
         failure.result = report.as_json()
         failure.findings = shown
         raise failure
+    else:
+        _show(run, report, route or Route.IMAGE, details=details or run.verbose)
+        if failure is not None:
+            raise typer.Exit(failure.exit_code)  # what it would say stands in the report
 
 
 def _failure(report: CheckReport, route: Route | None) -> ImageError | PreflightError | None:
@@ -102,13 +108,12 @@ def _open_routes(report: CheckReport, route: Route | None) -> str:
     return f"\n(open: {listed})" if listed else ""
 
 
-def _show(run: context.Invocation, report: CheckReport, shown: tuple[Finding, ...]) -> None:
-    if run.output == "json":
-        render.finish(run, "check", report.as_json(), findings=shown)
-        return
+def _show(run: context.Invocation, report: CheckReport, route: Route, *, details: bool) -> None:
     from vmie.cli.check_text import lines, styled
 
-    if report.unreadable is not None and len(report.images) == 1:
-        return  # the error is enough
-    written = lines(report, everything=run.verbose)
-    render.finish(run, "check", {}, text=styled(written))
+    if len(report.images) > 1 and not details:
+        from vmie.cli.check_table import table
+
+        render.finish(run, "check", {}, text=table(report, route))
+        return
+    render.finish(run, "check", {}, text=styled(lines(report, route, everything=run.verbose)))

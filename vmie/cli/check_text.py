@@ -1,4 +1,4 @@
-"""A check's result for people: grouped by image, worst first, the cure beside the finding."""
+"""A check's result for people: the verdict, then each finding once with its rule, its evidence and its cure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmie.cli import render
@@ -13,6 +14,7 @@ from vmie.cli.terms import TERMS
 from vmie.escaping import visible
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.model import Finding, Route, Verdict
+from vmie.ops.check_report import blocking
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -22,21 +24,50 @@ if TYPE_CHECKING:
 #: pieces of one line: text and style
 Line = list[tuple[str, str]]
 
-_STYLES = {Verdict.FAIL: "bold red", Verdict.UNKNOWN: "magenta", Verdict.WARN: "yellow", Verdict.PASS: "green"}
+STYLES = {Verdict.FAIL: "bold red", Verdict.UNKNOWN: "magenta", Verdict.WARN: "yellow", Verdict.PASS: "green"}
 _MARKS = {Verdict.FAIL: "FAIL   ", Verdict.UNKNOWN: "UNKNOWN", Verdict.WARN: "WARN   ", Verdict.PASS: "PASS   "}
 _INDENT = 10
 
 
-def lines(report: CheckReport, *, everything: bool = False) -> list[Line]:
-    """The lines of a report; with `everything` the passes too."""
+#: what the disks become by each route
+_BECOMES = {
+    Route.IMAGE: "an image",
+    Route.SNAPSHOT: "a snapshot",
+    Route.INSTANCE: "an instance",
+    Route.VOLUME: "a volume",
+}
+
+
+def lines(report: CheckReport, route: Route, *, everything: bool = False) -> list[Line]:
+    """The lines of a report on what becomes of the images by `route`; with `everything` the passes too."""
     out: list[Line] = []
     for image in report.images:
         if out:
             out.append([])
-        out += _image(image, everything=everything)
-    if len(report.images) > 1:
-        out += [[], _sum(report)]
+        out += _image(image, report, route, everything=everything)
     return out
+
+
+def headline(image: ImageReport, report: CheckReport, route: Route) -> tuple[Verdict, str]:
+    """The verdict on an image by `route`, and what it comes to."""
+    verdict, becomes = image.verdicts[route], _BECOMES[route]
+    if image.error is not None:
+        return Verdict.FAIL, "cannot be read"
+    if verdict is Verdict.FAIL:
+        return verdict, f"cannot become {becomes}{_open(image, route)}"
+    if blocking(replace(report, images=(image,)), route):
+        return verdict, f"stopped by {TERMS.option('strict')} on its way to {becomes}{_open(image, route)}"
+    said = {
+        Verdict.UNKNOWN: f"may become {becomes}: not all that decides is known",
+        Verdict.WARN: f"can become {becomes}, with what is named below",
+        Verdict.PASS: f"can become {becomes}",
+    }
+    return verdict, said[verdict]
+
+
+def _open(image: ImageReport, route: Route) -> str:
+    other = image.recommended
+    return f"; open: --route {other}" if other not in (None, route) else ""
 
 
 def styled(written: list[Line]) -> RenderableType | str:
@@ -48,11 +79,16 @@ def styled(written: list[Line]) -> RenderableType | str:
     return Text("\n").join(Text.assemble(*line) for line in written)
 
 
-def _image(image: ImageReport, *, everything: bool) -> Iterator[Line]:
-    yield [(_clean(" + ".join(image.paths)), "bold")]
+def _image(image: ImageReport, report: CheckReport, route: Route, *, everything: bool) -> Iterator[Line]:
+    verdict, said = headline(image, report, route)
+    yield [
+        (_MARKS[verdict].rstrip(), STYLES[verdict]),
+        (f"  {_clean(' + '.join(image.paths))}", "bold"),
+        (f"  {said}", ""),
+    ]
     yield [(f"  {_file(image)}", "dim")]
     if image.error is None:
-        yield [(f"  {_guest(image)}", "")]
+        yield [(f"  {guest(image) or 'no operating system seen'}", "")]
         yield []
         yield from _routes(image)
     found = image.everything if everything else (*image.findings, *image.notes)
@@ -79,10 +115,11 @@ def _file(image: ImageReport) -> str:
     return " · ".join(parts)
 
 
-def _guest(image: ImageReport) -> str:
+def guest(image: ImageReport) -> str:
+    """The system in it; "" for none that was seen."""
     root = image.root
     if root is None:
-        return "no operating system seen"
+        return ""
     if isinstance(root, LinuxFacts):
         name = root.pretty_name or f"{root.distribution} {root.version}"
         parts = [name, root.architecture, f"kernel {root.default_kernel}" if root.default_kernel else ""]
@@ -105,7 +142,7 @@ def _routes(image: ImageReport) -> Iterator[Line]:
         left = f"leaves it without {' and '.join(lacks)}" if lacks else ""
         tail = " · ".join(part for part in (note, left, count) if part)
         mark = _MARKS[verdict] if tail else _MARKS[verdict].rstrip()
-        yield [(f"  {f'{route} ({route.call})':<26}", ""), (mark, _STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
+        yield [(f"  {f'{route} ({route.call})':<26}", ""), (mark, STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
     if image.recommended is None:
         looked = bool(image.subject.guest.disks)
         why = "each is refused, or leaves a machine without what it needs" if looked else "it was not looked into"
@@ -126,9 +163,10 @@ def _findings(same: Sequence[Finding]) -> Iterator[Line]:
         by_verdict.setdefault(finding.verdict, []).extend(finding.routes)
     for number, (verdict, routes) in enumerate(by_verdict.items()):
         message = "the same" if number else _clean(same[0].message)
-        first, *rest = _wrapped(f"{message}{_on(routes)}")
+        rule = f"{same[0].rule}  "
+        first, *rest = _wrapped(f"{message}{_on(routes)}", taken=len(rule))
         mark = "NOTE   " if same[0].note else _MARKS[verdict]
-        yield [("  ", ""), (mark, _STYLES[verdict]), (" ", ""), (first, "")]
+        yield [("  ", ""), (mark, STYLES[verdict]), (" ", ""), (rule, "dim"), (first, "")]
         for line in rest:
             yield [(" " * _INDENT, ""), (line, "")]
     if same[0].verdict is Verdict.PASS and not same[0].note:
@@ -136,7 +174,6 @@ def _findings(same: Sequence[Finding]) -> Iterator[Line]:
     yield from _told(same)
     for number, line in enumerate(same[0].cure_text(TERMS).splitlines()):
         yield from _labelled("      " if number else "cure: ", line, "cyan")
-    yield [(" " * _INDENT, ""), (same[0].rule, "dim")]
 
 
 def _on(routes: Sequence[Route]) -> str:
@@ -167,17 +204,6 @@ def _wrapped(text: str, *, taken: int = 0) -> list[str]:
         return [text]
     width = max(40, min(shutil.get_terminal_size().columns, 120) - _INDENT - taken)
     return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
-
-
-def _sum(report: CheckReport) -> Line:
-    counts = dict.fromkeys(_STYLES, 0)
-    for image in report.images:
-        counts[image.verdicts[Route.IMAGE]] += 1
-    parts: Line = [(f"{len(report.images)} images by the image route: ", "bold")]
-    for verdict, count in counts.items():
-        if count:
-            parts += [(f"{count} {verdict.value}", _STYLES[verdict]), ("  ", "")]
-    return parts
 
 
 def _clean(text: str) -> str:

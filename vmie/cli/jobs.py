@@ -27,7 +27,7 @@ def jobs(ctx: typer.Context, state: batch.Shared = "") -> None:
 
     run = context.of(ctx)
     found = job_index.everything(run.state, clock=SystemClock(), shared=state)
-    columns = ["job", "status", "kind", "task", "held in S3", "updated", "source"]
+    columns = ["job", "status", "kind", "task", "held in S3", "updated (UTC)", "source"]
     text = render.table(columns, [_row(job) for job in found]) if found else "no jobs"
     render.finish(run, "jobs", {"jobs": [job.as_json() for job in found]}, text=text)
 
@@ -35,7 +35,7 @@ def jobs(ctx: typer.Context, state: batch.Shared = "") -> None:
 def _row(job: JobSummary) -> list[str]:
     held = render.size(job.bytes_held) if job.bytes_held is not None else ""
     status = f"{job.status} {job.progress}" if job.progress else job.status
-    return [job.job, status, job.kind, job.task_id or "", held, job.updated, job.source]
+    return [job.job, status, job.kind, job.task_id or "", held, render.moment(job.updated), job.source]
 
 
 def resume(

@@ -120,16 +120,16 @@ def size(amount: float) -> str:
     return f"{amount:.1f} TiB"
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
-    """A plain table without frame."""
-    from rich.table import Table
+def moment(text: str) -> str:
+    """A time of a job for people: ``2026-01-02 03:04``, in UTC as it is kept."""
+    return text[:16].replace("T", " ")
 
-    out = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        out.add_column(column, overflow="fold")
-    for row in rows:
-        out.add_row(*map(visible, row))  # here too, so that the columns are as wide as what is shown
-    return out
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
+    """A plain table without frame that fits the terminal."""
+    from vmie.cli.tables import Table
+
+    return Table(columns, rows)
 
 
 def _indented(text: str) -> str:
