@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from tests.sandbox.conftest import BUCKET, HOUR, MIB, bootable, image_task, snapshot_task
 from tests.sandbox.ebs_direct import BLOCK, client, content, filled, made
 from tests.sandbox.legacy_imports import stored
+from vmie import disk as disks
 from vmie.aws.session import connect
+from vmie.disk.stream import TARGETS
 from vmie.sandbox import Sandbox
 from vmie.sandbox.moto_fixes.compute import GIB
 
@@ -241,3 +244,55 @@ class TestEncryption:
         done = snapshot_task(ec2, task)
         assert done["Encrypted"] is True
         assert ec2.describe_snapshots(SnapshotIds=[done["SnapshotId"]])["Snapshots"][0]["Encrypted"] is True
+
+
+def test_an_imported_instance_becomes_an_image(box: Sandbox, ec2: Any, s3: Any) -> None:
+    image = stored(connect(region="us-east-1"), DATA)
+    call = {"Platform": "Linux", "LaunchSpecification": {"InstanceType": "m3.medium", "Architecture": "x86_64"}}
+    task = ec2.import_instance(**call, DiskImages=[image.disk()])["ConversionTask"]
+    for _ in range(2):
+        box.advance(HOUR)
+        ec2.describe_conversion_tasks(ConversionTaskIds=[task["ConversionTaskId"]])
+    instance = task["ImportInstance"]["InstanceId"]
+    image_id = ec2.create_image(InstanceId=instance, Name="of an instance")["ImageId"]
+    assert exported(box, ec2, s3, image_id) == DATA
+    assert ec2.describe_images(ImageIds=[image_id])["Images"][0]["Architecture"] == "x86_64"
+
+
+def test_a_launch_by_template_has_the_images_devices(box: Sandbox, ec2: Any, imported: str) -> None:
+    data = {
+        "ImageId": imported,
+        "InstanceType": "t3.micro",
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 30}}],
+    }
+    ec2.create_launch_template(LaunchTemplateName="mine", LaunchTemplateData=data)
+    tags = [{"ResourceType": "volume", "Tags": [{"Key": "k", "Value": "v"}]}]
+    started = ec2.run_instances(
+        MinCount=2, MaxCount=2, LaunchTemplate={"LaunchTemplateName": "mine"}, TagSpecifications=tags
+    )
+    for instance in started["Instances"]:
+        volume = root_volume(ec2, instance["InstanceId"])
+        assert (volume["Size"], volume["Tags"]) == (30, [{"Key": "k", "Value": "v"}])
+        disk = box.disk(volume["VolumeId"])
+        assert disk is not None
+        assert disk.read(0, disk.size) == DATA
+
+
+@pytest.mark.parametrize("target", ["vmdk", "vhd"])
+def test_blocks_of_a_packed_disk_are_those_that_it_allocates(box: Sandbox, ec2: Any, s3: Any, target: str) -> None:
+    raw = bytearray(64 * MIB)
+    raw[: len(DATA)] = DATA
+    raw[40 * MIB : 40 * MIB + 5] = b"later"
+    packed = b"".join(TARGETS[target].stream(disks.open(io.BytesIO(bytes(raw)))))
+    s3.put_object(Bucket=BUCKET, Key="packed", Body=packed)
+    where = {"Format": target, "UserBucket": {"S3Bucket": BUCKET, "S3Key": "packed"}}
+    task = ec2.import_snapshot(DiskContainer=where)["ImportTaskId"]
+    for _ in range(2):
+        box.advance(HOUR)
+        done = snapshot_task(ec2, task)
+    found = content(client(), done["SnapshotId"])
+    assert len(found) < 20
+    read = bytearray(len(raw))
+    for index, data in found.items():
+        read[index * BLOCK : (index + 1) * BLOCK] = data
+    assert read == raw

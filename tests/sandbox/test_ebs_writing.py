@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -309,9 +310,9 @@ class TestThrottles:
         assert (limits.starts, limits.completes, limits.lists, limits.pending_snapshots) == (10, 10, 50, 100)
 
     def test_an_sdk_waits_for_the_rate(self, box: Sandbox) -> None:
-        box.ebs_limits.starts = 5
+        box.ebs_limits.starts = 20
         ebs = box.client("ebs")
-        assert len({ebs.start_snapshot(VolumeSize=1)["SnapshotId"] for _ in range(8)}) == 8
+        assert len({ebs.start_snapshot(VolumeSize=1)["SnapshotId"] for _ in range(24)}) == 24
         assert box.stats.errors["ThrottlingException"] > 0
 
 
@@ -344,3 +345,28 @@ def test_a_reset_forgets_all_of_it() -> None:
             "ResourceNotFoundException"
         )
         assert ebs.start_snapshot(VolumeSize=1, ClientToken="once")["SnapshotId"] != snapshot_id
+
+
+def test_files_and_their_size_are_flat_however_many_snapshots_come_and_go(box: Sandbox, ebs: Any, ec2: Any) -> None:
+    limits = box.ebs_limits
+    limits.starts = limits.completes = limits.snapshot_puts = limits.account_puts = 1e9
+
+    def files() -> tuple[int, int]:
+        """How many this process has open, and how many bytes the sandbox's own hold."""
+        open_ = list(Path("/proc/self/fd").iterdir())
+        own = [one for one in open_ if one.is_symlink() and "vmie-sandbox-" in str(one.readlink())]
+        return len(open_), sum(one.stat().st_size for one in own)
+
+    def round_(count: int) -> None:
+        made_ = [made(box, ebs, {0: filled(f"{number:04}"), 9: filled("x")}) for number in range(count)]
+        for number in range(count):
+            assert box.disk(made_[number]).read(0, 4) == f"{number:04}".encode()  # type: ignore[union-attr]
+            ec2.delete_snapshot(SnapshotId=made_[number])
+
+    round_(1)
+    before = files()[0]
+    round_(40)
+    after, size = files()
+    round_(40)
+    assert files()[1] == size
+    assert after <= before + 2

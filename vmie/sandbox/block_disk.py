@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from vmie.disk.base import Disk
 from vmie.model import Extent, ExtentKind
-from vmie.sandbox.block_store import BLOCK, BlockSource
+from vmie.sandbox.block_pool import BLOCK
+from vmie.sandbox.block_store import BlockSource
 from vmie.sandbox.storage import Blob
 
 

@@ -1,6 +1,6 @@
 """What a snapshot or a volume holds, in blocks of 512 KiB: written one by one, or those of a disk.
 
-Written blocks lie in an unnamed file one after the other, in the order in which they came; a table says which is where.
+Written blocks lie in a `BlockPool`; a table for each snapshot says which is where.
 Blocks of zeros take no place there. The table is made in pages: 16 TiB with a few blocks in them cost a few KiB.
 """
 
@@ -14,12 +14,10 @@ from collections.abc import Callable, Iterator
 
 from vmie.disk.base import Disk
 from vmie.model import ExtentKind
-from vmie.sandbox.storage import BlobFile
+from vmie.sandbox.block_pool import BLOCK, BlockPool
 
-BLOCK = 512 << 10
 ZEROS = bytes(BLOCK)
 _ZERO_DIGEST = hashlib.sha256(ZEROS).digest()
-_DIGEST = len(_ZERO_DIGEST)
 _PAGE = 1024
 _ABSENT, _ZERO = 0, -1
 
@@ -67,37 +65,31 @@ class WrittenBlocks(BlockSource):
     `garbage` names the key of what was encrypted from the beginning, "" for what is not.
     """
 
-    def __init__(self, *, parent: BlockSource | None = None, garbage: str = "") -> None:
+    def __init__(self, pool: BlockPool, *, parent: BlockSource | None = None, garbage: str = "") -> None:
+        self._pool = pool
         self.lineage = parent.lineage if parent else object()
         self.noisy = bool(garbage) or (parent is not None and parent.noisy)
         self._parent = parent
         self._garbage = garbage
         self._pages: dict[int, array[int]] = {}
-        self._data, self._digests = BlobFile(), BlobFile()
         self._lock = threading.Lock()
-        self._slots = 0
-        self._free: list[int] = []
         self.own = 0  #: how many were put here
+
+    def __del__(self) -> None:
+        # nobody reads it any more: its children have it for a parent
+        self._pool.give_back(slot for page in self._pages.values() for slot in page if slot > 0)
 
     def put(self, index: int, data: bytes, digest: bytes) -> None:
         """Write a block, or write it again."""
-        slot = _ZERO
-        if digest != _ZERO_DIGEST:
-            with self._lock:
-                if self._free:
-                    slot = self._free.pop()
-                else:
-                    self._slots = slot = self._slots + 1
-            self._data.write_at((slot - 1) * BLOCK, data)
-            self._digests.write_at((slot - 1) * _DIGEST, digest)
+        slot = _ZERO if digest == _ZERO_DIGEST else self._pool.store(data, digest)
         with self._lock:
             page = self._pages.get(index // _PAGE)
             if page is None:
                 page = self._pages[index // _PAGE] = array("q", bytes(8 * _PAGE))
             before, page[index % _PAGE] = page[index % _PAGE], slot
             self.own += before == _ABSENT
-            if before > 0:
-                self._free.append(before)
+        if before > 0:
+            self._pool.give_back([before])
 
     def written(self, start: int = 0) -> Iterator[int]:
         """See `BlockSource.written`."""
@@ -130,7 +122,7 @@ class WrittenBlocks(BlockSource):
             return owner.read(index)
         if slot == _ABSENT:
             return _noise(owner._garbage, index) if owner._garbage else ZEROS  # noqa: SLF001
-        return ZEROS if slot == _ZERO else owner._data.read_at((slot - 1) * BLOCK, BLOCK)  # noqa: SLF001
+        return ZEROS if slot == _ZERO else owner._pool.data(slot)  # noqa: SLF001
 
     def digest(self, index: int) -> bytes:
         """See `BlockSource.digest`."""
@@ -138,7 +130,7 @@ class WrittenBlocks(BlockSource):
         if not isinstance(owner, WrittenBlocks):
             return owner.digest(index)
         if slot > 0:
-            return owner._digests.read_at((slot - 1) * _DIGEST, _DIGEST)  # noqa: SLF001
+            return owner._pool.digest(slot)  # noqa: SLF001
         return _ZERO_DIGEST if slot == _ZERO else super().digest(index)
 
     def place(self, index: int) -> tuple[object, int]:

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from vmie.sandbox.block_store import BLOCK, BlockSource, WrittenBlocks, merged
+from vmie.sandbox.block_pool import BLOCK, BlockPool
+from vmie.sandbox.block_store import BlockSource, WrittenBlocks, merged
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
@@ -25,6 +26,8 @@ from vmie.sandbox.service.ebs.tokens import BLOCK_LIFE, Tokens
 
 #: blocks that one page of ListChangedBlocks compares at most: it may then be short, or empty, and there is more
 _COMPARED = 20_000
+#: client tokens kept
+_REMEMBERED = 5_000
 
 
 class EbsDirect:
@@ -38,6 +41,7 @@ class EbsDirect:
         self._clock = clock
         self._suffix = suffix
         self._tokens = Tokens(secret)
+        self._pool = BlockPool()
         self._throttle = Throttle(clock.measured)
         self._open = OpenSnapshots(clock, contents.forget)
         self._started: dict[tuple[str, str, str], tuple[str, dict[str, Any], Any]] = {}
@@ -47,6 +51,7 @@ class EbsDirect:
         """Begin anew."""
         vars(self.limits).update(vars(EbsLimits()))
         self._throttle.restart()
+        self._pool = BlockPool()
         self._open.restart()
         with self._lock:
             self._started.clear()
@@ -70,6 +75,8 @@ class EbsDirect:
             snapshot, answer = self._start(backend, params)
             if token[-1]:
                 self._started[token] = print_, answer, snapshot
+                if len(self._started) > _REMEMBERED:
+                    del self._started[next(iter(self._started))]
         return answer
 
     def put_snapshot_block(self, backend: Any, params: Params, data: Callable[[], bytes]) -> dict[str, Any]:
@@ -204,7 +211,7 @@ class EbsDirect:
         snapshot.start_time = self._clock.now()
         snapshot.add_tags(start.tags_of(params))
         garbage = snapshot.id if key and parent is None else ""
-        blocks = WrittenBlocks(parent=self._contents.blocks(parent_id), garbage=garbage)
+        blocks = WrittenBlocks(self._pool, parent=self._contents.blocks(parent_id), garbage=garbage)
         self._contents.keep(snapshot.id, blocks, size=size * GIB)
         minutes = params.get("Timeout") or 60
         self._open.add(OpenSnapshot(snapshot, blocks, minutes * 60.0, self._clock.elapsed()))
