@@ -24,7 +24,7 @@ def test_the_system_is_told_and_its_subvolumes_block_the_image_route(
     shown = capsys.readouterr()
     assert f"{name} · x86_64 · kernel " in shown.out
     assert "free on btrfs" in shown.out
-    assert "is Btrfs with subvolumes" in shown.err
+    assert "is Btrfs with subvolumes" in shown.out
     assert cli.run(["--output", "json", "check", str(path), "--route", "snapshot"]) == 0
     image = json.loads(capsys.readouterr().out)["result"]["images"][0]
     assert image["guest"]["root_filesystem"] == "btrfs"

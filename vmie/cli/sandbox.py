@@ -152,6 +152,11 @@ def save(
     """Save what a serving sandbox holds: buckets, objects, identities, snapshots, images, instances, quotas.
 
     vmie sandbox save world.tar
+
+    vmie sandbox save world.tar --dry-run
+
+    vmie sandbox save world.tar --endpoint-url http://127.0.0.1:5000
+
     vmie sandbox serve --empty --seed world.tar
     """
     from vmie.sandbox import remote
@@ -177,6 +182,10 @@ def load(
     """Let a serving sandbox begin anew with a saved world; a reset leads back to it.
 
     vmie sandbox load world.tar
+
+    vmie sandbox load world.tar --dry-run
+
+    vmie sandbox load world.tar --endpoint-url http://127.0.0.1:5000
     """
     from vmie.sandbox import remote
 

@@ -24,7 +24,7 @@ _WORD = 36
 #: paths and addresses may be parted down to this
 _PATH = 20
 #: stands for a place where a line may end; `visible` leaves none in a cell
-_BREAK = "\N{ZERO WIDTH SPACE}"
+_BREAK = "\0"
 #: the cells on the first line of a record: what it is, and how it stands
 _HEAD = 2
 
@@ -112,8 +112,9 @@ def _wrapped(text: str, width: int) -> list[str]:
         return [text] if text else []
     if _cells(text) != len(text):  # wide characters: as many as surely fit
         width = max(1, width // 2)
-    # A path ends its lines after a slash, as far as that goes.
-    lines = textwrap.wrap(text.replace("/", f"/{_BREAK} "), width, break_on_hyphens=False)
+    # A path that must be parted ends its lines after a slash, as far as that goes.
+    words = (word if _cells(word) <= width else word.replace("/", f"/{_BREAK} ") for word in text.split(" "))
+    lines = textwrap.wrap(" ".join(words), width, break_on_hyphens=False)
     return [line.replace(f"{_BREAK} ", "").replace(_BREAK, "") for line in lines]
 
 
