@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -172,3 +173,13 @@ def test_nothing_is_attached_that_vmie_did_not_make() -> None:
     assert decide([document], Access("ec2:AttachVolume", volume)) is Decision.SILENT
     ours = {"aws:ResourceTag/vmie:job": "job-1"}
     assert decide([document], Access("ec2:AttachVolume", volume, ours)) is Decision.ALLOW
+
+
+#: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: a managed policy, without white space
+MANAGED = 6144
+
+
+@pytest.mark.parametrize("jobs", [*([job] for job in Job), [Job.IMPORT, Job.EXPORT]], ids=str)
+def test_a_policy_fits_in_a_managed_one(jobs: list[Job]) -> None:
+    scope = replace(WHOLE, region="ap-northeast-1", buckets=("a-bucket-with-a-name-as-long-as-s3-takes-" + "x" * 21,))
+    assert len(json.dumps(permissions.document(jobs, scope), separators=(",", ":"))) <= MANAGED
