@@ -13,7 +13,7 @@ COMPILE := .cache/lock/bin/uv pip compile --quiet --upgrade --universal --python
 # Tests start hundreds of processes: none of them is to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-newest field lint lock sbom bench docs soak steady clean system-tools
+.PHONY: demo test test-newest field clients moto-patches lint lock sbom bench docs soak steady clean system-tools
 
 demo: $(VENV)/.demo ## create the environment and run the main job on examples/demo.ova, offline
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -38,6 +38,12 @@ bench: $(VENV)/.dev $(TOOLS)/.done system-tools ## every benchmark, both sides i
 
 field: $(VENV)/.dev $(TOOLS)/.done system-tools ## what vmie reads of other projects' own test files, against their tests
 	$(BIN)/python -m tests.field --page docs/explanation/judges-from-outside.md
+
+clients: $(VENV)/.dev $(TOOLS)/.done system-tools ## other people's AWS clients, each in an environment of its own, against the sandbox
+	$(BIN)/python -m tests.clients --page docs/explanation/sandbox.md
+
+moto-patches: $(VENV)/.dev ## contrib/moto's patches on moto's newest release, with the tests that they bring
+	$(BIN)/python contrib/moto/check.py
 
 soak: $(VENV)/.dev $(TOOLS)/.done system-tools ## the full-size runs of which `make test` makes a tenth
 	VMIE_SOAK=1 $(PYTEST) -m soak
@@ -70,6 +76,7 @@ lock: ## resolve requirements/*.txt anew, for every Python and platform that is 
 	for part in demo dev; do extra=$$part; test $$part = dev || extra=sandbox; \
 	  $(COMPILE) pyproject.toml requirements/build.in --extra $$extra -o requirements/$$part.txt || exit 1; done
 	$(COMPILE) requirements/tools.in -o requirements/tools.txt
+	for part in requirements/clients/*.in; do $(COMPILE) $$part -o $${part%.in}.txt || exit 1; done
 
 sbom: $(TOOLS)/.done ## dist/sbom.json: every package that `pip install 'vmie[sandbox]'` brings, with hashes (CycloneDX)
 	@mkdir -p dist

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.sandbox.conftest import code_of, policy
+from tests.sandbox.conftest import BUCKET, code_of, policy
 from vmie.sandbox.seed import IMAGE
 
 S3 = "arn:aws:iam::aws:policy/AmazonS3FullAccess"
@@ -73,3 +73,15 @@ class TestManagedPoliciesOfAws:
     def test_that_are_not_there_are_not(self, iam: Any, arn: str) -> None:
         with pytest.raises(ClientError, match="NoSuchEntity"):
             iam.attach_role_policy(RoleName="vmimport", PolicyArn=arn)
+
+
+def test_tags_of_an_object_may_begin_with_aws_but_not_with_its_prefix(s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="key", Body=b"")
+    where: dict[str, Any] = {"Bucket": BUCKET, "Key": "key"}
+    for given in ({"awspub:source": "a"}, {"awsome": "b", "team": "c"}, {"team": "d"}):
+        pairs = [{"Key": name, "Value": value} for name, value in given.items()]
+        s3.put_object_tagging(**where, Tagging={"TagSet": pairs})
+        kept = {one["Key"]: one["Value"] for one in s3.get_object_tagging(**where)["TagSet"]}
+        assert kept == given
+    refused = {"TagSet": [{"Key": "aws:mine", "Value": "x"}]}
+    assert code_of(s3.put_object_tagging, **where, Tagging=refused) == "InvalidTag"

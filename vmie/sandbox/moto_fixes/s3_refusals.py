@@ -130,8 +130,14 @@ def _put_bucket_tagging(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _put_object_tagging(original: Callable[..., Any]) -> Callable[..., Any]:
     def put_object_tagging(self: Any, key: Any, tags: dict[str, str] | None) -> Any:
-        _require_tags(tags or {}, "object")
-        return original(self, key, tags)
+        given = tags or {}
+        _require_tags(given, "object")
+        # moto takes every key that begins with aws for one of AWS's own, which begin with aws:
+        mistaken = {name: value for name, value in given.items() if re.match("aws(?!:)", name)}
+        answer = original(self, key, {name: value for name, value in given.items() if name not in mistaken})
+        if mistaken:
+            self.tagger.tag_resource(key.arn, self.tagger.convert_dict_to_tags_input(mistaken))
+        return answer
 
     return put_object_tagging
 
