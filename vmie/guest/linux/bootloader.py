@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -86,7 +85,6 @@ def boot(tree: Tree) -> Boot:
     parsed = {path: grub.parse(text) for path, text in modern.items()}
     full = {path: config for path, config in parsed.items() if config.entries or config.bls}
     configs = {path: modern[path] for path in full} | legacy
-    digests = {hashlib.sha256(text.encode()).digest() for text in configs.values()}
     entries = bls.read(tree, "/boot/loader/entries")
     kernels = _default_kernels(full, legacy, entries, environment)
     found = _choose(tree, full, legacy, entries, environment)
@@ -107,7 +105,7 @@ def boot(tree: Tree) -> Boot:
         saved_entry=saved,
         bls_default=bls.named(entries, saved) if loader is Bootloader.BLS and entries and saved else None,
         configs=tuple(configs),
-        configs_differ=len(digests) > 1,
+        configs_differ=len(set(configs.values())) > 1,
         config_kernels={path: _named(tree, kernel) for path, kernel in kernels.items()},
         platforms=_platforms(tree),
         images=images,
