@@ -6,6 +6,7 @@ Source: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.ht
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,14 +33,15 @@ def install(patcher: Patcher) -> None:
         patcher.attribute(IAMBackend, name, _sized("ACLSizePerRole", _TRUST, getattr(IAMBackend, name)))
 
 
-def characters(document: str) -> int:
-    """The size of a policy as IAM counts it."""
-    return len("".join(document.split()))
+def characters(document: object) -> int:
+    """The size of a policy as IAM counts it; moto's CloudFormation gives it as an object."""
+    text = document if isinstance(document, str) else json.dumps(document, separators=(",", ":"))
+    return len("".join(text.split()))
 
 
 def _inline(kind: str, original: Callable[..., Any]) -> Callable[..., Any]:
     def put_policy(self: Any, name: str, policy_name: str, policy_json: str) -> Any:
-        held: Mapping[str, str] = getattr(self, f"get_{kind}")(name).policies
+        held: Mapping[str, object] = getattr(self, f"get_{kind}")(name).policies
         others = sum(characters(one) for other, one in held.items() if other != policy_name)
         if others + characters(policy_json) > _INLINE[kind]:
             raise LimitExceededException(f"Maximum policy size of {_INLINE[kind]} bytes exceeded for {kind} {name}")
