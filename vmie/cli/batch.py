@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmie import events
-from vmie.cli import commands, completion, context, render
+from vmie.cli import batch_report, commands, completion, context, render
 from vmie.errors import Cancel, PartialFailure, PreflightError, Resume, Set, UsageError
 
 if TYPE_CHECKING:
@@ -35,14 +33,6 @@ Named = Annotated[
 ]
 
 
-class ReportForm(StrEnum):
-    """The forms of a report."""
-
-    HTML = "html"
-    CSV = "csv"
-    JSON = "json"
-
-
 def build() -> typer.Typer:
     """The group of verbs."""
     app = commands.group("Many VMs from one plan file: resumable, under AWS's quotas.")
@@ -57,17 +47,14 @@ def build() -> typer.Typer:
 def batch_context(run: context.Invocation, state: str, *, uploads: int | None = None) -> BatchContext:
     """What batches need of this invocation; `vmie worker` shares it.
 
-    Each change of an item is a line; the states of hundreds of tasks only go to logs and with --verbose.
+    Each item that ends is a line; what happens on its way only goes to logs, and is shown with --verbose.
     """
+    from vmie.cli.batch_live import finished_only
+
     made = run.connection.batches(state, uploads=uploads)
     if run.verbose or run.log_format == "json":
         return made
-
-    def without_tasks(event: events.Event, /) -> None:
-        if not isinstance(event, events.TaskSeen):
-            run.reporter(event)
-
-    return replace(made, reporter=without_tasks)
+    return replace(made, reporter=finished_only(run.reporter))
 
 
 def run(
@@ -111,12 +98,13 @@ def run(
     if report_to is not None and not report_to.absolute().parent.is_dir():
         raise UsageError(f"there is no folder for {report_to}", cure=Set("report", note="another file"))
     from vmie.batch.run import api
+    from vmie.cli import batch_live
 
     used = batch_context(this, state)
-    done = api.run(used, api.begin(used, loaded))
+    done = batch_live.carry_out(this, used, api.begin(used, loaded))
     if report_to is not None:
-        _write(this, state, done.batch, report_to, _form(report_to, None))
-    _show(this, "batch run", used, done)
+        batch_report.write(this, state, done.batch, report_to, batch_report.form_of(report_to, None))
+    _show(this, "batch run", used, done, report_to=report_to)
 
 
 def resume(
@@ -171,10 +159,10 @@ def continue_batch(
     if this.dry_run:
         planned(this, verb, known)
         return
-    from vmie.batch.run import api
+    from vmie.cli import batch_live
 
     used = _context_of(this, known, state)
-    _show(this, verb, used, api.run(used, known.job, retry_failed=retry_failed, requeue=requeue))
+    _show(this, verb, used, batch_live.carry_out(this, used, known.job, retry_failed=retry_failed, requeue=requeue))
 
 
 def cancel_batch(this: context.Invocation, verb: str, known: JobSummary, *, state: str) -> None:
@@ -246,7 +234,8 @@ def report(
     batch: Named,
     to: Annotated[Path | None, typer.Option(help="File to write. Default: BATCH.html, .csv or .json here.")] = None,
     form: Annotated[
-        ReportForm | None, typer.Option("--format", help="By default what the file's name says, else html.")
+        batch_report.ReportForm | None,
+        typer.Option("--format", help="By default what the file's name says, else html."),
     ] = None,
     state: Shared = "",
 ) -> None:
@@ -259,40 +248,21 @@ def report(
     vmie batch report batch-20260102-030405-a1b2c3 --format json
     """
     this = context.of(ctx)
-    chosen = _form(to, form)
+    chosen = batch_report.form_of(to, form)
     target = to or Path(f"{batch}.{chosen.value}")
-    written = _write(this, state, batch, target, chosen)
+    written = batch_report.write(this, state, batch, target, chosen)
     shown = {"batch": batch, "path": str(target), "format": chosen.value, "bytes": written}
     render.finish(this, "batch report", shown, text=f"{target} written")
 
 
-def _write(this: context.Invocation, state: str, batch: str, target: Path, form: ReportForm) -> int:
-    """Write a report; its size in bytes. Raises UsageError when the file cannot be written."""
-    from vmie.batch.report import html
-    from vmie.batch.store.locations import Locations
-    from vmie.poll import SystemClock
-
-    written = html.render(Locations(this.state, state), batch, form.value, clock=SystemClock()).encode()
-    try:
-        target.write_bytes(written)
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror}", cure="choose another file") from error
-    return len(written)
-
-
-def _form(to: Path | None, form: ReportForm | None) -> ReportForm:
-    if form is not None:
-        return form
-    suffix = to.suffix.lower().removeprefix(".") if to else ""
-    return ReportForm(suffix) if suffix in list(ReportForm) else ReportForm.HTML
-
-
-def _show(this: context.Invocation, verb: str, used: BatchContext, done: BatchResult) -> None:
+def _show(
+    this: context.Invocation, verb: str, used: BatchContext, done: BatchResult, *, report_to: Path | None = None
+) -> None:
     """Print what it came to; some failures are exit 3 with the result in full."""
     from vmie.cli import batch_text
 
     shown: dict[str, Any] = done.as_json()
-    text = batch_text.result(done, kept=not this.sandbox)
+    text = batch_text.result(done, kept=not this.sandbox, report_to=report_to)
     render.finish(this, verb, shown, text=text, status="partial" if shown["failed"] else "success")
     _mark_reported(used, done)
     if shown["failed"]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vmie.cli import render
@@ -23,8 +25,8 @@ _IN_HAND = 3
 _NAMED = 3
 
 
-def result(done: BatchResult, *, kept: bool = True) -> str:
-    """The lines at the end of a run; `kept`: whether another command can find the batch."""
+def result(done: BatchResult, *, kept: bool = True, report_to: Path | None = None) -> str:
+    """The lines at the end of a run; `kept`: whether another command can find it; `report_to`: what was written."""
     shown = done.as_json()
     lines = [
         (
@@ -36,12 +38,15 @@ def result(done: BatchResult, *, kept: bool = True) -> str:
     if len(completed) <= _SHOWN:
         lines += [f"  {item['key']}: {_made(item)}" for item in completed]
     lines += _failures([item for item in shown["items"] if item["status"] == "failed"])
+    if report_to is not None:
+        lines.append(f"  report: {report_to} written")
     if not kept:
         lines.append("  the sandbox of this command is gone, and the batch with it; `vmie sandbox serve` keeps one")
         return "\n".join(lines)
     if shown["failed"]:
         lines.append(f"  again:  vmie batch resume {done.batch} --retry-failed")
-    lines.append(f"  report: vmie batch report {done.batch}")
+    if report_to is None:
+        lines.append(f"  report: vmie batch report {done.batch}")
     return "\n".join(lines)
 
 
@@ -86,16 +91,17 @@ def batches(found: Sequence[dict[str, Any]]) -> RenderableType:
     return render.table(["batch", "status", "completed", "failed", "created (UTC)", "name"], rows)
 
 
-def status(shown: Status) -> RenderableType:
-    """Waves by stage, slots, rate, the end, and what failed."""
+def status(shown: Status, *, hint: str = "") -> RenderableType:
+    """How far it is, at what rate, until when; waves by stage, slots; and what failed, in red."""
     from rich.console import Group
+    from rich.text import Text
 
     rows = [
         [str(wave.number), *(str(wave.states.get(state, 0) or "") for state in shown.columns), str(wave.total)]
         for wave in shown.waves
     ]
     table = render.table(["wave", *shown.columns, "all"], rows)
-    lines = [f"{shown.batch} {shown.status}"]
+    lines = [_headline(shown)]
     several = len({slot.account for slot in shown.slots}) > 1
     lines += [
         f"slots {slot.pool} {f'{slot.account} ' if several else ''}{slot.region}: {slot.used} of {slot.limit}"
@@ -103,12 +109,21 @@ def status(shown: Status) -> RenderableType:
     ]
     lines += [_at_work(one) for one in shown.workers]
     lines += list(shown.notes)
+    failed = Text("\n".join(_failures(shown.failures)), style="red")
+    parts = [Text(lines[0], style="bold"), table, "\n".join(lines[1:]), failed, Text(hint, style="dim")]
+    return Group(*(part for part in parts if part))
+
+
+def _headline(shown: Status) -> str:
+    """``batch-… running: 137/500 completed, 3 failed, 12.3 an hour, ends about 2026-01-02 14:05 UTC``."""
+    count = Counter(item.state.value for item in shown.items)
+    parts = [f"{count['completed']}/{len(shown.items)} completed"]
+    parts += [f"{count[state]} {state}" for state in ("failed", "cancelled") if count[state]]
     if shown.rate:
-        lines.append(f"rate {shown.rate:.1f} an hour")
+        parts.append(f"{shown.rate:.1f} an hour")
     if shown.ends:
-        lines.append(f"ends about {shown.ends} (estimate)")
-    failed = "\n".join(_failures(shown.failures))
-    return Group(lines[0], table, "\n".join(lines[1:]), failed)
+        parts.append(f"ends about {render.moment(shown.ends)} UTC")
+    return f"{shown.batch} {shown.status}: {', '.join(parts)}"
 
 
 def _at_work(one: LiveWorker) -> str:

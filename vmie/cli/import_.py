@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -53,7 +54,8 @@ def show(run: context.Invocation, outcome: Any, *, command: str = "import") -> N
         plan = {"plan": outcome.plan.as_json()}
         render.finish(run, command, plan, text=plan_text(outcome.plan), findings=findings)
         return
-    render.finish(run, command, outcome.result.as_json(), text=text(outcome.result), findings=findings)
+    lines = [text(outcome.result), *_next(run, outcome.result)]
+    render.finish(run, command, outcome.result.as_json(), text="\n".join(lines), findings=findings)
 
 
 def text(result: Any) -> str:
@@ -74,9 +76,24 @@ def text(result: Any) -> str:
     ratio = f" ({result.bytes_sent / result.bytes_source:.0%})" if result.bytes_source and result.bytes_sent else ""
     lines.append(f"  sent       {render.size(result.bytes_sent)} of {render.size(result.bytes_source)}{ratio}")
     lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")
-    if result.status == "active":
-        lines.append(f"  next       vmie resume {result.job}")
     return "\n".join(lines)
+
+
+def _next(run: context.Invocation, result: Any) -> list[str]:
+    """The command that goes on from here; none where a sandbox ends with this one."""
+    if run.sandbox:
+        return []
+    where = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in run.options.items() if value]
+    for found, command in (
+        (result.status == "active", f"vmie resume {result.job}"),
+        (result.image_id, f"aws ec2 run-instances --image-id {result.image_id}"),
+        (result.instance_id, f"aws ec2 start-instances --instance-ids {result.instance_id}"),
+        (result.volume_ids, f"aws ec2 describe-volumes --volume-ids {' '.join(result.volume_ids)}"),
+        (result.snapshot_ids, f"aws ec2 describe-snapshots --snapshot-ids {' '.join(result.snapshot_ids)}"),
+    ):
+        if found:
+            return [f"  next       {' '.join((command, *where))}"]
+    return []
 
 
 def plan_text(plan: Any) -> str:
