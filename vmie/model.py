@@ -106,7 +106,8 @@ class Finding:
 
     `predicts` is what the service itself would answer, "" where it would say nothing. `actions` are the cure: an option
     in them is named by its field, and written by whoever shows the finding. `without` is what a machine that came by
-    a route would be without: boot, network or login. A `note` passes, and says what is worth knowing.
+    a route would be without: boot, network or login. A `note` passes, and says what is worth knowing. What is `mended`
+    an import re-streams into another form on its way: `strict` does not stop for it.
     """
 
     rule: str
@@ -119,6 +120,7 @@ class Finding:
     path: str = ""
     without: tuple[tuple[Route, str], ...] = ()
     note: bool = False
+    mended: bool = False
 
     @property
     def cure(self) -> str:
@@ -144,6 +146,8 @@ class Finding:
             out["path"] = self.path
         if self.without:
             out["leaves_without"] = {route.value: what for route, what in self.without}
+        if self.mended:
+            out["mended"] = True
         return out
 
 

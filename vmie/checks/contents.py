@@ -96,6 +96,7 @@ RULES: tuple[Rule, ...] = (
         id="VMIE-DISK-011",
         title="The image is not packed",
         judge=_wrapped,
+        form=True,
         routes=ALL,
         predicts=predicted_messages.FILE_FORMAT,
         cure=(Run(("vmie", "import", "FILE"), "unpacks it on the way"), "unpack it to have the guest checked too"),

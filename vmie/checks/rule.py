@@ -40,7 +40,7 @@ def anyway(what: str) -> Mapping[Route, str]:
 
 #: cures that several rules share: the route that looks at nothing, and today's list of prerequisites
 AS_SNAPSHOT = Set("route", "snapshot", "it looks at nothing in the guest")
-TODAY = Set("profile", "current", "today's service takes it")
+TODAY = Set("rules", "current", "today's service takes it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,8 @@ class Rule:
     predicts: str = ""
     cure: Cure = ()
     without: Mapping[Route, str] = field(default_factory=dict)
+    #: about the form alone: a warning, where the bytes are re-streamed, of what is mended by that
+    form: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a rule whose verdict its evidence does not bear."""
@@ -127,11 +129,11 @@ class Rule:
         outcome = self.judge(subject)
         if outcome is None:
             return []
-        found = [self._finding(hit, subject.profile, _about(subject, hit, path)) for hit in outcome]
+        found = [self._finding(hit, subject, _about(subject, hit, path)) for hit in outcome]
         source = self.source(subject.profile)
         return found or [Finding(self.id, Verdict.PASS, self.title, source=source, routes=self.routes, path=path)]
 
-    def _finding(self, hit: Hit, profile: Profile, path: str) -> Finding:
+    def _finding(self, hit: Hit, subject: Subject, path: str) -> Finding:
         verdict = self.verdict if hit.verdict is None else hit.verdict
         predicts = self.predicts if hit.predicts is None else hit.predicts
         said = verdict is Verdict.FAIL or hit.may_say
@@ -143,11 +145,12 @@ class Rule:
             # names from the image's inside must not drive a terminal
             message="".join(char if char.isprintable() else "?" for char in hit.message),
             actions=actions(self.cure if hit.cure is None else hit.cure),
-            source=self.source(profile, hit.evidence),
+            source=self.source(subject.profile, hit.evidence),
             routes=routes,
             predicts=catalogue.words(predicts, **hit.values) if predicts and said else "",
             path=path,
             note=verdict is Verdict.PASS,
+            mended=self.form and verdict is Verdict.WARN and not subject.literal,
             without=tuple((one, without[one]) for one in routes if one in without and verdict is not Verdict.PASS),
         )
 

@@ -73,8 +73,7 @@ def text(result: Any) -> str:
         lines.append(f"  volumes    {', '.join(result.volume_ids)}")
     if result.bucket_from:
         lines.append(f"  bucket     {S3Object.parse(result.object).bucket} (from {result.bucket_from})")
-    ratio = f" ({result.bytes_sent / result.bytes_source:.0%})" if result.bytes_source and result.bytes_sent else ""
-    lines.append(f"  sent       {render.size(result.bytes_sent)} of {render.size(result.bytes_source)}{ratio}")
+    lines.append(f"  sent       {render.sent(result.bytes_source, result.bytes_sent)}")
     lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")
     return "\n".join(lines)
 

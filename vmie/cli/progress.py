@@ -14,19 +14,23 @@ class ProgressMeter:
         self._begun: dict[str, tuple[float, int]] = {}
 
     def line(self, event: events.Progress, now: float) -> str:
-        """``upload: 1.2 GiB of 8.0 GiB, 380.1 MiB sent (31 %), 210.4 MiB/s, 33 s left``."""
+        """``upload: 1.2 GiB of 8.0 GiB, 380.1 MiB sent, 210.4 MiB/s, 33 s left``."""
         since, before = self._begun.setdefault(event.stage, (now, event.done))
         whole = f" of {render.size(event.total)}" if event.total else ""
-        parts = [f"{event.stage}: {render.size(event.done)}{whole}"]
+        parts = [f"{event.stage}: {render.size(done_of(event))}{whole}"]
         if event.sent is not None:
-            ratio = f" ({event.sent / event.done:.0%})" if event.done else ""
-            parts.append(f"{render.size(event.sent)} sent{ratio}")
+            parts.append(f"{render.size(event.sent)} sent")
         speed = (event.done - before) / (now - since) if now > since else 0.0
         if speed > 0:
             parts.append(f"{render.size(int(speed))}/s")
             if event.total and event.total > event.done:
                 parts.append(f"{_duration((event.total - event.done) / speed)} left")
         return ", ".join(parts)
+
+
+def done_of(event: events.Progress) -> int:
+    """What is done, never more than there is: the end of the data may lie behind its estimated amount."""
+    return event.done if event.total is None else min(event.done, event.total)
 
 
 def _duration(seconds: float) -> str:

@@ -125,6 +125,26 @@ def moment(text: str) -> str:
     return text[:16].replace("T", " ")
 
 
+def sent(source: int, total: int, *, over_wire: int | None = None, seconds: float = 0) -> str:
+    """What was sent, one wording for all: ``data 513.0 MiB → 21.8 MiB (4%)``, rate and time; no percent over 100.
+
+    `source` bytes of data became an object of `total`, of which `over_wire` crossed the wire this time.
+    """
+    parts = [f"data {size(source)} → {size(total)}" if total not in (0, source) else f"data {size(source)}"]
+    if 0 < total < source:
+        parts[0] += f" ({total / source:.0%})"
+    moved = total if over_wire is None else over_wire
+    if not moved:
+        parts.append("nothing had to be sent")
+    elif moved != total:
+        parts.append(f"{size(moved)} sent this time")
+    if seconds > 0 and moved:
+        parts.append(f"{size(moved / seconds)}/s")
+    if seconds > 0:
+        parts.append(f"{seconds:.1f} s")
+    return ", ".join(parts)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
     """A plain table without frame that fits the terminal."""
     from vmie.cli.tables import Table

@@ -14,7 +14,7 @@ from typing import Any
 from vmie import event_log, events
 from vmie.catalogue import redacted
 from vmie.cli import render
-from vmie.cli.progress import ProgressMeter
+from vmie.cli.progress import ProgressMeter, done_of
 from vmie.escaping import json_text, visible
 
 #: a plain (non-terminal) log gets a progress line at most this often
@@ -174,9 +174,9 @@ class _Live:
         if bar is None:
             bar = self._bars[event.stage] = self._bytes.add_task(event.stage, total=event.total, note="")
         note = ""
-        if event.sent is not None and event.done:
-            note = f"sent {render.size(event.sent)} ({event.sent / event.done:.0%})"
-        self._bytes.update(bar, completed=event.done, total=event.total, note=note)
+        if event.sent is not None:
+            note = f"{render.size(event.sent)} sent"
+        self._bytes.update(bar, completed=done_of(event), total=event.total, note=note)
 
     def _task(self, task: Any) -> None:
         self._show(self._tasks)

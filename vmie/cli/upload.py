@@ -56,8 +56,7 @@ def show(run: context.Invocation, outcome: JobOutcome[UploadPlan, UploadResult],
         ]
         render.finish(run, command, {"plan": plan.as_json()}, text="\n".join(lines))
         return
-    text = (
-        f"{result.object}: {render.size(result.bytes_total)} as {result.format}, made from "
-        f"{render.size(result.bytes_source)}, {render.size(result.bytes_sent)} sent in {result.seconds:.1f} s"
+    text = f"{result.object}: {result.format}, " + render.sent(
+        result.bytes_source, result.bytes_total, over_wire=result.bytes_sent, seconds=result.seconds
     )
     render.finish(run, command, result.as_json(), text=text)

@@ -60,7 +60,7 @@ def named(
 
 def _named(settings: Settings, option: str | None, purpose: str) -> ChosenBucket | None:
     if option:
-        return ChosenBucket(option, "option --bucket")
+        return ChosenBucket(option, "option")
     if purpose == "export" and settings.export_bucket:
         return ChosenBucket(settings.export_bucket, settings.origin("export_bucket"))
     if settings.bucket:

@@ -164,6 +164,8 @@ def blocking(
 ) -> list[Finding]:
     """The findings that stop `route`, worst first: failures, with `strict` warnings and unknowns too.
 
+    What the import mends on its way stops nothing.
+
     `skip` names rules to pass over; "all" passes over every one.
     """
     if "all" in skip:
@@ -173,7 +175,7 @@ def blocking(
     found = [
         finding
         for finding in report.findings
-        if finding.verdict in stops and route in finding.routes and finding.rule not in skip
+        if finding.verdict in stops and not finding.mended and route in finding.routes and finding.rule not in skip
     ]
     return sorted(found, key=lambda finding: checks.SEVERITY.index(finding.verdict))
 
