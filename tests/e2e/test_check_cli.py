@@ -61,10 +61,15 @@ def test_the_route_asked_for_decides(vmie: Any, bad: Path) -> None:
     assert vmie("check", bad, "--route", "snapshot", "--strict")[0] == 4
 
 
-def test_the_profile_after_the_verb_is_the_rules_profile(vmie: Any, good: Path) -> None:
-    code, out, _ = vmie("check", good, "--profile", "2016")
+def test_the_rules_of_2016_are_chosen_by_one_name(vmie: Any, good: Path) -> None:
+    code, out, err = vmie("check", good, "--rules", "2016")
     assert code == 4
     assert "Debian 12.7 is not listed" in out
+    assert "--profile" not in out + err  # what is advised is the option that there is
+    code, out, err = vmie("check", good, "--profile", "2016")  # as it was called
+    assert code == 4
+    assert "`--profile 2016` is `--rules 2016` now" in err
+    assert vmie("check", good, "--profile", "work")[0] == 0  # AWS's, and nothing is asked of AWS
 
 
 def test_what_is_the_same_on_several_routes_is_said_once(vmie: Any, good: Path, tmp_path: Path) -> None:

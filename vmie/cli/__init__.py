@@ -174,8 +174,8 @@ def _fail(state: Invocation, verb: str, error: VmieError) -> int:
 def hoist(command: Any, argv: list[str]) -> tuple[list[str], str]:
     """Move global options that stand after the verb to the front; also return the verb's name.
 
-    An option that the verb itself defines stays with it: `vmie check x --profile 2016` is the rules'
-    profile, `vmie --profile work check x` is the AWS profile.
+    An option that the verb itself defines stays with it: `vmie check x --profile 2016` is what `--rules 2016`
+    was called, `vmie --profile work check x` is the AWS profile.
     """
     takes_value = {name: not option.is_flag for option in command.params for name in option.opts}
     front: list[str] = []

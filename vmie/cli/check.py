@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vmie import events
 from vmie.cli import context, render
 from vmie.cli.terms import TERMS
 from vmie.errors import ImageError, PreflightError
@@ -21,9 +22,10 @@ def check(
     ctx: typer.Context,
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Disks, OVAs, OVFs, or folders of them.")],
     route: Annotated[Route | None, typer.Option("--route", help="The route that must not be blocked.")] = None,
-    profile: Annotated[
-        Profile, typer.Option("--profile", help="Whose rules: today's, or the 2016 page to the letter.")
+    rules: Annotated[
+        Profile, typer.Option("--rules", help="Whose rules: today's, or the 2016 page to the letter.")
     ] = Profile.CURRENT,
+    profile: Annotated[str, typer.Option("--profile", hidden=True, help="As --rules was called.")] = "",
     strict: Annotated[bool, typer.Option("--strict", help="Warnings and unknowns block too.")] = False,
     together: Annotated[bool, typer.Option("--together", help="All files are disks of one machine.")] = False,
     machine: Annotated[str, typer.Option("--machine", metavar="NAME", help=MACHINE_HELP)] = "",
@@ -43,7 +45,7 @@ def check(
 
     vmie check server.vmdk
 
-    vmie check appliance.ova exports/ --profile 2016
+    vmie check appliance.ova exports/ --rules 2016
 
     vmie check data.vhdx --route snapshot --strict
 
@@ -55,10 +57,13 @@ def check(
     from vmie.poll import SystemClock
 
     run = context.of(ctx)
+    if profile in tuple(Profile):
+        run.reporter(events.Note(f"`--profile {profile}` is `--rules {profile}` now: a profile is AWS's", "warning"))
+        rules = Profile(profile)
     report = op.check(
         files,
         clock=SystemClock(),
-        profile=profile,
+        profile=rules,
         routes=(route,) if route else tuple(Route),
         strict=strict,
         as_is=as_is,

@@ -160,7 +160,7 @@ def _option(parameter: Any, ctx: Any) -> Row:
 
 def _global_section(command: Any) -> Section:
     """Every global option by name; what the verb calls the same itself is left out."""
-    own = {name for option in command.params for name in option.opts}
+    own = {name for option in command.params if not option.hidden for name in option.opts}
     shown = [one.shown for one in GLOBALS if one.flag not in own and one.name != "version"]
     names = ", ".join(one.replace(" ", "\N{NO-BREAK SPACE}") for one in (*shown, HELP.name))
     return Section("Global options", text=f"{names}. Before or after the verb; `vmie --help` explains them.")
