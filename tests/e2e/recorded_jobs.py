@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,10 @@ from vmie.ops.doctor import JOBS
 from vmie.ops.upload_state import Sent
 from vmie.policy.permissions import Job
 from vmie.sandbox import Sandbox
+from vmie.sandbox.defaults import ACCESS_KEY, SECRET_KEY
 
 Vmie = Callable[..., Done]
-ROLE = "recorded"
+ROLE, CALLER = "recorded", "caller"
 INSTANCE, IMAGE = "i-0123456789abcdef0", "ami-0123456789abcdef0"
 OTHERS = "others-images"
 INTO = ("--skip-check", "all", "--bucket", BUCKET)
@@ -83,6 +86,20 @@ class World:
         document: dict[str, Any] = self.does("policy", "user", "--job", job, *where, *keys, *whole)["document"]
         return document
 
+    def allow(self, document: Mapping[str, Any]) -> None:
+        """Let this be all that the caller may do."""
+        iam = self.box.client("iam")
+        made = iam.create_policy(PolicyName="rights", PolicyDocument=json.dumps(document))["Policy"]["Arn"]
+        iam.attach_user_policy(UserName=CALLER, PolicyArn=made)
+
+    @contextmanager
+    def prepared(self) -> Iterator[None]:
+        """Get things ready as somebody who may do everything, unrecorded."""
+        with self.recorder.paused(), pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            patch.setenv("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            yield
+
     def cancelled(self, *argv: object) -> None:
         """A command that is given up while AWS works at its task."""
         self.box.faults.stall_task()
@@ -129,7 +146,7 @@ def by_object(world: World, *route: str) -> None:
     world.cancelled("import", *route, world.disk(), *INTO)
     begun = world.does("import", *route, world.disk(), *INTO, "--no-wait")
     world.box.advance(DAY)
-    with world.recorder.paused():
+    with world.prepared():
         assert world.does("tasks", "show", begun["task_id"])["tasks"][0]["status"] == "completed"
     world.box.advance(8 * DAY)  # AWS forgets the task, and what it made is looked for
     world.does("resume", begun["job"])
@@ -207,7 +224,7 @@ def setup_role(world: World) -> None:
 
 def tasks(world: World) -> None:
     world.box.faults.stall_task(times=None)
-    with world.recorder.paused():
+    with world.prepared():
         world.does("import", world.disk(), *INTO, "--no-wait")
         world.does("import", world.disk(), *INTO, "--as", "snapshot", "--no-wait")
         world.does("import", world.disk(), *INTO, *AS_INSTANCE, "--no-wait")
@@ -233,7 +250,7 @@ def doctor(world: World) -> None:
     world.vmie("doctor", "--bucket", "encrypted")
     world.vmie("doctor", "--bucket", "with-acl", "--for", "export")
     world.box.faults.fail_task(catalogue.words("object-forbidden"))
-    with world.recorder.paused():
+    with world.prepared():
         failed = world.does("import", world.disk(), *WITH_KEYS, code=1)["task_id"]
     world.does("explain", failed)
 
@@ -243,7 +260,8 @@ def _in_a_group(world: World) -> None:
     iam = world.box.client("iam")
     iam.create_group(GroupName="movers")
     iam.put_group_policy(GroupName="movers", PolicyName="own", PolicyDocument=EVERYTHING)
-    iam.add_user_to_group(GroupName="movers", UserName="sandbox")
+    iam.put_user_policy(UserName=CALLER, PolicyName="own", PolicyDocument=EVERYTHING)
+    iam.add_user_to_group(GroupName="movers", UserName=CALLER)
 
 
 def _with_acl(world: World) -> None:
