@@ -50,7 +50,8 @@ def test_it_names_nothing_outside_itself(report: Path) -> None:
     text = report.read_text()
     parser = _Addresses()
     parser.feed(text)
-    assert parser.found == ["data:,"], "the empty icon, so that no browser asks for one"
+    outside = [address for address in parser.found if not address.startswith("#")]
+    assert outside == ["data:,"], "the empty icon, so that no browser asks for one"
     assert "script" not in parser.tags
     assert not re.search(r"@import|url\(", text)
     assert "&lt;script&gt;alert(1)" in text
@@ -124,7 +125,8 @@ def test_words_stand_out_from_what_is_behind_them_in_both_schemes(report: Path) 
         for words in ("ink", "dim", "good", "bad"):
             for behind in ("back", "card"):
                 assert contrast(palette[words], palette[behind]) >= 4.5, (words, behind)
-        assert min(contrast(palette[f"s{number}"], palette["back"]) for number in range(5)) >= 1.5
+        # WCAG 2.2, 1.4.11: what is drawn, 3 to 1
+        assert min(contrast(palette[f"s{number}"], palette["back"]) for number in range(5)) >= 3
 
 
 def test_a_run_can_write_its_report_itself(vmie: Callable[..., Done], tmp_path: Path) -> None:

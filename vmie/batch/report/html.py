@@ -116,9 +116,14 @@ def _html(batch: Batch, shown: Status, found: Sequence[history.Span], *, total: 
             for one in history.durations(found)
         ),
         failures="".join(_failure(one) for one in grouped(shown.failures)) or "<p>None.</p>",
-        results="".join(_result(item) for item in shown.items),
+        results="".join(map(_result, sorted(shown.items, key=_worst_first))),
         version=__version__,
     )
+
+
+def _worst_first(item: Item) -> int:
+    """Failures first, then what was cancelled or is still to come, then what came through."""
+    return {State.FAILED: 0, State.COMPLETED: 2}.get(item.state, 1)
 
 
 def _rows(items: Sequence[Item], found: Sequence[history.Span]) -> tuple[list[str], int]:
@@ -157,8 +162,11 @@ def _failure(one: Failure) -> str:
 def _result(item: Item) -> str:
     shown = item.as_json()
     made = [shown["image_id"] or "", *shown["snapshot_ids"], *shown["objects"]]
-    cells = [item.key, item.state.value, item.region, item.task_id or "", " ".join(filter(None, made)), item.source]
-    return f'<tr class="{item.state.value}">{"".join(f"<td>{escape(cell)}</td>" for cell in cells)}</tr>'
+    cells = [item.key, item.state.value, item.region, item.task_id or ""]
+    # An id is not parted at its hyphen; an address may be.
+    ids = " ".join(escape(one) if "/" in one else f"<b>{escape(one)}</b>" for one in made if one)
+    written = [*map(escape, cells), ids, escape(item.source)]
+    return f'<tr class="{item.state.value}">{"".join(f"<td>{cell}</td>" for cell in written)}</tr>'
 
 
 def _size(count: float) -> str:

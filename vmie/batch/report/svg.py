@@ -9,10 +9,8 @@ from vmie.batch.report.history import NAMES, Span
 
 _WIDTH = 1000
 _LEFT = 160
-#: a timeline of more rows than this would be longer than anybody scrolls: it shows the items that took longest
-MOST_ROWS = 600
-#: up to here each row has its name beside it
-_NAMED_ROWS = 200
+#: a timeline of more rows than this would be longer than a screen: it shows the items that took longest
+MOST_ROWS = 60
 #: distances between two lines of the time axis, in seconds
 _TICKS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 21600, 43200)
 _DAY = 86400
@@ -20,15 +18,14 @@ _DAY = 86400
 
 def timeline(found: Sequence[Span], keys: Sequence[str], *, failed: frozenset[str], total: float) -> str:
     """A row per item, a bar per stage, a mark where one failed; the title of a bar has its times."""
-    row = 16 if len(keys) <= _NAMED_ROWS else 6
+    row = 16
     at = {key: number for number, key in enumerate(keys)}
     parts = [_axis(total, len(keys) * row)]
-    if len(keys) <= _NAMED_ROWS:
-        parts += [
-            f'<text class="label end{" lost" if key in failed else ""}" x="{_LEFT - 6}" y="{number * row + 12}">'
-            f"{escape(_short(key))}</text>"
-            for key, number in at.items()
-        ]
+    parts += [
+        f'<text class="label end{" lost" if key in failed else ""}" x="{_LEFT - 6}" y="{number * row + 12}">'
+        f"{escape(_short(key))}</text>"
+        for key, number in at.items()
+    ]
     ends: dict[str, float] = {}
     for span in found:
         if span.key not in at:
