@@ -151,7 +151,8 @@ class FaultInjector:
             return None
         if fault.kind == "throttle":
             code, status = _THROTTLED.get(call.service, ("Throttling", 400))
-            return ApiError(code, "Request limit exceeded.", status=status)
+            detail = {"Reason": "RESOURCE_LEVEL_THROTTLE"} if call.service == "ebs" else None
+            return ApiError(code, "Request limit exceeded.", status=status, detail=detail)
         if fault.kind == "unavailable":
             code, status = _UNAVAILABLE.get(call.service, ("ServiceUnavailable", 503))
             return ApiError(code, "The server is overloaded and can't handle the request.", status=status)

@@ -137,7 +137,9 @@ def refusal(request: Request, caller: Caller, ask: Ask, verdict: Verdict) -> Api
             said = "Access Denied"
         return ApiError("AccessDenied", said, status=403)
     if service in ("kms", "ebs", "servicequotas"):
-        return ApiError("AccessDeniedException", said, status=403 if service == "ebs" else 400)
+        # the Reason is a required member of the EBS direct API's error
+        reason = {"Reason": "UNAUTHORIZED_ACCOUNT"} if service == "ebs" else None
+        return ApiError("AccessDeniedException", said, status=403 if service == "ebs" else 400, detail=reason)
     return ApiError("AccessDenied", said, status=403)
 
 
