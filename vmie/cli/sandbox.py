@@ -45,40 +45,45 @@ def build() -> typer.Typer:
     return app
 
 
+_Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
+_Speed = Annotated[
+    str | None,
+    typer.Option(
+        help="Seconds of AWS's work per second: 1 is as slow as AWS, 0 stands still; human (40) leaves time to "
+        "look at a task and to cancel it, fast (1200) ends it in a second or two. [default: human]",
+        metavar="<human|fast|N>",
+    ),
+]
+_Seeded = Annotated[
+    bool, typer.Option("--seeded/--empty", help="Start with a bucket, the role and an imported instance, or bare.")
+]
+_ImportLimit = Annotated[int | None, typer.Option(help="Active imports per account and Region. [default: 20]", min=0)]
+_ExportLimit = Annotated[int | None, typer.Option(help="Active exports per account and Region. [default: 5]", min=0)]
+_Judge = Annotated[
+    bool, typer.Option("--judge-guests/--any-guest", help="Fail for guests that `vmie check` fails, or accept any.")
+]
+_Propagation = Annotated[
+    float | None, typer.Option(help="Seconds until a change of a role takes effect. [default: 0]", min=0)
+]
+_Seed = Annotated[Path | None, typer.Option(help="Seed file (YAML): what is there from the beginning.", metavar="FILE")]
+_Names = Annotated[
+    list[str] | None,
+    typer.Option(help="Further name that clients reach it under, such as host.docker.internal. Repeatable."),
+]
+
+
 def serve(
     ctx: typer.Context,
-    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)] = DEFAULT_PORT,
+    port: _Port = DEFAULT_PORT,
     host: Annotated[str, typer.Option(help="Loopback address to listen on.")] = "127.0.0.1",
-    speed: Annotated[
-        str | None,
-        typer.Option(
-            help="Seconds of AWS's work per second: 1 is as slow as AWS, 0 stands still; human (40) leaves time to "
-            "look at a task and to cancel it, fast (1200) ends it in a second or two. [default: human]",
-            metavar="<human|fast|N>",
-        ),
-    ] = None,
-    seeded: Annotated[
-        bool, typer.Option("--seeded/--empty", help="Start with a bucket, the role and an imported instance, or bare.")
-    ] = True,
-    import_limit: Annotated[
-        int | None, typer.Option(help="Active imports per account and Region. [default: 20]", min=0)
-    ] = None,
-    export_limit: Annotated[
-        int | None, typer.Option(help="Active exports per account and Region. [default: 5]", min=0)
-    ] = None,
-    judge_guests: Annotated[
-        bool, typer.Option("--judge-guests/--any-guest", help="Fail for guests that `vmie check` fails, or accept any.")
-    ] = True,
-    propagation: Annotated[
-        float | None, typer.Option(help="Seconds until a change of a role takes effect. [default: 0]", min=0)
-    ] = None,
-    seed: Annotated[
-        Path | None, typer.Option(help="Seed file (YAML): what is there from the beginning.", metavar="FILE")
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(help="Further name that clients reach it under, such as host.docker.internal. Repeatable."),
-    ] = None,
+    speed: _Speed = None,
+    seeded: _Seeded = True,
+    import_limit: _ImportLimit = None,
+    export_limit: _ExportLimit = None,
+    judge_guests: _Judge = True,
+    propagation: _Propagation = None,
+    seed: _Seed = None,
+    allow_host: _Names = None,
 ) -> None:
     """Serve the sandbox to any AWS client on this machine, until Ctrl-C.
 
