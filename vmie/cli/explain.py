@@ -71,6 +71,13 @@ def _lines(found: Explained) -> list[str]:
     lines += _block("in full" if known.known else "a part of", [catalogue.words(entry.id) for entry in found.like])
     if found.like and not known.known:
         return lines
+    if found.near:
+        return [
+            *lines,
+            *_block(
+                "rules and limits about it (`vmie explain RULE`)", [f"{name}  {title}" for name, title in found.near]
+            ),
+        ]
     culprit = found.culprit
     if culprit is not None:
         lines += _block("because", [culprit.what, *culprit.why.splitlines()])

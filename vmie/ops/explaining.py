@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vmie import catalogue
+from vmie import catalogue, limits
 from vmie.aws.session import Aws
 from vmie.catalogue import CatalogueEntry, Explanation
 from vmie.checks import RULES, Rule
@@ -22,6 +22,9 @@ from vmie.policy.permissions import Job
 from vmie.poll import Clock
 from vmie.settings import Settings
 
+#: a longer text is a message, not what somebody looks for
+_MOST_WORDS = 5
+_MOST_NEAR = 10
 _RULE = re.compile(r"(?:VMIE-)?([A-Z]{2,8}-\d{3})", re.IGNORECASE)
 
 
@@ -30,7 +33,8 @@ class Explained:
     """`explanation` is None for a task that did not fail. `lines` are what was looked at, failures first.
 
     `rule` is set where a rule of `vmie check` was asked for. `like` are the messages of which the text may be a part:
-    a single one is explained, several are named.
+    a single one is explained, several are named. `near` are rules and limits (id, what it says) about the
+    words, where no message has them.
     """
 
     explanation: Explanation | None
@@ -38,6 +42,7 @@ class Explained:
     lines: tuple[Line, ...] = ()
     rule: Rule | ExportRule | None = None
     like: tuple[CatalogueEntry, ...] = ()
+    near: tuple[tuple[str, str], ...] = ()
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -66,6 +71,7 @@ class Explained:
             "lines": [line.as_json() for line in self.lines],
             "rule": self.rule.as_json(terms) if self.rule else None,
             "like": [{"id": entry.id, "message": catalogue.words(entry.id)} for entry in self.like],
+            "near": [{"id": name, "title": title} for name, title in self.near],
         }
 
 
@@ -82,7 +88,19 @@ def message(text: str) -> Explained:
     like = catalogue.containing(text)
     if len(like) == 1:
         return Explained(catalogue.explanation(like[0], text), like=like)
-    return Explained(known, like=like)
+    return Explained(known, like=like, near=() if like else _about(text))
+
+
+def _about(text: str) -> tuple[tuple[str, str], ...]:
+    """The rules and limits that have every word of a short text in them; () for a long one."""
+    wanted = set(re.findall(r"\w{3,}", text[:200].lower()))
+    if not wanted or len(wanted) > _MOST_WORDS:
+        return ()
+    every = [(rule.id, rule.title) for rule in RULES]
+    every += [(rule.id, rule.title) for rule in export_rules.RULES]
+    every += [(one.id, f"{one.title}: {one.value:,} {one.unit} ({one.source})") for one in limits.ALL]
+    found = (one for one in every if wanted <= set(re.findall(r"[^\W_]+", " ".join(one).lower())))
+    return tuple(found)[:_MOST_NEAR]
 
 
 def rule_ids() -> tuple[str, ...]:
