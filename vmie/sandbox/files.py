@@ -17,13 +17,17 @@ _FULL = 256 << 20
 
 
 class BlobFile:
-    """An unnamed, append-only temporary file, closed with its last reference. A copy of it is itself."""
+    """An unnamed temporary file, made when the first byte comes, closed with its last reference. A copy is itself."""
 
     def __init__(self) -> None:
-        self._fd, path = tempfile.mkstemp(prefix="vmie-sandbox-")
-        Path(path).unlink()
-        self._end = 0
-        self._lock = threading.Lock()
+        self._fd, self._end, self._lock = -1, 0, threading.Lock()
+
+    def _open(self) -> int:
+        with self._lock:
+            if self._fd < 0:
+                self._fd, path = tempfile.mkstemp(prefix="vmie-sandbox-")
+                Path(path).unlink()
+            return self._fd
 
     @property
     def size(self) -> int:
@@ -40,23 +44,25 @@ class BlobFile:
     def write_at(self, offset: int, data: bytes | memoryview) -> None:
         """Write all of `data` at `offset`; a gap before it reads as zeros and takes no space."""
         view = memoryview(data)
+        file = self._open()
         while view:
-            done = os.pwrite(self._fd, view, offset)
+            done = os.pwrite(file, view, offset)
             view, offset = view[done:], offset + done
         with self._lock:
             self._end = max(self._end, offset)
 
     def extend(self, size: int) -> None:
         """Make the file at least `size` bytes long."""
+        file = self._open()
         with self._lock:
             if size > self._end:
-                os.ftruncate(self._fd, size)
+                os.ftruncate(file, size)
                 self._end = size
 
     def read_at(self, offset: int, length: int) -> bytes:
         """Exactly `length` bytes from `offset`, fewer at the end."""
         parts = []
-        while length > 0 and (data := os.pread(self._fd, min(length, 1 << 30), offset)):
+        while self._fd >= 0 and length > 0 and (data := os.pread(self._fd, min(length, 1 << 30), offset)):
             parts.append(data)
             offset, length = offset + len(data), length - len(data)
         return b"".join(parts)
@@ -94,9 +100,6 @@ def _punch_hole() -> Callable[[int, int, int], None]:
 
 class ZeroFile(BlobFile):
     """Zeros of any length, without a file."""
-
-    def __init__(self) -> None:
-        self._fd, self._end, self._lock = -1, 0, threading.Lock()
 
     def read_at(self, offset: int, length: int) -> bytes:
         """See `BlobFile.read_at`."""

@@ -142,7 +142,7 @@ def _keys(
 
 def _unlocked(request: Request, bucket: BucketState, key: str, arn: str) -> Iterator[Ask]:
     found = s3_backends[bucket.account][request.partition].buckets[bucket.name].keys.get(key)
-    if found is not None and found.kms_key_id and str(found.encryption or "").startswith("aws:kms"):
+    if getattr(found, "kms_key_id", None) and str(found.encryption or "").startswith("aws:kms"):
         yield from kms.on_key(request, "kms:Decrypt", found.kms_key_id, _via(request, bucket, arn))
 
 
@@ -202,7 +202,7 @@ def _tags(bucket: BucketState | None, key: str) -> dict[str, str]:
         return {}
     backend = s3_backends[bucket.account][str(get_partition(bucket.region))]
     found: Any = backend.buckets[bucket.name].keys.get(key)
-    return dict(backend.tagger.get_tag_dict_for_resource(found.arn)) if found is not None and found.arn else {}
+    return dict(backend.tagger.get_tag_dict_for_resource(found.arn)) if getattr(found, "arn", None) else {}
 
 
 def _place(request: Request) -> dict[str, str]:
