@@ -39,7 +39,7 @@ def commands(page: Path) -> list[list[str]]:
         for part in re.split(r"[;&|]+\s*", line.removeprefix("$ ")):
             if not re.match(r"(vmie|eval \"\$\(vmie) ", part):
                 continue
-            plain = part.removeprefix('eval "$(').removesuffix(')"')
+            plain = re.sub(r'^eval "\$\((.*)\)"', r"\1", part)
             found.append(shlex.split(plain, comments=True)[1:])
     return found
 

@@ -62,7 +62,7 @@ images:
     devices:
       - {snapshot: snap-00000000000000001}
       - {device: /dev/sdb, snapshot: snap-00000000000000002, volume_type: gp3}
-    boot_mode: uefi
+    firmware: uefi
     tags: {Name: web}
 instances:
   - {id: i-00000000000000001, image: ami-00000000000000001, state: stopped, tags: {Name: web-1}}

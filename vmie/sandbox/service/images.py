@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from botocore import xform_name
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError, InvalidAMIIdError
 from moto.ec2.models import ec2_backends
@@ -20,17 +21,16 @@ from vmie.sandbox.service import image_rules, volumes
 
 _NAME = re.compile(r"[\w()\[\] ./\-'@]{3,128}", re.ASCII)
 #: of DescribeImageAttribute → where the image has it
-_ATTRIBUTES = {
-    "description": "description",
-    "sriovNetSupport": "sriov_net_support",
-    "bootMode": "boot_mode",
-    "tpmSupport": "tpm_support",
-    "uefiData": "uefi_data",
-    "imdsSupport": "imds_support",
-    "lastLaunchedTime": "last_launched_time",
-    "kernel": "kernel_id",
-    "ramdisk": "ramdisk_id",
-}
+_NAMED_ALIKE = (
+    "description",
+    "sriovNetSupport",
+    "bootMode",
+    "tpmSupport",
+    "uefiData",
+    "imdsSupport",
+    "lastLaunchedTime",
+)
+_ATTRIBUTES = {"kernel": "kernel_id", "ramdisk": "ramdisk_id"} | {name: xform_name(name) for name in _NAMED_ALIKE}
 _MEMBERS = {"kernel": "KernelId", "ramdisk": "RamdiskId"}
 #: what a copy of an image has as well
 _KEPT = ("ena_support", "sriov_net_support", "imds_support", "tpm_support", "uefi_data", "usage_operation")

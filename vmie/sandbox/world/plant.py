@@ -241,7 +241,7 @@ def _image(world: World, seed: ImageSeed, region: str) -> None:
         virtualization_type="hvm",
         hypervisor="xen",
         root_device_name=devices[0].name,
-        firmware=seed.boot_mode,
+        firmware=seed.firmware,
         platform=seed.platform,
     )
     _tag(backend, seed.id, seed.tags)

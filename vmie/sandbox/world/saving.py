@@ -181,7 +181,7 @@ def _region(out: Saved, emulator: Emulator, region: str, backend: Any) -> None:
             "region": region,
             "description": image.description,
             "architecture": image.architecture,
-            "boot_mode": image.firmware,
+            "firmware": image.firmware,
             "platform": "windows" if image.platform == "windows" else None,
             "tags": tags(image.id),
         }

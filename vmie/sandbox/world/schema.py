@@ -167,7 +167,7 @@ class ImageSeed(Part):
     region: Region | None = None
     description: Annotated[str, StringConstraints(max_length=255)] = ""
     architecture: Literal["i386", "x86_64", "arm64"] = "x86_64"
-    boot_mode: Literal["legacy-bios", "uefi", "uefi-preferred"] | None = None
+    firmware: Literal["legacy-bios", "uefi", "uefi-preferred"] | None = None
     platform: Literal["windows"] | None = None
     tags: Tags = Field(default_factory=dict)
 
