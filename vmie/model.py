@@ -266,13 +266,7 @@ class Change:
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape of one element of ``changes[]``."""
-        return {
-            "action": self.action,
-            "resource": self.resource,
-            "detail": self.detail,
-            "before": self.before,
-            "after": self.after,
-        }
+        return asdict(self)
 
 
 #: status of a job whose file cannot be read

@@ -73,6 +73,11 @@ def check(
         verify=verify,
         reporter=run.reporter,
     )
+    _end(run, report, route, details=details)
+
+
+def _end(run: context.Invocation, report: CheckReport, route: Route | None, *, details: bool) -> None:
+    """Show the report and end with what stands in it."""
     failure = _failure(report, route)
     shown = report.everything if run.verbose else report.findings
     if run.output == "json" and failure is None:

@@ -92,31 +92,38 @@ def role(
     _print(ctx, "role", policy.role(grants, partition=_partition(ctx).name), form)
 
 
+_Jobs = Annotated[
+    list[Job] | None,
+    typer.Option("--job", help="What the rights are for; may be repeated. Default: import and export."),
+]
+_Prefix = Annotated[
+    str | None, typer.Option(metavar="P", help="What keys in the bucket begin with (default: the settings').")
+]
+_Sources = Annotated[
+    list[str] | None,
+    typer.Option("--source", metavar="s3://B/P", help="Objects in S3 that are imported; may be repeated."),
+]
+_ObjectKeys = Annotated[
+    list[str] | None,
+    typer.Option("--sse-kms-key", metavar="ARN", help="A KMS key that the bucket encrypts with; may be repeated."),
+]
+_ResultKeys = Annotated[
+    list[str] | None,
+    typer.Option("--kms-key", metavar="ARN", help="A KMS key that results are encrypted with; may be repeated."),
+]
+
+
 def user(
     ctx: typer.Context,
     bucket: _Bucket = None,
-    job: Annotated[
-        list[Job] | None, typer.Option(help="What the rights are for; may be repeated. Default: import and export.")
-    ] = None,
+    job: _Jobs = None,
     guide: Annotated[bool, typer.Option("--guide", help="The policy of AWS's guide instead.")] = False,
     account: _Account = "",
     role_name: Annotated[str | None, typer.Option(help="The service role (default vmimport).")] = None,
-    prefix: Annotated[
-        str | None,
-        typer.Option(metavar="P", help="What keys in the bucket begin with (default: the settings')."),
-    ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option("--source", metavar="s3://B/P", help="Objects in S3 that are imported; may be repeated."),
-    ] = None,
-    object_key: Annotated[
-        list[str] | None,
-        typer.Option("--sse-kms-key", metavar="ARN", help="A KMS key that the bucket encrypts with; may be repeated."),
-    ] = None,
-    result_key: Annotated[
-        list[str] | None,
-        typer.Option("--kms-key", metavar="ARN", help="A KMS key that results are encrypted with; may be repeated."),
-    ] = None,
+    prefix: _Prefix = None,
+    source: _Sources = None,
+    object_key: _ObjectKeys = None,
+    result_key: _ResultKeys = None,
     form: _Form = PolicyForm.JSON,
 ) -> None:
     """What the person or job that calls vmie may do: exactly what it calls, and no more.

@@ -5,9 +5,6 @@ The choice is a pure function of what the file is; `settle` then sees that the d
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,7 +13,6 @@ from vmie import disk
 from vmie.aws.parts import part_size_for
 from vmie.disk import stream
 from vmie.disk.base import FileSource
-from vmie.disk.beside import beside, is_plain
 from vmie.disk.foreign import NOT_A_DISK, expected_disk
 from vmie.disk.ovf import Appliance
 from vmie.disk.ovf_system import SEVERAL_MACHINES
@@ -252,73 +248,3 @@ def settle(opened: disk.Disk, choice: Choice, *, asked: bool = False) -> tuple[C
     bound = form.upper_bound(opened)
     part_size_for(bound)
     return choice, bound
-
-
-@dataclass(frozen=True, slots=True)
-class FileIdentity:
-    """What shows that a local file is still the same: bytes, nanoseconds, inode, a sampled SHA-256.
-
-    `sample` also covers the other files of a disk in several (a VMDK's extents, the disks beside an .ovf).
-    """
-
-    size: int
-    mtime_ns: int
-    inode: int
-    sample: str
-
-    @classmethod
-    def of(cls, path: Path) -> FileIdentity:
-        """Read the identity of `path`; samples 64 places at most, so it costs the same for any size."""
-        digest = hashlib.sha256()
-        status = _sample(path, digest.update)
-        for other in _beside(path, status.st_size):
-            found = _sample(other, digest.update)
-            digest.update(b"%d %d %d" % (found.st_size, found.st_mtime_ns, found.st_ino))
-        return cls(status.st_size, status.st_mtime_ns, status.st_ino, digest.hexdigest())
-
-    def as_json(self) -> dict[str, Any]:
-        """For the journal."""
-        return {"size": self.size, "mtime_ns": self.mtime_ns, "inode": self.inode, "sample": self.sample}
-
-    def touched(self, path: Path) -> bool:
-        """Whether the file itself was written to or replaced, by its times alone: cheap enough for every part."""
-        try:
-            status = path.stat()
-        except OSError:
-            return True
-        return (status.st_size, status.st_mtime_ns, status.st_ino) != (self.size, self.mtime_ns, self.inode)
-
-
-def _sample(path: Path, update: Callable[[bytes], None]) -> os.stat_result:
-    """Give `update` 4 KiB from each 64th of a file, and its end."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a named pipe would never open
-        try:
-            status = os.fstat(file)
-            size = status.st_size
-            for offset in range(0, max(1, size), max(1 << 20, size // 64)):
-                update(os.pread(file, 4096, offset))
-            update(os.pread(file, 65536, max(0, size - 65536)))
-        finally:
-            os.close(file)
-    except OSError as error:
-        raise ImageError(f"cannot read {path}: {error.strerror}", cure="check the path and its permissions") from error
-    return status
-
-
-def _beside(path: Path, size: int) -> list[Path]:
-    """The other files of a disk: named by a small descriptor, and only in its own folder."""
-    if size > _LARGEST_DESCRIPTOR:
-        return []
-    try:
-        if found := disk.files_of_descriptor(path):
-            return found
-        with disk.open(path) as one:
-            names = [str(name) for name in one.facts.get("files", ())]
-    except ImageError:
-        return []  # whoever opens it in earnest says why
-    return [other for name in sorted(names) if is_plain(name) and (other := beside(path, name))]
-
-
-#: an .ovf may be this large; a VMDK's descriptor is far smaller
-_LARGEST_DESCRIPTOR = 10 << 20

@@ -19,6 +19,7 @@ from vmie.errors import AwsRefused, Cancel, Set, UsageError, VmieError
 from vmie.model import S3Object, Task
 from vmie.ops import ingest, payloads, transfer_options, upload_state
 from vmie.ops.context import Context
+from vmie.ops.file_identity import FileIdentity
 from vmie.ops.operation import Operation
 from vmie.ops.same_content import same_content
 from vmie.ops.upload_plan import SOURCE_CHANGED, UploadPlan, WatchedPayload, source_changed
@@ -79,7 +80,7 @@ class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
 
     def content(self) -> list[Any]:
         """See `Operation.content`."""
-        return [ingest.FileIdentity.of(Path(self.request.path)).as_json()]
+        return [FileIdentity.of(Path(self.request.path)).as_json()]
 
     @property
     def repeatable(self) -> bool:
@@ -147,7 +148,7 @@ def plan(aws: Aws, path: Path, request: UploadRequest) -> UploadPlan:
     Raises ImageError, UsageError, AwsRefused.
     """
     target, wanted, index = request.object, request.format, request.disk
-    identity = ingest.FileIdentity.of(path)
+    identity = FileIdentity.of(path)
     what = ingest.look(path, request, as_is=request.as_is)
     choice = ingest.choose(what, as_is=request.as_is, wanted=wanted)
     if choice.method != "as-is" and index is None and what.disks > 1:

@@ -13,6 +13,7 @@ from vmie.aws.parts import Part
 from vmie.errors import Cure, ImageError
 from vmie.model import Finding, S3Object
 from vmie.ops import ingest, payloads
+from vmie.ops.file_identity import FileIdentity
 
 #: another one when the same source gives other bytes
 _TOKEN_VERSION = 1
@@ -27,7 +28,7 @@ class UploadPlan:
     path: Path
     target: S3Object
     choice: ingest.Choice
-    identity: ingest.FileIdentity
+    identity: FileIdentity
     source_size: int
     bound: int
     index: int | None = None
@@ -84,7 +85,7 @@ class WatchedPayload:
     def settled(self) -> None:
         """Look once more before there is an object. Raises ImageError."""
         self._payload.settle()
-        if ingest.FileIdentity.of(self._plan.path) != self._plan.identity:
+        if FileIdentity.of(self._plan.path) != self._plan.identity:
             raise self._was_changed()
 
     def close(self) -> None:

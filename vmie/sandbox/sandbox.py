@@ -160,8 +160,8 @@ def over_http(
     *, host: str, port: int, allow_hosts: Iterable[str] = (), **options: Unpack[SandboxOptions]
 ) -> Iterator[Sandbox]:
     """See `vmie.sandbox.serve`."""
-    from vmie.sandbox.front.origin import require_names  # noqa: PLC0415
-    from vmie.sandbox.front.server import Server, require_loopback  # noqa: PLC0415 - only a server needs flask
+    from vmie.sandbox.front.origin import require_loopback, require_names  # noqa: PLC0415
+    from vmie.sandbox.front.server import Server  # noqa: PLC0415 - only a server needs flask
 
     require_loopback(host)
     names = require_names(allow_hosts)

@@ -15,7 +15,7 @@ from vmie.disk.appliance_model import VirtualMachine
 from vmie.disk.base import ObjectSource
 from vmie.errors import ImageError
 from vmie.model import Extent, ExtentKind
-from vmie.ops.ingest import FileIdentity
+from vmie.ops.file_identity import FileIdentity
 
 GIB = 1 << 30
 

@@ -16,8 +16,9 @@ from vmie.disk.base import FileSource
 from vmie.errors import ImageError, UsageError
 from vmie.model import Extent, ExtentKind, Route
 from vmie.ops import ingest, payloads
+from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import ImportRequest
-from vmie.ops.ingest import Choice, FileIdentity, Look, choose
+from vmie.ops.ingest import Choice, Look, choose
 
 MIB = 1 << 20
 

@@ -15,6 +15,7 @@ from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import ingest
 from vmie.ops.context import Context
+from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import placement, stored
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, from_image, plain
 from vmie.options import ImportRequest
@@ -177,7 +178,7 @@ def _grown(planned: ConversionDisk, wanted: int) -> int:
 
 def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) -> list[ConversionDisk]:
     """Every disk of a file, each to be sent on its own."""
-    identity = ingest.FileIdentity.of(path)
+    identity = FileIdentity.of(path)
     whole = ingest.look(path, request, as_is=request.as_is)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.aws_format not in _FORMATS:

@@ -17,7 +17,8 @@ from vmie.aws import ec2, objects, parts_upload
 from vmie.disk.reading import DAMAGED
 from vmie.errors import AwsRefused, ImageError
 from vmie.model import Route, S3Object, Task, TaskKind, TaskState
-from vmie.ops import idempotency, ingest, tasks, upload_state
+from vmie.ops import idempotency, tasks, upload_state
+from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import parts
 from vmie.ops.import_.planning import ImportPlan
 from vmie.ops.operation import Operation, RefusalSubject
@@ -102,7 +103,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
     def content(self) -> list[Any]:
         """See `Operation.content`."""
         return [
-            source if source.startswith("s3://") else ingest.FileIdentity.of(Path(source)).as_json()
+            source if source.startswith("s3://") else FileIdentity.of(Path(source)).as_json()
             for source in self.request.sources
         ]
 

@@ -15,8 +15,9 @@ from vmie.aws.parts_upload import Parts
 from vmie.disk.reading import DAMAGED
 from vmie.errors import Cancel, Cure, ImageError
 from vmie.model import S3Object
-from vmie.ops import ingest, payloads, transfer_options
+from vmie.ops import payloads, transfer_options
 from vmie.ops.context import Context
+from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_.conversion_plan import ConversionDisk
 from vmie.options import ImportRequest
 
@@ -53,7 +54,7 @@ def send(context: Context, request: ImportRequest, number: int, planned: Convers
             remove(context, number, planned)
             error.add_cure(() if request.skip_verify else payloads.UNVERIFIED)
         raise
-    if ingest.FileIdentity.of(planned.path) != planned.identity:
+    if FileIdentity.of(planned.path) != planned.identity:
         remove(context, number, planned)
         raise _changed(planned, "stop what writes to it, then run the command again")
     exact = {"parts": len(sent.ranges()), "done": sent.size, "sent": int(known.get("sent", 0)) + count}

@@ -15,6 +15,7 @@ from vmie.ops import bucket as buckets
 from vmie.ops import check, codec, ingest
 from vmie.ops.context import Context
 from vmie.ops.copying import CopyPlan
+from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import registering, stored
 from vmie.options import ImportRequest
 
@@ -32,7 +33,7 @@ class PlannedDisk:
     choice: ingest.Choice
     path: Path | None = None
     index: int | None = None
-    identity: ingest.FileIdentity | None = None
+    identity: FileIdentity | None = None
     source_size: int = 0
     bound: int = 0
     copied: CopyPlan | None = None
@@ -214,7 +215,7 @@ def _expect_local(aws: Aws, name: str) -> None:
 
 def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[PlannedDisk]:
     """The containers that a local file becomes: one, or one per disk of an OVA that cannot go whole."""
-    identity = ingest.FileIdentity.of(path)
+    identity = FileIdentity.of(path)
     whole = ingest.look(path, request, as_is=request.as_is)
     choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
     if choice.method == "as-is":

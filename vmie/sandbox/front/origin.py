@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from vmie.errors import UsageError
+from vmie.errors import Set, UsageError
 
 _NAME = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*")
 _LOCAL = ("localhost", "localhost.localdomain")
@@ -102,3 +102,13 @@ def _split(host: str) -> tuple[str, int]:
     except ValueError:
         return "", 0
     return (parts.hostname or "", port) if parts.netloc == host and "@" not in host else ("", 0)
+
+
+def require_loopback(host: str) -> None:
+    """Raises UsageError for an address that other machines could reach."""
+    if not is_loopback(host.strip("[]").lower()):
+        raise UsageError(
+            f"the sandbox does not listen on {host}",
+            cause="it accepts any credentials, so it must be reachable from this machine only",
+            cure=Set("host", "127.0.0.1", "or ::1, or localhost"),
+        )

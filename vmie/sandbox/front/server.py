@@ -25,7 +25,7 @@ from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.front import control, worlds
 from vmie.sandbox.front.identify import identify
-from vmie.sandbox.front.origin import OriginGuard, is_loopback, require_names
+from vmie.sandbox.front.origin import OriginGuard, require_loopback, require_names
 from vmie.sandbox.front.signatures import require_signed
 from vmie.sandbox.service import services
 from vmie.sandbox.service.ebs.http import EbsRequest
@@ -256,16 +256,6 @@ class Server:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-def require_loopback(host: str) -> None:
-    """Raises UsageError for an address that other machines could reach."""
-    if not is_loopback(host.strip("[]").lower()):
-        raise UsageError(
-            f"the sandbox does not listen on {host}",
-            cause="it accepts any credentials, so it must be reachable from this machine only",
-            cure=Set("host", "127.0.0.1", "or ::1, or localhost"),
-        )
 
 
 def _length(environ: dict[str, Any]) -> int:
