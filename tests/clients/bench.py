@@ -97,12 +97,13 @@ def served(folder: Path) -> Iterator[Bench]:
     (folder / "disk.raw").write_bytes(bootable(12 << 20, mark=b"bytes of a disk"))
     (folder / "world.yaml").write_bytes(_WORLD.read_bytes())
     argv = ["--output", "json", "sandbox", "serve", "--port", "0", "--speed", SPEED, "--any-guest"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "vmie", *argv, "--seed", str(folder / "world.yaml")],
-        stdout=subprocess.PIPE,
-        stderr=(folder / "server.log").open("wb"),
-        text=True,
-    )
+    with (folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "vmie", *argv, "--seed", str(folder / "world.yaml")],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     try:
         shown = ""
         for line in process.stdout or ():

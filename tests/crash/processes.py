@@ -23,6 +23,7 @@ import vmie.cli.batch
 import vmie.cli.worker
 from tests.e2e.conftest import Server
 from tests.sandbox.conftest import BUCKET, bootable
+from vmie.cli import stopping
 
 KILLED = -signal.SIGKILL
 
@@ -65,7 +66,7 @@ def vmie(argv: list[str], *, environ: Mapping[str, str], out: Path, trap: Trap |
         os.dup2(os.open(out.with_suffix(".err"), os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
         sys.stdout = os.fdopen(1, "w")
         sys.stderr = os.fdopen(2, "w")
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        stopping.install()
         if trap is not None:
             trap()
         from vmie import cli

@@ -168,7 +168,8 @@ def test_an_incompressible_file_goes_as_it_is_and_is_known_again(vmie: Cli, s3: 
     changed = bytearray(source.read_bytes())
     changed[MIB] ^= 1
     copy.write_bytes(changed)
-    assert sent(vmie("upload", copy, "s3://images/random", "--as-is"))["bytes_sent"] == len(changed)
+    assert vmie("upload", copy, "s3://images/random", "--as-is").json["error"]["code"] == "ObjectExists"
+    assert sent(vmie("upload", copy, "s3://images/random", "--as-is", "--force"))["bytes_sent"] == len(changed)
     assert digest(fetched(s3, first["object"], tmp_path)) == digest(copy)
 
 
@@ -234,7 +235,7 @@ def test_a_changed_source_is_refused_and_cancel_leaves_nothing(vmie: Cli, s3: An
     source = tmp_path / "mine.raw"
     source.write_bytes(raw.read_bytes())
     s3.put_object(Bucket="images", Key="mine", Body=b"of somebody else")
-    job = interrupted(vmie, s3, source, "mine")
+    job = interrupted(vmie, s3, source, "mine", "--force")
     with source.open("r+b") as file:
         file.write(b"changed")
     refused = vmie("resume", job)
