@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from filelock import FileLock, Timeout
@@ -129,24 +128,23 @@ class Job:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _write(self) -> None:
         self._data["updated"] = self._now().isoformat(timespec="seconds")
         temporary = self._path.with_suffix(".new")
-        with open(temporary, "w", encoding="utf-8", opener=ownership.private) as file:
-            json.dump(self._data, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        with ownership.usable(self._path):
+            with open(temporary, "w", encoding="utf-8", opener=ownership.private) as file:
+                json.dump(self._data, file, indent=1)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._path)
+            folder = os.open(self._path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
 
 class JobStore:
@@ -190,7 +188,8 @@ class JobStore:
         """One process at a time looks for a job and makes it: equal commands at the same moment share one job."""
         lock = FileLock(self._root / "begin.lock", timeout=_BEGIN_WITHIN, mode=0o600, thread_local=False)
         try:
-            lock.acquire()
+            with ownership.usable(self._root):
+                lock.acquire()
         except Timeout:
             raise UsageError(
                 f"another command has been beginning a job in {self._root} for {_BEGIN_WITHIN:.0f} s",

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vmie.errors import Run, VmieError
 
-UNTRUSTED = "UntrustedState"
+UNTRUSTED, UNAVAILABLE = "UntrustedState", "NoState"
+
+_NO_ROOM = frozenset((errno.ENOSPC, errno.EDQUOT))
+
+
+@contextmanager
+def usable(place: Path) -> Iterator[None]:
+    """Raises VmieError (NoState) for the OSErrors of reading and writing state at `place`: no fault of vmie."""
+    try:
+        yield
+    except TimeoutError:  # of a lock: somebody has it
+        raise
+    except OSError as error:
+        named = error.filename if isinstance(error.filename, str) else str(place)
+        full = error.errno in _NO_ROOM
+        raise VmieError(
+            "what is done cannot be recorded, so nothing more is done",
+            cause=f"{named}: {error.strerror or error}",
+            cure=(
+                "free space there" if full else "see that it is a folder of yours that can be written",
+                "or name another state folder in VMIE_STATE",
+            ),
+            code=UNAVAILABLE,
+        ) from error
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those above it that are missing, for this user alone (XDG Base Directory 0.8)."""
+    """Make a folder, and those above it that are missing, for this user alone (XDG Base Directory 0.8).
+
+    Raises VmieError (NoState).
+    """
+    with usable(folder):
+        _make(folder)
+
+
+def _make(folder: Path) -> None:
     if not folder.parent.exists():
-        make_folder(folder.parent)
+        _make(folder.parent)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
@@ -31,10 +65,10 @@ def private(path: str, flags: int) -> int:
 def check(*paths: Path) -> None:
     """Raises VmieError (UntrustedState) for the first that another user owns, other than root, or can write."""
     for path in paths:
-        try:
+        with usable(path):
+            if not path.exists():
+                continue
             found = path.stat()
-        except FileNotFoundError:
-            continue
         if found.st_uid not in (0, os.geteuid()):
             raise _untrusted(path, f"it belongs to user {found.st_uid}, and vmie runs as user {os.geteuid()}", "chown")
         if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):

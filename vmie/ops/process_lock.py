@@ -8,6 +8,8 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
+from vmie.ops.ownership import usable
+
 #: whoever asks whether a lock is held may hold it for a moment
 _TIMEOUT = 0.25
 
@@ -22,12 +24,13 @@ class ProcessLock:
         self._holder = path.with_name(f"{path.name}.holder")
 
     def acquire(self) -> bool:
-        """Take the lock; False when another has it."""
-        try:
-            self._lock.acquire()
-        except Timeout:
-            return False
-        self._holder.write_text(f"process {os.getpid()}", encoding="utf-8")
+        """Take the lock; False when another has it. Raises VmieError (NoState) where no lock can be made."""
+        with usable(self._path):
+            try:
+                self._lock.acquire()
+            except Timeout:
+                return False
+            self._holder.write_text(f"process {os.getpid()}", encoding="utf-8")
         return True
 
     def release(self) -> None:

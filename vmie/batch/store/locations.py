@@ -19,10 +19,11 @@ from vmie.batch.store import address
 from vmie.batch.store.leases import FileLease, SessionLease, exclusive, file_lock
 from vmie.batch.store.migrations import expect_tables
 from vmie.batch.store.overview import Overview
-from vmie.batch.store.state_errors import UNAVAILABLE, reported
+from vmie.batch.store.state_errors import reported
 from vmie.batch.store.store import Store
 from vmie.errors import Run, Set, UsageError, VmieError
 from vmie.ops import ownership
+from vmie.ops.ownership import UNAVAILABLE
 
 _BATCH = re.compile(r"batch-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 

@@ -8,8 +8,9 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 
 from vmie.errors import Run, VmieError
+from vmie.ops.ownership import UNAVAILABLE
 
-UNAVAILABLE, LEASE_LOST, DAMAGED = "NoState", "LeaseLost", "DamagedState"
+LEASE_LOST, DAMAGED = "LeaseLost", "DamagedState"
 #: a shared state is tried again after these; the calls of an item are not (they are not `passing`)
 STATE_LOST = (UNAVAILABLE, LEASE_LOST)
 
