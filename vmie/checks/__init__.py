@@ -113,8 +113,8 @@ def verdicts(findings: Iterable[Finding]) -> dict[Route, Verdict]:
 
 def left_without(findings: Iterable[Finding]) -> dict[Route, tuple[str, ...]]:
     """Per route what a machine that came by it would be without (`LACKS`); routes with nothing are left out."""
-    told = [one for finding in findings for one in finding.without]
-    found = {route: tuple(what for what in LACKS if (route, what) in told) for route in Route}
+    lacking = [one for finding in findings for one in finding.without]
+    found = {route: tuple(what for what in LACKS if (route, what) in lacking) for route in Route}
     return {route: lacks for route, lacks in found.items() if lacks}
 
 

@@ -1,4 +1,4 @@
-"""What the service did with systems that its list does not name, as people told in public: row by row."""
+"""What the service did with systems that its list does not name, as people reported in public: row by row."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vmie.model import Verdict
 class Outcome:
     """ImportImage of one distribution, of its major version `major` or, with None, of any.
 
-    `predicts` is what it was refused with, "" where an AMI was made or nobody told the words.
+    `predicts` is what it was refused with, "" where an AMI was made or nobody reported the words.
     """
 
     distribution: str
@@ -76,7 +76,7 @@ OUTCOMES: tuple[Outcome, ...] = (
 
 
 def outcome(distribution: str, version: str) -> Outcome | None:
-    """What became of a distribution's version, None where nobody told."""
+    """What became of a distribution's version, None where nobody reported it."""
     wanted, numbers = canonical(distribution), parse(version)
     return next(
         (one for one in OUTCOMES if one.distribution == wanted and (one.major is None or numbers[:1] == (one.major,))),

@@ -67,7 +67,7 @@ def advised(page: str, says: str) -> Evidence:
 
 
 def seen(thread: str, says: str, *, allows: Verdict = Verdict.FAIL) -> Evidence:
-    """Somebody met it, and told in public what the service answered."""
+    """Somebody met it, and reported in public what the service answered."""
     return Evidence(EvidenceKind.SEEN, thread, says, allows)
 
 

@@ -85,14 +85,14 @@ def _distribution(subject: Subject) -> Outcome:
 
 
 def _unnamed(name: str, root: LinuxFacts) -> Hit:
-    """A distribution on which AWS's list is silent: what it did with it, as far as somebody told."""
-    told = outcome(root.distribution, root.version)
-    if told is None:
+    """A distribution on which AWS's list is silent: what it did with it, as far as somebody reported it."""
+    known = outcome(root.distribution, root.version)
+    if known is None:
         return Hit(f"{name} is not on AWS's list, and whether the service takes it is not known", Verdict.UNKNOWN)
-    verdict, met = (Verdict.WARN, "but was imported") if told.taken else (Verdict.FAIL, "and was refused")
-    message = f"{name} is not on AWS's list, {met} ({told.evidence.source})"
+    verdict, met = (Verdict.WARN, "but was imported") if known.taken else (Verdict.FAIL, "and was refused")
+    message = f"{name} is not on AWS's list, {met} ({known.evidence.source})"
     values = {"kernel": root.default_kernel[:100]} if root.default_kernel else {}
-    return Hit(message, verdict, predicts=told.predicts, values=values, evidence=(told.evidence,))
+    return Hit(message, verdict, predicts=known.predicts, values=values, evidence=(known.evidence,))
 
 
 def _version(subject: Subject) -> Outcome:

@@ -18,7 +18,7 @@ from vmie.cli.verbs import VERBS, root_page
 
 #: the group of options that name none
 _PLAIN = "Options"
-_CHOICES = re.compile(r"[<\[](\S+\|\S+)[>\]]")
+_CHOICES = re.compile(r"[<\[]([^\s<>\[\]]+\|[^\s<>\[\]]+)[>\]]")
 
 
 class Command(TyperCommand):

@@ -45,6 +45,8 @@ def build() -> typer.Typer:
     return app
 
 
+_ServedPort = Annotated[int, typer.Option(help="Port that the sandbox listens on.", min=1, max=65535)]
+_ServedHost = Annotated[str, typer.Option(help="Address that the sandbox listens on.")]
 _Port = Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.", min=0, max=65535)]
 _Speed = Annotated[
     str | None,
@@ -129,8 +131,8 @@ def serve(
 
 def env(
     ctx: typer.Context,
-    port: Annotated[int, typer.Option(help="Port that the sandbox listens on.", min=1, max=65535)] = DEFAULT_PORT,
-    host: Annotated[str, typer.Option(help="Address that the sandbox listens on.")] = "127.0.0.1",
+    port: _ServedPort = DEFAULT_PORT,
+    host: _ServedHost = "127.0.0.1",
     shell: Annotated[Shell, typer.Option(help="Syntax of the exports.")] = Shell.SH,
 ) -> None:
     """Print the variables that point AWS clients at a serving sandbox.
@@ -151,8 +153,8 @@ def env(
 def save(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="File to write: a tar.", show_default=False)],
-    port: Annotated[int, typer.Option(help="Port that the sandbox listens on.", min=1, max=65535)] = DEFAULT_PORT,
-    host: Annotated[str, typer.Option(help="Address that the sandbox listens on.")] = "127.0.0.1",
+    port: _ServedPort = DEFAULT_PORT,
+    host: _ServedHost = "127.0.0.1",
 ) -> None:
     """Save what a serving sandbox holds: buckets, objects, identities, snapshots, images, instances, quotas.
 
@@ -160,7 +162,7 @@ def save(
 
     vmie sandbox save world.tar --dry-run
 
-    vmie sandbox save world.tar --endpoint-url http://127.0.0.1:5000
+    vmie sandbox save world.tar --port 5000
 
     vmie sandbox serve --empty --seed world.tar
     """
@@ -181,8 +183,8 @@ def save(
 def load(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(help="File that `vmie sandbox save` wrote.", show_default=False)],
-    port: Annotated[int, typer.Option(help="Port that the sandbox listens on.", min=1, max=65535)] = DEFAULT_PORT,
-    host: Annotated[str, typer.Option(help="Address that the sandbox listens on.")] = "127.0.0.1",
+    port: _ServedPort = DEFAULT_PORT,
+    host: _ServedHost = "127.0.0.1",
 ) -> None:
     """Let a serving sandbox begin anew with a saved world; a reset leads back to it.
 
@@ -190,7 +192,7 @@ def load(
 
     vmie sandbox load world.tar --dry-run
 
-    vmie sandbox load world.tar --endpoint-url http://127.0.0.1:5000
+    vmie sandbox load world.tar --port 5000
     """
     from vmie.sandbox import remote
 

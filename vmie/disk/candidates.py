@@ -1,7 +1,7 @@
 """Which formats could be a file's, by what it begins with: the modules of the others need not be loaded.
 
-A raw disk begins as no other format does, and is told without any. The modules' own `probe` has the last word: what is
-said here may be too much, never too little.
+A raw disk begins as no other format does, and is recognised without any. The modules' own `probe` has the last
+word: what is said here may be too much, never too little.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TAR_SUM = slice(148, 156)
 
 
 def possible(source: Source) -> frozenset[str]:
-    """Formats that the first bytes of `source` do not rule out; those that are told otherwise are always among them."""
+    """Formats that the first bytes of `source` do not rule out; those that show otherwise are always among them."""
     head = source.pread(0, _HEAD)
     found = {name for name, signs in _SIGNS.items() if any(head.startswith(sign, at) for at, sign in signs)}
     text = head.lstrip(_BLANKS)[:1]

@@ -140,8 +140,8 @@ class RunningDigests:
                 reporter(Progress("verify", self.done, self.total))
             if one.at < one.source.size:
                 break
-            if not one.told:
-                one.told = True
+            if not one.reported:
+                one.reported = True
                 if (value := one.state.hexdigest()) != one.digest.value:
                     found.append(Mismatch(one.digest.file, "differs", expected=one.digest.value, found=value))
         self.wrong += found
@@ -178,4 +178,4 @@ class _OpenFile:
     source: Source
     state: Any
     at: int = 0
-    told: bool = False
+    reported: bool = False

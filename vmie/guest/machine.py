@@ -19,7 +19,7 @@ LINUX = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs"))
 READABLE = LINUX | {"ntfs", "fat"}
 #: nothing to look for inside
 _DULL = frozenset(("swap", "empty", "extended", "lvm2", "bios-boot", "ext-journal", *READABLE))
-#: what has told all its names: behind anything else (md, LUKS, what is not recognised) may be one that is looked for
+#: whose names are all known: behind anything else (md, LUKS, what is not recognised) may be one that is looked for
 _NAMED = _DULL | {"jfs"}
 #: partitions without a file system: Microsoft's reserved one, and PReP boot
 _RESERVED = frozenset(("E3C9E316-0B5C-4DB8-817D-F92DF00215AE", "9E1A2D38-C612-4316-AA26-8B49521E5A8B", "41"))

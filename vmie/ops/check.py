@@ -138,7 +138,7 @@ def _look(disks: Sequence[Disk], images: Sequence[CheckedDisk]) -> tuple[GuestFa
 
 def _damaged(image: CheckedDisk, error: ImageError | None) -> CheckedDisk:
     if error is None or any(fault.verdict is Verdict.FAIL for fault in image.faults):
-        return image  # the tables have told of it
+        return image  # its tables were reported
     return check_verify.damaged(image, error)
 
 

@@ -83,7 +83,7 @@ def only_one() -> Iterator[None]:
 class Emulator:
     """`open` patches moto, `close` restores it and drops all state, `reset` does both and leaves nothing of before.
 
-    `plant` makes what the account begins with; it is called by both.
+    `populate` makes what the account begins with; it is called by both.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Emulator:
         suffix: Callable[[], str] | None = None,
         propagation: float = 0.0,
         appears_after: float = 0.0,
-        plant: Callable[[Emulator], None] = lambda _: None,
+        populate: Callable[[Emulator], None] = lambda _: None,
     ) -> None:
         self.clock = clock
         self.region = region  #: where what it begins with is
@@ -116,7 +116,7 @@ class Emulator:
         callers = Callers(self._sessions, self.organization.over)
         self._judge, self._simulator = AccessJudge(callers, clock.now), Simulator(callers)
         self._verdict = verdict
-        self._plant = plant
+        self._populate = populate
         self._gate = Gate()
         self._patcher = Patcher()
         self._open = False
@@ -136,17 +136,17 @@ class Emulator:
         """Restore moto, empty."""
         self._end()
 
-    def reset(self, plant: Callable[[Emulator], None] | None = None) -> None:
+    def reset(self, populate: Callable[[Emulator], None] | None = None) -> None:
         """Begin anew: tasks, storage, clock, faults, counts and settings are as they were when it was opened.
 
-        With `plant` it begins, now and after later resets, with what that makes; if it fails, as before.
+        With `populate` it begins, now and after later resets, with what that makes; if it fails, as before.
         """
         with self._gate.alone():
-            before, self._plant = self._plant, plant or self._plant
+            before, self._populate = self._populate, populate or self._populate
             try:
                 self._restart()
             except BaseException:
-                self._plant = before
+                self._populate = before
                 self._restart()
                 raise
 
@@ -172,7 +172,7 @@ class Emulator:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="vmie-sandbox-export")
         self._open = False  # what it begins with has been there for long
         self._patch()
-        self._plant(self)
+        self._populate(self)
         self._open = True
         self.role_history.restart()
 

@@ -29,7 +29,7 @@ from vmie.sandbox.service.task_service import Quotas
 from vmie.sandbox.service.validation import GuestVerdict, any_guest
 from vmie.sandbox.stats import Stats
 from vmie.sandbox.world.archive import read
-from vmie.sandbox.world.plant import plant
+from vmie.sandbox.world.populate import populate
 from vmie.sandbox.world.schema import World
 
 if TYPE_CHECKING:
@@ -114,11 +114,11 @@ def _emulator(
     pace = next(one for one in (speed, said.speed, DEFAULT_SPEED) if one is not None)
     clock = SandboxClock(speed=speed_of(pace))
 
-    def plant_all(emulator: Emulator) -> None:
+    def populate_all(emulator: Emulator) -> None:
         if seeded:
             seed_account(region, emulator.contents)
         if source:
-            plant(source, emulator, quotas=limits is None)
+            populate(source, emulator, quotas=limits is None)
 
     with only_one(), Patcher() as patcher:
         mocks.require_none()
@@ -136,7 +136,7 @@ def _emulator(
             region=region,
             propagation=next(one for one in (propagation, said.propagation, 0.0) if one is not None),
             appears_after=defaults.APPEARS_AFTER if appears_after is None else appears_after,
-            plant=plant_all,
+            populate=populate_all,
         )
         emulator.open()
         try:

@@ -91,8 +91,8 @@ def boot_devices(tree: Tree, boot: Boot, devices: Devices) -> tuple[BootDevice, 
         if one.present is not True and (one.option, one.default) not in known and len(found) < _MAX_FOUND:
             known.add((one.option, one.default))
             found.append(one)
-    told = {one.option for one in found if one.default}
-    return tuple(one for one in found if one.default or one.option not in told)
+    named = {one.option for one in found if one.default}
+    return tuple(one for one in found if one.default or one.option not in named)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def look(
     region: str | None = None,
     reporter: events.Reporter = events.silent,
 ) -> Stored:
-    """What AWS will be told that `source` is: the format that was asked for, or what its content shows.
+    """What the request to AWS says that `source` is: the format that was asked for, or what its content shows.
 
     Raises UsageError where the two differ or neither is known, ImageError for what is no disk, PreflightError for a
     disk that AWS does not take as it is, AwsRefused when the object may not be read and no format is given.

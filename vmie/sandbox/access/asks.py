@@ -15,7 +15,7 @@ class Ask:
     """One action on one resource; `context` are the keys beside those that every request has.
 
     `guard` is the resource's own policy. `only_denied` is for what AWS lets everybody do who is not denied it.
-    `hides` is what a client is told instead of a missing object when it may not list the bucket.
+    `hides` is the error that a client gets instead of a missing object when it may not list the bucket.
     """
 
     action: str

@@ -11,7 +11,7 @@ from typing import BinaryIO, cast
 from vmie.errors import UsageError
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.world import archive
-from vmie.sandbox.world.plant import plant
+from vmie.sandbox.world.populate import populate
 from vmie.sandbox.world.saving import saved
 
 _COPY = 1 << 20
@@ -39,7 +39,7 @@ def load(emulator: Emulator, body: BinaryIO, length: int) -> None:
     source = archive.unpack(file, name="sent")
 
     def begin(emulator: Emulator) -> None:
-        plant(source, emulator)
+        populate(source, emulator)
         if source.world.propagation is not None:
             emulator.faults.propagation = source.world.propagation
 

@@ -42,7 +42,7 @@ _COPY = 1 << 20
 _ZEROS = ZeroFile()
 
 
-def plant(source: Source, emulator: Emulator, *, quotas: bool = True) -> None:
+def populate(source: Source, emulator: Emulator, *, quotas: bool = True) -> None:
     """Make all of it, in the sandbox's Region where the file names none; its `quotas` only if they are asked for.
 
     Raises UsageError, naming what cannot be made.
