@@ -17,7 +17,7 @@ _BLOCK = 64 << 10
 MOST_FETCHED = 64 << 20
 
 
-class ObjectSource:
+class S3ObjectSource:
     """An object's bytes: ranges are fetched when they are read, and kept. See `vmie.disk.base.Source`.
 
     With `own` its bucket must be the account's. Raises AwsRefused when it may not be read or is another meanwhile,

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from vmie.cli import help_page
 from vmie.cli.global_options import GLOBALS, HELP
-from vmie.cli.help_page import Page, Row, Section
+from vmie.cli.help_page import HelpPage, Row, Section
 from vmie.cli.verbs import VERBS, root_page
 
 #: the group of options that name none
@@ -125,7 +125,7 @@ def _hoisted(command: Any, ctx: Any) -> list[Any]:
     return [one for one in root.params if not own & set(one.opts)]
 
 
-def _page(command: Any, ctx: Any, *listed: Section) -> Page:
+def _page(command: Any, ctx: Any, *listed: Section) -> HelpPage:
     from vmie.options.base import GROUPS
 
     panels: dict[str, list[Row]] = {name: [] for name in ("Arguments", *GROUPS, _PLAIN)}
@@ -140,7 +140,7 @@ def _page(command: Any, ctx: Any, *listed: Section) -> Page:
     sections = [Section(title, rows) for title, rows in panels.items()]
     pieces = [_argument(one) for one in command.params if one.param_type_name == "argument"]
     usage = " ".join((ctx.command_path, "[OPTIONS]", *(["VERB [ARGUMENTS]"] if listed else pieces)))
-    return Page(usage, command.help or "", (*listed, *sections, _global_section(command)))
+    return HelpPage(usage, command.help or "", (*listed, *sections, _global_section(command)))
 
 
 def _argument(parameter: Any) -> str:

@@ -39,7 +39,7 @@ class Section(NamedTuple):
     text: str = ""
 
 
-class Page(NamedTuple):
+class HelpPage(NamedTuple):
     """What `--help` shows. `description` is prose: paragraphs; those that are commands are the examples."""
 
     usage: str

@@ -15,7 +15,7 @@ from vmie.errors import Set, UsageError
 from vmie.policy.permissions import Job
 
 if TYPE_CHECKING:
-    from vmie.partitions import Partition
+    from vmie.partitions import AwsPartition
     from vmie.policy import Document
 
 
@@ -266,5 +266,5 @@ def _region(ctx: typer.Context) -> str:
     return context.of(ctx).settings.region or os.environ.get("AWS_DEFAULT_REGION", "")
 
 
-def _partition(ctx: typer.Context) -> Partition:
+def _partition(ctx: typer.Context) -> AwsPartition:
     return partitions.of(_region(ctx))

@@ -147,9 +147,9 @@ def sent(source: int, total: int, *, over_wire: int | None = None, seconds: floa
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
     """A plain table without frame that fits the terminal."""
-    from vmie.cli.tables import Table
+    from vmie.cli.tables import TextTable
 
-    return Table(columns, rows)
+    return TextTable(columns, rows)
 
 
 def _indented(text: str) -> str:

@@ -50,7 +50,7 @@ class Talk(_Stream):
         discard(self._stream)
 
 
-class Result(_Stream):
+class ResultStream(_Stream):
     """stdout. Raises BrokenPipeError when its reader left, OutputLostError when it cannot be written."""
 
     def _failed(self, error: OSError) -> None:
@@ -69,7 +69,7 @@ def install() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
-    for name, number, kind in (("stdout", 1, Result), ("stderr", 2, Talk)):
+    for name, number, kind in (("stdout", 1, ResultStream), ("stderr", 2, Talk)):
         stream = getattr(sys, name)
         if stream is None:
             stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)

@@ -38,7 +38,7 @@ STYLES = {
 }
 
 
-class Table:
+class TextTable:
     """Rows of text under named columns. Nothing in a cell is markup, and controls are shown as escapes."""
 
     def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

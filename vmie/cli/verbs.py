@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from vmie.cli.global_options import ABOUT, COMPLETION, GLOBALS, HELP
-from vmie.cli.help_page import Page, Row, Section
+from vmie.cli.help_page import HelpPage, Row, Section
 
 
 class Verb(NamedTuple):
@@ -47,11 +47,11 @@ VERBS: Mapping[str, Verb] = {
 }
 
 
-def root_page() -> Page:
+def root_page() -> HelpPage:
     """What `vmie --help` shows."""
     options = (*(Row(one.shown, one.words) for one in GLOBALS), *COMPLETION, HELP)
     listed = tuple(Row(name, verb.summary) for name, verb in VERBS.items())
-    return Page(
+    return HelpPage(
         "vmie [OPTIONS] VERB [ARGUMENTS]", ABOUT, (Section("Verbs", listed), Section("Global options", options))
     )
 

@@ -76,7 +76,7 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Authorization:
     """Whether it is allowed; else the kind of policy that stops it, by an explicit Deny or by allowing nothing."""
 
     allowed: bool
@@ -95,28 +95,28 @@ class Verdict:
         return f"because no {self.kind.value} allows the {action} action"
 
 
-ALLOWED = Verdict(True)
+ALLOWED = Authorization(True)
 _NO_GUARD = Guard()
 
 
-def authorize(caller: Caller, ask: Access, guard: Guard = _NO_GUARD) -> Verdict:
+def authorize(caller: Caller, ask: Access, guard: Guard = _NO_GUARD) -> Authorization:
     """Judge `ask` of `caller` by its policies and the resource's."""
     foreign = bool(guard.owner) and guard.owner != caller.account
     own = decide(caller.identity, ask)
     whole = decide([guard.policy], ask, principal=Principal("AWS", (*caller.names, *caller.account_names)))
     denied = next((kind for kind, denies in _denials(caller, ask, own, whole, guard.kind) if denies), None)
     if denied:
-        return Verdict(False, denied, explicit=True, foreign=foreign)
+        return Authorization(False, denied, explicit=True, foreign=foreign)
     if any(decide(level, ask) is not Decision.ALLOW for level in caller.control):
-        return Verdict(False, Kind.CONTROL, foreign=foreign)
+        return Authorization(False, Kind.CONTROL, foreign=foreign)
     admitted = guard.granted or whole is Decision.ALLOW
     if not admitted and (foreign or (guard.alone and not caller.owner)):
-        return Verdict(False, guard.kind, foreign=foreign)
+        return Authorization(False, guard.kind, foreign=foreign)
     if caller.owner:
         return ALLOWED
     by_name = not foreign and (guard.granted or _by_name(guard, ask, *caller.names) is Decision.ALLOW)
     if not by_name and own is not Decision.ALLOW:
-        return Verdict(False, Kind.IDENTITY, foreign=foreign)
+        return Authorization(False, Kind.IDENTITY, foreign=foreign)
     return _within(caller, ask, guard, by_name=by_name, foreign=foreign)
 
 
@@ -128,15 +128,15 @@ def _denials(caller: Caller, ask: Access, own: Decision, resource: Decision, kin
     yield Kind.SESSION, caller.session is not None and decide(caller.session, ask) is Decision.DENY
 
 
-def _within(caller: Caller, ask: Access, guard: Guard, *, by_name: bool, foreign: bool) -> Verdict:
+def _within(caller: Caller, ask: Access, guard: Guard, *, by_name: bool, foreign: bool) -> Authorization:
     """Boundary and session policies, which limit all but what a resource gives a user or a session by its own ARN."""
     itself = _by_name(guard, ask, caller.arn) is Decision.ALLOW and _by_name(guard, ask) is not Decision.ALLOW
     if by_name and itself:
         return ALLOWED
     if caller.boundary is not None and decide([caller.boundary], ask) is not Decision.ALLOW:
-        return Verdict(False, Kind.BOUNDARY, foreign=foreign)
+        return Authorization(False, Kind.BOUNDARY, foreign=foreign)
     if caller.session is not None and decide(caller.session, ask) is not Decision.ALLOW:
-        return Verdict(False, Kind.SESSION, foreign=foreign)
+        return Authorization(False, Kind.SESSION, foreign=foreign)
     return ALLOWED
 
 

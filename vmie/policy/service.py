@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from vmie.policy.authorize import Caller, Guard, Kind, Verdict, authorize
+from vmie.policy.authorize import Authorization, Caller, Guard, Kind, authorize
 from vmie.policy.documents import EXTERNAL_ID, SERVICE
 from vmie.policy.evaluate import Access, Decision, Principal, decide, parsed
 
@@ -117,7 +117,7 @@ def judge_key(role: RoleDocuments, ask: Access, key_policy: Text) -> Judgement:
     return _judgement(authorize(role.caller(), ask, Guard(key_policy, alone=True)))
 
 
-def _judgement(verdict: Verdict) -> Judgement:
+def _judgement(verdict: Authorization) -> Judgement:
     if verdict.allowed:
         return Judgement.ALLOWED
     if verdict.kind is Kind.RESOURCE:

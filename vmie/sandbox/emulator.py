@@ -17,12 +17,11 @@ from vmie.model import TaskKind
 from vmie.sandbox.access.callers import Callers
 from vmie.sandbox.access.judge import AccessJudge
 from vmie.sandbox.access.organization import Organization
-from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.request import ApiRequest
 from vmie.sandbox.access.simulator import Simulator
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.clock import SandboxClock
 from vmie.sandbox.fault_injection import ApiCall, FaultInjector
-from vmie.sandbox.gate import Gate
 from vmie.sandbox.moto_fixes import (
     boundaries,
     bucket_policies,
@@ -65,6 +64,7 @@ from vmie.sandbox.service.tasks import SandboxTask
 from vmie.sandbox.service.url_client import UrlClient
 from vmie.sandbox.service.validation import GuestVerdict
 from vmie.sandbox.stats import Stats
+from vmie.sandbox.world_lock import WorldLock
 
 _only = threading.Lock()
 
@@ -117,7 +117,7 @@ class Emulator:
         self._judge, self._simulator = AccessJudge(callers, clock.now), Simulator(callers)
         self._verdict = verdict
         self._populate = populate
-        self._gate = Gate()
+        self._gate = WorldLock()
         self._patcher = Patcher()
         self._open = False
         self._begun_with = (deepcopy(limits), replace(self.service.durations))
@@ -249,7 +249,7 @@ class Emulator:
     def _web(self, partition: str) -> UrlClient:
         return UrlClient(partition, self.clock.now, frozenset(self.addresses))
 
-    def before(self, request: Request) -> ApiError | None:
+    def before(self, request: ApiRequest) -> ApiError | None:
         """Count the call and bring the tasks up to date; the error to answer with instead, if any."""
         call = request.call
         self.stats.called(call)

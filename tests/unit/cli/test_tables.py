@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from vmie.cli.tables import Table
+from vmie.cli.tables import TextTable
 from vmie.cli.terminal import SafeConsole
 
 IDS = ("job-20260102-030405-a1b2c3", "import-ami-0123456789abcdef0", "export-image-0123456789abcdef01")
@@ -33,8 +33,8 @@ COLUMNS = ("job", "status", "kind", "task", "held", "source", "name")
 def test_a_table_fits_and_parts_no_id(width: int, kept: int) -> None:
     out = io.StringIO()
     console = SafeConsole(out, force_terminal=True, color_system=None, width=width)
-    console.print(Table(COLUMNS[-kept:], [row[-kept:] for row in ROWS]))
-    console.print(Table(COLUMNS[:kept], [row[:kept] for row in ROWS]))
+    console.print(TextTable(COLUMNS[-kept:], [row[-kept:] for row in ROWS]))
+    console.print(TextTable(COLUMNS[:kept], [row[:kept] for row in ROWS]))
     shown = out.getvalue()
     assert max(map(len, shown.splitlines())) <= width
     for one in (IDS[0], IDS[2], *(IDS[1:2] if kept > 3 else ())):
@@ -46,7 +46,7 @@ def test_a_table_fits_and_parts_no_id(width: int, kept: int) -> None:
 
 def test_through_a_pipe_a_row_is_a_line() -> None:
     out = io.StringIO()
-    SafeConsole(out, no_color=True, width=200, soft_wrap=True).print(Table(COLUMNS, ROWS))
+    SafeConsole(out, no_color=True, width=200, soft_wrap=True).print(TextTable(COLUMNS, ROWS))
     header, first, second = out.getvalue().splitlines()
     assert header.split() == list(COLUMNS)
     assert first.startswith(IDS[0])

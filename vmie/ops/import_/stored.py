@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from vmie import disk, events
 from vmie.aws import objects
-from vmie.aws.object_source import ObjectSource
+from vmie.aws.object_source import S3ObjectSource
 from vmie.aws.session import Aws
 from vmie.disk.foreign import expected_disk, is_partitioned
 from vmie.errors import AwsRefused, PreflightError, Run, Set, UsageError, says
@@ -46,7 +46,7 @@ def look(
     Raises UsageError where the two differ or neither is known, ImageError for what is no disk, PreflightError for a
     disk that AWS does not take as it is, AwsRefused when the object may not be read and no format is given.
     """
-    bytes_ = ObjectSource(aws, source, found, own=own, region=region)
+    bytes_ = S3ObjectSource(aws, source, found, own=own, region=region)
     try:
         kind, variant, size = _seen(bytes_, request)
     except AwsRefused as error:
@@ -71,7 +71,7 @@ def look(
     return Stored(AWS_FORMATS[kind], size, (f"its content is {said}",))
 
 
-def _seen(source: ObjectSource, request: ImportRequest) -> tuple[str, str, int | None]:
+def _seen(source: S3ObjectSource, request: ImportRequest) -> tuple[str, str, int | None]:
     """Format, variant and virtual size in bytes; "" for the format of bytes that show none."""
     kind = disk.detect(source) if source.size else "raw"
     if kind not in _SINGLE:

@@ -10,10 +10,10 @@ from typing import Any
 
 from vmie.sandbox.access.asks import Ask, resource_tags, tag_context
 from vmie.sandbox.access.ec2 import existing_tags, snapshot_tags
-from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.request import ApiRequest
 
 
-def asks(request: Request) -> Iterator[Ask]:
+def asks(request: ApiRequest) -> Iterator[Ask]:
     """Everything that has to be allowed for the call."""
     action = f"ebs:{request.call.action}"
     if request.call.action == "StartSnapshot":
@@ -26,7 +26,7 @@ def asks(request: Request) -> Iterator[Ask]:
         yield Ask(action, _arn(request, one), resource_tags(existing_tags(request, one)))
 
 
-def _start(request: Request, action: str) -> Iterator[Ask]:
+def _start(request: ApiRequest, action: str) -> Iterator[Ask]:
     given = request.json
     listed = given.get("Tags")
     tags = {str(one.get("Key")): str(one.get("Value", "")) for one in listed or () if isinstance(one, dict)}
@@ -41,5 +41,5 @@ def _start(request: Request, action: str) -> Iterator[Ask]:
         yield snapshot_tags(request, tags, request.call.action)
 
 
-def _arn(request: Request, name: str) -> str:
+def _arn(request: ApiRequest, name: str) -> str:
     return f"arn:{request.partition}:ec2:{request.region}::snapshot/{name}"

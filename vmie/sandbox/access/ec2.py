@@ -11,7 +11,7 @@ from moto.iam.models import iam_backends
 
 from vmie.sandbox.access.asks import Ask, Context, resource_tags, tag_context
 from vmie.sandbox.access.ec2_resources import PREFIXES, RESOURCES, WITHOUT_ACCOUNT
-from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.request import ApiRequest
 
 _ID = re.compile(r"([a-z]+(?:-[a-z]+)?)-[0-9a-z]{4,}")
 #: what is no resource of the call: searched, written down, or a tag
@@ -36,7 +36,7 @@ _MADE = {
 }
 
 
-def asks(request: Request) -> Iterator[Ask]:
+def asks(request: ApiRequest) -> Iterator[Ask]:
     """Everything that has to be allowed for the call."""
     action = request.call.action
     if action in ("CreateTags", "DeleteTags"):
@@ -58,19 +58,19 @@ def asks(request: Request) -> Iterator[Ask]:
     yield from _passed_roles(request)
 
 
-def snapshot_tags(request: Request, tags: dict[str, str], action: str) -> Ask:
+def snapshot_tags(request: ApiRequest, tags: dict[str, str], action: str) -> Ask:
     """The right to tag a snapshot while EBS direct makes it."""
     context = {**_general(request), **tag_context(tags), "ec2:CreateAction": action}
     return Ask("ec2:CreateTags", _arn(request, "snapshot", "*"), context)
 
 
-def existing_tags(request: Request, name: str) -> dict[str, str]:
+def existing_tags(request: ApiRequest, name: str) -> dict[str, str]:
     """The tags of a resource of EC2."""
     backend = _backend(request)
     return dict(backend.tags.get(name) or {}) if backend is not None else {}
 
 
-def _backend(request: Request) -> Any:
+def _backend(request: ApiRequest) -> Any:
     """moto's EC2 of the Region; None for a Region that there is not."""
     try:
         return ec2_backends[request.account][request.region]
@@ -78,7 +78,7 @@ def _backend(request: Request) -> Any:
         return None
 
 
-def _resources(request: Request) -> list[tuple[str, str]]:
+def _resources(request: ApiRequest) -> list[tuple[str, str]]:
     """Types and ids of what the action is checked on; "*" stands for what is made, or not named."""
     named: dict[str, list[str]] = {}
     for key, value in request.form.items():
@@ -103,12 +103,12 @@ def _resources(request: Request) -> list[tuple[str, str]]:
     return found
 
 
-def _arn(request: Request, kind: str, name: str) -> str:
+def _arn(request: ApiRequest, kind: str, name: str) -> str:
     account = "" if kind in WITHOUT_ACCOUNT else request.account
     return f"arn:{request.partition}:ec2:{request.region}:{account}:{kind}/{name}"
 
 
-def _general(request: Request) -> dict[str, Any]:
+def _general(request: ApiRequest) -> dict[str, Any]:
     """Keys of every resource of the call."""
     form, context = request.form, {"ec2:Region": request.region}
     if attribute := form.get("Attribute"):
@@ -121,7 +121,7 @@ def _general(request: Request) -> dict[str, Any]:
     return context
 
 
-def _attributes(request: Request, kind: str, name: str) -> Context:
+def _attributes(request: ApiRequest, kind: str, name: str) -> Context:
     """The keys that a resource has: of the request where it is made, else as it is."""
     if name == "*":
         given = {key: request.form[one] for one, key in _MADE.items() if one in request.form}
@@ -156,7 +156,7 @@ def _word(value: object) -> str:
     return "true" if value else "false"
 
 
-def _made_tags(request: Request) -> Iterator[tuple[str, dict[str, str]]]:
+def _made_tags(request: ApiRequest) -> Iterator[tuple[str, dict[str, str]]]:
     """The tags of each TagSpecification, by type of resource."""
     for key in request.form:
         found = re.fullmatch(r"(TagSpecification\.\d+)\.ResourceType", key)
@@ -164,7 +164,7 @@ def _made_tags(request: Request) -> Iterator[tuple[str, dict[str, str]]]:
             yield request.form[key], request.tags(f"{found[1]}.Tag")
 
 
-def _tagging(request: Request) -> Iterator[Ask]:
+def _tagging(request: ApiRequest) -> Iterator[Ask]:
     tags = request.tags("Tag")
     for name in request.listed("ResourceId"):
         kind = PREFIXES.get(name.rpartition("-")[0], "")
@@ -174,7 +174,7 @@ def _tagging(request: Request) -> Iterator[Ask]:
         yield Ask(f"ec2:{request.call.action}", _arn(request, kind, name), context)
 
 
-def _passed_roles(request: Request) -> Iterator[Ask]:
+def _passed_roles(request: ApiRequest) -> Iterator[Ask]:
     """iam:PassRole on a role that the caller hands to a service; VM Import/Export finds its own role by itself."""
     action, form = request.call.action, request.form
     roles, service = [], _VM_IMPORT
@@ -187,7 +187,7 @@ def _passed_roles(request: Request) -> Iterator[Ask]:
         yield Ask("iam:PassRole", role_arn(request, name), {"iam:PassedToService": service})
 
 
-def role_arn(request: Request, name: str) -> str:
+def role_arn(request: ApiRequest, name: str) -> str:
     """The role's ARN, with its path where there is such a role."""
     for role in list(iam_backends[request.account][request.partition].roles.values()):
         if role.name == name:
@@ -195,7 +195,7 @@ def role_arn(request: Request, name: str) -> str:
     return f"arn:{request.partition}:iam::{request.account}:role/{name}"
 
 
-def _profile_roles(request: Request, profile: str) -> list[str]:
+def _profile_roles(request: ApiRequest, profile: str) -> list[str]:
     backend = iam_backends[request.account][request.partition]
     for one in list(backend.instance_profiles.values()):
         if profile in (one.arn, one.name):

@@ -13,7 +13,7 @@ from moto.iam.models import iam_backends
 
 from vmie.sandbox.access.asks import Ask, resource_tags, tag_context
 from vmie.sandbox.access.ec2 import role_arn
-from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.request import ApiRequest
 
 #: parameters that name what the action is checked on, by the type's name in ARNs
 _NAMED = {
@@ -50,7 +50,7 @@ _LISTED = {
 _BOUNDED = re.compile(r"(Create|Put|Attach|Detach|Delete)(User|Role)(Policy|PermissionsBoundary)?")
 
 
-def asks(request: Request) -> Iterator[Ask]:
+def asks(request: ApiRequest) -> Iterator[Ask]:
     """Everything that has to be allowed for the call."""
     action, form = request.call.action, request.form
     context: dict[str, Any] = dict(tag_context(request.tags("Tags.member")))
@@ -69,7 +69,7 @@ def asks(request: Request) -> Iterator[Ask]:
         yield Ask("iam:PassRole", role_arn(request, form["RoleName"]), {"iam:PassedToService": "ec2.amazonaws.com"})
 
 
-def _resource(request: Request) -> tuple[str, Any]:
+def _resource(request: ApiRequest) -> tuple[str, Any]:
     """The ARN of what the call is checked on, and moto's object for it where there is one."""
     action, form = request.call.action, request.form
     first = _FIRST.get(action)
@@ -89,7 +89,7 @@ def _resource(request: Request) -> tuple[str, Any]:
     return "*", None
 
 
-def _arn(request: Request, kind: str, name: str) -> tuple[str, Any]:
+def _arn(request: ApiRequest, kind: str, name: str) -> tuple[str, Any]:
     found = _object(request, kind, name)
     path = request.form.get("Path") or "/" if request.call.action.startswith("Create") else "/"
     if found is not None:
@@ -97,7 +97,7 @@ def _arn(request: Request, kind: str, name: str) -> tuple[str, Any]:
     return f"arn:{request.partition}:iam::{request.account}:{kind}{path}{name}", None
 
 
-def _object(request: Request, kind: str, name: str) -> Any:
+def _object(request: ApiRequest, kind: str, name: str) -> Any:
     backend = iam_backends[request.account][request.partition]
     held: Any = {
         "role": backend.roles,
@@ -108,7 +108,7 @@ def _object(request: Request, kind: str, name: str) -> Any:
     return next((one for one in list(held.values()) if one.name == name), None)
 
 
-def _tags(request: Request, holder: Any) -> dict[str, str]:
+def _tags(request: ApiRequest, holder: Any) -> dict[str, str]:
     if hasattr(holder, "assume_role_policy_document"):
         return role_tags(holder)
     backend = iam_backends[request.account][request.partition]

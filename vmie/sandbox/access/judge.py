@@ -8,15 +8,15 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
-from vmie.policy.authorize import ALLOWED, Caller, Kind, Verdict, authorize
+from vmie.policy.authorize import ALLOWED, Authorization, Caller, Kind, authorize
 from vmie.policy.evaluate import Access, Decision, Principal, decide
 from vmie.sandbox.access import ebs, ec2, iam, kms, s3, sts
 from vmie.sandbox.access.asks import Ask
 from vmie.sandbox.access.callers import Callers
-from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.request import ApiRequest
 from vmie.sandbox.api_errors import ApiError
 
-_ASKS: dict[str, Callable[[Request], Iterable[Ask]]] = {
+_ASKS: dict[str, Callable[[ApiRequest], Iterable[Ask]]] = {
     "ec2": ec2.asks,
     "ebs": ebs.asks,
     "s3": s3.asks,
@@ -25,7 +25,7 @@ _ASKS: dict[str, Callable[[Request], Iterable[Ask]]] = {
     "sts": sts.asks,
 }
 #: the request that this thread answers, for what is found out on the way
-_current: ContextVar[tuple[Request, Caller, dict[str, Any]] | None] = ContextVar("vmie_request", default=None)
+_current: ContextVar[tuple[ApiRequest, Caller, dict[str, Any]] | None] = ContextVar("vmie_request", default=None)
 
 
 class AccessJudge:
@@ -35,7 +35,7 @@ class AccessJudge:
         self._callers = callers
         self._now = now
 
-    def refused(self, request: Request) -> ApiError | None:
+    def refused(self, request: ApiRequest) -> ApiError | None:
         """The error for a call that its caller may not make; None for all others."""
         _current.set(None)
         if request.call.service == "s3" and not request.key:
@@ -53,7 +53,7 @@ class AccessJudge:
                 return refusal(request, caller, ask, verdict)
         return None
 
-    def _anonymous(self, request: Request) -> ApiError | None:
+    def _anonymous(self, request: ApiRequest) -> ApiError | None:
         """Nobody in particular: what the bucket's policy denies everybody; moto reads the ACLs."""
         caller, context = Caller("*", ""), self._of_request(request)
         _current.set((request, caller, context))
@@ -79,7 +79,7 @@ class AccessJudge:
         request, caller, context = current
         return judged(caller, s3.deletion(request, key, version), context).allowed
 
-    def _asks(self, request: Request, caller: Caller) -> Iterator[Ask]:
+    def _asks(self, request: ApiRequest, caller: Caller) -> Iterator[Ask]:
         service = request.call.service
         if caller.owner and not caller.control and service not in ("s3", "kms"):
             return
@@ -91,7 +91,7 @@ class AccessJudge:
         if service == "s3" and not caller.owner and (listing := s3.listing(request)) is not None:
             yield listing
 
-    def _of_request(self, request: Request) -> dict[str, Any]:
+    def _of_request(self, request: ApiRequest) -> dict[str, Any]:
         now = self._now().astimezone(dt.UTC)
         headers = request.headers
         return {
@@ -106,7 +106,7 @@ class AccessJudge:
         }
 
 
-def judged(caller: Caller, ask: Ask, context: dict[str, Any]) -> Verdict:
+def judged(caller: Caller, ask: Ask, context: dict[str, Any]) -> Authorization:
     """The verdict on one need; the account itself may always put its resources' policies right."""
     if ask.rescue and caller.owner and ask.guard.owner in ("", caller.account):
         return ALLOWED
@@ -118,7 +118,7 @@ def _open(ask: Ask, context: dict[str, Any]) -> bool:
     return decide([ask.guard.policy], access, principal=Principal("AWS", ("*",))) is Decision.ALLOW
 
 
-def refusal(request: Request, caller: Caller, ask: Ask, verdict: Verdict) -> ApiError:
+def refusal(request: ApiRequest, caller: Caller, ask: Ask, verdict: Authorization) -> ApiError:
     """The refusal as the service words it.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
@@ -143,7 +143,7 @@ def refusal(request: Request, caller: Caller, ask: Ask, verdict: Verdict) -> Api
     return ApiError("AccessDenied", said, status=403)
 
 
-def _sentence(caller: Caller, ask: Ask, verdict: Verdict) -> str:
+def _sentence(caller: Caller, ask: Ask, verdict: Authorization) -> str:
     user = caller.role if caller.owner else caller.arn
     begin = f"User: {user} is not authorized to perform: {ask.action}"
     if ask.action.startswith("kms:") and not verdict.explicit and (verdict.foreign or verdict.kind is Kind.RESOURCE):

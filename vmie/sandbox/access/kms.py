@@ -14,7 +14,7 @@ from moto.kms.models import kms_backends
 
 from vmie.policy.authorize import Guard
 from vmie.sandbox.access.asks import Ask, Context, tag_context
-from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.request import ApiRequest
 from vmie.sandbox.service import account_state
 
 _WITHOUT_KEY = ("ListAliases", "ListKeys", "CreateKey", "GenerateRandom", "ListRetirableGrants")
@@ -22,7 +22,7 @@ _WITHOUT_KEY = ("ListAliases", "ListKeys", "CreateKey", "GenerateRandom", "ListR
 _UUID = 36
 
 
-def asks(request: Request) -> Iterator[Ask]:
+def asks(request: ApiRequest) -> Iterator[Ask]:
     """Everything that has to be allowed for the call."""
     action, given = request.call.action, request.json
     if action in _WITHOUT_KEY:
@@ -41,7 +41,7 @@ def asks(request: Request) -> Iterator[Ask]:
         yield from _on(request, f"kms:{action}", str(name or ""), {**_encryption(given), **_grant(given)})
 
 
-def on_key(request: Request, action: str, name: str, context: Context) -> Iterator[Ask]:
+def on_key(request: ApiRequest, action: str, name: str, context: Context) -> Iterator[Ask]:
     """`action` on a key that S3 or EBS uses for the caller; nothing where there is no such key or AWS manages it."""
     account = name.split(":")[4] if name.startswith("arn:") and name.count(":") >= 5 else request.account
     region = name.split(":")[3] if name.startswith("arn:") and name.count(":") >= 5 else request.region
@@ -50,7 +50,7 @@ def on_key(request: Request, action: str, name: str, context: Context) -> Iterat
         yield Ask(action, key.arn, {**_of_key(request, key.arn), **context}, _guard(request, action, key, context))
 
 
-def _on(request: Request, action: str, name: str, context: Context) -> Iterator[Ask]:
+def _on(request: ApiRequest, action: str, name: str, context: Context) -> Iterator[Ask]:
     found = list(on_key(request, action, name, context)) if name else []
     requested = {"kms:RequestAlias": name} if name.startswith("alias/") else {}
     for ask in found:
@@ -59,7 +59,7 @@ def _on(request: Request, action: str, name: str, context: Context) -> Iterator[
         )
 
 
-def _without_key(request: Request) -> Iterator[Ask]:
+def _without_key(request: ApiRequest) -> Iterator[Ask]:
     given, context = request.json, {}
     listed = given.get("Tags") or ()
     tags = {str(one.get("TagKey")): str(one.get("TagValue", "")) for one in listed if isinstance(one, dict)}
@@ -70,12 +70,12 @@ def _without_key(request: Request) -> Iterator[Ask]:
         yield Ask("kms:TagResource", context=tag_context(tags))
 
 
-def _guard(request: Request, action: str, key: account_state.KeyState, context: Context) -> Guard:
+def _guard(request: ApiRequest, action: str, key: account_state.KeyState, context: Context) -> Guard:
     owner = key.arn.split(":")[4]
     return Guard(key.policy, owner, alone=True, granted=_granted(request, action, key, context))
 
 
-def _granted(request: Request, action: str, key: account_state.KeyState, context: Context) -> bool:
+def _granted(request: ApiRequest, action: str, key: account_state.KeyState, context: Context) -> bool:
     """Whether a grant of the key allows it to the caller."""
     parts = key.arn.split(":")
     backend = kms_backends[parts[4]][parts[3]]
@@ -99,7 +99,7 @@ def _constrained(constraints: Mapping[str, Any], context: Context) -> bool:
     return (equal is None or equal == given) and (subset is None or subset.items() <= given.items())
 
 
-def _of_key(request: Request, arn: str) -> dict[str, Any]:
+def _of_key(request: ApiRequest, arn: str) -> dict[str, Any]:
     parts = arn.split(":")
     backend = kms_backends[parts[4]][parts[3]]
     key: Any = backend.keys.get(arn.rpartition("/")[2])

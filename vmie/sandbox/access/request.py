@@ -20,7 +20,7 @@ BODY_LIMIT, _PLACE_LIMIT = 1 << 20, 4096
 
 
 @dataclass(frozen=True)
-class Request:
+class ApiRequest:
     """`call` says which action; `body` is empty for content. `bucket` is one that the host names, "" if none.
 
     Header names are in lower case. `account` is the caller's, as moto knows it.

@@ -15,7 +15,7 @@ from vmie import partitions
 from vmie.policy.authorize import Guard
 from vmie.sandbox.access import kms
 from vmie.sandbox.access.asks import Ask
-from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.request import ApiRequest
 from vmie.sandbox.access.s3_actions import HEADERS, LISTING, of_bucket, of_object
 from vmie.sandbox.service import account_state
 from vmie.sandbox.service.account_state import BucketState
@@ -25,7 +25,7 @@ _KEY = f"{_ENCRYPTION}-aws-kms-key-id"
 _WRITING = ("s3:PutObject",)
 
 
-def asks(request: Request) -> Iterator[Ask]:
+def asks(request: ApiRequest) -> Iterator[Ask]:
     """Everything that has to be allowed for the call; keys to delete are asked for one by one, by `deletion`."""
     name, key = request.object
     if not name:
@@ -41,7 +41,7 @@ def asks(request: Request) -> Iterator[Ask]:
         yield from _of_bucket(request, guard, arn, context)
 
 
-def deletion(request: Request, key: str, version: str = "") -> Ask:
+def deletion(request: ApiRequest, key: str, version: str = "") -> Ask:
     """The right to remove one of the keys that DeleteObjects names."""
     name, _ = request.object
     bucket = account_state.bucket(name, partition=request.partition)
@@ -51,7 +51,7 @@ def deletion(request: Request, key: str, version: str = "") -> Ask:
     return Ask(action, f"arn:{request.partition}:s3:::{name}/{key}", context, guard)
 
 
-def listing(request: Request) -> Ask | None:
+def listing(request: ApiRequest) -> Ask | None:
     """The right without which a missing object looks forbidden; None for an object that is there, or another call.
 
     https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
@@ -70,7 +70,7 @@ def _guard(bucket: BucketState) -> Guard:
     return Guard(bucket.policy, bucket.account)
 
 
-def _of_bucket(request: Request, guard: Guard, arn: str, context: dict[str, Any]) -> Iterator[Ask]:
+def _of_bucket(request: ApiRequest, guard: Guard, arn: str, context: dict[str, Any]) -> Iterator[Ask]:
     action = of_bucket(request.method, request.query)
     if action.startswith("List"):
         context |= {f"s3:{one}": request.query[one] for one in LISTING if one in request.query}
@@ -83,7 +83,7 @@ def _of_bucket(request: Request, guard: Guard, arn: str, context: dict[str, Any]
 
 
 def _of_object(
-    request: Request, bucket: BucketState | None, guard: Guard, arn: str, context: dict[str, Any]
+    request: ApiRequest, bucket: BucketState | None, guard: Guard, arn: str, context: dict[str, Any]
 ) -> Iterator[Ask]:
     action = f"s3:{of_object(request.method, request.query)}"
     if "versionId" in request.query:
@@ -107,7 +107,7 @@ def _of_object(
     yield from _keys(request, bucket, action, arn, context)
 
 
-def _copied(request: Request, source: str) -> Iterator[Ask]:
+def _copied(request: ApiRequest, source: str) -> Iterator[Ask]:
     path, _, query = source.partition("?")
     name, _, key = unquote(path).lstrip("/").partition("/")
     bucket = account_state.bucket(name, partition=request.partition)
@@ -121,7 +121,7 @@ def _copied(request: Request, source: str) -> Iterator[Ask]:
 
 
 def _keys(
-    request: Request, bucket: BucketState | None, action: str, arn: str, context: Mapping[str, Any]
+    request: ApiRequest, bucket: BucketState | None, action: str, arn: str, context: Mapping[str, Any]
 ) -> Iterator[Ask]:
     """What S3 does with a KMS key for the caller.
 
@@ -140,13 +140,13 @@ def _keys(
                 yield from kms.on_key(request, one, name, _via(request, bucket, arn))
 
 
-def _unlocked(request: Request, bucket: BucketState, key: str, arn: str) -> Iterator[Ask]:
+def _unlocked(request: ApiRequest, bucket: BucketState, key: str, arn: str) -> Iterator[Ask]:
     found = s3_backends[bucket.account][request.partition].buckets[bucket.name].keys.get(key)
     if getattr(found, "kms_key_id", None) and str(found.encryption or "").startswith("aws:kms"):
         yield from kms.on_key(request, "kms:Decrypt", found.kms_key_id, _via(request, bucket, arn))
 
 
-def _via(request: Request, bucket: BucketState, arn: str) -> dict[str, str]:
+def _via(request: ApiRequest, bucket: BucketState, arn: str) -> dict[str, str]:
     return {
         "kms:ViaService": f"s3.{bucket.region}.{partitions.named(request.partition).suffix}",
         "kms:EncryptionContext:aws:s3:arn": arn,
@@ -154,7 +154,7 @@ def _via(request: Request, bucket: BucketState, arn: str) -> dict[str, str]:
     }
 
 
-def _common(request: Request) -> dict[str, Any]:
+def _common(request: ApiRequest) -> dict[str, Any]:
     signed = "X-Amz-Signature" in request.query
     return {
         "s3:authType": "REST-QUERY-STRING" if signed else "REST-HEADER",
@@ -163,7 +163,7 @@ def _common(request: Request) -> dict[str, Any]:
     }
 
 
-def _headers(request: Request) -> dict[str, Any]:
+def _headers(request: ApiRequest) -> dict[str, Any]:
     given = {key.lower(): value for key, value in request.query.items()} | dict(request.headers)
     found = {f"s3:{one}": given[one] for one in HEADERS if one in given}
     found |= {f"s3:{one}": given[one] for one in ("if-none-match", "if-match") if one in request.headers}
@@ -177,7 +177,7 @@ def _owner(bucket: BucketState | None) -> dict[str, str]:
     return {"s3:ResourceAccount": bucket.account, "aws:ResourceAccount": bucket.account} if bucket else {}
 
 
-def _of_upload(request: Request, bucket: BucketState | None) -> dict[str, str]:
+def _of_upload(request: ApiRequest, bucket: BucketState | None) -> dict[str, str]:
     """A part has no headers of its own: the upload's encryption, class and ACL are the object's."""
     number = request.query.get("uploadId", "")
     if bucket is None or not number:
@@ -192,7 +192,7 @@ def _of_upload(request: Request, bucket: BucketState | None) -> dict[str, str]:
     return {f"s3:{key}": str(value) for key, value in values.items() if value}
 
 
-def _tags_set(request: Request) -> dict[str, str]:
+def _tags_set(request: ApiRequest) -> dict[str, str]:
     header = request.headers.get("x-amz-tagging", "")
     return {key: values[0] for key, values in parse_qs(header, keep_blank_values=True).items()}
 
@@ -205,7 +205,7 @@ def _tags(bucket: BucketState | None, key: str) -> dict[str, str]:
     return dict(backend.tagger.get_tag_dict_for_resource(found.arn)) if getattr(found, "arn", None) else {}
 
 
-def _place(request: Request) -> dict[str, str]:
+def _place(request: ApiRequest) -> dict[str, str]:
     """The Region that a new bucket is asked for, in its body."""
     if not request.body or len(request.body) > 1 << 16:
         return {}

@@ -13,7 +13,7 @@ from moto.core.responses import ActionResult
 from moto.iam.models import iam_backends
 from moto.iam.responses import IamResponse
 
-from vmie.policy.authorize import Caller, Guard, Verdict, authorize
+from vmie.policy.authorize import Authorization, Caller, Guard, authorize
 from vmie.policy.evaluate import Access, Decision, Document, condition_keys, decide, parsed
 from vmie.sandbox.access.callers import Callers, identity
 from vmie.sandbox.api_errors import ApiError
@@ -106,7 +106,7 @@ def _simulated(params: Mapping[str, Any], caller: Caller) -> dict[str, Any]:
 
 
 def _evaluated(caller: Caller, ask: Access, guard: Guard) -> dict[str, Any]:
-    verdict: Verdict = authorize(caller, ask, guard)
+    verdict: Authorization = authorize(caller, ask, guard)
     documents: list[Document] = [*caller.identity, *(one for level in caller.control for one in level)]
     documents += [caller.boundary] if caller.boundary is not None else []
     documents += [guard.policy] if guard.policy else []

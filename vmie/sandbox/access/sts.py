@@ -13,13 +13,13 @@ from moto.iam.models import iam_backends
 from vmie.policy.authorize import Guard, Kind
 from vmie.sandbox.access.asks import Ask, resource_tags, tag_context
 from vmie.sandbox.access.iam import role_tags
-from vmie.sandbox.access.request import Request
+from vmie.sandbox.access.request import ApiRequest
 
 #: nobody needs a permission for these, and no policy takes them away
 _FREE = ("GetCallerIdentity", "GetSessionToken", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML")
 
 
-def asks(request: Request) -> Iterator[Ask]:
+def asks(request: ApiRequest) -> Iterator[Ask]:
     """Everything that has to be allowed for the call."""
     action, form = request.call.action, request.form
     if action in _FREE:
@@ -34,7 +34,7 @@ def asks(request: Request) -> Iterator[Ask]:
         yield Ask(f"sts:{action}")
 
 
-def _assumed(request: Request) -> Iterator[Ask]:
+def _assumed(request: ApiRequest) -> Iterator[Ask]:
     form = request.form
     arn = form.get("RoleArn", "")
     role = find_role(arn)

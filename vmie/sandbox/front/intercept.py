@@ -18,7 +18,7 @@ from moto.core.botocore_stubber import MockRawResponse
 from moto.core.models import botocore_stubber
 
 from vmie.sandbox import api_errors, appearance
-from vmie.sandbox.access.request import Request, wants_body
+from vmie.sandbox.access.request import ApiRequest, wants_body
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
@@ -65,7 +65,7 @@ def _answer(emulator: Emulator, request: Any) -> tuple[int, dict[str, Any], Any]
     body = _small(request, headers)
     call = identify(request.method, request.url, headers, _form(body, headers))
     secure = not request.url.startswith("http:")
-    if refusal := emulator.before(Request(call, request.method, request.url, headers, body, secure=secure)):
+    if refusal := emulator.before(ApiRequest(call, request.method, request.url, headers, body, secure=secure)):
         return refusal.document(call.service, call.protocol)
     try:
         with appearance.asked(call.action):

@@ -19,7 +19,7 @@ from werkzeug.wsgi import FileWrapper
 
 from vmie.errors import Set, UsageError
 from vmie.sandbox import api_errors, appearance
-from vmie.sandbox.access.request import BODY_LIMIT, Request, wants_body
+from vmie.sandbox.access.request import BODY_LIMIT, ApiRequest, wants_body
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.fault_injection import ApiCall
@@ -107,7 +107,7 @@ class FaultMiddleware:
         try:
             now, bucket = self._emulator.clock.now(), self._gate.bucket(host)
             require_signed(call, method, url, headers, now=now, bucket=bucket)
-            if answer := self._emulator.before(Request(call, method, url, headers, body, bucket)):
+            if answer := self._emulator.before(ApiRequest(call, method, url, headers, body, bucket)):
                 raise answer
         except ApiError as error:
             _drain(environ)

@@ -23,7 +23,7 @@ UNCHECKED = ("XXHASH64", "XXHASH3", "XXHASH128")
 _OF_WHOLE = ("CRC32", "CRC32C", "CRC64NVME")
 
 
-class Digest(Protocol):
+class RunningChecksum(Protocol):
     """What hashlib's objects have."""
 
     def update(self, data: bytes, /) -> object:
@@ -55,7 +55,7 @@ class _Crc:
         return (self._register ^ self._polynomial.ones).to_bytes(self._polynomial.width // 8, "big")
 
 
-def digest(algorithm: str) -> Digest:
+def digest(algorithm: str) -> RunningChecksum:
     """A new digest; `algorithm` is one of `LENGTHS`."""
     if algorithm == "CRC32":
         return _Crc32()

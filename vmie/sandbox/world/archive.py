@@ -13,7 +13,7 @@ import weakref
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from vmie.sandbox.world.reading import MOST_BYTES, Source, parse, parse_plain, refused, why_not
+from vmie.sandbox.world.reading import MOST_BYTES, SeedSource, parse, parse_plain, refused, why_not
 
 _NAMES = re.compile(r"world\.json|left-out\.json|data/\d{1,9}")
 _MOST_WORLD = 64 << 20
@@ -48,7 +48,7 @@ def _add(tar: tarfile.TarFile, name: str, size: int, file: Any) -> None:
     tar.addfile(member, file)
 
 
-def read(path: Path) -> Source:
+def read(path: Path) -> SeedSource:
     """The world in a seed file or in the file of a saved one. Raises UsageError, which names every mistake."""
     try:
         file = path.open("rb")
@@ -60,10 +60,10 @@ def read(path: Path) -> Source:
             data = head + file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         raise refused(str(path), f"it cannot be read: {why_not(error)}") from error
-    return Source(parse(data, name=str(path)), path.parent, str(path))
+    return SeedSource(parse(data, name=str(path)), path.parent, str(path))
 
 
-def unpack(file: BinaryIO, *, name: str) -> Source:
+def unpack(file: BinaryIO, *, name: str) -> SeedSource:
     """The world in an open, seekable file, which is closed with the world's end. Raises UsageError."""
     try:
         source = _unpacked(file, name=name)
@@ -74,7 +74,7 @@ def unpack(file: BinaryIO, *, name: str) -> Source:
     return source
 
 
-def _unpacked(file: BinaryIO, *, name: str) -> Source:
+def _unpacked(file: BinaryIO, *, name: str) -> SeedSource:
     try:
         tar = tarfile.open(fileobj=file, mode="r:")  # noqa: SIM115 - its members are read later
         members = {}
@@ -93,7 +93,7 @@ def _unpacked(file: BinaryIO, *, name: str) -> Source:
     for one in (*world.snapshots, *(item for bucket in world.buckets for item in bucket.objects)):
         if one.file is not None and one.file not in blobs:
             raise refused(name, f"its file {one.file[:80]!r} is missing")
-    return Source(world, Path(), name, blobs)
+    return SeedSource(world, Path(), name, blobs)
 
 
 def _open(tar: tarfile.TarFile, member: tarfile.TarInfo) -> Any:

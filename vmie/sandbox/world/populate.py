@@ -26,13 +26,13 @@ from vmie.sandbox.emulator import Emulator
 from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage, SnapshotContents, make_snapshot
 from vmie.sandbox.service import account_state
 from vmie.sandbox.storage import Blob, BlobFile, SparseDisk, ZeroFile, boot_sector
-from vmie.sandbox.world.reading import Source
+from vmie.sandbox.world.reading import SeedSource
 from vmie.sandbox.world.schema import (
     BucketSeed,
-    Content,
     ImageSeed,
     InstanceSeed,
     RoleSeed,
+    SeedContent,
     SnapshotSeed,
     UserSeed,
     World,
@@ -42,7 +42,7 @@ _COPY = 1 << 20
 _ZEROS = ZeroFile()
 
 
-def populate(source: Source, emulator: Emulator, *, quotas: bool = True) -> None:
+def populate(source: SeedSource, emulator: Emulator, *, quotas: bool = True) -> None:
     """Make all of it, in the sandbox's Region where the file names none; its `quotas` only if they are asked for.
 
     Raises UsageError, naming what cannot be made.
@@ -74,7 +74,7 @@ def populate(source: Source, emulator: Emulator, *, quotas: bool = True) -> None
 
 
 @contextmanager
-def _named(source: Source, what: str) -> Iterator[None]:
+def _named(source: SeedSource, what: str) -> Iterator[None]:
     """What fails in here is said of that entry."""
     try:
         yield
@@ -86,7 +86,7 @@ def _named(source: Source, what: str) -> Iterator[None]:
         raise _impossible(source, what, error) from error
 
 
-def _impossible(source: Source, what: str, error: Exception) -> UsageError:
+def _impossible(source: SeedSource, what: str, error: Exception) -> UsageError:
     why = getattr(error, "message", None) or str(error)
     return UsageError(
         f"the seed file {source.name}: {what} cannot be made: {why}",
@@ -145,7 +145,7 @@ def _user(iam: Any, seed: UserSeed, region: str) -> None:
         key.access_key_id, key.secret_access_key = seed.access_key_id, seed.secret_access_key
 
 
-def _bucket(source: Source, seed: BucketSeed, region: str) -> None:
+def _bucket(source: SeedSource, seed: BucketSeed, region: str) -> None:
     where = seed.region or region
     partition = get_partition(where)
     s3 = s3_backends[ACCOUNT][partition]
@@ -175,7 +175,7 @@ def _bucket(source: Source, seed: BucketSeed, region: str) -> None:
             account_state.put(state, one.key, content, etag=content.md5() if content.size <= _COPY else "")
 
 
-def bytes_of(source: Source, seed: Content) -> Blob:
+def bytes_of(source: SeedSource, seed: SeedContent) -> Blob:
     """The bytes of an object: copied into the sandbox's own storage, runs of zeros as holes."""
     if seed.text is not None:
         return Blob.of(seed.text.encode())
@@ -201,12 +201,12 @@ def _copy(file: BinaryIO, stored: BlobFile, offset: int, length: int | None) -> 
     return offset
 
 
-def _opened(source: Source, seed: Content) -> Any:
+def _opened(source: SeedSource, seed: SeedContent) -> Any:
     opener = source.blobs.get(str(seed.file))
     return opener() if opener else source.path(seed).open("rb")
 
 
-def _snapshot(source: Source, seed: SnapshotSeed, region: str, contents: SnapshotContents) -> None:
+def _snapshot(source: SeedSource, seed: SnapshotSeed, region: str, contents: SnapshotContents) -> None:
     backend = ec2_backends[ACCOUNT][seed.region or region]
     opener = _disk(source, seed)
     size = opener().size
@@ -215,7 +215,7 @@ def _snapshot(source: Source, seed: SnapshotSeed, region: str, contents: Snapsho
     _tag(backend, seed.id, seed.tags)
 
 
-def _disk(source: Source, seed: SnapshotSeed) -> Callable[[], Disk]:
+def _disk(source: SeedSource, seed: SnapshotSeed) -> Callable[[], Disk]:
     """How to open what a snapshot holds: a disk in a file, the raw bytes of a saved one, or one made up."""
     if seed.disk is not None:
         size = -(-seed.disk // SECTOR) * SECTOR

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from vmie.errors import UsageError
 from vmie.escaping import visible
-from vmie.sandbox.world.schema import Content, World
+from vmie.sandbox.world.schema import SeedContent, World
 
 #: of a seed file
 MOST_BYTES = 8 << 20
@@ -20,7 +20,7 @@ _MOST_MISTAKES = 20
 
 
 @dataclass(frozen=True)
-class Source:
+class SeedSource:
     """A world and where its files are: in the seed file's folder, or already open (`blobs`, by their names)."""
 
     world: World
@@ -28,7 +28,7 @@ class Source:
     name: str
     blobs: Mapping[str, Any] = field(default_factory=dict)
 
-    def path(self, content: Content) -> Path:
+    def path(self, content: SeedContent) -> Path:
         """The file that holds it. Raises UsageError for one outside the folder, one that is none, one not there."""
         asked = self.folder / str(content.file)
         try:
@@ -42,11 +42,11 @@ class Source:
         return found
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _SeedLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML whose dates stay text: the Version of a policy looks like one."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
+_SeedLoader.add_constructor("tag:yaml.org,2002:timestamp", lambda loader, node: loader.construct_scalar(node))
 
 
 def parse(data: bytes, *, name: str) -> World:
@@ -81,7 +81,7 @@ def parse_plain(given: Any, *, name: str) -> World:
 
 def _plain(text: str) -> Any:
     """What the YAML says. Raises yaml.YAMLError, also for aliases: they may stand for more than there is memory."""
-    loader = _Loader(text)
+    loader = _SeedLoader(text)
     try:
         node = loader.get_single_node()
         seen, left = set(), [node] if node else []

@@ -48,13 +48,13 @@ ImageId = Annotated[str, StringConstraints(pattern=f"^ami{_ID}")]
 InstanceId = Annotated[str, StringConstraints(pattern=f"^i{_ID}")]
 
 
-class Part(BaseModel):
+class SeedPart(BaseModel):
     """A part of the file: no field but those that there are, no text taken for a number."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Content(Part):
+class SeedContent(SeedPart):
     """Bytes: one of a `file` beside the seed file, a `text`, or a `disk` of so many bytes with one Linux partition.
 
     `extents` are the ranges (offset, length) of a `file` that holds only what is not zero of `size` bytes.
@@ -81,13 +81,13 @@ class Content(Part):
         return self
 
 
-class ObjectSeed(Content):
+class ObjectSeed(SeedContent):
     """An object of a bucket."""
 
     key: Key
 
 
-class BucketSeed(Part):
+class BucketSeed(SeedPart):
     """A bucket; `encryption` is its default, AES256 or aws:kms."""
 
     name: Bucket
@@ -99,14 +99,14 @@ class BucketSeed(Part):
     objects: Annotated[list[ObjectSeed], Field(max_length=MOST)] = Field(default_factory=list)
 
 
-class PolicySeed(Part):
+class PolicySeed(SeedPart):
     """A managed policy of the account."""
 
     name: Name
     document: Document
 
 
-class RoleSeed(Part):
+class RoleSeed(SeedPart):
     """A role. With `buckets` or `export_buckets` it is VM Import/Export's: trust and rights are as AWS's guide says."""
 
     name: Name
@@ -124,7 +124,7 @@ class RoleSeed(Part):
         return self
 
 
-class UserSeed(Part):
+class UserSeed(SeedPart):
     """A user, with an access key where both halves of one are given."""
 
     name: Name
@@ -141,7 +141,7 @@ class UserSeed(Part):
         return self
 
 
-class SnapshotSeed(Content):
+class SnapshotSeed(SeedContent):
     """A completed snapshot; a `file` may be of any format that `vmie check` reads."""
 
     id: SnapshotId
@@ -150,7 +150,7 @@ class SnapshotSeed(Content):
     tags: Tags = Field(default_factory=dict)
 
 
-class DeviceSeed(Part):
+class DeviceSeed(SeedPart):
     """A disk of an image."""
 
     device: Annotated[str, StringConstraints(pattern=r"^(/dev/)?[a-z0-9]{1,16}$")] = "/dev/sda1"
@@ -158,7 +158,7 @@ class DeviceSeed(Part):
     volume_type: Literal["standard", "gp2", "gp3", "io1", "io2", "st1", "sc1"] = "gp2"
 
 
-class ImageSeed(Part):
+class ImageSeed(SeedPart):
     """An AMI of the account; its first device is the root."""
 
     id: ImageId
@@ -172,7 +172,7 @@ class ImageSeed(Part):
     tags: Tags = Field(default_factory=dict)
 
 
-class InstanceSeed(Part):
+class InstanceSeed(SeedPart):
     """An instance of one of the images above."""
 
     id: InstanceId
@@ -183,7 +183,7 @@ class InstanceSeed(Part):
     tags: Tags = Field(default_factory=dict)
 
 
-class QuotasSeed(Part):
+class QuotasSeed(SeedPart):
     """How many tasks may be active at once, per account and Region."""
 
     imports: Count | None = None
@@ -192,7 +192,7 @@ class QuotasSeed(Part):
     regions: dict[Region, dict[Literal["imports", "conversions", "exports"], Count]] = Field(default_factory=dict)
 
 
-class World(Part):
+class World(SeedPart):
     """The whole file."""
 
     version: Literal[1] = 1

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 PATIENCE = 10.0
 
 
-class Gate:
+class WorldLock:
     """Many inside, or one alone."""
 
     def __init__(self) -> None:
