@@ -107,8 +107,15 @@ def _login(subject: Subject) -> Outcome:
     if root is None:
         return None
     users, cloud = root.users, root.cloud_init
-    if (cloud is not None and cloud.ec2) or users.with_keys or users.with_ssh_password or users.others:
+    by_cloud = cloud is not None and cloud.ec2 and not users.cloud_shut_out
+    if by_cloud or users.with_keys or users.with_ssh_password or users.others:
         return ()
+    if cloud is not None and cloud.ec2:
+        return [
+            Hit(f"sshd's lists (AllowUsers …) keep out {users.cloud_shut_out[:40]}, who gets EC2's key, and all others")
+        ]
+    if users.shut_out:
+        return [Hit(f"sshd's lists (AllowUsers …) keep out every account that has a key, and {_cloud_init(cloud)}")]
     if users.with_password:
         return [Hit(f"only the serial console takes a password, no account has a key, and {_cloud_init(cloud)}")]
     return [Hit(f"nobody can log in: no account has a password or a key, and {_cloud_init(cloud)}")]

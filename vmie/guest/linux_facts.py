@@ -141,6 +141,7 @@ class Sshd:
     """The SSH server; `enabled` None when it cannot be determined. `port` is the first of sshd_config.
 
     `password_login` None and `root_login` "" where the configuration does not say; `key_files` are its patterns.
+    The lists are those of AllowUsers, DenyUsers, AllowGroups and DenyGroups outside of Match blocks.
     """
 
     installed: bool = False
@@ -150,6 +151,10 @@ class Sshd:
     root_login: str = ""
     key_login: bool = True
     key_files: tuple[str, ...] = (".ssh/authorized_keys", ".ssh/authorized_keys2")
+    allow_users: tuple[str, ...] = ()
+    deny_users: tuple[str, ...] = ()
+    allow_groups: tuple[str, ...] = ()
+    deny_groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +162,8 @@ class CloudInit:
     """cloud-init: `disabled` says by what, "" when it runs; `datasources` None is the list built in.
 
     `ec2`: whether it asks EC2's metadata, and so brings keys in; where not, `why` is the file or the reason.
-    `network`: whether it writes the configuration of the network.
+    `network`: whether it writes the configuration of the network. `user` is the account that it makes, "" when its
+    configuration names none.
     """
 
     installed: bool = False
@@ -166,6 +172,7 @@ class CloudInit:
     ec2: bool = False
     why: str = ""
     network: bool = False
+    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,8 @@ class Users:
     """Accounts that a person could log in with: counts only, no names of secrets, no hashes.
 
     `with_ssh_password` are those whose password SSH takes; `others` what lets people in without such an account:
-    agents and directories.
+    agents and directories. `shut_out` have a password or a key, and sshd's lists (AllowUsers …) keep them out;
+    `cloud_shut_out` is the user that cloud-init makes, when they keep that out too.
     """
 
     root_password: bool | None = None
@@ -192,6 +200,8 @@ class Users:
     with_keys: int = 0
     non_root: int = 0
     others: tuple[str, ...] = ()
+    shut_out: int = 0
+    cloud_shut_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)

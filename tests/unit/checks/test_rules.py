@@ -341,6 +341,13 @@ CASES = [
         WARN,
         linux(users=Users(with_keys=1), cloud_init=CloudInit(installed=True, datasources=("NoCloud", "VMware"))),
     ),
+    Case(
+        "LNX-008",
+        linux(users=Users(with_password=1, cloud_shut_out="debian"), cloud_init=CloudInit(installed=True, ec2=True)),
+        WARN,
+        linux(users=Users(with_keys=1, cloud_shut_out="debian"), cloud_init=CloudInit(installed=True, ec2=True)),
+    ),
+    Case("LNX-008", linux(users=Users(shut_out=1)), WARN, linux(users=Users(shut_out=1, with_keys=1))),
     Case("LNX-009", linux(vmware_tools=True), WARN, BASE),
     Case(
         "LNX-010",

@@ -120,15 +120,16 @@ def _boot(tree: Tree, devices: Devices) -> dict[str, Any]:
 
 def _services(tree: Tree, cmdline: str, devices: Devices) -> dict[str, Any]:
     sshd = services.sshd(tree)
+    cloud = cloud_init(tree, cmdline, devices)
     return {
         "network": network.network(tree, cmdline),
         "sshd": sshd,
         "firewall": firewall(tree, sshd),
-        "cloud_init": cloud_init(tree, cmdline, devices),
+        "cloud_init": cloud,
         "vmware_tools": services.vmware_tools(tree),
         "virtualbox_additions": services.virtualbox_additions(tree),
         "selinux": services.selinux(tree),
-        "users": users(tree, sshd),
+        "users": users(tree, sshd, cloud.user),
     }
 
 

@@ -15,6 +15,7 @@ from vmie.guest.linux_facts import CloudInit
 from vmie.guest.tree import Tree
 
 _MAX_FILES = 100
+_MAX_LINES = 2000
 _NETWORK = re.compile(r"^[\"']?network[\"']?:", re.MULTILINE)
 _PROGRAMS = ("/usr/bin/cloud-init", "/usr/local/bin/cloud-init", "/etc/cloud/cloud.cfg")
 _IDENTIFY = ("/usr/lib/cloud-init/ds-identify", "/usr/libexec/cloud-init/ds-identify")
@@ -60,7 +61,25 @@ def cloud_init(tree: Tree, cmdline: str, devices: Devices) -> CloudInit:
         why=why or where,
         # a configuration in these files goes before what EC2 says
         network=not any(_NETWORK.search(text) for _, text in configs(tree)),
+        user=_user(tree),
     )
+
+
+def _user(tree: Tree) -> str:
+    """The account that it makes where no other is asked for: the last file that names one counts."""
+    named = ""
+    for _, text in configs(tree):
+        depth = -1  # of the line that says default_user
+        for line in text.splitlines()[:_MAX_LINES]:
+            key, _, value = line.strip().partition(":")
+            indent = len(line) - len(line.lstrip())
+            if key == "default_user":
+                depth = indent
+            elif key and indent <= depth:
+                depth = -1
+            elif key == "name" and depth >= 0:
+                named = value.partition("#")[0].strip().strip("\"'")
+    return named
 
 
 def configs(tree: Tree) -> Iterator[tuple[str, str]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from vmie.guest.linux.services import enabled
+from vmie.guest.linux.ssh_access import admits, groups_of
 from vmie.guest.linux_facts import Sshd, Users
 from vmie.guest.tree import Tree
 
@@ -21,13 +23,17 @@ _AGENTS = (
 _DIRECTORIES = (("sssd", "/etc/sssd/sssd.conf"), ("winbind", "/etc/samba/smb.conf"), ("nslcd", "/etc/nslcd.conf"))
 
 
-def users(tree: Tree, sshd: Sshd) -> Users:
-    """Who could log in: a shell, and a password or keys. Hashes are looked at for being there, no more."""
+def users(tree: Tree, sshd: Sshd, cloud_user: str = "") -> Users:
+    """Who could log in: a shell, and a password or keys. Hashes are looked at for being there, no more.
+
+    `cloud_user` is the account that cloud-init makes and gives EC2's key, "" when that is not known.
+    """
     hashes = {}
     for line in (tree.text("/etc/shadow") or "").splitlines()[:_MAX_USERS]:
         name, _, rest = line.partition(":")
         hashes[name] = not _NO_PASSWORD.fullmatch(rest.partition(":")[0])
-    passwords = over_ssh = keys = people = 0
+    groups = groups_of(tree)
+    passwords = over_ssh = keys = people = shut_out = 0
     for line in (tree.text("/etc/passwd") or "").splitlines()[:_MAX_USERS]:
         fields = line.split(":")
         if len(fields) < 7 or fields[6].strip().endswith(("nologin", "false", "sync", "shutdown", "halt")):
@@ -38,6 +44,9 @@ def users(tree: Tree, sshd: Sshd) -> Users:
         password = hashes.get(fields[0], False)
         has_keys = _has_keys(tree, sshd, fields[0], fields[5]) and not (root and sshd.root_login == "no")
         passwords += password
+        if not admits(sshd, fields[0], groups.get(fields[0], ())):
+            shut_out += has_keys or password
+            continue
         over_ssh += password and sshd.password_login is not False and (not root or sshd.root_login in ("", "yes"))
         keys += has_keys
         people += not root and (has_keys or password)
@@ -47,6 +56,9 @@ def users(tree: Tree, sshd: Sshd) -> Users:
         with_ssh_password=over_ssh,
         with_keys=keys,
         non_root=people,
+        shut_out=shut_out,
+        # its groups are not known before it is made
+        cloud_shut_out=cloud_user if cloud_user and not admits(replace(sshd, allow_groups=()), cloud_user, ()) else "",
         others=_others(tree),
     )
 

@@ -186,6 +186,46 @@ def test_passwords_over_ssh(config: str, over_ssh: int) -> None:
     assert (found.with_password, found.with_ssh_password) == (2, over_ssh)
 
 
+GROUP = "wheel:x:10:admin\nstaff:x:1001:\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "keys", "shut_out"),
+    [
+        ("AllowUsers admin keys\n", 2, 0),
+        ("AllowUsers admin\nAllowUsers keys\n", 2, 0),  # each line adds
+        ("AllowUsers nobody-here\n", 0, 2),
+        ("AllowUsers a*n k?ys\n", 2, 0),
+        ("AllowUsers [ak]*\n", 0, 2),  # a bracket is itself
+        ("AllowUsers *@10.0.0.0/8\n", 2, 0),  # somebody may come from there
+        ("AllowUsers * !keys\n", 1, 1),
+        ("DenyUsers keys\n", 1, 1),
+        ("DenyUsers keys@10.0.0.1\n", 2, 0),
+        ("DenyUsers *\nAllowUsers admin\n", 0, 2),
+        ("AllowGroups wheel\n", 1, 1),
+        ("AllowGroups wheel staff\n", 2, 0),
+        ("DenyGroups wheel\n", 1, 1),
+        ("allowusers=admin\n", 1, 1),
+        ("AllowUsers nobody-here\nMatch Address 10.*\n  AllowUsers admin\n", 2, 0),  # not known for whom
+        (f"AllowUsers {'*a' * 5000}b\n", 0, 2),
+    ],
+)
+def test_whom_the_lists_of_sshd_let_in(config: str, keys: int, shut_out: int) -> None:
+    files = {f"/home/{name}/.ssh/authorized_keys": KEY for name in ("admin", "keys")}
+    found = people({**files, "/etc/group": GROUP}, config)
+    assert (found.with_keys, found.shut_out) == (keys, shut_out)
+
+
+def test_the_user_that_cloud_init_makes() -> None:
+    cfg = "system_info:\n  default_user:\n    lock_passwd: 1\n    name: debian # us\n  distro: debian\n  name: no\n"
+    assert look({CFG: cfg}).user == "debian"
+    assert look({CFG: cfg, f"{D}/50.cfg": "system_info:\n default_user:\n  name: 'ops'\n"}).user == "ops"
+    assert look({CFG: "users:\n - name: x\n"}).user == ""
+    found = tree({**ACCOUNTS, "/etc/ssh/sshd_config": "AllowUsers admin\n"})
+    assert users(found, sshd(found), "debian").cloud_shut_out == "debian"
+    assert users(found, sshd(found), "admin").cloud_shut_out == ""
+
+
 def test_other_ways_in() -> None:
     wants = "/etc/systemd/system/multi-user.target.wants"
     files: Tree = {"/usr/bin/amazon-ssm-agent": "", "/etc/sssd/sssd.conf": "", "/usr/lib/systemd/systemd": ""}
