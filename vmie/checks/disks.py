@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from vmie.checks import damage, predicted_messages, sources
 from vmie.checks.rule import ALL, LEGACY, NOW, Y2016, Hit, Outcome, Rule
 from vmie.checks.sources import advised, refused, seed, seen
 from vmie.checks.subject import CheckedDisk, Subject
+from vmie.disk.reading import DEVICE, NEEDS_PARENT
 from vmie.errors import Run
 from vmie.model import Profile, Route, Verdict
 
@@ -89,24 +89,20 @@ def _fixed_vhd(subject: Subject) -> Outcome:
     ]
 
 
-_CHAIN = re.compile(r"differencing|backing|parent|delta|snapshot", re.IGNORECASE)
-_DEVICE = re.compile(r"\brdm\b|raw device|sesparse|physical device", re.IGNORECASE)
-
-
-def _unreadable(subject: Subject, pattern: re.Pattern[str]) -> Iterator[Hit]:
+def _unreadable(subject: Subject, code: str) -> Iterator[Hit]:
     for disk in subject.disks:
-        if pattern.search(disk.unreadable):
+        if disk.unreadable and disk.code == code:
             yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
 
 
 def _differencing(subject: Subject) -> Outcome:
-    return list(_unreadable(subject, _CHAIN))
+    return list(_unreadable(subject, NEEDS_PARENT))
 
 
 def _vmdk_kind(subject: Subject) -> Outcome:
     if all(disk.format != "vmdk" and not disk.unreadable for disk in subject.disks):
         return None
-    return [*_unreadable(subject, _DEVICE), *_device_vmdks(subject)]
+    return [*_unreadable(subject, DEVICE), *_device_vmdks(subject)]
 
 
 def _device_vmdks(subject: Subject) -> Iterator[Hit]:
@@ -122,7 +118,7 @@ def _damaged(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
         if disk.code in CLAIMED:
             continue
-        if disk.unreadable and not _CHAIN.search(disk.unreadable) and not _DEVICE.search(disk.unreadable):
+        if disk.unreadable and disk.code not in (NEEDS_PARENT, DEVICE):
             yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
         else:
             yield from damage.hits(disk, name=disk_name(subject, index), as_is=subject.literal)

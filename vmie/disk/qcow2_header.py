@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vmie.disk.base import Source
-from vmie.disk.reading import damaged, read_exact
+from vmie.disk.reading import NEEDS_PARENT, damaged, read_exact
 from vmie.disk.refusals import plausible_size, refused
 
 MAGIC = b"QFI\xfb"
@@ -177,6 +177,7 @@ def _backed(source: Source, offset: int, length: int) -> Exception:
         "a qcow2 with a backing file",
         cause=f"it holds only what differs from {name}",
         cure=f"{_FLATTEN}, or `qemu-img rebase -b '' FILE`",
+        code=NEEDS_PARENT,
     )
 
 

@@ -15,6 +15,10 @@ TABLE_LIMIT = 16 << 20
 
 #: the code of an error over bytes that contradict the format: no later attempt reads them otherwise
 DAMAGED = "DamagedImage"
+#: the code of an error over an image that holds only what differs from another one
+NEEDS_PARENT = "NeedsParent"
+#: the code of an error over a disk whose bytes are a device, or in a form that nobody has published
+DEVICE = "PointsToDevice"
 
 _TRUNCATED_CURE = "copy or export the image again, and compare its size and checksum with the original's"
 

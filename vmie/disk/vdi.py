@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from vmie.disk.base import Source
 from vmie.disk.mapped import BlockDisk, Page, page_of
-from vmie.disk.reading import damaged, read_exact
+from vmie.disk.reading import NEEDS_PARENT, damaged, read_exact
 from vmie.disk.refusals import plausible_size, refused
 from vmie.disk.tables import TableFault, misplaced
 from vmie.errors import ImageError
@@ -121,5 +121,6 @@ def _refusal(source: Source, kind: int) -> ImageError:
             "a differencing VDI" if kind == _DIFFERENCING else "a VDI undo image",
             cause="it holds only what changed since its parent disk",
             cure="delete the snapshot in VirtualBox to merge it, or clone the disk: VBoxManage clonemedium",
+            code=NEEDS_PARENT,
         )
     return damaged(source, f"image type {kind} is not defined")

@@ -18,7 +18,7 @@ from typing import Any
 from vmie.disk.base import SECTOR, Disk, Source
 from vmie.disk.extents import coalesced, zeros
 from vmie.disk.holes import file_allocated, file_runs
-from vmie.disk.reading import damaged, read_exact, read_table, truncated, within
+from vmie.disk.reading import NEEDS_PARENT, damaged, read_exact, read_table, truncated, within
 from vmie.disk.tables import TableFault, Taken, misplaced
 from vmie.disk.vhd_layout import (
     ABSENT,
@@ -87,6 +87,7 @@ def open_source(source: Source) -> Disk:
             f"{source.name} is a differencing VHD, not a whole disk",
             cause=f"it holds only what changed since its parent{f' {parent!r}' if parent else ''}",
             cure="merge it into its parent (Hyper-V Manager: Edit Disk, Merge; or Merge-VHD) and give the result",
+            code=NEEDS_PARENT,
         )
     raise damaged(source, f"its footer names disk type {kind}, which does not exist")
 

@@ -13,7 +13,7 @@ from vmie.disk import tables
 from vmie.disk import vhdx_layout as layout
 from vmie.disk.base import Source
 from vmie.disk.mapped import PAGE_ENTRIES, BlockDisk, Page, page_of
-from vmie.disk.reading import damaged, read_exact
+from vmie.disk.reading import NEEDS_PARENT, damaged, read_exact
 from vmie.disk.refusals import refused
 from vmie.disk.tables import MOST_BYTES, TableFault, Taken, misplaced
 from vmie.model import ExtentKind
@@ -155,4 +155,5 @@ def _differencing(source: Source) -> Exception:
         "a differencing VHDX",
         cause="it holds only what changed since its parent disk",
         cure="merge it into its parent (Merge-VHD, or delete the checkpoint in Hyper-V) and use the merged disk",
+        code=NEEDS_PARENT,
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vmie.disk.base import Source
+from vmie.disk.reading import DEVICE, NEEDS_PARENT
 from vmie.errors import ImageError
 
 #: An embedded descriptor has 20 sectors by custom; a file with a line for each of 10,000 extents fits in the latter.
@@ -112,6 +113,7 @@ def refuse_what_is_not_a_whole_disk(descriptor: Descriptor, source: Source) -> N
             f"{source.name} is a snapshot or linked-clone delta, not a whole disk",
             cause=f"it holds only what changed since its parent{f' {hint!r}' if hint else ''} (parentCID {parent})",
             cure="delete (consolidate) the snapshots, or clone the virtual machine in full, and export the result",
+            code=NEEDS_PARENT,
         )
 
 
@@ -120,8 +122,8 @@ def refuse_kind(kind: str, source: Source) -> None:
     found = _REFUSED.get(kind.lower())
     if found is None:
         return
-    what, cause, cure = found
-    raise ImageError(f"{source.name} is {what}", cause=cause, cure=cure)
+    what, cause, cure, code = found
+    raise ImageError(f"{source.name} is {what}", cause=cause, cure=cure, code=code)
 
 
 _DELTA_CURE = (
@@ -132,21 +134,25 @@ _RDM = (
     "a raw device mapping (RDM)",
     "it only points to a LUN: the data is not in VMware's files",
     "convert it to a virtual disk: vmkfstools -i MAPPING.vmdk TARGET.vmdk -d thin, or migrate it with Storage vMotion",
+    DEVICE,
 )
 _DEVICE = (
     "a VMDK of a physical device (fullDevice or partitionedDevice)",
     "it only points to a disk of the host: the data is not in VMware's files",
     "image the device itself, for example with dd, and give that raw file",
+    DEVICE,
 )
 _COWD = (
     "an ESXi copy-on-write extent (vmfsSparse, COWD)",
     "such extents hold the changes of a snapshot, not a whole disk",
     _DELTA_CURE,
+    NEEDS_PARENT,
 )
 _SESPARSE = (
     "an ESXi SEsparse extent",
     "its layout is not published, and such extents usually hold the changes of a snapshot",
     _DELTA_CURE,
+    DEVICE,
 )
 _REFUSED = {
     "vmfssparse": _COWD,
@@ -155,6 +161,7 @@ _REFUSED = {
         "a vSAN sparse extent (vsanSparse)",
         "it holds the changes of a snapshot on vSAN, not a whole disk",
         _DELTA_CURE,
+        NEEDS_PARENT,
     ),
     **dict.fromkeys(
         (
