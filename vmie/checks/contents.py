@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from vmie.checks import predicted_messages, sources
-from vmie.checks.disks import CONTENT, disk_name, graded
+from vmie.checks.disks import CONTENT, graded, unreadable
 from vmie.checks.rule import ALL, DATA, VM, Hit, Outcome, Rule
 from vmie.checks.sources import follows, refused, seen
 from vmie.checks.subject import CheckedDisk, Subject
@@ -20,7 +20,7 @@ def _sectors(subject: Subject) -> Outcome:
     if not known:
         return None
     return [
-        Hit(f"{disk_name(subject, index)}{size} bytes are no whole number of 512-byte sectors: cut short?")
+        Hit(f"{size} bytes are no whole number of 512-byte sectors: cut short?", disk=index)
         for index, size in known.items()
         if size % 512
     ]
@@ -32,7 +32,7 @@ def _bytes(disk: CheckedDisk) -> int:
 
 
 def _content(subject: Subject) -> Outcome:
-    known = [Hit(one.unreadable[:400], cure=one.unreadable_cure) for one in subject.disks if one.code == "NotADisk"]
+    known = list(unreadable(subject, "NotADisk"))
     if known or any(one.unreadable for one in subject.disks):
         return known or None
     raws = [(index, disk) for index, disk in enumerate(subject.disks) if disk.format == "raw"]
@@ -43,19 +43,19 @@ def _other_contents(subject: Subject, raws: list[tuple[int, CheckedDisk]]) -> It
     for index, disk in raws:
         looks, named = disk.facts.get("looks_like"), disk.facts.get("named_as")
         if looks and looks != "luks":
-            message = f"{disk_name(subject, index)}this is {looks} data, not a disk"
-            yield Hit(message, routes=VM)
+            message = f"this is {looks} data, not a disk"
+            yield Hit(message, routes=VM, disk=index)
             # nothing looks at what a snapshot is made of
-            yield Hit(message, Verdict.WARN, routes=DATA)
+            yield Hit(message, Verdict.WARN, routes=DATA, disk=index)
         elif named:
             bare = index < len(subject.guest.disks) and subject.guest.disks[index].table is Table.NONE
-            message = f"{disk_name(subject, index)}the name says {named}, but there is no {named} header in it"
-            yield Hit(message, verdict=Verdict.FAIL if bare else Verdict.WARN)
+            message = f"the name says {named}, but there is no {named} header in it"
+            yield Hit(message, verdict=Verdict.FAIL if bare else Verdict.WARN, disk=index)
 
 
 def _wrapped(subject: Subject) -> Outcome:
     return [
-        Hit(f"{disk_name(subject, index)}the disk is packed with {wrapper}", verdict=graded(subject))
+        Hit(f"the disk is packed with {wrapper}", verdict=graded(subject), disk=index)
         for index, disk in enumerate(subject.disks)
         if (wrapper := disk.facts.get("wrapper"))
     ]

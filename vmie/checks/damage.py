@@ -15,22 +15,23 @@ from vmie.model import Verdict
 _VERIFY = Run(("vmie", "check", "--verify", "FILE"), "reads all of it")
 
 
-def hits(disk: CheckedDisk, *, name: str, as_is: bool) -> Iterator[Hit]:
-    """The hits of a disk that could be opened; `name` heads the messages, `as_is`: nothing is converted."""
+def hits(disk: CheckedDisk, *, index: int, as_is: bool) -> Iterator[Hit]:
+    """The hits of the disk at `index`, which could be opened. `as_is`: nothing is converted."""
     if disk.damaged:
         yield Hit(disk.damaged[:400], cure=disk.damaged_cure or None, predicts=_predicts(disk))
     for fault in disk.faults:
-        yield _hit(disk, fault, name=name, as_is=as_is)
+        yield _hit(disk, fault, index=index, as_is=as_is)
 
 
-def _hit(disk: CheckedDisk, fault: TableFault, *, name: str, as_is: bool) -> Hit:
+def _hit(disk: CheckedDisk, fault: TableFault, *, index: int, as_is: bool) -> Hit:
     verdict = fault.as_is if fault.as_is and as_is else fault.verdict
     return Hit(
-        f"{name}{fault.text}",
+        fault.text,
         verdict,
         cure=_VERIFY if verdict is Verdict.UNKNOWN else None,
         predicts=predicted_messages.FOOTERS if fault.as_is else _predicts(disk),
         evidence=(follows(fault.source, "the format places nothing there", allows=verdict),),
+        disk=index,
     )
 
 

@@ -25,12 +25,6 @@ _CONVERT = (
 )
 
 
-def disk_name(subject: Subject, index: int) -> str:
-    """The disk's path as the head of a message, where there are several."""
-    path = subject.disks[index].path
-    return f"{path}: " if len(subject.disks) > 1 else ""
-
-
 def graded(subject: Subject) -> Verdict:
     """A form the service does not take: fatal as it is, a detour when vmie re-streams it."""
     return Verdict.FAIL if subject.literal else Verdict.WARN
@@ -39,9 +33,7 @@ def graded(subject: Subject) -> Verdict:
 def _format(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
         if disk.format not in _TAKEN:
-            yield Hit(
-                f"{disk_name(subject, index)}the service does not take {disk.format} images", verdict=graded(subject)
-            )
+            yield Hit(f"the service does not take {disk.format} images", verdict=graded(subject), disk=index)
 
 
 def _is_stream(disk: CheckedDisk) -> bool:
@@ -56,23 +48,23 @@ def _stream_optimised(subject: Subject) -> Outcome:
 def _not_stream(subject: Subject, vmdks: list[tuple[int, CheckedDisk]]) -> Iterator[Hit]:
     for index, disk in vmdks:
         if not _is_stream(disk):
-            message = f"{disk_name(subject, index)}the VMDK is {disk.variant or 'of another kind'}, not {_STREAM}"
+            message = f"the VMDK is {disk.variant or 'of another kind'}, not {_STREAM}"
             if not subject.literal:
-                yield Hit(message, Verdict.WARN)
+                yield Hit(message, Verdict.WARN, disk=index)
                 continue
-            yield Hit(message, routes=(Route.IMAGE, Route.SNAPSHOT))
-            yield Hit(message, routes=LEGACY, predicts=predicted_messages.COMPRESSION)
+            yield Hit(message, routes=(Route.IMAGE, Route.SNAPSHOT), disk=index)
+            yield Hit(message, routes=LEGACY, predicts=predicted_messages.COMPRESSION, disk=index)
 
 
 def _vhdx_2016(subject: Subject) -> Outcome:
     found = [index for index, disk in enumerate(subject.disks) if disk.format == "vhdx"]
-    return [Hit(f"{disk_name(subject, index)}VHDX images are not supported") for index in found]
+    return [Hit("VHDX images are not supported", disk=index) for index in found]
 
 
 def _vhdx_legacy(subject: Subject) -> Outcome:
     found = [index for index, disk in enumerate(subject.disks) if disk.format == "vhdx"]
     message = "ImportInstance and ImportVolume take VMDK, VHD and raw, not VHDX"
-    return [Hit(f"{disk_name(subject, index)}{message}", verdict=graded(subject)) for index in found]
+    return [Hit(message, verdict=graded(subject), disk=index) for index in found]
 
 
 def _fixed_vhd(subject: Subject) -> Outcome:
@@ -83,35 +75,36 @@ def _fixed_vhd(subject: Subject) -> Outcome:
     # Today's page no longer says so, nor that fixed ones are taken.
     literal = Verdict.FAIL if subject.profile is Profile.Y2016 else Verdict.UNKNOWN
     return [
-        Hit(f"{disk_name(subject, index)}{message}", literal if subject.literal else Verdict.WARN)
+        Hit(message, literal if subject.literal else Verdict.WARN, disk=index)
         for index, disk in vhds
         if disk.variant.lower().startswith("fixed")
     ]
 
 
-def _unreadable(subject: Subject, code: str) -> Iterator[Hit]:
-    for disk in subject.disks:
+def unreadable(subject: Subject, code: str) -> Iterator[Hit]:
+    """The disks that could not be opened, for the reason `code`."""
+    for index, disk in enumerate(subject.disks):
         if disk.unreadable and disk.code == code:
-            yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
+            yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None, disk=index)
 
 
 def _differencing(subject: Subject) -> Outcome:
-    return list(_unreadable(subject, NEEDS_PARENT))
+    return list(unreadable(subject, NEEDS_PARENT))
 
 
 def _vmdk_kind(subject: Subject) -> Outcome:
     if all(disk.format != "vmdk" and not disk.unreadable for disk in subject.disks):
         return None
-    return [*_unreadable(subject, DEVICE), *_device_vmdks(subject)]
+    return [*unreadable(subject, DEVICE), *_device_vmdks(subject)]
 
 
 def _device_vmdks(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
         variant = disk.variant.lower()
         if disk.format == "vmdk" and ("rdm" in variant or "device" in variant):
-            yield Hit(f"{disk_name(subject, index)}the VMDK maps a raw device (RDM)")
+            yield Hit("the VMDK maps a raw device (RDM)", disk=index)
         elif disk.format == "vmdk" and "sesparse" in variant:
-            yield Hit(f"{disk_name(subject, index)}the VMDK is in the SEsparse delta format")
+            yield Hit("the VMDK is in the SEsparse delta format", disk=index)
 
 
 def _damaged(subject: Subject) -> Iterator[Hit]:
@@ -119,9 +112,9 @@ def _damaged(subject: Subject) -> Iterator[Hit]:
         if disk.code in CLAIMED:
             continue
         if disk.unreadable and disk.code not in (NEEDS_PARENT, DEVICE):
-            yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None)
+            yield Hit(disk.unreadable[:400], cure=disk.unreadable_cure or None, disk=index)
         else:
-            yield from damage.hits(disk, name=disk_name(subject, index), as_is=subject.literal)
+            yield from damage.hits(disk, index=index, as_is=subject.literal)
 
 
 RULES: tuple[Rule, ...] = (

@@ -49,7 +49,7 @@ class Hit:
 
     `values` fill the service's words, as `catalogue.words` takes them. `evidence` is what this very hit rests on.
     A hit that passes is a note. With `may_say` the service's words are shown though the verdict is a warning.
-    `without` is as in `Rule`.
+    `without` is as in `Rule`. `disk` is the index of the disk that it is about: of several, its path heads the message.
     """
 
     message: str
@@ -61,6 +61,7 @@ class Hit:
     evidence: tuple[Evidence, ...] = ()
     may_say: bool = False
     without: Mapping[Route, str] | None = None
+    disk: int | None = None
 
 
 def as_snapshot(hit: Hit) -> Hit:
@@ -143,7 +144,7 @@ class Rule:
             rule=self.id,
             verdict=verdict,
             # names from the image's inside must not drive a terminal
-            message="".join(char if char.isprintable() else "?" for char in hit.message),
+            message="".join(char if char.isprintable() else "?" for char in _named(subject, hit)),
             actions=actions(self.cure if hit.cure is None else hit.cure),
             source=self.source(subject.profile, hit.evidence),
             routes=routes,
@@ -156,11 +157,17 @@ class Rule:
 
 
 def _about(subject: Subject, hit: Hit, path: str) -> str:
-    """The file that a hit is about: the one of several disks that heads its message, the unreadable one, or `path`."""
+    """The file that a hit is about: that of its disk, else of one that cannot be read, else `path`."""
     if not path:
         return ""
-    for disk in subject.disks:
-        # The disks of one appliance are in the one file.
-        if not disk.path.startswith(f"{path}#") and (disk.unreadable or hit.message.startswith(f"{disk.path}: ")):
-            return disk.path
-    return path
+    one = subject.disks[hit.disk] if hit.disk is not None and len(subject.disks) > 1 else None
+    found = one or next((disk for disk in subject.disks if disk.unreadable), None)
+    # The disks of one appliance are in the one file.
+    return path if found is None or found.path.startswith(f"{path}#") else found.path
+
+
+def _named(subject: Subject, hit: Hit) -> str:
+    """The message, after the path of its disk where there are several; what cannot be read says its name itself."""
+    if hit.disk is None or len(subject.disks) < 2 or subject.disks[hit.disk].unreadable:
+        return hit.message
+    return f"{subject.disks[hit.disk].path}: {hit.message}"

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from vmie import limits
 from vmie.checks import predicted_messages, sources
-from vmie.checks.disks import disk_name
 from vmie.checks.rule import ALL, AS_SNAPSHOT, BOTH, DATA, LEGACY, NOW, VM, Y2016, Hit, Outcome, Rule
 from vmie.checks.sources import advised, follows, refused, seed
 from vmie.checks.subject import GIB, TIB, Subject
@@ -19,22 +18,23 @@ _MBR_REACH = 2 * TIB
 def _size_2016(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
         if disk.size > limits.DISK_BYTES.of(Profile.Y2016):
-            yield from _too_large(f"{disk_name(subject, index)}{_tib(disk.size)} uncompressed, more than 1 TiB")
+            yield from _too_large(f"{_tib(disk.size)} uncompressed, more than 1 TiB", index)
 
 
 def _size(subject: Subject) -> Iterator[Hit]:
     for index, disk in enumerate(subject.disks):
-        named = f"{disk_name(subject, index)}{_tib(disk.size)}"
+        size = _tib(disk.size)
         if disk.size >= limits.DISK_BYTES.value:
-            yield from _too_large(f"{named}: disks must be smaller than 16 TiB")
+            yield from _too_large(f"{size}: disks must be smaller than 16 TiB", index)
         elif disk.size >= limits.IMAGE_DISK_BYTES.value:
-            yield Hit(f"{named}: ImportImage takes disks below 8 TiB", routes=(Route.IMAGE,))
-            yield Hit(f"{named}: from 8 TiB on a disk needs a manifest", Verdict.WARN, routes=(Route.SNAPSHOT,))
+            yield Hit(f"{size}: ImportImage takes disks below 8 TiB", routes=(Route.IMAGE,), disk=index)
+            message = f"{size}: from 8 TiB on a disk needs a manifest"
+            yield Hit(message, Verdict.WARN, routes=(Route.SNAPSHOT,), disk=index)
 
 
-def _too_large(message: str) -> Iterator[Hit]:
-    yield Hit(message, routes=(Route.IMAGE, Route.SNAPSHOT))
-    yield Hit(message, routes=LEGACY, predicts=predicted_messages.TOO_LARGE)
+def _too_large(message: str, index: int) -> Iterator[Hit]:
+    yield Hit(message, routes=(Route.IMAGE, Route.SNAPSHOT), disk=index)
+    yield Hit(message, routes=LEGACY, predicts=predicted_messages.TOO_LARGE, disk=index)
 
 
 def _tib(size: int) -> str:
