@@ -52,9 +52,10 @@ class VmieError(Exception):
     """A failure that a user can act on.
 
     `message` says what, `cause` why (may be ""), `cure` what to do, as actions. `code` is the service's own error code
-    or ours; `request_id` is AWS's, "" where the failure did not come from AWS. `passing` says that the same call may
-    succeed when it is made again: a throttle, a fault of AWS, a connection that broke. `fields` are the options that
-    the mistake is about, by their names in `vmie.options`.
+    or ours, `reason` what the service names under it ("INVALID_BLOCK"), "" for most; `request_id` is AWS's, "" where
+    the failure did not come from AWS. `passing` says that the same call may succeed when it is made again: a throttle,
+    a fault of AWS, a connection that broke. `fields` are the options that the mistake is about, by their names in
+    `vmie.options`.
     """
 
     exit_code: ClassVar[int] = 1
@@ -67,6 +68,7 @@ class VmieError(Exception):
         cause: Words = "",
         cure: Cure = (),
         code: str = "",
+        reason: str = "",
         request_id: str = "",
         passing: bool = False,
         fields: Sequence[str] = (),
@@ -78,6 +80,7 @@ class VmieError(Exception):
         self.why: tuple[Words, ...] = (cause,) if cause else ()
         self.actions = actions(cure)
         self.code = code or self.default_code
+        self.reason = reason
         self.request_id = request_id
         self.passing = passing
         self.fields = tuple(fields) or (message.fields if isinstance(message, Message) else ())

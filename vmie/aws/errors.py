@@ -82,6 +82,9 @@ def _answered(error: ClientError, what: str) -> VmieError:
     code = str((answer.get("Error") or {}).get("Code") or "Unknown")
     code = _STATUS_CODES.get(code, code)
     said = catalogue.redact(str((answer.get("Error") or {}).get("Message") or "")).strip()
+    reason = str(answer.get("Reason") or "")  # EBS direct names one under the code
+    if reason and reason not in said:
+        said = f"{said} ({reason})".strip()
     why = catalogue.explain(said, code, error.operation_name)
     cure: list[Action] = list(why.cure)
     if encoded := _ENCODED.search(said):
@@ -95,6 +98,7 @@ def _answered(error: ClientError, what: str) -> VmieError:
         cause=_lines(why.causes),
         cure=cure,
         code=code,
+        reason=reason,
         passing=server or why.retry == "retry",
         request_id=str(metadata.get("RequestId") or ""),
     )
