@@ -269,6 +269,14 @@ EBS_PUTS_PER_SECOND = Limit(
     current=1000,
     source="EBS quotas",
 )
+EBS_PENDING_SNAPSHOTS = Limit(
+    "ebs-pending-snapshots",
+    "snapshots that are being written through the EBS direct APIs, per account and Region",
+    "snapshots",
+    seed=None,
+    current=100,
+    source="EBS quotas",
+)
 DESCRIPTION_CHARACTERS = Limit(
     "description-characters",
     "length of the description of an export",

@@ -43,6 +43,7 @@ class ItemKind(StrEnum):
 
     IMPORT = "import"
     CONVERSION = "conversion"  #: an import by ImportInstance or ImportVolume
+    SNAPSHOT = "snapshot"  #: an import that writes snapshots block by block, and asks for no task
     EXPORT = "export"
 
     @property
@@ -65,6 +66,8 @@ class ItemPool:
 class Limits:
     """Numbers of a batch: active tasks per account and Region, uploads at once per machine.
 
+    `snapshots`: those that are written block by block and pending, by account and Region.
+
     `ahead`: how many items of a Region may be sent or waiting to be sent before their task can start.
     `tries`: tasks per item when AWS fails one for a reason that a second task may not meet.
     """
@@ -75,12 +78,16 @@ class Limits:
     ahead: int = 10
     tries: int = 3
     conversions: int = 5
+    snapshots: int = 100
 
     def of(self, kind: ItemKind) -> int:
         """The most active tasks of a pool."""
-        return {ItemKind.IMPORT: self.imports, ItemKind.CONVERSION: self.conversions, ItemKind.EXPORT: self.exports}[
-            kind
-        ]
+        return {
+            ItemKind.IMPORT: self.imports,
+            ItemKind.CONVERSION: self.conversions,
+            ItemKind.SNAPSHOT: self.snapshots,
+            ItemKind.EXPORT: self.exports,
+        }[kind]
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,10 @@ def _totals(shown: Estimate) -> Iterator[str]:
     yield from _wrapped("  send    ", f"at most {render.size(shown.bytes_at_most)}")
     calls = ", ".join(f"{count} {name}" for name, count in sorted(shown.calls.items()))
     yield from _wrapped("  calls   ", f"{sum(shown.calls.values())} that change something: {calls}")
-    at_once = f"{limits.imports} imports, {limits.conversions} conversions and {limits.exports} exports at once in an "
+    at_once = (
+        f"{limits.imports} imports, {limits.conversions} conversions, {limits.snapshots} snapshots and "
+        f"{limits.exports} exports at once in an "
+    )
     yield from _wrapped(
         "  finish  ",
         f"about {shown.ends:%a %d %b %Y %H:%M} UTC, {_hours(shown.hours)} hours from now (with {at_once}account and "

@@ -62,7 +62,7 @@ def text(result: Any) -> str:
     """The lines a person reads at the end of an import."""
     from vmie.model import S3Object
 
-    lines = [f"{result.route.value} import {result.status}: {result.task_id}"]
+    lines = [f"{result.route.value} import {result.status}" + (f": {result.task_id}" if result.task_id else "")]
     if result.image_id:
         lines.append(f"  AMI        {result.image_id}")
     if result.snapshot_ids:
@@ -74,6 +74,8 @@ def text(result: Any) -> str:
     if result.bucket_from:
         lines.append(f"  bucket     {S3Object.parse(result.object).bucket} (from {result.bucket_from})")
     lines.append(f"  sent       {render.sent(result.bytes_source, result.bytes_sent)}")
+    if result.via == "ebs":
+        lines.append(f"  blocks     {result.blocks_written:,} written, {result.blocks_skipped:,} not needed")
     lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")
     return "\n".join(lines)
 
@@ -106,6 +108,9 @@ def plan_text(plan: Any) -> str:
     if shape["bucket"]:
         lines.append(f"  bucket {shape['bucket']['name']} (from {shape['bucket']['from']})")
     for planned in shape["disks"]:
+        if shape.get("via") == "ebs":
+            lines.append(_direct(planned, shape))
+            continue
         verb = "upload" if planned["upload"] else "copy" if planned.get("copy") else "use"
         lines.append(
             f"  {verb} {planned['source']} → {planned['object']} as {planned['format']}"
@@ -118,3 +123,13 @@ def plan_text(plan: Any) -> str:
     if shape["delete_object_after"]:
         lines.append("  delete the uploaded object after success")
     return "\n".join(lines)
+
+
+def _direct(planned: Any, shape: Any) -> str:
+    """A disk that goes block by block, as --dry-run prints it."""
+    number = "" if planned["disk"] is None else f" disk {planned['disk'] + 1}"
+    how = f"encrypted with {shape['kms_key'] or 'the default key'}" if shape["encrypted"] else "not encrypted"
+    return (
+        f"  write {planned['source']}{number} ({planned['format']}) block by block into a snapshot of "
+        f"{planned['volume_gib']:,} GiB, {how}, {render.size(planned['bytes_source'])}"
+    )

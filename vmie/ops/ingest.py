@@ -115,8 +115,11 @@ def _disk(path: Path, selected: Selection) -> disk.Disk:
     return found
 
 
-def look(path: Path, selected: Selection, *, as_is: bool = False) -> Look:
-    """Tell what `path` is. Raises ImageError for what is no disk; `as_is` the bytes of any file are taken as raw."""
+def look(path: Path, selected: Selection, *, as_is: bool = False, whole: bool = True) -> Look:
+    """Tell what `path` is. Raises ImageError for what is no disk; `as_is` the bytes of any file are taken as raw.
+
+    `whole`: a file can go as it is.
+    """
     try:
         return _look(path, selected)
     except ImageError as error:
@@ -126,7 +129,8 @@ def look(path: Path, selected: Selection, *, as_is: bool = False) -> Look:
             raise
         if as_is:
             return Look("raw", NO_DISK)
-        error.add_cure(Set("as_is", note="sends the bytes all the same"))
+        if whole:
+            error.add_cure(Set("as_is", note="sends the bytes all the same"))
         raise
 
 

@@ -7,6 +7,7 @@ they read there.
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Annotated, Any, Protocol
@@ -61,10 +62,12 @@ def _dated(text: str) -> str:
 
 
 def _of_task(text: str) -> str:
-    TaskKind.of(text)
+    if not _SNAPSHOT.fullmatch(text):  # written block by block: what is waited for is the snapshot
+        TaskKind.of(text)
     return text
 
 
+_SNAPSHOT = re.compile(r"snap-[0-9a-f]+")
 _Name = Annotated[str, Field(min_length=1)]
 _Bytes = Annotated[int, Field(ge=0, lt=1 << 60)]
 _Time = Annotated[str, AfterValidator(_dated)]
@@ -94,6 +97,17 @@ class _Upload(_Step):
     stem: _Name | None = None
     parts: _Parts | None = None
     identity: dict[str, Any] = {}
+
+
+class _Snapshot(_Step):
+    snapshot_id: Annotated[str, Field(pattern=r"^(snap-[0-9a-f]+)?$")] = ""
+    attempt: _Count = 1
+    identity: dict[str, Any] = {}
+    blocks: _Bytes | None = None
+    sent: _Bytes = 0
+    written: _Bytes = 0
+    skipped: _Bytes = 0
+    completed: bool = False
 
 
 class _Intent(_Step):
@@ -128,6 +142,7 @@ class _Finish(_Step):
 #: by the step's name without the number of its disk; the other steps hold a plan, or a task, read by `codec`
 _SHAPES: Mapping[str, Any] = {
     "upload": _Upload,
+    "snapshot": _Snapshot,
     "intent": _Intent,
     "submit": _Submit,
     "attempt": _Attempt,

@@ -26,9 +26,9 @@ class Extra:
     """What a field says of itself beside its type, default and help.
 
     `flags`: how it is typed, by default ``--`` and its name; `metavar`: what stands for its value; an `argument` has no
-    flag. `routes` take it,
-    () for all. `single`: it says something of one VM, so it is no default of a plan; `in_plans` False: a plan has not
-    got it at all. `guesses`: what people call it elsewhere.
+    flag. `routes` take it, () for all; `via` is the way to AWS that takes it, "" for every way. `single`: it says
+    something of one VM, so it is no default of a plan; `in_plans` False: a plan has not got it at all. `guesses`: what
+    people call it elsewhere.
     """
 
     flags: tuple[str, ...] = ()
@@ -36,6 +36,7 @@ class Extra:
     argument: bool = False
     group: str = "What"
     routes: tuple[str, ...] = ()
+    via: str = ""
     single: bool = False
     in_plans: bool = True
     guesses: tuple[str, ...] = ()

@@ -2,15 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 
-from vmie.errors import Set, UsageError, says
+from vmie.errors import Drop, Set, UsageError, says
 from vmie.model import Route, S3Object
+from vmie.options.base import Extra
+
+#: what CreateVolume takes and ImportVolume does not; what a snapshot takes that was written block by block
+_VOLUME_BY_EBS = ("encrypted", "kms_key", "volume_type")
+#: what ImportSnapshot takes, and EBS does not need
+_UNNEEDED_BY_EBS = ("role_name", "client_token")
 
 
-def judged_sources(sources: Sequence[str], route: Route) -> Iterator[UsageError]:
+def judged_route(given: Mapping[str, Extra], route: Route, via: str) -> Iterator[UsageError]:
+    """Options that the route's call, or the way to AWS, has no parameter for."""
+    strange = [(one.routes, name) for name, one in given.items() if one.routes and route not in one.routes]
+    if via == "ebs" and route is Route.VOLUME:
+        strange = [(routes, name) for routes, name in strange if name not in _VOLUME_BY_EBS]
+    for routes, several in groupby(sorted(strange, key=lambda one: one[0]), key=lambda one: one[0]):
+        names = tuple(name for _, name in several)
+        listed = ", ".join(f"{{{name}}}" for name in names)
+        wanted = " or ".join(f"{{route={one}}}" for one in routes)
+        yield UsageError(
+            says(f"{listed}: only with {wanted}"),
+            cause=f"{route.call} has no such parameter",
+            cure=Drop(names),
+            fields=names,
+        )
+    for other in ("s3", "ebs"):
+        names = tuple(name for name, one in given.items() if one.via == other != via)
+        if names:
+            yield UsageError(
+                says(f"{', '.join(f'{{{name}}}' for name in names)}: only with {{via={other}}}"),
+                cause="EBS takes blocks: there is no object" if other == "s3" else "AWS writes all zeros of an object",
+                cure=Drop(names),
+                fields=names,
+            )
+
+
+def judged_direct(given: Mapping[str, Extra], sources: Sequence[str], route: Route) -> Iterator[UsageError]:
+    """What does not go with writing snapshots block by block."""
+    names = tuple(name for name in _UNNEEDED_BY_EBS if name in given)
+    if names and route is not Route.IMAGE:
+        yield UsageError(
+            says(f"{', '.join(f'{{{name}}}' for name in names)}: not with {{via=ebs}} and {{route={route}}}"),
+            cause="no task is asked for: there is no role that it would run with, and no token",
+            cure=Drop(names),
+            fields=names,
+        )
+    if stored := [source for source in sources if source.startswith("s3://")]:
+        yield UsageError(
+            says("{sources}: {_source} cannot go by {via=ebs}", _source=stored[0]),
+            cause="what is in S3 is read there by AWS itself",
+            cure=Set("via", "s3"),
+            fields=("sources", "via"),
+        )
+
+
+def judged_sources(sources: Sequence[str], route: Route, via: str) -> Iterator[UsageError]:
     """What the route's call cannot take of the disks."""
-    if len(sources) > 1 and route in (Route.SNAPSHOT, Route.VOLUME):
+    if len(sources) > 1 and route in (Route.SNAPSHOT, Route.VOLUME) and via == "s3":
         whole = Route.IMAGE if route is Route.SNAPSHOT else Route.INSTANCE
         yield UsageError(
             says(f"{{route={route}}} takes one disk"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from itertools import groupby
 from typing import Annotated, Self
 
 from vmie.errors import Drop, Set, UsageError, says
@@ -12,7 +11,7 @@ from vmie.limits import DISK_BYTES, GIB
 from vmie.model import Profile, Route
 from vmie.options.base import OneOf, allow_names, extra, option
 from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
-from vmie.options.import_conflicts import judged_launch, judged_sources
+from vmie.options.import_conflicts import judged_direct, judged_launch, judged_route, judged_sources
 from vmie.options.shared import TransferOptions, judged_description, judged_selection, judged_tags
 from vmie.options.spelling import FLAGS
 from vmie.options.types import (
@@ -48,6 +47,7 @@ _READ = "Read from the image by default."
 _guest = partial(option, group="The guest", routes=_IMPORTS)
 _licence = partial(option, group="The guest", routes=("image",))
 _sent = partial(option, group="Sending", routes=_IMPORTS)
+_object = partial(option, via="s3")
 _instance = partial(option, group="Instance", routes=("instance",))
 
 
@@ -78,13 +78,29 @@ class ImportRequest(TransferOptions):
         guesses=("system", "virtual_system", "vm_name"),
     )
     empty_disks: bool = option(False, EMPTY_DISKS_HELP, routes=_IMPORTS)
-    bucket: Bucket | None = option(
+    via: Annotated[str, OneOf("s3", "ebs")] = option(
+        "s3",
+        "How the disks come to AWS. s3: as objects in a bucket. ebs: block by block into EBS snapshots, without bucket "
+        "(and without role, but for {route=image}).",
+        group="Sending",
+        routes=("image", "snapshot", "volume"),
+        guesses=("transport", "method", "through"),
+    )
+    zeros: Annotated[str, OneOf("used", "all", "none")] = option(
+        "used",
+        "With {via=ebs}: the zeros that are written. used: where a file system may rely on them. all: all. none: none; "
+        "for disks that will never be encrypted.",
+        group="Sending",
+        routes=("image", "snapshot", "volume"),
+        via="ebs",
+    )
+    bucket: Bucket | None = _object(
         None,
         "S3 bucket, in the same Region. Default: the settings', or what the role may use.",
         group="Where to",
         guesses=("s3_bucket",),
     )
-    prefix: Text | None = option(
+    prefix: Text | None = _object(
         None,
         "Begin the objects' keys with this.",
         group="Where to",
@@ -139,18 +155,18 @@ class ImportRequest(TransferOptions):
     )
     imds_v2: bool = option(False, "With {register}: instances demand IMDSv2.", routes=("snapshot",))
     volume_type: VolumeType = option("gp3", "With {register}: of the AMI's root volume.", routes=("snapshot",))
-    as_is: bool = _sent(False, "Send the file as it is, never re-streamed.")
-    format: ImportFormat | None = option(
+    as_is: bool = _sent(False, "Send the file as it is, never re-streamed.", via="s3")
+    format: ImportFormat | None = _object(
         None, "Send in this form; of an s3:// source the form it is in.", group="Sending", guesses=("disk_format",)
     )
     skip_check: Texts = option((), "Rules that shall not block, all for every rule.", metavar="RULE", guesses=("skip",))
     strict: bool = option(False, "Warnings of the check block too.", routes=_IMPORTS)
     rules: RulesName = option(Profile.CURRENT, "The rules of the check: today's, or those of 2016.", routes=_IMPORTS)
-    keep_object: bool = _sent(False, "Leave the uploaded object in S3.")
+    keep_object: bool = _sent(False, "Leave the uploaded object in S3.", via="s3")
     client_token: ClientToken = option(
         "", "Idempotency token; made from the job by default.", routes=_NEWER, in_plans=False
     )
-    copy: bool = option(  # type: ignore[assignment]
+    copy: bool = _object(  # type: ignore[assignment]
         False,
         "Have S3 copy s3:// sources into the import bucket first, also from another Region.",
         group="Sending",
@@ -198,7 +214,10 @@ class ImportRequest(TransferOptions):
         yield from super().conflicts()
         yield from judged_tags(self.tags, others=1 + (self.name != "" and "Name" not in self.tags))
         yield from judged_description(self.description, marked=self.route.value in _OLDER)
-        yield from self._elsewhere()
+        given = {name: extra(info) for name, info in type(self).model_fields.items() if name in self.model_fields_set}
+        yield from judged_route(given, self.route, self.via)
+        if self.via == "ebs":
+            yield from judged_direct(given, self.sources, self.route)
         if self.license_type and self.usage_operation:
             yield UsageError(
                 says("{license_type} and {usage_operation} cannot both be given"),
@@ -225,7 +244,7 @@ class ImportRequest(TransferOptions):
                 cause="a snapshot has no metadata options",
                 cure=Set("register", "NAME"),
             )
-        yield from judged_sources(self.sources, self.route)
+        yield from judged_sources(self.sources, self.route, self.via)
         if self.route is Route.INSTANCE:
             yield from judged_launch(
                 instance_type=self.instance_type,
@@ -261,22 +280,6 @@ class ImportRequest(TransferOptions):
         elif not self.boot_mode and firmware == "bios" and self.register:
             found["boot_mode"] = "legacy-bios"
         return self.model_copy(update=found), found
-
-    def _elsewhere(self) -> Iterator[UsageError]:
-        """Options that the route's call has no parameter for."""
-        fields = type(self).model_fields
-        given = [(extra(fields[name]).routes, name) for name in fields if name in self.model_fields_set]
-        strange = [(routes, name) for routes, name in given if routes and self.route not in routes]
-        for routes, several in groupby(sorted(strange, key=lambda one: one[0]), key=lambda one: one[0]):
-            names = tuple(name for _, name in several)
-            listed = ", ".join(f"{{{name}}}" for name in names)
-            wanted = " or ".join(f"{{route={route}}}" for route in routes)
-            yield UsageError(
-                says(f"{listed}: only with {wanted}"),
-                cause=f"{self.route.call} has no such parameter",
-                cure=Drop(names),
-                fields=names,
-            )
 
     def _older(self) -> Iterator[UsageError]:
         if self.boot_mode == "uefi":

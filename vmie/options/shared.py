@@ -18,6 +18,7 @@ MARKER_CHARACTERS = 24
 SSE_HELP = "Encrypt the uploaded object; by default as the bucket says."
 KEY_HELP = "Encrypt the uploaded object with this key."
 _SENDS: dict[str, Any] = {"group": "Sending", "routes": ("image", "snapshot", "instance", "volume")}
+_OBJECT: dict[str, Any] = {**_SENDS, "via": "s3"}
 #: the way and the pace that bytes take; what is made is the same
 _PASSING = ("max_rate", "accelerate", "skip_verify")
 
@@ -25,13 +26,13 @@ _PASSING = ("max_rate", "accelerate", "skip_verify")
 class TransferOptions(Options):
     """How bytes are sent and kept; "" for the bucket's own ways. `max_rate` is bytes per second."""
 
-    sse: Annotated[str, OneOf("AES256", "aws:kms", "aws:kms:dsse")] = option("", SSE_HELP, **_SENDS)
-    sse_kms_key: KmsKey = option("", KEY_HELP, **_SENDS)
-    storage_class: StorageClass = option("", "Of the uploaded object, such as STANDARD_IA.", **_SENDS)
+    sse: Annotated[str, OneOf("AES256", "aws:kms", "aws:kms:dsse")] = option("", SSE_HELP, **_OBJECT)
+    sse_kms_key: KmsKey = option("", KEY_HELP, **_OBJECT)
+    storage_class: StorageClass = option("", "Of the uploaded object, such as STANDARD_IA.", **_OBJECT)
     max_rate: Rate | None = option(
         None, "Send at most this: bytes per second, such as 20M or 1.5G.", metavar="RATE", **_SENDS
     )
-    accelerate: bool = option(False, "Send by S3 Transfer Acceleration; the bucket must have it enabled.", **_SENDS)
+    accelerate: bool = option(False, "Send by S3 Transfer Acceleration; the bucket must have it enabled.", **_OBJECT)
 
     skip_verify: bool = option(
         False,

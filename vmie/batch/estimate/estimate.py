@@ -160,7 +160,8 @@ class Estimate:
             "begins": _at(self.now, 0),
             "ends": _at(self.now, self.hours),
             "limits": {
-                name: getattr(self.plan.limits, name) for name in ("imports", "conversions", "exports", "uploads")
+                name: getattr(self.plan.limits, name)
+                for name in ("imports", "conversions", "snapshots", "exports", "uploads")
             },
             "waves": [
                 {

@@ -66,6 +66,12 @@ class LimitsModel(_Strict):
         le=1000,
         description="Active tasks of routes instance and volume per account and Region. Default: the setting, 5.",
     )
+    snapshots: int = Field(
+        100,
+        ge=1,
+        le=1000,
+        description="Snapshots written block by block (via: ebs) and not yet complete, per account and Region.",
+    )
     uploads: int = Field(2, ge=1, le=64, description="Items checked and uploaded at once by one machine.")
     ahead: int = Field(
         10,

@@ -92,6 +92,7 @@ def _limits(given: Mapping[str, Any], settings: Settings) -> Limits:
         imports=model.imports or settings.import_limit,
         exports=model.exports or settings.export_limit,
         conversions=model.conversions or settings.conversion_limit,
+        snapshots=model.snapshots,
         uploads=model.uploads,
         ahead=max(model.ahead, model.uploads),
         tries=model.tries,
@@ -190,12 +191,20 @@ def _regions(values: Mapping[str, Any], own: Mapping[str, Any], wrong: requests.
         )
 
 
+def _kind(draft: Draft) -> ItemKind:
+    route = draft.values.get("route", "image")
+    if draft.export:
+        return ItemKind.EXPORT
+    if draft.values.get("via") == "ebs" and route != "image":
+        return ItemKind.SNAPSHOT
+    return ItemKind.CONVERSION if route in ("instance", "volume") else ItemKind.IMPORT
+
+
 def _made(draft: Draft) -> PlanItem:
     values, request = draft.values, draft.request
-    older = values.get("route") in ("instance", "volume")
     return PlanItem(
         key=draft.key,
-        kind=ItemKind.EXPORT if draft.export else ItemKind.CONVERSION if older else ItemKind.IMPORT,
+        kind=_kind(draft),
         source=draft.sources[0],
         request=request.as_json(),
         region=draft.region,

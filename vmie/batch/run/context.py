@@ -20,6 +20,7 @@ from vmie.batch.run.task_poller import TaskPoller, shared_gate
 from vmie.batch.store.quota import Quota
 from vmie.batch.store.store import Store
 from vmie.errors import UsageError
+from vmie.limits import EBS_PENDING_SNAPSHOTS
 from vmie.ops.context import Context
 from vmie.ops.journal import Journal
 from vmie.settings import Settings
@@ -78,6 +79,7 @@ class RunContext:
             journal,
             gate=self.gate(item),
             wait=self.task_poller(item).wait,
+            state=self._context.locations.state,
         )
 
     def task_poller(self, item: Item) -> TaskPoller:
@@ -182,5 +184,6 @@ class RunContext:
 _SETTING: Mapping[ItemKind, Callable[[Settings], int]] = {
     ItemKind.IMPORT: lambda settings: settings.import_limit,
     ItemKind.CONVERSION: lambda settings: settings.conversion_limit,
+    ItemKind.SNAPSHOT: lambda _: EBS_PENDING_SNAPSHOTS.value,
     ItemKind.EXPORT: lambda settings: settings.export_limit,
 }

@@ -149,6 +149,7 @@ class _LimitsRow(_Row):
     ahead: _Most = 1
     tries: _Most = 1
     conversions: _Most = 1
+    snapshots: _Most = 1
 
 
 class _BatchRow(_Row):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from vmie.model import Route
 from vmie.ops.context import Context
+from vmie.ops.import_.direct import DirectImage, DirectImport, DirectSnapshot, DirectVolume
+from vmie.ops.import_.direct_plan import DirectPlan
 from vmie.ops.import_.image import ImageImport
 from vmie.ops.import_.instance import InstanceImport
-from vmie.ops.import_.operation import ImportOperation, ImportResult
+from vmie.ops.import_.operation import ImportOperation
 from vmie.ops.import_.planning import ImportPlan, PlannedDisk
+from vmie.ops.import_.result import ImportResult
 from vmie.ops.import_.snapshot import SnapshotImport
 from vmie.ops.import_.volume import VolumeImport
 from vmie.options import ImportRequest
@@ -21,8 +24,16 @@ ROUTES: dict[Route, type[ImportOperation[ImportPlan]]] = {
     Route.INSTANCE: InstanceImport,
     Route.VOLUME: VolumeImport,
 }
+#: and where the disks go block by block
+BY_EBS: dict[Route, type[DirectImport]] = {
+    Route.IMAGE: DirectImage,
+    Route.SNAPSHOT: DirectSnapshot,
+    Route.VOLUME: DirectVolume,
+}
 
 
-def operation(context: Context, request: ImportRequest) -> ImportOperation[ImportPlan]:
+def operation(context: Context, request: ImportRequest) -> ImportOperation[ImportPlan] | ImportOperation[DirectPlan]:
     """The import that `request` asks for."""
+    if request.via == "ebs":
+        return BY_EBS[request.route](context, request)
     return ROUTES[request.route](context, request)

@@ -13,8 +13,9 @@ from vmie.errors import VmieError
 from vmie.model import Task, TaskKind
 from vmie.ops import copying, expired_tasks, idempotency, transfer_options, upload
 from vmie.ops.import_ import planning
-from vmie.ops.import_.operation import ImportOperation, Made
+from vmie.ops.import_.operation import ImportOperation
 from vmie.ops.import_.planning import ImportPlan
+from vmie.ops.import_.result import Made
 from vmie.ops.upload_plan import UploadPlan
 
 
@@ -66,17 +67,6 @@ class ByObject(ImportOperation[ImportPlan]):
     def _encryption(self) -> Encryption | None:
         request = self.planned.request
         return Encryption(request.kms_key) if request.encrypted or request.kms_key else None
-
-    @property
-    def _description(self) -> str:
-        request = self.planned.request
-        return request.description or f"vmie {request.client_token or self.journal.job}"
-
-    @property
-    def _task_tags(self) -> dict[str, str]:
-        # The user's own token stands for one task, whoever asks: then nothing in the call may be of this job alone.
-        shared = bool(self.planned.request.client_token)
-        return {key: value for key, value in self.tags.items() if key != idempotency.JOB_TAG or not shared}
 
     def _result_of_vanished(self, task_id: str, error: VmieError) -> Task:
         return expired_tasks.imported(self.context.aws, task_id, error)

@@ -19,7 +19,8 @@ from vmie.model import Task, TaskKind
 from vmie.ops import idempotency
 from vmie.ops.import_ import conversion_plan, parts
 from vmie.ops.import_.conversion_plan import ConversionDisk, ConversionPlan
-from vmie.ops.import_.operation import ImportOperation, Made
+from vmie.ops.import_.operation import ImportOperation
+from vmie.ops.import_.result import Made
 
 #: room for the marker in a description of 255 characters
 _DESCRIPTION = 200

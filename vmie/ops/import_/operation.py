@@ -7,7 +7,6 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,76 +15,19 @@ from vmie import events
 from vmie.aws import ec2, objects, parts_upload
 from vmie.disk.reading import DAMAGED
 from vmie.errors import AwsRefused, ImageError
-from vmie.model import Route, S3Object, Task, TaskKind, TaskState
+from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import idempotency, tasks, upload_state
 from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import parts
+from vmie.ops.import_.direct_plan import DirectPlan
 from vmie.ops.import_.planning import ImportPlan
+from vmie.ops.import_.result import ImportResult, Made
 from vmie.ops.operation import Operation, RefusalSubject
 from vmie.options import ImportRequest
 
 #: far above the 21 disks that AWS takes in one VM
 _MOST_DISKS = 1000
-ImportPlanT_co = TypeVar("ImportPlanT_co", bound=ImportPlan, covariant=True)
-
-
-@dataclass(frozen=True, slots=True)
-class ImportResult:
-    """What an import came to (contract: ``import``). `status` is active when it was not waited for."""
-
-    job: str
-    route: Route
-    status: str
-    task_id: str
-    image_id: str | None
-    snapshot_ids: tuple[str, ...]
-    object: str
-    bytes_source: int
-    bytes_sent: int
-    seconds: float
-    bucket_from: str | None = None
-    instance_id: str | None = None
-    volume_ids: tuple[str, ...] = ()
-
-    @property
-    def volume_id(self) -> str | None:
-        """The first volume."""
-        return self.volume_ids[0] if self.volume_ids else None
-
-    def as_json(self) -> dict[str, Any]:
-        """The contracted shape."""
-        return {
-            "job": self.job,
-            "route": self.route.value,
-            "status": self.status,
-            "task_id": self.task_id,
-            "image_id": self.image_id,
-            "snapshot_ids": list(self.snapshot_ids),
-            "instance_id": self.instance_id,
-            "volume_id": self.volume_id,
-            "volume_ids": list(self.volume_ids),
-            "object": self.object,
-            "bytes_source": self.bytes_source,
-            "bytes_sent": self.bytes_sent,
-            "seconds": round(self.seconds, 3),
-            "bucket_from": self.bucket_from,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What an import made."""
-
-    image_id: str | None = None
-    snapshot_ids: tuple[str, ...] = ()
-    instance_id: str | None = None
-    volume_ids: tuple[str, ...] = ()
-
-    @property
-    def ids(self) -> list[str]:
-        """All of it, to be tagged."""
-        one = [each for each in (self.image_id, self.instance_id) if each]
-        return [*self.snapshot_ids, *one, *self.volume_ids]
+ImportPlanT_co = TypeVar("ImportPlanT_co", bound=ImportPlan | DirectPlan, covariant=True)
 
 
 class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
@@ -141,6 +83,19 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         if absent and all("done" in (self.journal.get(f"upload {number}") or {}) for number in absent):
             return plan
         return None
+
+    # --- what a call says of it -----------------------------------------------------------------------
+
+    @property
+    def _description(self) -> str:
+        request = self.planned.request
+        return request.description or f"vmie {request.client_token or self.journal.job}"
+
+    @property
+    def _task_tags(self) -> dict[str, str]:
+        # The user's own token stands for one task, whoever asks: then nothing in the call may be of this job alone.
+        shared = bool(self.planned.request.client_token)
+        return {key: value for key, value in self.tags.items() if key != idempotency.JOB_TAG or not shared}
 
     # --- send -----------------------------------------------------------------------------------------
 
@@ -217,25 +172,37 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             job=self.journal.job,
             route=plan.request.route,
             status=status,
-            task_id=str((self.journal.get("submit") or {}).get("task_id")),
+            task_id=self._task_id,
             image_id=made.image_id,
             snapshot_ids=made.snapshot_ids,
-            object=plan.disks[0].object.url,
+            object=plan.object_url,
             bytes_source=sum(planned.source_size for planned in plan.disks),
             bytes_sent=self.bytes_sent,
             seconds=self._seconds(began),
             bucket_from=(plan.bucket.origin or None) if plan.bucket else None,
             instance_id=made.instance_id,
             volume_ids=made.volume_ids,
+            **self._blocks,
         )
+
+    @property
+    def _task_id(self) -> str | None:
+        """The (first) task, None before there is one."""
+        found = (self.journal.get("submit") or {}).get("task_id")
+        return str(found) if found else None
+
+    @property
+    def _blocks(self) -> dict[str, Any]:
+        """What the result says of blocks, where the disks went block by block."""
+        return {}
 
     def reached(self) -> dict[str, Any]:
         """See `Operation.reached`."""
         return {
             "job": self.journal.job,
             "route": self.planned.request.route.value,
-            "task_id": (self.journal.get("submit") or {}).get("task_id"),
-            "object": self.planned.disks[0].object.url,
+            "task_id": self._task_id,
+            "object": self.planned.object_url,
             "bytes_sent": self.bytes_sent,
         }
 

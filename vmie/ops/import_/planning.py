@@ -71,6 +71,11 @@ class ImportPlan:
     ena: bool = True
 
     @property
+    def object_url(self) -> str:
+        """Where the first disk is, or will be."""
+        return self.disks[0].object.url
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """What the check found."""
         return self.report.findings if self.report else ()
@@ -140,15 +145,18 @@ def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Objec
     )
 
 
-def checked(context: Context, request: ImportRequest, paths: list[Path]) -> check.CheckReport | None:
-    """The preflight; raises PreflightError when the route is blocked."""
+def checked(
+    context: Context, request: ImportRequest, paths: list[Path], *, route: Route | None = None
+) -> check.CheckReport | None:
+    """The preflight; raises PreflightError when `route`, by default the request's, is blocked."""
     if "all" in request.skip_check:
         return None
+    route = route or request.route
     context.reporter(events.Stage("check", ", ".join(path.name for path in paths)))
     report = check.check(
         paths,
         profile=request.rules,
-        routes=(request.route,),
+        routes=(route,),
         as_is=request.as_is,
         together=len(paths) > 1,
         machine=request.machine,
@@ -156,7 +164,7 @@ def checked(context: Context, request: ImportRequest, paths: list[Path]) -> chec
         clock=context.clock,
         reporter=context.reporter,
     )
-    blocking = check.blocking(report, request.route, skip=request.skip_check, strict=request.strict)
+    blocking = check.blocking(report, route, skip=request.skip_check, strict=request.strict)
     if not blocking:
         return report
     first = blocking[0]

@@ -1,0 +1,211 @@
+"""An import by EBS direct, planned: which disks become which snapshots, encrypted or not. Reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vmie import events
+from vmie.aws import ec2, kms, role_check, snapshots
+from vmie.aws.session import Aws
+from vmie.errors import AwsRefused, PreflightError, Set, says
+from vmie.limits import EBS_PENDING_SNAPSHOTS, EBS_VOLUME_GIB, GIB
+from vmie.model import Finding, Route
+from vmie.ops import bucket as buckets
+from vmie.ops import check, codec, ingest
+from vmie.ops.context import Context
+from vmie.ops.file_identity import FileIdentity
+from vmie.ops.import_ import placement, planning, registering
+from vmie.options import ImportRequest
+
+#: of a disk whose zeros may be left out though somebody may encrypt it
+UNSAFE_ZEROS = "unsafe-zeros"
+#: minutes without a block after which EBS gives a snapshot up: a night and more to mend what stopped it. Each block
+#: that is written begins them anew, so that they need not last for all of a disk.
+#: https://docs.aws.amazon.com/ebs/latest/APIReference/API_StartSnapshot.html (10 to 4320, 60 by default)
+TIMEOUT = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class DirectDisk:
+    """One local disk that becomes a snapshot: `index` of an appliance's, `size` in bytes, `gib` of its volume."""
+
+    path: Path
+    index: int | None
+    identity: FileIdentity
+    format: str
+    size: int
+    allocated: int
+
+    @property
+    def gib(self) -> int:
+        """The size of the volume: whole GiB."""
+        return max(1, -(-self.size // GIB))
+
+    @property
+    def source_size(self) -> int:
+        """The bytes of the disk, as every planned disk says them."""
+        return self.size
+
+    @property
+    def label(self) -> str:
+        """Which disk it is, for messages."""
+        return str(self.path) if self.index is None else f"disk {self.index + 1} of {self.path}"
+
+    def as_json(self) -> dict[str, Any]:
+        """For --dry-run."""
+        return {
+            "source": str(self.path),
+            "disk": self.index,
+            "format": self.format,
+            "volume_gib": self.gib,
+            "bytes_source": self.size,
+            "bytes_at_most": self.gib * GIB,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class DirectPlan:
+    """What an import by EBS direct will do, all of it. `kms_key` is an ARN, "" for the account's default or none."""
+
+    request: ImportRequest
+    disks: tuple[DirectDisk, ...]
+    encrypted: bool
+    kms_key: str
+    role_name: str = ""
+    zone: str = ""
+    report: check.CheckReport | None = field(default=None, metadata=codec.PASSING)
+    notes: tuple[str, ...] = ()
+    #: whether an AMI that is registered from the snapshot is said to have ENA
+    ena: bool = True
+    timeout: int = TIMEOUT
+    #: there is none
+    bucket: buckets.ChosenBucket | None = None
+    object_url: str | None = None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What the check found."""
+        return self.report.findings if self.report else ()
+
+    def as_json(self) -> dict[str, Any]:
+        """For --dry-run."""
+        request = self.request
+        then = {Route.IMAGE: ["ImportImage of the snapshots"], Route.VOLUME: [f"CreateVolume in {self.zone}"]}
+        return {
+            "route": request.route.value,
+            "via": "ebs",
+            "role": self.role_name or None,
+            "bucket": None,
+            "disks": [planned.as_json() for planned in self.disks],
+            "call": "StartSnapshot",
+            "then": then.get(request.route, []),
+            **request.described(),
+            "encrypted": self.encrypted,
+            "kms_key": self.kms_key or None,
+            "zeros": request.zeros,
+            "register": request.register or None,
+            "delete_object_after": False,
+            "notes": list(self.notes),
+        }
+
+
+def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> DirectPlan:
+    """Plan an import by EBS direct: the local checks first, then what AWS can be asked; nothing is sent.
+
+    With `begun` AWS has all blocks already: then nothing of the account may stop what is left.
+    Raises UsageError, ImageError (exit 2), PreflightError (exit 4) and AwsRefused (exit 5).
+    """
+    aws = context.aws
+    paths = [Path(source) for source in request.sources]
+    # A volume is a snapshot's: nothing of what ImportVolume refuses matters.
+    route = Route.IMAGE if request.route is Route.IMAGE else Route.SNAPSHOT
+    report = planning.checked(context, request, paths, route=route)
+    request, notes = planning.from_image(report, request)
+    disks = tuple(disk for path in paths for disk in _disks(path, request))
+    encrypted, key = _encryption(aws, request)
+    _expect_zeros(request, encrypted=encrypted)
+    role_name = (request.role_name or context.settings.role_name) if request.route is Route.IMAGE else ""
+    zone = placement.zone_of(aws, request, reporter=context.reporter) if request.route is Route.VOLUME else ""
+    if not begun:
+        _expect(context, request, role_name)
+    lost = registering.losses(report) if request.register else ()
+    for one in lost:
+        context.reporter(events.Note(one, "warning"))
+    ena = registering.has_ena(report)
+    return DirectPlan(request, disks, encrypted, key, role_name, zone, report, (*notes, *lost), ena)
+
+
+def _disks(path: Path, request: ImportRequest) -> list[DirectDisk]:
+    identity = FileIdentity.of(path)
+    look = ingest.look(path, request, whole=False)
+    planned = []
+    for index in range(look.disks) if look.container else (None,):
+        with ingest.opened(path, request, index=index) as one:
+            kind = " ".join(dict.fromkeys((one.format, one.variant)))
+            planned.append(DirectDisk(path, index, identity, kind, one.size, min(one.allocated_size, one.size)))
+        if planned[-1].gib > EBS_VOLUME_GIB.value:
+            raise PreflightError(
+                f"{planned[-1].label} has {planned[-1].gib:,} GiB",
+                cause=f"a snapshot that is written block by block has {EBS_VOLUME_GIB.value:,} GiB at most",
+                cure="make the disk smaller",
+                code="DiskTooLarge",
+                fields=("sources",),
+            )
+    return planned
+
+
+def _encryption(aws: Aws, request: ImportRequest) -> tuple[bool, str]:
+    """Whether the snapshots will be encrypted, and the ARN of the key that was asked for."""
+    if request.kms_key:
+        found = kms.expect_key(aws, request.kms_key)
+        if found is None and not request.kms_key.startswith("arn:"):
+            raise AwsRefused(
+                f"the ARN of the KMS key {request.kms_key} cannot be looked up",
+                cause="EBS takes a key by its ARN only, and kms:DescribeKey is not allowed",
+                cure=Set("kms_key", note="give its ARN"),
+                code="AccessDeniedException",
+                fields=("kms_key",),
+            )
+        return True, str(found["Arn"]) if found else request.kms_key
+    if request.encrypted:
+        return True, ""
+    try:
+        return kms.ebs_default(aws) is not None, ""
+    except AwsRefused:
+        return False, ""  # StartSnapshot will say
+
+
+def _expect_zeros(request: ImportRequest, *, encrypted: bool) -> None:
+    """Raises PreflightError where zeros that are left out would read as garbage.
+
+    https://github.com/awslabs/coldsnap/issues/470
+    """
+    if request.zeros != "none" or not encrypted or {UNSAFE_ZEROS, "all"} & set(request.skip_check):
+        return
+    raise PreflightError(
+        says("{zeros=none}: the snapshots will be encrypted"),
+        cause="a block that was never written reads as what its key makes of zeros: garbage where a file system may "
+        "rely on zeros",
+        cure=(Set("zeros", "used", "writes the zeros that a file system may rely on"), Set("skip_check", UNSAFE_ZEROS)),
+        code=UNSAFE_ZEROS,
+        fields=("zeros",),
+    )
+
+
+def _expect(context: Context, request: ImportRequest, role_name: str) -> None:
+    """See that the AMI's name and the role will do, and how many snapshots are pending."""
+    aws = context.aws
+    if request.register:
+        ec2.expect_free_name(aws, request.register)
+    if role_name:
+        role_check.expect_reader(aws, role_name, [], licensed=bool(request.license_configurations))
+    pending = aws.cached("pending snapshots", lambda: snapshots.pending(aws), seconds=_PENDING_FOR)
+    if pending is not None and pending >= EBS_PENDING_SNAPSHOTS.value:
+        text = f"{pending} snapshots are pending, and {EBS_PENDING_SNAPSHOTS.value} may be: this may have to wait"
+        context.reporter(events.Note(text, "warning"))
+
+
+#: seconds that a count of pending snapshots is good for
+_PENDING_FOR = 60.0

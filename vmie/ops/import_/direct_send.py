@@ -1,0 +1,247 @@
+"""One disk into one snapshot: begun once, written block by block, completed; it goes on after whatever stopped it.
+
+    StartSnapshot ──► blocks that AWS does not have ──► CompleteSnapshot
+         ▲                     │ journalled one by one
+         └── given up by EBS ──┘ (no block within its timeout: another snapshot is begun)
+
+The journal's step ``snapshot N`` of disk N names the snapshot; which of its blocks AWS has is in a file of their own
+(`block_hashes`), since a pending snapshot cannot be read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from vmie import events, poll
+from vmie.aws import snapshots
+from vmie.aws.ebs.client import BLOCK, EbsDirect
+from vmie.aws.ebs.send import send_blocks
+from vmie.disk.reading import DAMAGED
+from vmie.errors import Cancel, ImageError, VmieError
+from vmie.ops import payloads
+from vmie.ops.block_hashes import BlockHashes
+from vmie.ops.context import Context
+from vmie.ops.import_.direct_blocks import DiskBlocks, count
+from vmie.ops.import_.direct_plan import DirectPlan
+from vmie.ops.upload_plan import SOURCE_CHANGED, source_changed
+
+#: how often one run begins a snapshot anew: EBS gave it up, or somebody deleted it
+_TRIES = 3
+#: seconds: 100 snapshots may be pending, and those of others end in minutes
+_QUOTA_WITHIN, _QUOTA_PAUSE = 3600.0, 5.0
+#: reasons with which EBS says that nothing more can be written to a snapshot
+_OVER = ("WRITE_REQUEST_TIMEOUT", "INVALID_SNAPSHOT_ID", "SNAPSHOT_NOT_FOUND")
+
+
+def step_of(number: int) -> str:
+    """The journal's step of the snapshot of disk `number`."""
+    return f"snapshot {number}"
+
+
+def hashes_path(state: Path, snapshot_id: str) -> Path:
+    """Where the digests of a snapshot's blocks are kept."""
+    return state / "blocks" / f"{snapshot_id}.sha256"
+
+
+class SnapshotWriter:
+    """Writes the snapshot of disk `number` of a plan; every method may be repeated."""
+
+    def __init__(self, context: Context, plan: DirectPlan, number: int, *, tags: Mapping[str, str]) -> None:
+        self._context = context
+        self._plan = plan
+        self._disk = plan.disks[number]
+        self._step = step_of(number)
+        self._number = number
+        self._tags = tags
+
+    @property
+    def known(self) -> dict[str, Any]:
+        """What the journal keeps of the snapshot."""
+        return self._context.journal.get(self._step) or {}
+
+    @property
+    def snapshot_id(self) -> str:
+        """Its id, "" before it was begun."""
+        return str(self.known.get("snapshot_id") or "")
+
+    @property
+    def completed(self) -> bool:
+        """Whether AWS has all blocks, and was told so."""
+        return bool(self.known.get("completed"))
+
+    def send(self, *, tries: int = _TRIES) -> None:
+        """Write what AWS does not have yet, and complete the snapshot; begun anew, it has `tries` in all.
+
+        Raises ImageError for a file that is another than the snapshot was begun with, changes meanwhile
+        (SourceChanged) or is damaged (DamagedImage): then no snapshot stays. Raises AwsRefused, VmieError.
+        """
+        if self.completed:
+            return
+        identity = self._disk.identity.as_json()
+        if self.known.get("identity", identity) != identity:
+            again = Cancel(self._context.journal.job, "then begin anew")
+            raise source_changed(self._disk.path, "since the upload began", again)
+        client = EbsDirect(self._context.aws, clock=self._context.clock, reporter=self._context.reporter)
+        try:
+            self._write(client, self.snapshot_id or self._start(client))
+        except VmieError as error:
+            if not self._is_over(error) or tries <= 1:
+                self._clear_after(error)
+                raise
+            text = f"{self.snapshot_id} takes no more blocks ({error.code}): another snapshot is begun"
+            self._context.reporter(events.Note(text, "warning"))
+            self.begin_anew()
+            self.send(tries=tries - 1)
+
+    def begin_anew(self) -> None:
+        """Nothing can come of the snapshot any more: remove it, and let the next one be another."""
+        left, attempt = self.snapshot_id, int(self.known.get("attempt", 1))
+        self._keep(attempt=attempt + 1, snapshot_id="", completed=False)
+        if left:
+            with suppress(VmieError):  # it may be gone
+                self._drop(left)
+
+    def remove(self) -> str:
+        """Delete the snapshot, begun or whole; its id, "" when there was none. Raises AwsRefused."""
+        left = self.snapshot_id
+        if left and self._drop(left):
+            self._keep(snapshot_id="", completed=False)
+            return left
+        return ""
+
+    # --- the steps ------------------------------------------------------------------------------------
+
+    def _start(self, client: EbsDirect) -> str:
+        plan, request, journal = self._plan, self._plan.request, self._context.journal
+        attempt = int(self.known.get("attempt", 1))
+        token = hashlib.sha256(f"{journal.job}/{self._number}/{attempt}/snapshot".encode()).hexdigest()[:40]
+        # Before the call: whatever becomes of its answer, the same token gives the same snapshot.
+        self._keep(attempt=attempt, identity=self._disk.identity.as_json(), blocks=count(self._disk.size))
+
+        def start() -> str:
+            return client.start(
+                volume_size=self._disk.gib,
+                description=request.description or f"vmie {journal.job}",
+                tags=self._tags,
+                token=f"vmie-{token}",
+                encrypted=plan.encrypted or None,
+                kms_key=plan.kms_key,
+                timeout=plan.timeout,
+            ).snapshot_id
+
+        first = self._context.settings.poll_seconds or _QUOTA_PAUSE
+        note = "as many snapshots are pending as may be"
+        patience = {"full": poll.Patience(within=_QUOTA_WITHIN, first=first, most=10 * first, note=note)}
+        snapshot_id = poll.retrying(
+            start, clock=self._context.clock, classify=_full, patience=patience, report=self._context.reporter
+        )
+        self._keep(snapshot_id=snapshot_id)
+        return snapshot_id
+
+    def _write(self, client: EbsDirect, snapshot_id: str) -> None:
+        context, request, disk = self._context, self._plan.request, self._disk
+        context.reporter(events.Stage("upload", f"{disk.path.name} → {snapshot_id}"))
+        state = context.state
+        path = hashes_path(state, snapshot_id) if state else None
+        with (
+            BlockHashes(path, snapshot_id=snapshot_id, count=count(disk.size)) as hashes,
+            DiskBlocks(disk, request, zeros=request.zeros, verify=not request.skip_verify) as blocks,
+        ):
+            for note in blocks.notes:
+                context.reporter(events.Note(note, "warning"))
+            sent = _Sent(hashes, disk.size, context.reporter)
+            try:
+                wanted = blocks.wanted(hashes, sent.behind)
+                if request.max_rate:
+                    wanted = _paced(wanted, request.max_rate, context.clock)
+                send_blocks(client, snapshot_id, wanted, done=sent.done, total=-(-disk.allocated // BLOCK))
+            finally:
+                hashes.sync()
+                self._keep(sent=int(self.known.get("sent", 0)) + sent.bytes)
+            blocks.settle()
+            self._complete(client, snapshot_id, hashes)
+
+    def _complete(self, client: EbsDirect, snapshot_id: str, hashes: BlockHashes) -> None:
+        try:
+            client.complete(snapshot_id, blocks=hashes.written, checksum=hashes.aggregate())
+        except VmieError as error:
+            # Completed before, by a call whose answer was lost.
+            if error.code != "ConflictException":
+                raise
+        self._keep(completed=True, written=hashes.written, skipped=hashes.count - hashes.written)
+
+    # --- when it stops --------------------------------------------------------------------------------
+
+    def _is_over(self, error: VmieError) -> bool:
+        """Whether nothing more can be written to the snapshot, so that another one is to be begun."""
+        return bool(self.snapshot_id) and error.reason in _OVER
+
+    def _clear_after(self, error: VmieError) -> None:
+        """Leave no snapshot behind that nothing can come of, nor one that no other process could go on with."""
+        changed = isinstance(error, ImageError) and (error.code in (SOURCE_CHANGED, DAMAGED))
+        if not changed and self._disk.identity.touched(self._disk.path):
+            changed = True
+        if changed or self._context.state is None:
+            # The first failure is the one to report; what stays behind is found by `vmie cancel`.
+            with suppress(VmieError):
+                if left := self.remove():
+                    error.result = {**error.result, "removed": [left]}
+        if error.code == DAMAGED:
+            error.add_cure(payloads.UNVERIFIED if not self._plan.request.skip_verify else ())
+        elif error.code == SOURCE_CHANGED:
+            error.add_cure("stop what writes to it, then run the command again")
+
+    def _drop(self, snapshot_id: str) -> bool:
+        if self._context.state is not None:
+            hashes_path(self._context.state, snapshot_id).unlink(missing_ok=True)
+        return snapshots.delete(self._context.aws, snapshot_id)
+
+    def _keep(self, **values: Any) -> None:
+        self._context.journal.put(self._step, {**self.known, **values})
+
+
+class _Sent:
+    """Counts what AWS has, and tells how far it came."""
+
+    def __init__(self, hashes: BlockHashes, size: int, reporter: events.Reporter) -> None:
+        self._hashes = hashes
+        self._size = size
+        self._reporter = reporter
+        self._lock = threading.Lock()
+        self._read = 0
+        self.bytes = 0
+
+    def behind(self, read: int) -> None:
+        """So many bytes of the disk were read."""
+        self._read = read
+        if read % (64 * BLOCK) == 0 or read == self._size:
+            self._report()
+
+    def done(self, index: int, digest: bytes) -> None:
+        """AWS has block `index`."""
+        self._hashes.put(index, digest)
+        with self._lock:
+            self.bytes += BLOCK
+        self._report()
+
+    def _report(self) -> None:
+        self._reporter(events.Progress("upload", self._read, self._size, self.bytes))
+
+
+def _paced(blocks: Iterator[tuple[int, bytes]], rate: float, clock: poll.Clock) -> Iterator[tuple[int, bytes]]:
+    """The same, and no more than `rate` bytes a second of them."""
+    began = clock.now()
+    for number, one in enumerate(blocks):
+        early = number * BLOCK / rate - (clock.now() - began).total_seconds()
+        if early > 0:
+            clock.sleep(early)
+        yield one
+
+
+def _full(error: BaseException) -> str:
+    return "full" if isinstance(error, VmieError) and error.code == "ServiceQuotaExceededException" else ""
