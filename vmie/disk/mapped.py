@@ -103,6 +103,10 @@ class MappedDisk(Disk):
     def _runs(self, offset: int, length: int) -> Iterator[MappedRun]:
         """The runs of exactly ``[offset, offset+length)``, in order; they need not be coalesced."""
 
+    def runs(self, offset: int, length: int) -> Iterator[tuple[int, ExtentKind]]:
+        """(length, kind) of the bytes ``[offset, offset+length)``, in order."""
+        return ((run.length, run.kind) for run in self._runs(offset, length))
+
     def _unpack(self, run: MappedRun) -> bytes:
         """The bytes of a compressed run."""
         raise damaged(self.source, f"compressed data at {run.packed} in a format that has none")

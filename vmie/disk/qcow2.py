@@ -2,8 +2,8 @@
 
     L1 entry ──► L2 table ──► cluster: absent | zeros | plain | compressed (deflate or zstd)
 
-Backing files, external data and encryption are refused (`qcow2_header`); internal snapshots are
-not looked at: the active state is the disk.
+What is absent is read from the backing file, where there is one (`backing`). External data and encryption are
+refused (`qcow2_header`); internal snapshots are not looked at: the active state is the disk.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Iterator
 
 from vmie.disk import qcow2_header, qcow2_tables
-from vmie.disk.base import Source
+from vmie.disk.base import Disk, Source
 from vmie.disk.inflate import Unpacker
 from vmie.disk.mapped import PAGE_ENTRIES, MappedDisk, MappedRun, Page, PageCache, page_of
 from vmie.disk.reading import damaged, read_exact
@@ -38,9 +38,14 @@ def probe(source: Source) -> bool:
     return source.pread(0, 4) == qcow2_header.MAGIC
 
 
-def open_source(source: Source) -> Qcow2Disk:
-    """Read the header and the L1 table; raises ImageError, also for what `qcow2_header` refuses."""
-    return Qcow2Disk(source)
+def open_source(source: Source) -> Disk:
+    """Read the header and the L1 table; raises ImageError, also for what `qcow2_header` and `backing` refuse."""
+    disk = Qcow2Disk(source)
+    if not disk.header.backing:
+        return disk
+    from vmie.disk.backing import BackedDisk, open_base  # noqa: PLC0415 - which opens files by the registry, as this one is
+
+    return BackedDisk(disk, open_base(source, disk.header.backing, disk.header.backing_format))
 
 
 class Qcow2Disk(MappedDisk):

@@ -5,12 +5,13 @@ Source: https://www.qemu.org/docs/master/interop/qcow2.html
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from vmie.disk.base import Source
-from vmie.disk.reading import NEEDS_PARENT, damaged, read_exact
+from vmie.disk.reading import damaged, read_exact
 from vmie.disk.refusals import plausible_size, refused
 
 MAGIC = b"QFI\xfb"
@@ -32,7 +33,10 @@ _FLATTEN = "make it stand alone: `qemu-img convert -O qcow2 FILE WHOLE.qcow2` wh
 
 @dataclass(frozen=True, slots=True)
 class Qcow2Header:
-    """What reading needs. `compression` is zlib or zstd; `extended` says that L2 entries map 32 subclusters each."""
+    """What reading needs. `compression` is zlib or zstd; `extended` says that L2 entries map 32 subclusters each.
+
+    `backing` is the file that holds what this one does not, as written, "" where there is none.
+    """
 
     version: int
     cluster_bits: int
@@ -45,6 +49,8 @@ class Qcow2Header:
     extended: bool
     dirty: bool
     snapshots: int
+    backing: str = ""
+    backing_format: str = ""
     extensions: dict[int, bytes] = field(default_factory=dict)
 
     @property
@@ -71,9 +77,9 @@ def read(source: Source) -> Qcow2Header:
     if crypt:
         raise _encrypted(source, crypt)
     _refuse_features(source, incompatible, extensions)
-    if backing_at:
-        raise _backed(source, backing_at, backing_size)
     return Qcow2Header(
+        backing=_backing(source, backing_at, backing_size) if backing_at else "",
+        backing_format=_text(extensions.get(_EXT_BACKING_FORMAT, b"")).lower(),
         version=version,
         cluster_bits=bits,
         size=plausible_size(source, size),
@@ -168,17 +174,13 @@ def _text(data: bytes) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
-def _backed(source: Source, offset: int, length: int) -> Exception:
-    if length > _MAX_NAME:
-        return damaged(source, f"a backing file name of {length} bytes; at most {_MAX_NAME} are allowed")
-    name = _text(read_exact(source, offset, length, what="backing file name"))
-    return refused(
-        source,
-        "a qcow2 with a backing file",
-        cause=f"it holds only what differs from {name}",
-        cure=f"{_FLATTEN}, or `qemu-img rebase -b '' FILE`",
-        code=NEEDS_PARENT,
-    )
+def _backing(source: Source, offset: int, length: int) -> str:
+    if not 0 < length <= _MAX_NAME:
+        raise damaged(source, f"a backing file name of {length} bytes; 1 to {_MAX_NAME} are allowed")
+    name = os.fsdecode(read_exact(source, offset, length, what="backing file name").partition(b"\0")[0])
+    if not name:
+        raise damaged(source, "a backing file without a name")
+    return name
 
 
 def _encrypted(source: Source, method: int) -> Exception:

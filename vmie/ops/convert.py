@@ -226,12 +226,13 @@ def _one_disk(opened: disk.Disk, index: int | None) -> None:
 
 
 def _keep_parts(opened: disk.Disk, target: Path) -> None:
-    """A disk may lie in files other than the one named: its extents, or the disk that an OVF names."""
+    """A disk may lie in files other than the one named: extents, backing files, or the disk that an OVF names."""
     main = opened.source.path
     if main is None or not target.exists():
         return
     names = [name for name in opened.facts.get("files", ()) if isinstance(name, str)]
-    for part in (main, *(main.parent / name for name in names)):
+    folders = {main.parent, main.resolve().parent}
+    for part in (main, *(folder / name for folder in folders for name in names)):
         if part.exists() and part.samefile(target):
             raise UsageError(
                 f"{target} is a part of the disk that is to be converted",

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vmie import disk
-from vmie.disk.beside import beside, is_plain
+from vmie.disk.beside import beside, is_inside
 from vmie.errors import ImageError
 
 #: an .ovf may be this large; a VMDK's descriptor is far smaller
@@ -80,4 +80,4 @@ def _beside(path: Path, size: int) -> list[Path]:
             names = [str(name) for name in one.facts.get("files", ())]
     except ImageError:
         return []  # whoever opens it in earnest says why
-    return [other for name in sorted(names) if is_plain(name) and (other := beside(path, name))]
+    return [other for name in sorted(names) if is_inside(name) and (other := beside(path, name))]

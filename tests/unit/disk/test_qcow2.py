@@ -127,15 +127,6 @@ def refusal(path: Path) -> ImageError:
     return caught.value
 
 
-def test_a_backing_file_is_refused_by_its_name(raw: Path, tmp_path: Path) -> None:
-    base = convert(raw, tmp_path / "base.qcow2")
-    run(["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", base, tmp_path / "top.qcow2"])
-    error = refusal(tmp_path / "top.qcow2")
-    assert "backing file" in error.message
-    assert "base.qcow2" in error.cause
-    assert "qemu-img convert" in error.cure
-
-
 def test_an_external_data_file_is_refused_by_its_name(tmp_path: Path) -> None:
     need("qemu-img")
     options = f"data_file={tmp_path / 'data.raw'}"
