@@ -39,8 +39,9 @@ bench: $(VENV)/.dev $(TOOLS)/.done system-tools ## every benchmark, both sides i
 field: $(VENV)/.dev $(TOOLS)/.done system-tools ## what vmie reads of other projects' own test files, against their tests
 	$(BIN)/python -m tests.field --page docs/explanation/judges-from-outside.md
 
-clients: $(VENV)/.dev $(TOOLS)/.done system-tools ## other people's AWS clients, each in an environment of its own, against the sandbox
+clients: $(VENV)/.dev $(TOOLS)/.done system-tools ## other people's AWS clients, and moto's own tests, against the sandbox
 	$(BIN)/python -m tests.clients --page docs/explanation/sandbox.md
+	$(BIN)/python -m tests.clients.moto_suites -n 2 --page docs/explanation/sandbox.md
 
 moto-patches: $(VENV)/.dev ## contrib/moto's patches on moto's newest release, with the tests that they bring
 	$(BIN)/python contrib/moto/check.py

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from tests.clients.bench import Result, served
 from tests.clients.environments import NotHere
+from tests.clients.page import write
 from tests.clients.programs import CLIENTS
-
-BEGIN, END = "<!-- clients: written by `make clients` -->", "<!-- /clients -->"
 
 
 def judged(name: str) -> list[Result] | str:
@@ -42,13 +41,6 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("<", "&lt;")[:200]
 
 
-def write(page: Path, text: str) -> None:
-    """Put the table between its marks."""
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
-
-
 def main() -> int:
     """Return 1 when an operation failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.clients")
@@ -64,7 +56,7 @@ def main() -> int:
         for one in results:
             print(f"{name}: {one.operation}: {'works' if one.worked else f'FAILS: {one.why}'}", flush=True)
     if given.page:
-        write(given.page, table(found, dt.datetime.now(dt.UTC).date()))
+        write(given.page, "clients", table(found, dt.datetime.now(dt.UTC).date()))
     return int(any(not one.worked for results in found.values() if not isinstance(results, str) for one in results))
 
 

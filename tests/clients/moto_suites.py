@@ -13,11 +13,13 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+from tests.clients.page import write
 from tests.field import corpora
 from tests.tools import ROOT
 
@@ -91,8 +93,14 @@ def surprises(outcome: Outcome) -> list[str]:
 
 def report(outcomes: Iterable[Outcome]) -> str:
     """A table in Markdown."""
-    lines = ["| suite of moto | passed | fail, as listed |", "|---|---|---|"]
-    lines += [f"| {one.suite} | {len(one.passed)} | {len(one.failed & set(listed(one.suite)))} |" for one in outcomes]
+    lines = ["| suite of moto | passed | fail, as listed | why |", "|---|---|---|---|"]
+    for one in outcomes:
+        reasons = listed(one.suite)
+        known = one.failed & set(reasons)
+        why = "; ".join(
+            f"{reason} ({count})" for reason, count in Counter(reasons[name] for name in known).most_common()
+        )
+        lines.append(f"| {one.suite} | {len(one.passed)} | {len(known)} | {why} |")
     return "\n".join(lines)
 
 
@@ -101,6 +109,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.clients.moto_suites")
     parser.add_argument("suite", nargs="*", choices=[*SUITES, []], help="none is all")
     parser.add_argument("--unpatched", action="store_true", help="on moto as it is: print what fails there")
+    parser.add_argument("--page", type=Path, help="write the table into this page")
     parser.add_argument("-n", default="0", help="processes, as pytest-xdist has it")
     given = parser.parse_args()
     outcomes, wrong = [], []
@@ -109,6 +118,8 @@ def main() -> int:
         outcomes.append(outcome)
         wrong += sorted(outcome.failed) if given.unpatched else surprises(outcome)
     print(report(outcomes))
+    if given.page:
+        write(given.page, "moto", f"moto {importlib.metadata.version('moto')}:\n\n{report(outcomes)}")
     print("\n".join(wrong))
     return 1 if wrong else 0
 

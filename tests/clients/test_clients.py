@@ -7,7 +7,8 @@ import os
 
 import pytest
 
-from tests.clients.__main__ import BEGIN, END, judged, table
+from tests.clients import moto_suites
+from tests.clients.__main__ import judged, table
 from tests.clients.bench import Result
 from tests.clients.programs import CLIENTS, QUICK
 from tests.tools import ROOT
@@ -38,5 +39,11 @@ def test_the_table_names_what_fails_and_what_was_not_run() -> None:
 
 def test_the_page_has_a_row_of_each_client() -> None:
     page = (ROOT / "docs" / "explanation" / "sandbox.md").read_text()
-    rows = page.partition(BEGIN)[2].partition(END)[0]
+    rows = page.partition("<!-- clients: ")[2].partition("<!-- /clients -->")[0]
     assert all(f"| {name} |" in rows for name in CLIENTS)
+    rows = page.partition("<!-- moto: ")[2].partition("<!-- /moto -->")[0]
+    assert all(f"| {name} |" in rows for name in moto_suites.SUITES)
+
+
+def test_a_slice_of_motos_own_tests() -> None:
+    assert moto_suites.surprises(moto_suites.run("ebs")) == []

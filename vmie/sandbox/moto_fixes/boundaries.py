@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from moto.core.responses import EmptyResult
+from moto.core.serialize import never_return
 from moto.iam.exceptions import LimitExceededException, NotFoundException
 from moto.iam.models import IAMBackend
 from moto.iam.responses import IamResponse
@@ -30,6 +31,9 @@ def install(patcher: Patcher) -> None:
     patcher.attribute(IamResponse, "put_user_permissions_boundary", _put_boundary)
     patcher.attribute(IamResponse, "delete_user_permissions_boundary", _delete_boundary)
     patcher.attribute(IamResponse, "create_user", _bounded(IamResponse.create_user))
+    hidden = IamResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_ListUsers.html
+    patcher.item(hidden, "ListUsersResponse.Users.User.PermissionsBoundary", never_return)
 
 
 def _attaching(original: Callable[..., Any], kind: str) -> Callable[..., Any]:

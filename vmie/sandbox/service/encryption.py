@@ -12,7 +12,8 @@ from vmie.sandbox.service.account_state import KeyState
 
 def by_default(backend: Any) -> bool:
     """Does the account encrypt in this Region whatever is asked for?"""
-    return bool(backend.get_ebs_encryption_by_default())
+    # moto makes its own AMIs, with their volumes, before it has the setting
+    return bool(getattr(backend, "ebs_encryption_by_default", False))
 
 
 def default_key(backend: Any) -> KeyState:

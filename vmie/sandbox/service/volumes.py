@@ -62,6 +62,7 @@ def key_for(backend: Any, *, encrypted: bool, name: str | None, before: Any | No
 
 def _create_volume(original: Any, contents: SnapshotContents) -> Any:
     def create_volume(self: Any, size: int | None, zone_name: str, snapshot_id: str | None = None, **more: Any) -> Any:
+        size = None if size is None else int(size)  # CloudFormation hands in text
         before = completed(self, snapshot_id) if snapshot_id else None
         if before is not None and size is not None and size < before.volume_size:
             raise EC2ClientError(
