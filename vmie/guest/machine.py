@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from vmie.errors import ImageError
@@ -13,7 +13,7 @@ from vmie.guest.filesystem import FileSystem, FileSystemError, open_filesystem
 from vmie.guest.linux.devices import Devices, names_of, names_of_array, names_of_volume
 from vmie.guest.partitions import layout
 from vmie.guest.recognise import UNKNOWN, Content, recognise
-from vmie.guest.stream import Blocks, Cached, Slice
+from vmie.guest.stream import Blocks, Cached, Layered, Slice
 
 LINUX = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs"))
 READABLE = LINUX | {"ntfs", "fat"}
@@ -48,6 +48,7 @@ class Machine:
         self.layouts: list[DiskLayout] = []
         self.volumes: list[Volume] = []
         self.logical: list[LogicalVolume] = []
+        self.physical: list[volumes.PhysicalVolume] = []
         self.devices = Devices(disks=len(disks), lacks=self._lacks)
         #: members of mirrors that are read as one
         self.mirrored: set[str] = set()
@@ -129,7 +130,6 @@ class Machine:
         self.volumes.append(Volume(where, member.disk, content, blocks))
 
     def _assemble(self) -> None:
-        physical = []
         for volume in self.volumes:
             if volume.content.kind == "lvm2" and volume.blocks is not None:
                 try:
@@ -138,10 +138,10 @@ class Machine:
                     self.problems.append(Problem(volume.where, "the LVM label cannot be read", str(error)))
                     self.devices.opaque = True
                     continue
-                physical.append(found)
+                self.physical.append(found)
                 self.problems += problems
                 self.devices.opaque |= bool(problems) and found.metadata is None
-        mapped, problems = volumes.assemble(physical)
+        mapped, problems = volumes.assemble(self.physical)
         self.problems += problems
         for one in mapped:
             self._logical(one)
@@ -217,6 +217,14 @@ class Machine:
             for one in self.volumes
             if one is not volume and (one.content.kind, one.content.uuid) == (own.kind, own.uuid)
         ]
+
+    def places(self, blocks: Blocks, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
+        """(disk, offset, length) of the pieces of the disks that a range of a volume is made of; raises ImageError."""
+        if isinstance(blocks, Layered):
+            for one, at, size in blocks.beneath(offset, length):
+                yield from self.places(one, at, size)
+        else:
+            yield next(index for index, source in enumerate(self.sources) if source is blocks), offset, length
 
     def find(self, device: str) -> Volume | None:
         """The volume that fstab's `device` means."""

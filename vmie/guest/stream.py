@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 from collections import OrderedDict
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 from vmie.errors import ImageError
 from vmie.guest.budget import Budget, OverBudget
@@ -27,6 +28,14 @@ class Blocks(Protocol):
         """The bytes of ``[offset, offset+length)`` that lie within; raises ImageError when they cannot be had."""
 
 
+@runtime_checkable
+class Layered(Protocol):
+    """Blocks that are others' blocks in another order."""
+
+    def beneath(self, offset: int, length: int) -> Iterable[tuple[Blocks, int, int]]:
+        """(blocks, offset, length) of the pieces that ``[offset, offset+length)`` is made of; raises ImageError."""
+
+
 class Slice:
     """`length` bytes of `blocks` from `start`: a partition. A range that sticks out of its disk is cut."""
 
@@ -39,6 +48,10 @@ class Slice:
         """See `Blocks.read`."""
         length = min(length, self.size - offset)
         return self._blocks.read(self.start + offset, length) if length > 0 and offset >= 0 else b""
+
+    def beneath(self, offset: int, length: int) -> Iterable[tuple[Blocks, int, int]]:
+        """See `Layered.beneath`."""
+        return ((self._blocks, self.start + offset, length),)
 
 
 class Cached:

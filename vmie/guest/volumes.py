@@ -11,7 +11,7 @@ from __future__ import annotations
 import struct
 import zlib
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from vmie.errors import ImageError
@@ -87,7 +87,7 @@ def physical_volume(blocks: Blocks, *, where: str, disk: int) -> tuple[PhysicalV
         except (MetadataError, ImageError) as error:
             problems.append(Problem(where, "the LVM metadata cannot be read", str(error)))
             continue
-        if found is not None and (best is None or _sequence(found) > _sequence(best)):
+        if found is not None and (best is None or sequence_of(found) > sequence_of(best)):
             best = found
     return PhysicalVolume(where, disk, uuid, blocks, best), tuple(problems)
 
@@ -132,7 +132,7 @@ def _crc(data: bytes) -> int:
     return zlib.crc32(data, _CRC_START ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
 
 
-def _group(metadata: Section) -> tuple[str, Section]:
+def group_of(metadata: Section) -> tuple[str, Section]:
     """The volume group's section: the only one at the top."""
     for name, value in metadata.items():
         if isinstance(value, dict):
@@ -140,8 +140,9 @@ def _group(metadata: Section) -> tuple[str, Section]:
     return "", {}
 
 
-def _sequence(metadata: Section) -> int:
-    return number(_group(metadata)[1].get("seqno"))
+def sequence_of(metadata: Section) -> int:
+    """Which of two texts is the newer one."""
+    return number(group_of(metadata)[1].get("seqno"))
 
 
 def assemble(volumes: Sequence[PhysicalVolume]) -> tuple[tuple[Mapped, ...], tuple[Problem, ...]]:
@@ -155,12 +156,12 @@ def assemble(volumes: Sequence[PhysicalVolume]) -> tuple[tuple[Mapped, ...], tup
         by_uuid.setdefault(volume.uuid, volume)
         if volume.metadata is None:
             continue
-        key = text(_group(volume.metadata)[1].get("id"))
-        if key not in newest or _sequence(volume.metadata) > _sequence(newest[key]):
+        key = text(group_of(volume.metadata)[1].get("id"))
+        if key not in newest or sequence_of(volume.metadata) > sequence_of(newest[key]):
             newest[key] = volume.metadata
     mapped: list[Mapped] = []
     for metadata in newest.values():
-        name, group = _group(metadata)
+        name, group = group_of(metadata)
         found, missing = _volumes(name, group, by_uuid)
         mapped += found
         if missing:
@@ -260,25 +261,28 @@ class _Logical:
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Blocks.read`."""
-        end = min(offset + length, self.size)
         parts = []
+        for blocks, at, room in self.beneath(offset, min(length, self.size - offset)):
+            data = blocks.read(at, room)
+            if len(data) < room:
+                raise ImageError(f"logical volume {self._name} lies outside its physical volume")
+            parts.append(data)
+        return b"".join(parts)
+
+    def beneath(self, offset: int, length: int) -> Iterator[tuple[Blocks, int, int]]:
+        """See `stream.Layered`."""
+        end = offset + length
         while 0 <= offset < end:
-            index = bisect_right(self._starts, offset) - 1
-            segment = self._segments[max(index, 0)]
+            segment = self._segments[max(bisect_right(self._starts, offset) - 1, 0)]
             inside = offset - segment.start
             if not 0 <= inside < segment.length:
                 raise ImageError(f"logical volume {self._name} has no extent at {offset}")
             stripe, at, room = _locate(segment, inside)
-            data = self._read(stripe, at, min(room, end - offset))
-            parts.append(data)
-            offset += len(data)
-        return b"".join(parts)
-
-    def _read(self, stripe: _Stripe, at: int, length: int) -> bytes:
-        data = stripe.volume.blocks.read(stripe.start + at, length) if stripe.volume else b""
-        if len(data) < length:
-            raise ImageError(f"logical volume {self._name} lies outside its physical volume")
-        return data
+            room = min(room, end - offset)
+            if stripe.volume is None:
+                raise ImageError(f"logical volume {self._name} lies outside its physical volume")
+            yield stripe.volume.blocks, stripe.start + at, room
+            offset += room
 
 
 def _locate(segment: _Segment, inside: int) -> tuple[_Stripe, int, int]:
