@@ -31,6 +31,8 @@ _BY_TYPE = {
     "AF9B60A0-1431-4F62-BC68-3311714A69AD": "ldm",
     "42": "ldm",
 }
+#: of partitions that volumes are made of by tables elsewhere on the disk
+LOGICAL_DISK_TYPES = frozenset(_BY_TYPE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,6 +84,20 @@ def recognise(blocks: Blocks) -> Content:
     return Content(EMPTY)
 
 
+def signatures(blocks: Blocks) -> frozenset[str]:
+    """Every kind whose signature `blocks` bear: more than one where an older content was not wiped, or is mapped.
+
+    Raises ImageError and OverBudget.
+    """
+    head = blocks.read(0, min(_HEAD, blocks.size))
+    probed = (probe(blocks, head) for probe in (_lvm, _md, _ext, _swap, _fat, _ldm, _zfs))
+    found = {content.kind for content in probed if content is not None}
+    for one in (*_MAGICS, *_BEHIND):
+        if (content := _listed((one,), blocks, head)) is not None:
+            found.add(content.kind)
+    return frozenset(found)
+
+
 def _magic(blocks: Blocks, head: bytes) -> Content | None:
     return _listed(_MAGICS, blocks, head)
 

@@ -6,21 +6,24 @@ https://docs.kernel.org/filesystems/ext4/globals.html (super block, group descri
 from __future__ import annotations
 
 import struct
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vmie.guest.free.ranges import NotKnown, Range, merged, of_bitmap, set_bits, without
 from vmie.guest.stream import Blocks
 
-_RECOVER, _JOURNAL_DEVICE, _META_BG, _64BIT = 0x4, 0x8, 0x10, 0x80
+_RECOVER, _META_BG, _64BIT = 0x4, 0x10, 0x80
 #: filetype, recover, meta_bg, extents, 64bit, mmp, flex_bg, ea_inode, dirdata, csum_seed, largedir, inline_data,
 #: encrypt, casefold: none of them changes what a bitmap means
 _KNOWN = 0x2 | _RECOVER | _META_BG | 0x40 | _64BIT | 0x100 | 0x200 | 0x400 | 0x1000 | 0x2000 | 0x4000 | 0x38000
 _SPARSE, _UNINIT, _BIGALLOC, _CHECKSUMS = 0x1, 0x10, 0x200, 0x400
+#: large_file, btree_dir, huge_file, dir_nlink, extra_isize, quota, readonly, project, verity, orphan_present
+_KNOWN_RO = _SPARSE | _UNINIT | _BIGALLOC | _CHECKSUMS | 0x2 | 0x4 | 0x8 | 0x60 | 0x100 | 0x1000 | 0x2000 | 0x18000
 _SPARSE_2 = 0x200
 _BLOCK_UNINIT = 2
-_MAX_GROUPS = 1 << 22
+#: 64 TiB in groups of 128 MiB
+_MAX_GROUPS = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,31 +73,36 @@ class _Group:
 def free(blocks: Blocks) -> Iterator[Range]:
     """Free ranges, in bytes of the volume. Raises NotKnown, ImageError, OverBudget."""
     sb = _super(blocks)
-    groups = list(_groups(blocks, sb))
-    tables = merged(
-        place
-        for group in groups
-        for place in (
-            (group.bitmap, group.bitmap + 1),
-            (group.inode_bitmap, group.inode_bitmap + 1),
-            (group.inode_table, group.inode_table + sb.inode_table),
-        )
-    )
+    tables = _tables(blocks, sb)
     starts = [start for start, _ in tables]
     ratio = sb.cluster // sb.block
-    for number, group in enumerate(groups):
+    for number, group in enumerate(_groups(blocks, sb)):
         first = sb.start_of(number)
         size = min(sb.per_group, sb.blocks - first)
         if group.flags & _BLOCK_UNINIT and sb.ro_compat & (_UNINIT | _CHECKSUMS):
-            if ratio == 1:
-                held = tables[max(0, bisect_right(starts, first) - 1) :]
-                for start, end in without((first + _head(sb, number), first + size), held):
+            held = tables[max(0, bisect_right(starts, first) - 1) : bisect_left(starts, first + size)]
+            found = list(without((first + _head(sb, number), first + size), held))
+            if ratio == 1 and sum(end - start for start, end in found) == group.free:
+                for start, end in found:
                     yield start * sb.block, end * sb.block
             continue
         bitmap = blocks.read(group.bitmap * sb.block, sb.block)
         count = -(-size // ratio)
         if len(bitmap) == sb.block and count <= 8 * sb.block and count - set_bits(bitmap, count) == group.free:
             yield from of_bitmap(bitmap, count=count, unit=sb.cluster, at=first * sb.block)
+
+
+def _tables(blocks: Blocks, sb: _Super) -> list[Range]:
+    """Where bitmaps and inode tables lie, in blocks: a group without a bitmap may hold those of others."""
+    kinds: tuple[list[Range], ...] = ([], [], [])
+    for group in _groups(blocks, sb):
+        tables = (group.bitmap, 1), (group.inode_bitmap, 1), (group.inode_table, sb.inode_table)
+        for runs, (start, length) in zip(kinds, tables, strict=True):
+            if runs and runs[-1][1] == start:
+                runs[-1] = runs[-1][0], start + length
+            else:
+                runs.append((start, start + length))
+    return merged(one for runs in kinds for one in runs)
 
 
 def _super(blocks: Blocks) -> _Super:
@@ -107,9 +115,9 @@ def _super(blocks: Blocks) -> _Super:
     per_group, _, inodes = struct.unpack_from("<III", raw, 0x20)
     state = int.from_bytes(raw[0x3A:0x3C], "little")
     compat, incompat, ro_compat = struct.unpack_from("<III", raw, 0x5C)
-    if incompat & ~_KNOWN or log_block > 6 or log_cluster > 16:
+    if incompat & ~_KNOWN or ro_compat & ~_KNOWN_RO or log_block > 6 or log_cluster > 16:
         raise NotKnown("it has features that are not known here")
-    if incompat & _RECOVER or state & 3 != 1:
+    if incompat & _RECOVER or state & 7 != 1:
         raise NotKnown("its journal is to be replayed, or it is to be checked")
     wide = bool(incompat & _64BIT)
     if wide:
@@ -175,7 +183,7 @@ def _head(sb: _Super, group: int) -> int:
     own = 1 if sb.has_super(group) else 0
     if sb.incompat & _META_BG and group // sb.per_block >= sb.first_meta:
         return own + (1 if group % sb.per_block in (0, 1, sb.per_block - 1) else 0)
-    listed = -(-sb.groups // sb.per_block)
+    listed = sb.first_meta if sb.incompat & _META_BG else -(-sb.groups // sb.per_block)
     return own + listed + sb.reserved if own else 0
 
 

@@ -22,6 +22,9 @@ def free(volumes: Sequence[PhysicalVolume], where: str) -> Iterator[Range]:
         raise NotKnown("its volume group is not known")
     newest = max(mine, key=sequence_of)
     key, group = _key(newest, own.uuid), group_of(newest)[1]
+    present = {volume.uuid for volume in volumes}
+    if any(text(section(one).get("id")) not in present for one in section(group.get("physical_volumes")).values()):
+        raise NotKnown("another physical volume, which is missing, may know better")
     extent = number(group.get("extent_size")) * _SECTOR
     place = section(section(group.get("physical_volumes")).get(key))
     start, count = number(place.get("pe_start")) * _SECTOR, number(place.get("pe_count"))
@@ -30,6 +33,18 @@ def free(volumes: Sequence[PhysicalVolume], where: str) -> Iterator[Range]:
     used = merged(_used(group, key))
     for first, last in without((0, count), used):
         yield start + first * extent, start + last * extent
+
+
+def origins(volumes: Sequence[PhysicalVolume]) -> set[str]:
+    """The logical volumes, ``group/name``, that snapshots were made of: those read from them what did not change."""
+    found = set()
+    for metadata in (volume.metadata for volume in volumes if volume.metadata is not None):
+        name, group = group_of(metadata)
+        for volume in section(group.get("logical_volumes")).values():
+            for segment in section(volume).values():
+                if isinstance(segment, dict) and "origin" in segment:
+                    found.add(f"{name}/{text(segment['origin'])}")
+    return found
 
 
 def _key(metadata: Section, uuid: str) -> str:

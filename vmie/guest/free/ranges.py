@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import cache
 
 #: ``(start, end)`` in bytes
 Range = tuple[int, int]
 
-_ZERO_BYTES = re.compile(rb"\x00+")
-#: a whole byte of a bitmap in which no bit is set
+#: bytes that are told apart: a free range counts where it covers one of them whole
+GRANULE = 64 << 10
 _UNITS = 8
 
 
@@ -18,12 +19,24 @@ class NotKnown(Exception):  # noqa: N818 - the volume is as good as any, only it
 
 
 def of_bitmap(bitmap: bytes, *, count: int, unit: int, at: int) -> Iterator[Range]:
-    """Runs of at least eight free units: bit n of `bitmap`, 0 when free, stands for ``[at + n*unit, at + (n+1)*unit)``.
+    """Runs of free units: bit n of `bitmap`, 0 when free, stands for ``[at + n*unit, at + (n+1)*unit)``.
 
-    Only the first `count` bits say anything. Whole bytes are looked at: a gigabyte has its answer in milliseconds.
+    Only the first `count` bits say anything. A run is found where a whole byte of it is 0, and it can hold a granule:
+    a gigabyte has its answer in milliseconds.
     """
-    for run in _ZERO_BYTES.finditer(bitmap, 0, count // _UNITS):
-        yield at + run.start() * _UNITS * unit, at + run.end() * _UNITS * unit
+    for run in _zero_bytes(max(1, (GRANULE // unit - 7) // _UNITS)).finditer(bitmap, 0, count // _UNITS):
+        first, stop = run.start() * _UNITS, run.end() * _UNITS
+        if run.start():
+            first -= _UNITS - bitmap[run.start() - 1].bit_length()
+        if run.end() < len(bitmap):
+            following = bitmap[run.end()]
+            stop = min(count, stop + (following & -following).bit_length() - 1) if following else count
+        yield at + first * unit, at + stop * unit
+
+
+@cache
+def _zero_bytes(least: int) -> re.Pattern[bytes]:
+    return re.compile(rb"\x00{%d,}" % least)
 
 
 def set_bits(bitmap: bytes, count: int) -> int:
@@ -33,15 +46,29 @@ def set_bits(bitmap: bytes, count: int) -> int:
     return used + (bitmap[whole] & ((1 << rest) - 1)).bit_count() if rest else used
 
 
-def merged(ranges: Iterable[Range], *, least: int = 1) -> list[Range]:
-    """Sorted, those that touch joined, those shorter than `least` bytes left out."""
+def joined(ranges: Iterable[Range]) -> Iterator[Range]:
+    """The same, those that follow each other without a gap as one."""
+    held: Range | None = None
+    for start, end in ranges:
+        if held is not None and held[1] == start:
+            held = held[0], end
+            continue
+        if held is not None:
+            yield held
+        held = start, end
+    if held is not None:
+        yield held
+
+
+def merged(ranges: Iterable[Range]) -> list[Range]:
+    """Sorted, those that touch joined."""
     out: list[Range] = []
     for start, end in sorted(ranges):
         if out and start <= out[-1][1]:
             out[-1] = (out[-1][0], max(end, out[-1][1]))
         else:
             out.append((start, end))
-    return [one for one in out if one[1] - one[0] >= least]
+    return out
 
 
 def without(free: Range, used: Iterable[Range]) -> Iterator[Range]:

@@ -2,91 +2,149 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
+import struct
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from vmie.errors import ImageError
 from vmie.guest.budget import Budget, OverBudget
+from vmie.guest.disk_facts import Table
 from vmie.guest.filesystem import FileSystemError
 from vmie.guest.free import ext, lvm, windows, xfs
-from vmie.guest.free.ranges import NotKnown, Range, merged
+from vmie.guest.free.free_map import FreeMap, FreeSpace
+from vmie.guest.free.ranges import GRANULE, NotKnown, Range, joined
 from vmie.guest.machine import Machine, Volume
-from vmie.guest.recognise import Content
+from vmie.guest.partitions import LOGICAL_DISK_TYPES
+from vmie.guest.recognise import signatures
 from vmie.guest.stream import Blocks
 
-#: a range that is shorter saves nothing
-LEAST = 64 << 10
-_SECONDS, _BYTES = 60.0, 4 << 30
-_SWAP_HEAD = 64 << 10
+#: Bounds that the content alone decides, and no clock: an upload that goes on must find the same space free.
+_BYTES = 16 << 30
+_MOST_RANGES = 2 << 20
+#: bytes of a page by where its end has the magic, for each size that mkswap(8) knows
+_SWAP_PAGES = (4096, 8192, 16384, 65536)
+_VERITY = b"verity\0\0"
+#: partitions that dm-verity hashes with their free space, and whose hashes are not in a partition of their own, or
+#: have no superblock: Flatcar's and CoreOS's /usr, ChromeOS's root, and Bottlerocket's hashes
+_VERIFIED = frozenset(
+    (
+        "5DFBF5F4-2848-4BAC-AA5E-0D9A20B745A6",
+        "3CB8E202-3B7E-47DD-8A3C-7FF2A13CFCEC",
+        "598F10AF-C955-4456-6A99-7720068A6CEA",
+    )
+)
 
 
-@dataclass(frozen=True, slots=True)
-class FreeSpace:
-    """Of one disk: sorted ranges that do not touch. `unknown`: (where, why) of what counts as in use."""
+def free_space(disks: Sequence[Blocks]) -> tuple[FreeSpace, ...]:
+    """The free space of each of `disks`, those of one machine: a volume may lie on several.
 
-    ranges: tuple[Range, ...] = ()
-    unknown: tuple[tuple[str, str], ...] = ()
-    _starts: list[int] = field(init=False, repr=False, compare=False, default_factory=list)
-
-    def __post_init__(self) -> None:
-        self._starts.extend(start for start, _ in self.ranges)
-
-    @property
-    def size(self) -> int:
-        """Bytes that are free."""
-        return sum(end - start for start, end in self.ranges)
-
-    def covers(self, start: int, end: int) -> bool:
-        """Whether all of ``[start, end)`` is free."""
-        index = bisect_right(self._starts, start) - 1
-        return index >= 0 and end <= self.ranges[index][1]
-
-
-def free_space(disks: Sequence[Blocks], *, least: int = LEAST) -> tuple[FreeSpace, ...]:
-    """The free space of each of `disks`, in ranges of at least `least` bytes.
-
-    What cannot be read or trusted counts as in use and is named in `unknown`; nothing is raised for it. Time and
-    bytes read are bounded (a minute, 4 GiB): what then is not yet read counts as in use.
+    What cannot be read or trusted counts as in use and is named in `unknown`; nothing is raised for it. What is read
+    is bounded (16 GiB, and some million ranges), and depends on nothing but the content: equal disks have equal
+    answers. What lies behind such a bound counts as in use.
     """
-    budget = Budget(seconds=_SECONDS, read_bytes=_BYTES)
+    budget = Budget(seconds=math.inf, read_bytes=_BYTES)
     machine = Machine(disks, budget=budget)
-    found: list[list[Range]] = [[] for _ in disks]
-    unknown: list[list[tuple[str, str]]] = [[] for _ in disks]
+    maps = [FreeMap(disk.size) for disk in disks]
+    left = _MOST_RANGES
     try:
         machine.read()
-        overlapping = _overlapping(machine.volumes)
+        copied = lvm.origins(machine.physical)
         for volume in machine.volumes:
-            if volume.blocks is None or volume.where in machine.mirrored | overlapping:
+            if volume.blocks is None or volume.content.kind in ("empty", "extended"):
                 continue
             try:
-                for start, end in merged(_ask(machine, volume), least=least):
-                    for disk, at, length in machine.places(volume.blocks, start, end - start):
-                        found[disk].append((at, at + length))
+                left -= _mark(machine, volume, maps, copied=volume.where in copied, most=left)
             except (NotKnown, FileSystemError, ImageError) as error:
-                unknown[volume.disk].append((volume.where, str(error)))
+                maps[volume.disk].unknown.append((volume.where, str(error)))
     except OverBudget as error:
-        for index, noted in enumerate(unknown):
-            noted.append((f"disk {index}", str(error)))
+        for index, one in enumerate(maps):
+            one.unknown.append((f"disk {index}", str(error)))
     finally:
         machine.close()
-    return tuple(
-        FreeSpace(tuple(merged(ranges, least=least)), tuple(noted))
-        for ranges, noted in zip(found, unknown, strict=True)
-    )
+    for index, one in enumerate(maps[: len(machine.layouts)]):
+        _keep_shared(machine, index, one)
+    return tuple(one.done() for one in maps)
+
+
+def _mark(machine: Machine, volume: Volume, maps: Sequence[FreeMap], *, copied: bool, most: int) -> int:
+    """Mark what is free of `volume`, all of it or nothing; the pieces that it was, `most` at most."""
+    if volume.blocks is None:
+        return 0
+    if copied:
+        raise NotKnown("a snapshot of it may need what is free by now")
+    pieces = array("Q")
+    for start, end in joined(_ask(machine, volume)):
+        for piece in machine.places(volume.blocks, start, end - start):
+            if len(pieces) >= 3 * most:
+                raise NotKnown("its free space is in too many pieces")
+            pieces.extend(piece)
+    for at in range(0, len(pieces), 3):
+        disk, start, length = pieces[at : at + 3]
+        maps[disk].add(start, start + length)
+    return len(pieces) // 3
+
+
+def _keep_shared(machine: Machine, index: int, found: FreeMap) -> None:
+    """Count as in use what is not one volume's alone: what one calls free may be in use in the other."""
+    found.remove(0, GRANULE)  # the tables, and what firmware reads
+    found.remove(found.size - GRANULE, found.size)
+    listed = [volume for volume in machine.volumes if volume.partition and volume.disk == index]
+    overlapping = _overlapping(listed)
+    for volume in listed:
+        partition = volume.partition
+        if partition is None or volume.content.kind == "extended":
+            continue
+        end = partition.start + partition.length
+        if volume.where in overlapping:
+            found.unknown.append((volume.where, "it overlaps another partition"))
+            found.remove(partition.start, end)
+        elif volume.where in machine.mirrored:
+            found.unknown.append((volume.where, "what is free in a mirror is to be equal in all its members"))
+            found.remove(partition.start, end)
+        elif partition.type in LOGICAL_DISK_TYPES:
+            found.unknown.append((volume.where, "dynamic disks are not read here"))
+            found.remove(partition.start, end)
+        elif partition.type in _VERIFIED or (volume.blocks is not None and _head(volume.blocks) == _VERITY):
+            found.unknown.append((f"disk {index}", "dm-verity hashes free space too"))
+            found.remove(0, found.size)
+    for start, end in _only_in_mbr(machine, index):
+        found.remove(start, end)
+
+
+def _head(blocks: Blocks) -> bytes:
+    try:
+        return blocks.read(0, len(_VERITY))
+    except (ImageError, OverBudget):
+        return b""
 
 
 def _overlapping(volumes: Sequence[Volume]) -> set[str]:
-    """Partitions that share bytes with another: what one calls free may be in use in the other."""
     found: set[str] = set()
-    ends: dict[int, tuple[int, str]] = {}
+    end, where = 0, ""
     listed = [volume.partition for volume in volumes if volume.partition and volume.content.kind != "extended"]
     for partition in sorted(listed, key=lambda one: one.start):
-        end, where = ends.get(partition.disk, (0, ""))
         if partition.start < end:
             found |= {where, partition.where}
-        ends[partition.disk] = max((end, where), (partition.start + partition.length, partition.where))
+        end, where = max((end, where), (partition.start + partition.length, partition.where))
     return found
+
+
+def _only_in_mbr(machine: Machine, index: int) -> Iterator[Range]:
+    """Partitions of a hybrid MBR that the GPT does not have: firmware and Windows go by them."""
+    layout = machine.layouts[index]
+    if layout.table is not Table.GPT or not layout.hybrid:
+        return
+    same = {(partition.start, partition.start + partition.length) for partition in layout.partitions}
+    try:
+        raw = machine.sources[index].read(0, 512)
+    except (ImageError, OverBudget):
+        raw = b""
+    for at in range(446, min(510, len(raw) - 15), 16):
+        kind, start, count = struct.unpack_from("<4xB3xII", raw, at)
+        where = start * layout.sector_size, (start + count) * layout.sector_size
+        if kind not in (0, 0xEE) and count and where not in same:
+            yield where
 
 
 def _ask(machine: Machine, volume: Volume) -> Iterator[Range]:
@@ -94,6 +152,8 @@ def _ask(machine: Machine, volume: Volume) -> Iterator[Range]:
     blocks, kind = volume.blocks, volume.content.kind
     if blocks is None:
         raise NotKnown("it cannot be read")
+    if others := signatures(blocks) - {kind}:
+        raise NotKnown(f"it looks like {' and '.join(sorted(others))} too")
     if kind in ("ext2", "ext3", "ext4"):
         yield from ext.free(blocks)
     elif kind == "xfs":
@@ -106,16 +166,20 @@ def _ask(machine: Machine, volume: Volume) -> Iterator[Range]:
             raise NotKnown("it cannot be read")
         yield from windows.ntfs(blocks, files)
     elif kind == "swap":
-        yield from _swap(blocks, volume.content)
+        yield from _swap(blocks, suspended=bool(volume.content.detail))
     elif kind == "lvm2":
         yield from lvm.free(machine.physical, volume.where)
-    elif kind != "extended":
+    else:
         raise NotKnown(f"what is free on {kind} is not read here")
 
 
-def _swap(blocks: Blocks, content: Content) -> Iterator[Range]:
-    """All behind the header, which may be 64 KiB (mkswap(8), --pagesize), unless a hibernated system is in it."""
-    if content.detail:
-        raise NotKnown("a hibernated system is in it")
-    if blocks.size > _SWAP_HEAD:
-        yield _SWAP_HEAD, blocks.size
+def _swap(blocks: Blocks, *, suspended: bool) -> Iterator[Range]:
+    """All behind the first page, up to the last (mkswap(8)), unless a hibernated system is in it."""
+    head = blocks.read(0, _SWAP_PAGES[-1])
+    page = next((size for size in _SWAP_PAGES if head[size - 10 : size] == b"SWAPSPACE2"), 0)
+    if suspended or not page:
+        raise NotKnown("a hibernated system is in it, or it is of an old version")
+    last = int.from_bytes(head[1028:1032], "little")
+    if (last + 1) * page > blocks.size:
+        raise NotKnown("its header does not fit the volume")
+    yield page, (last + 1) * page

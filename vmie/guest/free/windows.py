@@ -1,6 +1,7 @@
 """Free clusters of NTFS ($Bitmap) and of FAT (zeros in its table).
 
-NTFS: https://flatcap.github.io/linux-ntfs/ntfs/files/bitmap.html; FAT: Microsoft's specification 1.03.
+NTFS: https://flatcap.github.io/linux-ntfs/ntfs/files/bitmap.html; FAT: Microsoft's specification 1.03; shadow copies:
+https://github.com/libyal/libvshadow/blob/main/documentation/Volume%20Shadow%20Snapshot%20(VSS)%20format.asciidoc.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ import struct
 from collections.abc import Iterator
 
 from vmie.guest.filesystem import FileSystem, FileSystemError
-from vmie.guest.free.ranges import NotKnown, Range, of_bitmap
+from vmie.guest.free.ranges import GRANULE, NotKnown, Range, of_bitmap
 from vmie.guest.state import state
 from vmie.guest.stream import Blocks
 
 _PIECE = 1 << 20
 _NO_CLIENT, _CLEAN = 0xFFFF, 2
-_FREE_32, _FREE_16 = re.compile(rb"(?:\x00{4})+"), re.compile(rb"(?:\x00{2})+")
+_LOG_PAGES = (4096, 8192, 16384, 32768, 65536)
+_VSS = bytes.fromhex("6b87083876c1484eb7ae04046e6cc752")
+_VSS_AT, _VSS_BLOCK, _VSS_ENTRY, _VSS_MOST = 0x1E00, 0x4000, 128, 256
 
 
 def ntfs(blocks: Blocks, files: FileSystem) -> Iterator[Range]:
@@ -26,6 +29,8 @@ def ntfs(blocks: Blocks, files: FileSystem) -> Iterator[Range]:
         raise NotKnown("its log is to be replayed, or it is to be checked")
     if files.lstat("/hiberfil.sys") and files.read("/hiberfil.sys", 4).lower() not in (b"", b"\0\0\0\0", b"wake"):
         raise NotKnown("Windows is hibernated, or went down with Fast Startup")
+    if _has_shadow_copies(blocks):
+        raise NotKnown("shadow copies of it may need what is free by now")
     sector, per = struct.unpack_from("<HB", raw, 11)
     unit = sector * (per if per <= 128 else 1 << (256 - per))
     clusters = int.from_bytes(raw[40:48], "little") * sector // unit if unit else 0
@@ -40,18 +45,42 @@ def ntfs(blocks: Blocks, files: FileSystem) -> Iterator[Range]:
 
 
 def _log_is_clean(files: FileSystem) -> bool:
-    """As ntfs-3g's ntfs_is_logfile_clean: a restart area without a client, or one that says so (0xFF: never used)."""
+    """As ntfs-3g's ntfs_is_logfile_clean: the newer restart area has no client, or says so (0xFF: never used)."""
     try:
-        head = files.read("/$LogFile", 4096)
+        head = files.read("/$LogFile", 2 * _LOG_PAGES[-1])
     except FileSystemError:
         return False
     if head.strip(b"\xff") == b"":
         return bool(head)
-    at = int.from_bytes(head[24:26], "little")
-    if head[:4] != b"RSTR" or not 32 <= at <= len(head) - 16:
+    newest: tuple[int, bool] = (-1, False)
+    for at in (0, *_LOG_PAGES):
+        page = head[at : at + _LOG_PAGES[0]]
+        place = int.from_bytes(page[24:26], "little")
+        if page[:4] == b"RSTR" and 32 <= place <= len(page) - 16:
+            number, in_use, flags = struct.unpack_from("<Q4xHH", page, place)
+            newest = max(newest, (number, in_use == _NO_CLIENT or bool(flags & _CLEAN)))
+        elif page[:4] == b"CHKD" or not at:
+            return False
+    return newest[1]
+
+
+def _has_shadow_copies(blocks: Blocks) -> bool:
+    """Whether the catalogue of the volume's shadow copies lists one, or cannot be read."""
+    head = blocks.read(_VSS_AT, 128)
+    if head[:16] != _VSS:
         return False
-    in_use, flags = int.from_bytes(head[at + 12 : at + 14], "little"), int.from_bytes(head[at + 14 : at + 16], "little")
-    return in_use == _NO_CLIENT or bool(flags & _CLEAN)
+    at = int.from_bytes(head[48:56], "little")
+    for _ in range(_VSS_MOST):
+        if not at:
+            return False
+        data = blocks.read(at, _VSS_BLOCK)
+        if len(data) < _VSS_BLOCK or data[:16] != _VSS:
+            return True
+        kinds = (int.from_bytes(data[one : one + 8], "little") for one in range(_VSS_ENTRY, _VSS_BLOCK, _VSS_ENTRY))
+        if any(kind > 1 for kind in kinds):  # 0 empty, 1 not used, 2 and 3 of a shadow copy
+            return True
+        at = int.from_bytes(data[40:48], "little")
+    return True
 
 
 def fat(blocks: Blocks) -> Iterator[Range]:
@@ -66,13 +95,20 @@ def fat(blocks: Blocks) -> Iterator[Range]:
     clusters = (total - data) // per
     if clusters < 4085:
         raise NotKnown("it is FAT12")  # the size of a floppy disk
-    if state(blocks, "fat").clean is not True:
+    width = 2 if clusters < 65525 else 4
+    # Windows notes in the table that it is mounted, Linux in the boot sector (fat_set_state in fs/fat/inode.c)
+    if state(blocks, "fat").clean is not True or raw[0x25 if width == 2 else 0x41] & 1:
         raise NotKnown("it is to be checked")
-    width, pattern = (2, _FREE_16) if clusters < 65525 else (4, _FREE_32)
-    unit, base = per * sector, data * sector
+    if (clusters + 2) * width > length * sector:
+        raise NotKnown("its table does not fit its clusters")
+    unit, base, begin = per * sector, data * sector, reserved * sector
+    free = re.compile(rb"(?:\x00{%d}){%d,}" % (width, max(1, GRANULE // unit)))
     for at in range(0, (clusters + 2) * width, _PIECE):
-        piece = blocks.read(reserved * sector + at, min(_PIECE, (clusters + 2) * width - at))
-        for run in pattern.finditer(piece):
+        size = min(_PIECE, (clusters + 2) * width - at)
+        piece = blocks.read(begin + at, size)
+        if any(blocks.read(begin + copy * length * sector + at, size) != piece for copy in range(1, tables)):
+            continue
+        for run in free.finditer(piece):
             # a run may begin in the middle of an entry
             first, last = -(-run.start() // width), run.end() // width
             start = at // width + first - 2

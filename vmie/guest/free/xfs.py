@@ -16,6 +16,8 @@ from vmie.guest.stream import Blocks
 
 #: ftype, sparse inodes, meta_uuid, bigtime, nrext64, exchange-range, parent pointers
 _KNOWN = 0x1 | 0x2 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80
+#: of read-only ones: finobt, rmapbt, reflink, inobtcounts
+_KNOWN_RO = 0xF
 _MAX_LEVELS = 9
 _MAX_GROUPS = 1 << 20
 
@@ -62,7 +64,8 @@ def _super(blocks: Blocks) -> _Super:
     sizes = 512 <= block <= 65536 and 512 <= sector <= block and per_group and 0 < groups <= _MAX_GROUPS
     if not sizes or count * block > blocks.size or -(-count // per_group) != groups:
         raise NotKnown("its super block does not fit the volume")
-    if version not in (4, 5) or (version == 5 and int.from_bytes(raw[216:220], "big") & ~_KNOWN):
+    read_only, incompat = struct.unpack_from(">II", raw, 212)
+    if version not in (4, 5) or (version == 5 and (incompat & ~_KNOWN or read_only & ~_KNOWN_RO)):
         raise NotKnown("it has features that are not known here, or is to be repaired")
     return _Super(block, sector, count, per_group, groups, version)
 
