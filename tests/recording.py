@@ -138,7 +138,9 @@ def _in_s3(kind: str, given: Mapping[str, Any]) -> list[str]:
 def _on_key(call: Call, kind: str, keys: Keys) -> list[str]:
     if call.service == "s3":
         return [keys.object] if call.parameters["Bucket"] == keys.bucket else []
-    name = call.parameters["KeyId"]
+    if call.name == "ec2:CreateVolume":  # with the key of its snapshot, and here each result has the one
+        return [keys.result] if kind == "result-key" else []
+    name = call.parameters.get("KeyId") or call.parameters.get("KmsKeyArn")
     found = keys.result if name == keys.alias else name
     return [found] if found == (keys.object if kind == "object-key" else keys.result) else []
 
@@ -182,6 +184,10 @@ def _context(call: Call, right: Right, tagged: set[str], resource: str) -> dict[
         return {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
     if call.name == "ec2:CreateTags":
         return {f"aws:RequestTag/{one['Key']}": one["Value"] for one in call.parameters["Tags"]}
+    if right.action == "kms:CreateGrant":
+        return {"kms:GrantIsForAWSResource": "true"}
+    if call.name == "ec2:DeleteSnapshot":  # StartSnapshot tagged it
+        return {"aws:ResourceTag/vmie:job": "job"}
     if right.action == "ec2:CreateTags":
         return {"ec2:CreateAction": call.operation}
     return {"aws:ResourceTag/vmie:job": "job"} if resource.rpartition("/")[2] in tagged else {}

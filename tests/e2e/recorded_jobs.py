@@ -146,7 +146,12 @@ def by_object(world: World, *route: str) -> None:
     world.box.put_disk(BUCKET, "vmie/theirs.raw", size=2 * MIB)
     world.does("import", *route, f"s3://{BUCKET}/vmie/theirs.raw", *INTO)
     world.cancelled("import", *route, world.disk(), *INTO)
-    begun = world.does("import", *route, world.disk(), *INTO, "--no-wait")
+    forgotten(world, "import", *route, world.disk(), *INTO)
+
+
+def forgotten(world: World, *argv: object) -> None:
+    """An import that nobody waits for until AWS has forgotten its task."""
+    begun = world.does(*argv, "--no-wait")
     world.box.advance(DAY)
     with world.prepared():
         assert world.does("tasks", "show", begun["task_id"])["tasks"][0]["status"] == "completed"
@@ -188,6 +193,31 @@ def import_instance(world: World) -> None:
 
 def import_volume(world: World) -> None:
     by_parts(world, "--as", "volume", "--availability-zone", "us-east-1a")
+
+
+def direct(world: World, *made_of_it: str) -> None:
+    """Block by block: whole, encrypted, broken off and resumed, broken off and given up."""
+    verb = ("import", "--via", "ebs", "--skip-check", "all", *made_of_it)
+    world.does(*verb, world.disk(), "--kms-key", world.keys.result)
+    for ending in ("resume", "cancel"):
+        world.does(ending, world.broken("CompleteSnapshot", *verb, world.disk()))
+
+
+def import_snapshot_ebs(world: World) -> None:
+    direct(world, "--as", "snapshot")
+    world.does(
+        "import", "--via", "ebs", "--skip-check", "all", "--as", "snapshot", world.disk(), "--register", "recorded"
+    )
+
+
+def import_volume_ebs(world: World) -> None:
+    direct(world, "--as", "volume", "--availability-zone", "us-east-1a")
+
+
+def import_image_ebs(world: World) -> None:
+    direct(world, "--platform", "Linux")
+    world.cancelled("import", "--via", "ebs", "--skip-check", "all", world.disk())
+    forgotten(world, "import", "--via", "ebs", "--skip-check", "all", world.disk())
 
 
 def export(world: World, source: str) -> None:
@@ -279,6 +309,9 @@ RECORDED: Mapping[Job, Callable[[World], None]] = {
     Job.IMPORT_SNAPSHOT: import_snapshot,
     Job.IMPORT_INSTANCE: import_instance,
     Job.IMPORT_VOLUME: import_volume,
+    Job.IMPORT_IMAGE_EBS: import_image_ebs,
+    Job.IMPORT_SNAPSHOT_EBS: import_snapshot_ebs,
+    Job.IMPORT_VOLUME_EBS: import_volume_ebs,
     Job.EXPORT_IMAGE: export_image,
     Job.EXPORT_INSTANCE: export_instance,
     Job.SETUP_ROLE: setup_role,

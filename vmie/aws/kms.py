@@ -83,11 +83,16 @@ def _key_policy(aws: Aws, key: str) -> str | None:
         return None
 
 
+def encrypts_by_default(aws: Aws) -> bool:
+    """Whether EBS encrypts what nobody asked for. Raises AwsRefused."""
+    with refusals("GetEbsEncryptionByDefault"):
+        return bool(aws.client("ec2").get_ebs_encryption_by_default()["EbsEncryptionByDefault"])
+
+
 def ebs_default(aws: Aws) -> str | None:
     """The key that EBS encrypts with by default; None where it encrypts only what is asked for. Raises AwsRefused."""
-    with refusals("GetEbsEncryptionByDefault"):
-        if not aws.client("ec2").get_ebs_encryption_by_default()["EbsEncryptionByDefault"]:
-            return None
+    if not encrypts_by_default(aws):
+        return None
     with refusals("GetEbsDefaultKmsKeyId"):
         return str(aws.client("ec2").get_ebs_default_kms_key_id()["KmsKeyId"])
 

@@ -23,13 +23,20 @@ from vmie.policy.evaluate import Access
 
 
 class Job(StrEnum):
-    """What rights are asked for; an `import` is one by image or snapshot, a `batch` many of them."""
+    """What rights are asked for; an `import` is one by image or snapshot, a `batch` many of them.
+
+    `ebs` is what goes block by block, without a bucket and without the service role.
+    """
 
     IMPORT = "import"
     IMPORT_IMAGE = "import-image"
     IMPORT_SNAPSHOT = "import-snapshot"
     IMPORT_INSTANCE = "import-instance"
     IMPORT_VOLUME = "import-volume"
+    IMPORT_IMAGE_EBS = "import-image-ebs"
+    IMPORT_SNAPSHOT_EBS = "import-snapshot-ebs"
+    IMPORT_VOLUME_EBS = "import-volume-ebs"
+    EBS = "ebs"
     EXPORT = "export"
     EXPORT_IMAGE = "export-image"
     EXPORT_INSTANCE = "export-instance"

@@ -30,6 +30,7 @@ WHOLE = Scope(
     result_keys=(KEY,),
     sources=("b-2/disks/",),
 )
+BY_EBS = {Job.EBS, Job.IMPORT_IMAGE_EBS, Job.IMPORT_SNAPSHOT_EBS, Job.IMPORT_VOLUME_EBS}
 EVERY = [(job, statement) for job in Job for statement in permissions.document([job], WHOLE)["Statement"]]
 
 
@@ -88,7 +89,7 @@ def test_every_call_is_one_of_the_sdk() -> None:
     services = {"servicequotas": "service-quotas"}
     models = {
         service: session.get_service_model(services.get(service, service))
-        for service in ("s3", "ec2", "iam", "kms", "sts", "servicequotas")
+        for service in ("s3", "ec2", "iam", "kms", "sts", "ebs", "servicequotas")
     }
     for job in Job:
         for call in permissions.calls(job):
@@ -147,7 +148,12 @@ def test_what_is_not_named_is_left_out() -> None:
     """No key, no source, no bucket: no statement about them, rather than one about all of them."""
     resources = [one for job in Job for s in _statements(job, scope=Scope()) for one in s["Resource"]]
     assert not [one for one in resources if ":kms:" in one or ":s3:" in one or "<" in one]
-    assert {job for job in Job if permissions.wants_bucket([job])} == set(Job) - {Job.TASKS, Job.LIMITS, Job.DOCTOR}
+    assert {job for job in Job if permissions.wants_bucket([job])} == set(Job) - {
+        Job.TASKS,
+        Job.LIMITS,
+        Job.DOCTOR,
+        *BY_EBS,
+    }
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from vmie.model import Verdict
 from vmie.ops import bucket as buckets
 from vmie.ops.doctor import account, bucket, credentials, rights, role
 from vmie.ops.doctor.report import EXPORTS, JOBS, Case, Fix, Line, unknown
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import Job, wants_bucket
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -119,7 +119,7 @@ def case_of(
         settings=settings,
         clock=clock,
         job=wanted,
-        bucket=_bucket(aws, settings, bucket, name, export=wanted in EXPORTS),
+        bucket=_bucket(aws, settings, bucket, name, export=wanted in EXPORTS) if wants_bucket([wanted]) else "",
         key=key,
         role_name=name,
         prefix=settings.export_prefix if wanted in EXPORTS else settings.prefix,
@@ -136,7 +136,9 @@ def examine(case: Case, *, reporter: events.Reporter = events.silent) -> Report:
             return Report(case, tuple(lines))
     for name, check in _REST:
         reporter(events.Note(f"looking at: {name}", "debug"))
-        no_bucket = any(line.check == "bucket" and line.verdict is not Verdict.PASS for line in lines)
+        no_bucket = not case.by_bucket or any(
+            line.check == "bucket" and line.verdict is not Verdict.PASS for line in lines
+        )
         no_role = any(line.check == "role" and line.verdict is Verdict.FAIL for line in lines)
         if (no_bucket and name in _OF_BUCKET) or ((no_role or not case.by_role) and name in _OF_ROLE):
             continue

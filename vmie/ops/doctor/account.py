@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from vmie.aws import account, ec2
+from vmie.aws import account, ec2, snapshots
 from vmie.errors import Run, VmieError
+from vmie.limits import EBS_PENDING_SNAPSHOTS
 from vmie.model import TaskKind, Verdict
 from vmie.ops.doctor.report import Case, Line, passed
 from vmie.policy.permissions import Job
@@ -20,6 +21,8 @@ def quotas(case: Case) -> list[Line]:
     """There is room for another task."""
     if case.job is Job.UPLOAD:
         return []
+    if case.direct:
+        return _pending(case)
     kinds: tuple[TaskKind, ...]
     if case.converts:
         kinds, limit, name = (TaskKind.CONVERSION,), case.settings.conversion_limit, "conversion"
@@ -44,6 +47,19 @@ def quotas(case: Case) -> list[Line]:
             ),
             "QuotaFull",
         )
+    ]
+
+
+def _pending(case: Case) -> list[Line]:
+    """There is room for another snapshot that is written block by block."""
+    limit, found = EBS_PENDING_SNAPSHOTS.value, snapshots.pending(case.aws)
+    if found is None:
+        return [Line("quota", Verdict.UNKNOWN, "how many snapshots are pending cannot be looked at")]
+    what = f"{found} of {limit} snapshots are pending in this account and Region"
+    if found < limit * _NEARLY:
+        return [passed("quota", what)]
+    return [
+        Line("quota", Verdict.WARN, what, "the next ones may have to wait", "wait: an import begins by itself then")
     ]
 
 

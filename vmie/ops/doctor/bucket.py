@@ -12,6 +12,8 @@ from vmie.policy.evaluate import Access, Decision, Principal, decide
 
 def place(case: Case) -> list[Line]:
     """It exists, belongs to this account, and is in the Region."""
+    if not case.by_bucket:
+        return []
     if not case.bucket:
         return [
             Line(

@@ -23,11 +23,16 @@ from vmie.settings import Settings
 
 #: jobs that work as the service role; exports of instances write as a user of the service, and the older imports read
 #: by presigned URLs
-_BY_ROLE = (Job.IMPORT, Job.IMPORT_IMAGE, Job.IMPORT_SNAPSHOT, Job.BATCH, Job.EXPORT, Job.EXPORT_IMAGE)
+_BY_ROLE = (
+    *(Job.IMPORT, Job.IMPORT_IMAGE, Job.IMPORT_IMAGE_EBS, Job.IMPORT_SNAPSHOT),
+    *(Job.BATCH, Job.EXPORT, Job.EXPORT_IMAGE),
+)
 EXPORTS = (Job.EXPORT, Job.EXPORT_IMAGE, Job.EXPORT_INSTANCE)
 _CONVERSIONS = (Job.IMPORT_INSTANCE, Job.IMPORT_VOLUME)
+#: that go block by block, and ask for no task
+_DIRECT = (Job.EBS, Job.IMPORT_SNAPSHOT_EBS, Job.IMPORT_VOLUME_EBS)
 #: what an account can be looked at for
-JOBS = (*_BY_ROLE, Job.EXPORT_INSTANCE, *_CONVERSIONS, Job.UPLOAD)
+JOBS = (*_BY_ROLE, Job.EXPORT_INSTANCE, *_CONVERSIONS, Job.UPLOAD, *_DIRECT)
 #: the last part of the key of an object that nobody writes: stands for every object of a job
 SAMPLE = "vmie-doctor"
 
@@ -151,6 +156,16 @@ class Case:
     def converts(self) -> bool:
         """Whether its tasks are conversions, as those of the older imports."""
         return self.job in _CONVERSIONS
+
+    @property
+    def direct(self) -> bool:
+        """Whether disks go block by block, and no task is asked for."""
+        return self.job in _DIRECT
+
+    @property
+    def by_bucket(self) -> bool:
+        """Whether it cannot be done without a bucket."""
+        return permissions.wants_bucket([self.job])
 
     @property
     def sample(self) -> str:

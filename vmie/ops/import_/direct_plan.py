@@ -172,7 +172,7 @@ def _encryption(aws: Aws, request: ImportRequest) -> tuple[bool, str]:
     if request.encrypted:
         return True, ""
     try:
-        return kms.ebs_default(aws) is not None, ""
+        return aws.cached("encrypted by default", lambda: kms.encrypts_by_default(aws)), ""
     except AwsRefused:
         return False, ""  # StartSnapshot will say
 
