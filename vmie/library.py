@@ -240,7 +240,8 @@ def resume(
         from vmie.batch.run import api  # noqa: PLC0415
 
         batches = connection.batches(batch_state)
-        outcome = api.run(batches, job, retry_failed=retry_failed)
+        elsewhere = api.resume_elsewhere(batches, job, retry_failed=retry_failed)
+        outcome = elsewhere or api.run(batches, job, retry_failed=retry_failed)
         api.mark_reported(batches, outcome.batch)
         return outcome
     from vmie.jobs import runner  # noqa: PLC0415

@@ -278,9 +278,9 @@ class JobSummary:
     """One line of `vmie jobs`. `kind` is import, export, upload or batch.
 
     `status` is running, interrupted or damaged (unreadable); submitted, done, failed or cancelled of a single job;
-    completed, partial, cancelling or cancelled of a batch. `object` is where the (first) upload goes. `bytes_held` is
-    what S3 holds of uploads that are not completed, and charges for until `vmie cancel`, about; None when there are
-    none. `progress` is how many items of a batch are completed ("37/500"); None for a single job.
+    completed, partial, paused, cancelling or cancelled of a batch. `object` is where the (first) upload goes.
+    `bytes_held` is what S3 holds of uploads that are not completed, and charges for until `vmie cancel`, about; None
+    when there are none. `progress` is how many items of a batch are completed ("37/500"); None for a single job.
     """
 
     job: str

@@ -1,36 +1,21 @@
-"""``vmie batch run|status|resume|cancel|report``: options, one call, render."""
+"""``vmie batch run|status|pause|resume|cancel|report``: options, one call, render."""
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmie.cli import batch_report, commands, completion, context, render
-from vmie.errors import Cancel, PartialFailure, PreflightError, Resume, Set, UsageError
+from vmie.cli import batch_report, batch_watch, commands, completion, context, render
+from vmie.cli.batch_options import Named, RetryFailed, Shared, batch_context, context_of, find
+from vmie.errors import PartialFailure, PreflightError, Set, UsageError
 
 if TYPE_CHECKING:
     from vmie.batch.context import BatchContext
     from vmie.batch.run.api import BatchResult
     from vmie.model import JobSummary
-
-Shared = Annotated[
-    str,
-    typer.Option(
-        "--state",
-        envvar="VMIE_BATCH_STATE",
-        metavar="URL",
-        help="postgresql://USER@HOST/DATABASE, to share batches with `vmie worker`. Default: files on this machine.",
-    ),
-]
-RetryFailed = Annotated[bool, typer.Option("--retry-failed", help="Begin failed items of a batch anew as well.")]
-Named = Annotated[
-    str,
-    typer.Argument(metavar="BATCH", help="As `vmie batch status` shows it.", autocompletion=completion.batches),
-]
 
 
 def build() -> typer.Typer:
@@ -38,23 +23,12 @@ def build() -> typer.Typer:
     app = commands.group("Many VMs from one plan file: resumable, under AWS's quotas.")
     app.command("run")(run)
     app.command("status")(status)
+    app.command("watch")(batch_watch.watch)
+    app.command("pause")(pause)
     app.command("resume")(resume)
     app.command("cancel")(cancel)
     app.command("report")(report)
     return app
-
-
-def batch_context(run: context.Invocation, state: str, *, uploads: int | None = None) -> BatchContext:
-    """What batches need of this invocation; `vmie worker` shares it.
-
-    Each item that ends is a line; what happens on its way only goes to logs, and is shown with --verbose.
-    """
-    from vmie.cli.batch_live import finished_only
-
-    made = run.connection.batches(state, uploads=uploads)
-    if run.verbose or run.log_format == "json":
-        return made
-    return replace(made, reporter=finished_only(run.reporter))
 
 
 def run(
@@ -116,7 +90,7 @@ def resume(
     ] = False,
     state: Shared = "",
 ) -> None:
-    """Continue a batch that was interrupted, or try its failed items again. `vmie resume` does the same.
+    """Continue a batch that was paused or interrupted, or try its failed items again. `vmie resume` does the same.
 
     vmie batch resume batch-20260102-030405-a1b2c3
 
@@ -125,8 +99,29 @@ def resume(
     vmie batch resume batch-20260102-030405-a1b2c3 --state postgresql://vmie@db/vmie
     """
     this = context.of(ctx)
-    known = _find(this, batch, state)
+    known = find(this, batch, state)
     continue_batch(this, "batch resume", known, retry_failed=retry_failed, requeue=requeue, state=state)
+
+
+def pause(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
+    """Pause a batch: no further item begins until `vmie batch resume`; what is under way goes to its end.
+
+    vmie batch pause batch-20260102-030405-a1b2c3
+
+    vmie batch pause batch-20260102-030405-a1b2c3 --dry-run
+
+    vmie batch pause batch-20260102-030405-a1b2c3 --state postgresql://vmie@db/vmie
+    """
+    from vmie.batch.run import api
+
+    this = context.of(ctx)
+    known = find(this, batch, state)
+    if this.dry_run:
+        planned(this, "batch pause", known, over=("completed", "partial", "cancelled"))
+        return
+    done = api.pause(context_of(this, known, state), known.job)
+    text = f"{known.job} is paused; `vmie batch resume {known.job}` lets it go on"
+    render.finish(this, "batch pause", done.as_json(), text=text)
 
 
 def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
@@ -139,17 +134,7 @@ def cancel(ctx: typer.Context, batch: Named, state: Shared = "") -> None:
     vmie batch cancel batch-20260102-030405-a1b2c3 --state postgresql://vmie@db/vmie
     """
     this = context.of(ctx)
-    cancel_batch(this, "batch cancel", _find(this, batch, state), state=state)
-
-
-def _find(this: context.Invocation, name: str, state: str) -> JobSummary:
-    from vmie.cli import job_index
-    from vmie.poll import SystemClock
-
-    known = job_index.find(name, this.state, clock=SystemClock(), shared=state)
-    if known.kind != "batch":
-        raise UsageError(f"{name} is no batch", cure=(Resume(name), Cancel(name)))
-    return known
+    cancel_batch(this, "batch cancel", find(this, batch, state), state=state)
 
 
 def continue_batch(
@@ -159,9 +144,13 @@ def continue_batch(
     if this.dry_run:
         planned(this, verb, known)
         return
+    from vmie.batch.run import api
     from vmie.cli import batch_live
 
-    used = _context_of(this, known, state)
+    used = context_of(this, known, state)
+    if not requeue and (done := api.resume_elsewhere(used, known.job, retry_failed=retry_failed)) is not None:
+        render.finish(this, verb, done.as_json(), text=f"{known.job} goes on, in the process that works on it")
+        return
     _show(this, verb, used, batch_live.carry_out(this, used, known.job, retry_failed=retry_failed, requeue=requeue))
 
 
@@ -173,16 +162,10 @@ def cancel_batch(this: context.Invocation, verb: str, known: JobSummary, *, stat
     from vmie.batch.run import api
     from vmie.cli import batch_text
 
-    used = _context_of(this, known, state)
+    used = context_of(this, known, state)
     done = api.cancel(used, known.job)
     render.finish(this, verb, done.as_json(), text=batch_text.result(done))
     _mark_reported(used, done)
-
-
-def _context_of(this: context.Invocation, known: JobSummary, state: str) -> BatchContext:
-    from vmie.cli import job_index
-
-    return batch_context(this, job_index.home(known.job, this.state, shared=state))
 
 
 def planned(this: context.Invocation, verb: str, known: JobSummary, *, over: tuple[str, ...] = ()) -> None:

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmie.cli import batch, completion, context, export, import_, render, upload
+from vmie.cli import batch, batch_options, completion, context, export, import_, render, upload
 from vmie.errors import UsageError
 
 if TYPE_CHECKING:
     from vmie.model import JobSummary
 
 
-def jobs(ctx: typer.Context, state: batch.Shared = "") -> None:
+def jobs(ctx: typer.Context, state: batch_options.Shared = "") -> None:
     """List the jobs and batches of this machine, newest first.
 
     vmie jobs
@@ -44,8 +44,8 @@ def resume(
         str, typer.Argument(metavar="JOB|BATCH", help="As `vmie jobs` shows it.", autocompletion=completion.jobs)
     ],
     no_wait: Annotated[bool, typer.Option("--no-wait", help="Return once AWS has the task (not of a batch).")] = False,
-    retry_failed: batch.RetryFailed = False,
-    state: batch.Shared = "",
+    retry_failed: batch_options.RetryFailed = False,
+    state: batch_options.Shared = "",
 ) -> None:
     """Resume a job or batch that was interrupted or failed; nothing is sent or created twice.
 
@@ -90,7 +90,7 @@ def cancel(
         ),
     ],
     reason: Annotated[str, typer.Option(help="Sent to AWS (not for a batch, which sends its own id).")] = "",
-    state: batch.Shared = "",
+    state: batch_options.Shared = "",
 ) -> None:
     """Cancel a job or batch: stop its tasks, abort its uploads, remove its objects. Or stop a task by its id.
 

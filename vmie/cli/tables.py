@@ -32,7 +32,7 @@ _HEAD = 2
 STYLES = {
     **dict.fromkeys(("completed", "done", "pass"), "green"),
     **dict.fromkeys(("failed", "fail", "deleted", "deleting", "damaged", "error"), "red"),
-    **dict.fromkeys(("cancelled", "cancelling", "interrupted", "warn"), "yellow"),
+    **dict.fromkeys(("cancelled", "cancelling", "interrupted", "paused", "warn"), "yellow"),
     **dict.fromkeys(("unknown",), "magenta"),
     **dict.fromkeys(("active", "running", "submitted"), "cyan"),
 }

@@ -35,7 +35,7 @@ def worker(
     A worker that dies leaves nothing behind: the others continue its work.
     """
     from vmie.batch.run import api
-    from vmie.cli.batch import batch_context
+    from vmie.cli.batch_options import batch_context
 
     this = context.of(ctx)
     api.work(batch_context(this, state, uploads=uploads), queues=queue or ["default"], until_idle=until_idle)

@@ -144,7 +144,7 @@ def _in_short(batch: Batch, counts: Mapping[State, int], *, at_work: bool) -> di
     return {
         "batch": batch.batch,
         "name": batch.name,
-        "status": word(counts, cancelling=batch.cancelling, at_work=at_work),
+        "status": word(counts, batch, at_work=at_work),
         "total": sum(counts.values()),
         **{state.value: counts.get(state, 0) for state in ENDED},
         "created": batch.created,
@@ -162,7 +162,7 @@ def of(batch: Batch, items: Sequence[Item], *, now: dt.datetime, at_work: bool) 
     return Status(
         batch.batch,
         batch.name,
-        word(Counter(item.state for item in items), cancelling=batch.cancelling, at_work=at_work),
+        word(Counter(item.state for item in items), batch, at_work=at_work),
         tuple(Wave(number, dict(states)) for number, states in sorted(waves.items())),
         tuple(_slots(batch, items)),
         tuple(items),

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from vmie.batch.model import State
 from vmie.batch.store.locations import Location, Locations
 from vmie.batch.store.overview import Overview
+from vmie.batch.store.rows import Batch
 from vmie.model import DAMAGED, JobSummary
 from vmie.poll import Clock
 
@@ -38,7 +39,7 @@ def _summary(one: Overview, location: Location, *, at_work: bool) -> JobSummary:
         return _damaged(location, one.name if location.shared else "")
     return JobSummary(
         job=batch.batch,
-        status=word(one.counts, cancelling=batch.cancelling, at_work=at_work),
+        status=word(one.counts, batch, at_work=at_work),
         kind="batch",
         source=batch.source or batch.name,
         task_id=None,
@@ -47,10 +48,12 @@ def _summary(one: Overview, location: Location, *, at_work: bool) -> JobSummary:
     )
 
 
-def word(counts: Mapping[State, int], *, cancelling: bool, at_work: bool) -> str:
+def word(counts: Mapping[State, int], batch: Batch, *, at_work: bool) -> str:
     """The status of a batch with so many items in each state."""
     if any(count for state, count in counts.items() if not state.ended):
-        return "cancelling" if cancelling else "running" if at_work else "interrupted"
+        if batch.cancelling or batch.paused:
+            return "cancelling" if batch.cancelling else "paused"
+        return "running" if at_work else "interrupted"
     if counts.get(State.FAILED):
         return "partial"
     return "cancelled" if counts.get(State.CANCELLED) else "completed"

@@ -108,15 +108,16 @@ def run(
     def work() -> BatchResult:
         nonlocal retry_failed, requeue
         with open_store(context, location) as (store, name):
-            store.batch(batch)
+            if store.batch(batch).paused:
+                way = Run(("vmie", "batch", "resume", batch), "lets it go on").text()
+                context.reporter(events.Note(f"{batch} is paused: {way}", "warning"))
             labels = ["default"] if location.shared else sorted({item.queue for item in store.items(batch)})
             with leased(context, location, store, name, labels) as lease:
                 if requeue:
                     _discard_foreign(store, lease, pause=context.pause)
                     requeue = False
                 if retry_failed:
-                    for item in store.items(batch, states=[State.FAILED]):
-                        store.retry(item)
+                    _retry_failed(store, batch)
                     retry_failed = False
                 # A location of its own has no other batches; into a shared one anything may come.
                 kinds = tuple(ItemKind) if location.shared else tuple({item.kind for item in store.items(batch)})
@@ -189,6 +190,41 @@ def _undo(context: BatchContext, location: Location, store: Store, name: str, ba
         if error.code != "BatchLocked":
             raise
         context.clock.sleep(context.pause)
+
+
+def pause(context: BatchContext, batch: str) -> BatchResult:
+    """Let no further item of a batch begin, in whatever process, until it is resumed; what is under way goes on.
+
+    Raises UsageError for a batch that has ended or is being cancelled.
+    """
+    with context.locations.of(batch).open(context.clock.now) as store:
+        known = store.batch(batch)
+        if known.cancelling or batch not in store.active():
+            why = "is being cancelled" if known.cancelling else "has ended"
+            raise UsageError(f"{batch} {why}: there is nothing to pause", cure=Run(("vmie", "batch", "status", batch)))
+        store.pause(batch, True)
+        return _result(store, batch)
+
+
+def resume_elsewhere(context: BatchContext, batch: str, *, retry_failed: bool = False) -> BatchResult | None:
+    """Let a batch go on where another process of this machine has it, its failed items too with `retry_failed`.
+
+    None, with the pause taken back, where `run` is to carry it on: nobody has it, or any number may.
+    """
+    location = context.locations.of(batch)
+    with location.open(context.clock.now) as store:
+        paused = store.batch(batch).paused
+        store.pause(batch, False)
+        if not (location.in_use() and (paused or retry_failed)):
+            return None
+        if retry_failed:
+            _retry_failed(store, batch)
+        return _result(store, batch)
+
+
+def _retry_failed(store: Store, batch: str) -> None:
+    for item in store.items(batch, states=[State.FAILED]):
+        store.retry(item)
 
 
 def mark_reported(context: BatchContext, batch: str) -> None:

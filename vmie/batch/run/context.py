@@ -143,6 +143,15 @@ class RunContext:
             self.cancellation.fail(why)
             raise Stopped from error
 
+    def put_back(self, item: Item) -> bool:
+        """Return an item to those that wait if its batch is paused and it has not begun; whether that was so."""
+        begun = item.state not in (State.WAITING, State.QUEUED)
+        if begun or item.batch not in self.store.paused():
+            return False
+        # As one of a new round, it is enqueued once the batch goes on.
+        self.store.requeue(item, State.WAITING)
+        return True
+
     def partition(self, item: Item) -> str:
         """What AWS counts an item's task in: the account and the Region; the pool is the queue's."""
         return f"{item.account}/{item.region}"

@@ -39,6 +39,7 @@ class Scheduler:
     def schedule(self, batches: Sequence[str], *, cancelling: Collection[str], now: float) -> None:
         """Do what is to be done for the batches that have something left."""
         counts: dict[str, Counts] = {}
+        paused = self._context.store.paused()
         for batch in batches:
             with self._by_itself(batch):
                 self._context.limits_of(batch)
@@ -51,7 +52,7 @@ class Scheduler:
                 if batch in cancelling:
                     self._cancel_waiting(batch)
                     self._workflows.undo_waiting(batch)
-                else:
+                elif batch not in paused:
                     self._start_next(batch, standing)
 
     @contextmanager

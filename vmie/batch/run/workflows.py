@@ -131,9 +131,7 @@ class Workflows:
         self.settled = self.stop(within=max(self._reconnect_within, _STOP_WITHIN) if lost else _STOP_WITHIN)
         DBOS.destroy(destroy_registry=True)
         # DBOS leaves a handler that keeps this run's stderr.
-        logger = logging.getLogger("dbos")
-        for handler in list(logger.handlers):
-            logger.removeHandler(handler)
+        logging.getLogger("dbos").handlers.clear()
 
     def _queue(self, name: str, *, keep: bool = False, **limits: int) -> None:
         """Make a queue, or set its limits where it is there already; with `keep` those it has stay."""
@@ -220,6 +218,8 @@ class Workflows:
 
     def _send(self, item: Item, stages: Stages) -> None:
         context = self._context
+        if context.put_back(item):
+            return
         with context.uploading(item.batch) as room:
             if not room:
                 with self._lock:

@@ -8,8 +8,8 @@ from vmie.batch.store.state_errors import damaged
 from vmie.batch.store.tables import BATCHES, ITEMS, METADATA, SHAPE, WORKERS
 from vmie.errors import UsageError
 
-#: 1 had no accounts and profiles, and no number; 2 no uploads of workers; 3 an index that says less
-VERSION = 4
+#: 1 had no accounts and profiles, and no number; 2 no uploads of workers; 3 an index that says less; 4 no pauses
+VERSION = 5
 
 
 def prepare(db: sa.Connection) -> None:
@@ -41,6 +41,8 @@ def prepare(db: sa.Connection) -> None:
         db.execute(sa.text("DROP INDEX IF EXISTS vmie_items_state"))
         for index in ITEMS.indexes:
             index.create(db, checkfirst=True)
+    if known in (1, 2, 3, 4):
+        _add(db, BATCHES, "paused", "BOOLEAN NOT NULL DEFAULT FALSE")
     db.execute(SHAPE.delete())
     db.execute(SHAPE.insert().values(version=VERSION))
 

@@ -24,6 +24,7 @@ class Batch:
     account: str
     region: str
     cancelling: bool
+    paused: bool
     created: str
 
 
@@ -159,6 +160,7 @@ class _BatchRow(_Row):
     account: str
     region: str
     cancelling: bool
+    paused: bool
     created: _Time
 
 

@@ -97,7 +97,10 @@ class Store:
         counts: dict[str, list[Any]] = {}
         for row in self._rows(counted.group_by(ITEMS.c.batch, ITEMS.c.state)):
             counts.setdefault(row["batch"], []).append(row)
-        rows = self._rows(sa.select(BATCHES).order_by(BATCHES.c.created.desc()))
+        # The tables may be those of an older vmie, left as they are.
+        there = {column["name"] for column in sa.inspect(self.engine).get_columns(BATCHES.name)}
+        columns = [one if one.name in there else sa.literal(False).label(one.key) for one in BATCHES.c]
+        rows = self._rows(sa.select(*columns).order_by(BATCHES.c.created.desc()))
         return [overview_of(row, counts.get(row["batch"], [])) for row in rows]
 
     def batch(self, batch: str) -> Batch:
@@ -116,6 +119,10 @@ class Store:
         """Mark the batch as being cancelled; whoever works on it will see that."""
         self._update_batch(batch, cancelling=True)
 
+    def pause(self, batch: str, paused: bool) -> None:
+        """Let none of the batch's items begin, or let them begin again; what is under way goes on in either case."""
+        self._update_batch(batch, paused=paused)
+
     def mark_reported(self, batch: str) -> None:
         """Record that the end of the batch was reported to the one who ran it."""
         self._update_batch(batch, reported=True)
@@ -123,6 +130,10 @@ class Store:
     def cancelling(self) -> frozenset[str]:
         """The batches that are being cancelled."""
         return frozenset(self._scalars(sa.select(BATCHES.c.batch).where(BATCHES.c.cancelling)))
+
+    def paused(self) -> frozenset[str]:
+        """The batches none of whose items is to begin."""
+        return frozenset(self._scalars(sa.select(BATCHES.c.batch).where(BATCHES.c.paused)))
 
     def active(self) -> list[str]:
         """The batches with items that have not ended, oldest first."""

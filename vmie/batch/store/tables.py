@@ -20,6 +20,8 @@ BATCHES = sa.Table(
     sa.Column("account", sa.Text, nullable=False),
     sa.Column("region", sa.Text, nullable=False),
     sa.Column("cancelling", sa.Boolean, nullable=False, default=False),
+    #: none of its items is to begin until this is taken back
+    sa.Column("paused", sa.Boolean, nullable=False, default=False, server_default=sa.false()),
     #: its end was reported: the same plan given again is then a new batch
     sa.Column("told", sa.Boolean, nullable=False, default=False, key="reported"),
     sa.Column("created", sa.Text, nullable=False),
