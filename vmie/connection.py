@@ -11,6 +11,7 @@ from vmie import events
 from vmie.settings import Settings, state_path
 
 if TYPE_CHECKING:
+    from vmie.aws.ebs.snapshot_disk import SnapshotDisk
     from vmie.aws.session import Aws
     from vmie.batch.context import BatchContext
     from vmie.ops.context import Context
@@ -44,6 +45,12 @@ class Connection:
         from vmie.ops.context import Context  # noqa: PLC0415 - boto3 is imported with it
 
         return Context(self.aws, self.settings, self.reporter, state=self.state)
+
+    def snapshot(self, snapshot_id: str) -> SnapshotDisk:
+        """The disk of a snapshot, read by blocks; says what reading costs. Raises AwsRefused, PreflightError."""
+        from vmie.aws.ebs.snapshots import open_snapshot  # noqa: PLC0415
+
+        return open_snapshot(self.aws, snapshot_id, reporter=self.reporter)
 
     def batches(self, url: str = "", *, uploads: int | None = None) -> BatchContext:
         """What batches need; `url` is the database that keeps them, "" for the folder of jobs."""

@@ -81,14 +81,15 @@ def check(
     empty_disks: bool = False,
     as_is: bool = False,
     verify: bool = False,
-    on_event: OnEvent | None = None,
+    **place: Unpack[Place],
 ) -> CheckReport:
     """Whether AWS will accept disks, appliances, or folders of them: ``report.images[0].verdict["image"]``.
 
     Every file is a machine of its own; `together` makes one machine of all. `machine` is the id or name of
     one of an appliance's machines; with `empty_disks` its disks without a file are among its disks. `route` narrows
-    the findings; with `verify` all of every file is read. Nothing is asked of AWS. A file that cannot be read is an
-    image with an `error`; UsageError is raised for an empty folder.
+    the findings; with `verify` all of every file is read. Nothing is asked of AWS, but the blocks that are needed of a
+    snapshot (``snap-…``). A file that cannot be read is an image with an `error`; UsageError is raised for an empty
+    folder.
     """
     from vmie.ops import check as op  # noqa: PLC0415
     from vmie.poll import SystemClock  # noqa: PLC0415
@@ -104,7 +105,8 @@ def check(
         machine=machine,
         empty_disks=empty_disks,
         verify=verify,
-        reporter=event_log.reporter(on_event),
+        snapshots=lambda name: connected(place).snapshot(name),
+        reporter=event_log.reporter(place.get("on_event")),
     )
 
 
@@ -117,16 +119,16 @@ def convert(
     empty_disks: bool = False,
     workers: int | None = None,
     force: bool = False,
-    on_event: OnEvent | None = None,
+    **place: Unpack[Place],
 ) -> Converted:
-    """Write a disk as stream-optimised VMDK, dynamic VHD or raw, as the suffix of `target` says.
+    """Write a disk, or that of a snapshot (``snap-…``), as the suffix of `target` says: VMDK, dynamic VHD or raw.
 
     `disk` picks one of an appliance's disks, from 0, boot disk first; `machine` and `empty_disks` as `check` has them.
     Raises UsageError and ImageError (see `vmie.ops.convert`).
     """
     from vmie.ops import convert as op  # noqa: PLC0415
 
-    reporter = event_log.reporter(on_event)
+    reporter = event_log.reporter(place.get("on_event"))
     plan = op.plan(
         Path(source),
         Path(target),
@@ -135,6 +137,7 @@ def convert(
         empty_disks=empty_disks,
         force=force,
         workers=workers,
+        snapshots=lambda name: connected(place).snapshot(name),
         reporter=reporter,
     )
     return op.apply(plan, reporter=reporter)

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 def check(
     ctx: typer.Context,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Disks, OVAs, OVFs, or folders of them.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="Disks, OVAs, OVFs, folders of them, or snap-….")
+    ],
     route: Annotated[Route | None, typer.Option("--route", help="The route that must not be blocked.")] = None,
     rules: Annotated[
         Profile, typer.Option("--rules", help="Whose rules: today's, or the 2016 page to the letter.")
@@ -36,7 +38,7 @@ def check(
     ] = False,
     details: Annotated[bool, typer.Option("--details", help="Of several images, show each in full.")] = False,
 ) -> None:
-    """Show whether AWS will accept an image, and why not, without AWS.
+    """Show whether AWS will accept an image, and why not, without AWS. Of a snapshot only the blocks needed are read.
 
     Every file is a machine of its own, an OVA with all its disks; a folder stands for the images in it. Several
     are one table, worst first.
@@ -71,6 +73,7 @@ def check(
         machine=machine,
         empty_disks=empty_disks,
         verify=verify,
+        snapshots=run.snapshot,
         reporter=run.reporter,
     )
     _end(run, report, route, details=details)

@@ -16,6 +16,7 @@ from vmie.escaping import visible
 if TYPE_CHECKING:
     from vmie.aws.session import Aws
     from vmie.connection import Connection
+    from vmie.disk import Disk
     from vmie.ops.context import Context
     from vmie.settings import Settings
 
@@ -84,6 +85,10 @@ class Invocation:
     def aws(self) -> Aws:
         """The account, in the Region asked for."""
         return self.connection.aws
+
+    def snapshot(self, snapshot_id: str) -> Disk:
+        """The disk of a snapshot, read by blocks: AWS is connected to here."""
+        return self.connection.snapshot(snapshot_id)
 
     def work(self) -> Context:
         """What an operation works with."""

@@ -13,7 +13,9 @@ from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
 
 def convert(
     ctx: typer.Context,
-    source: Annotated[Path, typer.Argument(metavar="FILE", help="The disk: any format that vmie reads.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The disk: any format that vmie reads, or a snapshot (snap-…).")
+    ],
     target: Annotated[Path, typer.Argument(metavar="OUT", help="The new file: .vmdk, .vhd or .raw names its format.")],
     disk: Annotated[
         int | None,
@@ -45,6 +47,7 @@ def convert(
         empty_disks=empty_disks,
         force=force,
         workers=workers,
+        snapshots=run.snapshot,
         reporter=run.reporter,
     )
     if run.dry_run:

@@ -18,6 +18,7 @@ from vmie.model import Finding, Profile, Route, Verdict
 from vmie.ops import check_verify
 from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
 from vmie.ops.check_report import CheckReport, ImageReport, blocking, named, skipping
+from vmie.ops.opening import Snapshots
 from vmie.poll import Clock
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def check(
     machine: str = "",
     empty_disks: bool = False,
     verify: bool = False,
+    snapshots: Snapshots | None = None,
     reporter: events.Reporter = events.silent,
 ) -> CheckReport:
     """Judge files, appliances and folders of them.
@@ -45,7 +47,8 @@ def check(
     Every file is a machine of its own, an appliance with all its disks; `together` makes one machine of
     all files, in the order given. `machine` and `empty_disks` are as `disk.open` has them. `routes` narrows the
     findings, not the verdicts. A file that cannot be read is a failed image with its `error`; only UsageError (an
-    empty folder, nothing given) is raised. With `verify` all of every file is read.
+    empty folder, nothing given) is raised. With `verify` all of every file is read. A snapshot's id stands for its
+    disk where `snapshots` opens it; what AWS refuses is raised.
     """
     files = expand(paths)
     machines = [files] if together else [[path] for path in files]
@@ -53,7 +56,7 @@ def check(
     images = []
     for group in machines:
         reporter(events.Note(f"looking into {', '.join(map(str, group))}", "debug"))
-        with open_machine(group, machine=machine, empty_disks=empty_disks) as opened:
+        with open_machine(group, machine=machine, empty_disks=empty_disks, snapshots=snapshots) as opened:
             subject = _subject(opened, verify=verify, chosen=machine, reporter=reporter)
             subject = replace(subject, profile=profile, as_is=as_is, today=today)
             images.append(_judge(opened, subject, routes=routes))
@@ -87,6 +90,7 @@ def _judge(opened: Opened, subject: Subject, *, routes: Sequence[Route]) -> Imag
         recommended=None if opened.error else _recommend(everything, by_route, guest),
         leaves_without=checks.left_without(everything),
         container=str(appliance.get("package", "")),
+        blocks_read=opened.blocks_read,
         error=opened.error,
     )
 

@@ -17,6 +17,7 @@ from vmie.disk.foreign import expected_disk
 from vmie.disk.tables import TableFault
 from vmie.errors import ImageError, UsageError
 from vmie.model import Verdict
+from vmie.ops.opening import Counted, Opening, Snapshots
 
 _SUFFIXES = frozenset(
     (
@@ -52,6 +53,12 @@ class Opened:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    @property
+    def blocks_read(self) -> int | None:
+        """The blocks that were read of snapshots, so far; None where there is none among the disks."""
+        counts = [one.blocks_read for one in self.disks if isinstance(one, Counted)]
+        return sum(counts) if counts else None
 
     @property
     def machine(self) -> CheckedMachine | None:
@@ -133,14 +140,19 @@ def _files_of_ovf(path: Path) -> list[Path]:
         return []
 
 
-def open_machine(paths: Sequence[Path], *, machine: str = "", empty_disks: bool = False) -> Opened:
-    """All disks of one machine: those of an appliance, or of several files. Never raises ImageError: see `error`."""
+def open_machine(
+    paths: Sequence[Path], *, machine: str = "", empty_disks: bool = False, snapshots: Snapshots | None = None
+) -> Opened:
+    """All disks of one machine: those of an appliance, of several files, or of snapshots, which `snapshots` opens.
+
+    Never raises ImageError: see `error`.
+    """
     opened = Opened(tuple(paths))
     with ExitStack() as undo:
         undo.callback(opened.close)
         for path in paths:
             try:
-                _open_file(opened, path, machine, empty_disks=empty_disks)
+                _open_file(opened, path, Opening(machine, empty_disks, snapshots))
             except ImageError as error:
                 opened.error = error
                 opened.images = [_unreadable(path, error)]
@@ -149,8 +161,8 @@ def open_machine(paths: Sequence[Path], *, machine: str = "", empty_disks: bool 
     return opened
 
 
-def _open_file(opened: Opened, path: Path, machine: str, *, empty_disks: bool) -> None:
-    first = disk.open(path, machine=machine, empty_disks=empty_disks)
+def _open_file(opened: Opened, path: Path, how: Opening) -> None:
+    first = how.disk(path)
     _add(opened, first, str(path))
     appliance = first.facts.get("appliance")
     if appliance is None:
@@ -158,7 +170,7 @@ def _open_file(opened: Opened, path: Path, machine: str, *, empty_disks: bool) -
     if opened.appliance is None:
         opened.appliance = appliance
     for index in range(1, len(appliance.get("disks") or [])):
-        other = disk.open(path, index=index, machine=machine, empty_disks=empty_disks)
+        other = how.disk(path, index=index)
         _add(opened, other, f"{path}#{index}")
 
 

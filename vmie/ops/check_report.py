@@ -20,7 +20,8 @@ class ImageReport:
     """One machine, or one disk: `path` is that of its first file. `everything` holds passes too, worst first.
 
     `verdicts` are over all four routes whatever was asked for; `leaves_without` is what a machine would be without by
-    each. `error` is set when it cannot be read.
+    each. `error` is set when it cannot be read. `blocks_read` counts the blocks of snapshots that were read, None for
+    files.
     """
 
     path: str
@@ -32,6 +33,7 @@ class ImageReport:
     leaves_without: Mapping[Route, tuple[str, ...]] = field(default_factory=dict)
     container: str = ""
     error: ImageError | None = None
+    blocks_read: int | None = None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -111,6 +113,8 @@ class ImageReport:
         shape = {name: getattr(self, name) for name in _KEYS}
         shape["notes"] = [{"rule": one.rule, "message": one.message, "source": one.source} for one in self.notes]
         shape["leaves_without"] = {route.value: list(lacks) for route, lacks in self.leaves_without.items()}
+        if self.blocks_read is not None:
+            shape["blocks_read"] = self.blocks_read
         return {**shape, "paths": list(self.paths), "recommended": self.recommended.value if self.recommended else None}
 
 

@@ -19,7 +19,8 @@ from vmie.disk import stream
 from vmie.disk.foreign import expected_disk
 from vmie.disk.wrapper import WrappedDisk
 from vmie.errors import Set, UsageError
-from vmie.ops import atomic_file, ingest
+from vmie.ops import atomic_file
+from vmie.ops.opening import Opening, Snapshots
 
 #: Suffixes of the target and the formats they name.
 SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw"}
@@ -45,8 +46,7 @@ class ConvertPlan:
     upper_bound: int
     overwrite: bool
     workers: int | None
-    machine: str = ""
-    empty_disks: bool = False
+    opening: Opening
 
     def as_json(self) -> dict[str, Any]:
         """The shape of ``result`` under ``--dry-run``."""
@@ -98,20 +98,21 @@ def plan(
     empty_disks: bool = False,
     force: bool = False,
     workers: int | None = None,
+    snapshots: Snapshots | None = None,
     reporter: events.Reporter = events.silent,
 ) -> ConvertPlan:
     """What converting `source` to `target` means; its suffix names the format.
 
     `index` picks a disk of an appliance, from 0, boot disk first; one with several disks needs it. `machine` and
-    `empty_disks` are as `disk.open` has them. Raises
-    UsageError for a target that cannot be written, ImageError for a source that cannot be read
-    or does not fit the format.
+    `empty_disks` are as `disk.open` has them. A snapshot's id is a source where `snapshots` opens it. Raises UsageError
+    for a target that cannot be written, ImageError for a source that cannot be read or does not fit the format.
     """
     format_ = format_of(target)
     atomic_file.check(target, source=source, force=force)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers can do no work", cure=Set("workers", note="a number from 1 on"))
-    with disk.open(source, index=index or 0, machine=machine, empty_disks=empty_disks) as opened:
+    opening = Opening(machine, empty_disks, snapshots)
+    with opening.disk(source, index=index) as opened:
         _one_disk(opened, index)
         _keep_parts(opened, target)
         _look(opened, source, reporter)
@@ -135,8 +136,7 @@ def plan(
             upper_bound=upper_bound,
             overwrite=target.exists(),
             workers=workers,
-            machine=machine,
-            empty_disks=empty_disks,
+            opening=opening,
         )
 
 
@@ -149,7 +149,7 @@ def apply(
     """
     begun = clock()
     reporter(events.Stage("convert", f"{plan.source} to {plan.format} {plan.target}"))
-    with ingest.opened(plan.source, plan, index=plan.index) as opened, _target(plan) as file:
+    with plan.opening.disk(plan.source, index=plan.index) as opened, _target(plan) as file:
         if isinstance(opened, WrappedDisk):
             opened.expect(plan.virtual_size)
         follow = _Following(file, opened.allocated_size, reporter)

@@ -154,6 +154,20 @@ class EbsDirect:
             for one in page:
                 yield Block(int(one["BlockIndex"]), str(one["BlockToken"]))
 
+    def page(self, snapshot_id: str, *, start: int) -> tuple[list[Block], int | None]:
+        """One page of `blocks`, and the index from which on the next one tells; None when there is none."""
+        found: list[Block] = []
+        given: dict[str, Any] = {"SnapshotId": snapshot_id, "MaxResults": _PAGE, "StartingBlockIndex": start}
+        while not found:
+            answer = self._call("ListSnapshotBlocks", "list_snapshot_blocks", operand=snapshot_id, **given)
+            listed = sorted(answer.get("Blocks", ()), key=_index)
+            found = [Block(int(one["BlockIndex"]), str(one["BlockToken"])) for one in listed]
+            if not answer.get("NextToken"):
+                return found, None
+            given.pop("StartingBlockIndex", None)
+            given["NextToken"] = answer["NextToken"]
+        return found, found[-1].index + 1
+
     def changed(self, snapshot_id: str, *, since: str, start: int = 0) -> Iterator[ChangedBlock]:
         """ListChangedBlocks: where `snapshot_id` differs from the older snapshot `since`, in order."""
         for page in self._pages(
