@@ -17,6 +17,7 @@ from tests.sandbox.conftest import bootable
 from tests.sandbox.ebs_direct import BLOCK, client, content
 from tests.tools import need, run
 from vmie import sandbox
+from vmie.ops.block_hashes import BlockHashes
 from vmie.sandbox import Sandbox
 
 Vmie = Callable[..., Done]
@@ -223,3 +224,49 @@ def test_a_batch_by_ebs(box: Sandbox, vmie: Vmie, raw: Path, tmp_path: Path) -> 
     assert third["task_id"].startswith("import-ami-")
     assert "s3" not in services(box)
     assert set(snapshots(box).values()) == {"completed"}
+
+
+def test_only_zeros_that_are_free_are_left_out(box: Sandbox, vmie: Vmie, tmp_path: Path) -> None:
+    need("mke2fs")
+    image, folder = tmp_path / "fs.raw", tmp_path / "files"
+    folder.mkdir()
+    (folder / "zeros").write_bytes(bytes(3 * MIB))
+    (folder / "data").write_bytes(os.urandom(2 * MIB))
+    run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", folder, image, "64m"])
+    wanted = image.read_bytes()
+    result = done(vmie(*SNAPSHOT, image, "--skip-check", "all"))
+    found = content(client(), result["snapshot_ids"][0])
+    assert result["blocks_written"] == len(found) < 64
+    assert result["blocks_written"] + result["blocks_skipped"] == len(wanted) // BLOCK
+    for index in range(len(wanted) // BLOCK):
+        assert found.get(index, bytes(BLOCK)) == wanted[index * BLOCK :][:BLOCK]
+    data = {index for index in range(len(wanted) // BLOCK) if any(wanted[index * BLOCK :][:BLOCK])}
+    assert len(found.keys() - data) >= 6, "the zeros of a file are written"
+
+
+def test_what_cannot_become_the_disk_leaves_no_snapshot(
+    box: Sandbox, vmie: Vmie, raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = BlockHashes.put
+
+    def changing(hashes: BlockHashes, index: int, digest: bytes) -> None:
+        put(hashes, index, digest)
+        with raw.open("r+b") as file:
+            file.seek(BLOCK)
+            file.write(os.urandom(512))
+
+    need("qemu-img")
+    monkeypatch.setattr(BlockHashes, "put", changing)
+    changed = vmie(*SNAPSHOT, raw, "--skip-check", "all")
+    assert (changed.code, changed.json["error"]["code"]) == (2, "SourceChanged")
+    monkeypatch.undo()
+    monkeypatch.setenv("VMIE_STATE", str(tmp_path / "state"))
+    assert snapshots(box) == {}
+    spoiled = tmp_path / "spoiled.vmdk"
+    run(["qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized", raw, spoiled])
+    with spoiled.open("r+b") as file:
+        file.seek(MIB // 2)
+        file.write(b"\xa5" * 32)
+    damaged = vmie(*SNAPSHOT, raw, spoiled, "--skip-check", "all")
+    assert (damaged.code, damaged.json["error"]["code"]) == (2, "DamagedImage"), damaged.out
+    assert snapshots(box) == {}, "nor one of the other disk"

@@ -11,6 +11,8 @@ from vmie.aws.errors import refusals
 from vmie.errors import AwsRefused, VmieError
 
 if TYPE_CHECKING:
+    from mypy_boto3_ec2.type_defs import FilterTypeDef
+
     from vmie.aws.session import Aws
 
 #: of EC2's error for a snapshot that is not there, or not to be seen yet
@@ -61,16 +63,18 @@ def _snapshot(raw: Mapping[str, Any]) -> Snapshot:
     )
 
 
-def pending(aws: Aws) -> int | None:
-    """How many of the account's snapshots are pending in the Region; None for a caller who may not look."""
+def pending(aws: Aws, *, tag: str = "") -> frozenset[str] | None:
+    """Those of the account's snapshots that are pending in the Region, with `tag` those that bear one of that name.
+
+    None for a caller who may not look.
+    """
+    filters: list[FilterTypeDef] = [{"Name": "status", "Values": ["pending"]}]
+    if tag:
+        filters.append({"Name": "tag-key", "Values": [tag]})
     try:
         with refusals("DescribeSnapshots"):
-            pages = (
-                aws.client("ec2")
-                .get_paginator("describe_snapshots")
-                .paginate(OwnerIds=["self"], Filters=[{"Name": "status", "Values": ["pending"]}])
-            )
-            return sum(len(page.get("Snapshots") or ()) for page in pages)
+            pages = aws.client("ec2").get_paginator("describe_snapshots").paginate(OwnerIds=["self"], Filters=filters)
+            return frozenset(str(raw["SnapshotId"]) for page in pages for raw in page.get("Snapshots") or ())
     except AwsRefused:
         return None
 

@@ -103,7 +103,6 @@ class _Snapshot(_Step):
     snapshot_id: Annotated[str, Field(pattern=r"^(snap-[0-9a-f]+)?$")] = ""
     attempt: _Count = 1
     identity: dict[str, Any] = {}
-    blocks: _Bytes | None = None
     sent: _Bytes = 0
     written: _Bytes = 0
     skipped: _Bytes = 0

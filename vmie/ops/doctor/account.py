@@ -52,9 +52,10 @@ def quotas(case: Case) -> list[Line]:
 
 def _pending(case: Case) -> list[Line]:
     """There is room for another snapshot that is written block by block."""
-    limit, found = EBS_PENDING_SNAPSHOTS.value, snapshots.pending(case.aws)
-    if found is None:
+    limit, pending = EBS_PENDING_SNAPSHOTS.value, snapshots.pending(case.aws)
+    if pending is None:
         return [Line("quota", Verdict.UNKNOWN, "how many snapshots are pending cannot be looked at")]
+    found = len(pending)
     what = f"{found} of {limit} snapshots are pending in this account and Region"
     if found < limit * _NEARLY:
         return [passed("quota", what)]

@@ -6,22 +6,23 @@ prepares the guest. There is no bucket, and but for ImportImage no role.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from vmie import events
-from vmie.aws import ec2, snapshots
+from vmie.aws import ec2
 from vmie.aws.ec2_requests import DiskSource, Encryption, ImportImage
 from vmie.errors import TaskFailed, VmieError
 from vmie.model import Task, TaskKind, TaskState
 from vmie.ops import expired_tasks, idempotency
 from vmie.ops.import_ import direct_plan, direct_wait, registering
 from vmie.ops.import_.direct_plan import DirectPlan
-from vmie.ops.import_.direct_send import SnapshotWriter, hashes_path, step_of
+from vmie.ops.import_.direct_send import SnapshotWriter, dropped, step_of
 from vmie.ops.import_.operation import ImportOperation
-from vmie.ops.import_.result import Made
+from vmie.ops.import_.result import ImportResult, Made
 from vmie.ops.operation import RefusalSubject
 
 #: far above the disks of any machine
@@ -115,19 +116,20 @@ class DirectImport(ImportOperation[DirectPlan]):
         ids = [one for one in idempotency.task_ids(self.context) if not one.startswith("snap-")]
         for task_id in ids:
             self._cancel(task_id, reason or f"cancelled with {self.journal.job}")
+        return {"task_id": ids[0] if ids else None, "removed": self._remove_uploads()}
+
+    def _remove_uploads(self) -> list[str]:
+        """Delete the snapshots; their ids. Raises AwsRefused."""
         removed = []
         for number in range(_MOST_DISKS):
-            step = self.journal.get(step_of(number))
-            if step is None:
+            if (step := self.journal.get(step_of(number))) is None:
                 break
             left = str(step.get("snapshot_id") or "")
-            if left and snapshots.delete(self.context.aws, left):
-                if self.context.state is not None:
-                    hashes_path(self.context.state, left).unlink(missing_ok=True)
+            if left and dropped(self.context, left):
                 self.context.reporter(events.Note(f"{left} removed"))
                 removed.append(left)
             self.journal.put(step_of(number), {**step, "snapshot_id": "", "completed": False})
-        return {"task_id": ids[0] if ids else None, "removed": removed}
+        return removed
 
     def _kept(self) -> list[str]:
         return [one for one in self._snapshots if one]
@@ -166,6 +168,10 @@ class DirectSnapshot(DirectImport):
             Task(id=one, kind=TaskKind.IMPORT_SNAPSHOT, state=TaskState.COMPLETED, snapshot_ids=(one,))
             for one in self._snapshots
         )
+
+    def begun(self, *, began: dt.datetime) -> ImportResult:
+        """See `Operation.begun`."""
+        return self._result(began, Made(snapshot_ids=tuple(self._snapshots)), status="active")
 
     @property
     def _task_id(self) -> str | None:

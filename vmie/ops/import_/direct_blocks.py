@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from vmie.aws.ebs.client import BLOCK
 from vmie.disk.base import Disk
 from vmie.disk.integrity import ManifestCheck, manifest_of, refuse_faults
-from vmie.model import ExtentKind
+from vmie.guest.free import BlockPlan, block_plan
+from vmie.limits import GIB
 from vmie.ops import ingest
 from vmie.ops.block_hashes import BlockHashes
 from vmie.ops.file_identity import FileIdentity
-from vmie.ops.import_.direct_plan import DirectDisk
 from vmie.ops.upload_plan import source_changed
 
 _ZEROS = bytes(BLOCK)
+
+
+@dataclass(frozen=True, slots=True)
+class DirectDisk:
+    """One local disk that becomes a snapshot: `index` of an appliance's, `size` in bytes, `gib` of its volume."""
+
+    path: Path
+    index: int | None
+    identity: FileIdentity
+    format: str
+    size: int
+    #: blocks that are written, and those of them that are if they are not zeros
+    blocks: int
+    doubtful: int = 0
+
+    @property
+    def gib(self) -> int:
+        """The size of the volume: whole GiB."""
+        return max(1, -(-self.size // GIB))
+
+    @property
+    def source_size(self) -> int:
+        """The bytes of the disk, as every planned disk says them."""
+        return self.size
+
+    @property
+    def label(self) -> str:
+        """Which disk it is, for messages."""
+        return str(self.path) if self.index is None else f"disk {self.index + 1} of {self.path}"
+
+    def as_json(self) -> dict[str, Any]:
+        """For --dry-run."""
+        return {
+            "source": str(self.path),
+            "disk": self.index,
+            "format": self.format,
+            "volume_gib": self.gib,
+            "bytes_source": self.size,
+            "blocks_at_most": self.blocks,
+            "bytes_at_most": self.blocks * BLOCK,
+        }
 
 
 class DiskBlocks:
@@ -26,12 +70,12 @@ class DiskBlocks:
     def __init__(self, planned: DirectDisk, selected: ingest.Selection, *, zeros: str, verify: bool) -> None:
         """Raises ImageError for a file that is damaged, or another one than was planned with."""
         self._planned = planned
-        self._zeros = zeros
         self.read = 0
         self.notes: list[str] = []
         self._manifest: ManifestCheck | None = None
         self._disk = ingest.opened(planned.path, selected, index=planned.index)
         try:
+            self._plan = plan_of(self._disk, zeros=zeros)
             if verify:
                 refuse_faults(self._disk, self.notes, as_is=False)
                 if (self._disk.facts.get("appliance") or {}).get("manifest", {}).get("present"):
@@ -58,7 +102,7 @@ class DiskBlocks:
         Raises ImageError (SourceChanged) when the file changes meanwhile.
         """
         planned = self._planned
-        for index, needed in _places(self._disk, zeros=self._zeros):
+        for index, needed in self._plan:
             if index not in have:
                 data = self._disk.read(index * BLOCK, min(BLOCK, self._disk.size - index * BLOCK))
                 if planned.identity.touched(planned.path):
@@ -80,19 +124,8 @@ class DiskBlocks:
             raise source_changed(planned.path, "while it was uploaded", "")
 
 
-def count(size: int) -> int:
-    """The blocks of a disk of `size` bytes."""
-    return -(-size // BLOCK)
-
-
-def _places(opened: Disk, *, zeros: str) -> Iterator[tuple[int, bool]]:
-    """Each block that may have to be written, in order, and whether it is written though it be zeros."""
-    if zeros != "none":
-        yield from ((index, True) for index in range(count(opened.size)))
-        return
-    last = -1
-    for extent in opened.extents():
-        if extent.kind is ExtentKind.ALLOCATED:
-            for index in range(max(last + 1, extent.offset // BLOCK), count(extent.end)):
-                last = index
-                yield index, False
+def plan_of(opened: Disk, *, zeros: str) -> BlockPlan:
+    """Which blocks of a disk are written; all of a packed one, whose file systems cannot be asked beforehand."""
+    if zeros == "used" and opened.facts.get("forward_only"):
+        zeros = "all"
+    return block_plan(opened, zeros=zeros)

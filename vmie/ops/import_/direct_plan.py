@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from vmie import events
 from vmie.aws import ec2, kms, role_check, snapshots
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, PreflightError, Set, says
-from vmie.limits import EBS_PENDING_SNAPSHOTS, EBS_VOLUME_GIB, GIB
+from vmie.errors import AwsRefused, PreflightError, Set, UsageError, says
+from vmie.limits import EBS_PENDING_SNAPSHOTS, EBS_VOLUME_GIB
 from vmie.model import Finding, Route
 from vmie.ops import bucket as buckets
 from vmie.ops import check, codec, ingest
 from vmie.ops.context import Context
 from vmie.ops.file_identity import FileIdentity
-from vmie.ops.import_ import placement, planning, registering
+from vmie.ops.import_ import direct_blocks, placement, planning, registering
+from vmie.ops.import_.direct_blocks import DirectDisk
 from vmie.options import ImportRequest
 
 #: of a disk whose zeros may be left out though somebody may encrypt it
@@ -25,44 +27,6 @@ UNSAFE_ZEROS = "unsafe-zeros"
 #: that is written begins them anew, so that they need not last for all of a disk.
 #: https://docs.aws.amazon.com/ebs/latest/APIReference/API_StartSnapshot.html (10 to 4320, 60 by default)
 TIMEOUT = 24 * 60
-
-
-@dataclass(frozen=True, slots=True)
-class DirectDisk:
-    """One local disk that becomes a snapshot: `index` of an appliance's, `size` in bytes, `gib` of its volume."""
-
-    path: Path
-    index: int | None
-    identity: FileIdentity
-    format: str
-    size: int
-    allocated: int
-
-    @property
-    def gib(self) -> int:
-        """The size of the volume: whole GiB."""
-        return max(1, -(-self.size // GIB))
-
-    @property
-    def source_size(self) -> int:
-        """The bytes of the disk, as every planned disk says them."""
-        return self.size
-
-    @property
-    def label(self) -> str:
-        """Which disk it is, for messages."""
-        return str(self.path) if self.index is None else f"disk {self.index + 1} of {self.path}"
-
-    def as_json(self) -> dict[str, Any]:
-        """For --dry-run."""
-        return {
-            "source": str(self.path),
-            "disk": self.index,
-            "format": self.format,
-            "volume_gib": self.gib,
-            "bytes_source": self.size,
-            "bytes_at_most": self.gib * GIB,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +89,13 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     request, notes = planning.from_image(report, request)
     disks = tuple(disk for path in paths for disk in _disks(path, request))
     encrypted, key = _encryption(aws, request)
-    _expect_zeros(request, encrypted=encrypted)
+    expect_zeros(request, encrypted=encrypted)
+    if request.route is Route.IMAGE and request.boot_mode == "uefi" and not request.platform:
+        raise UsageError(
+            says("{platform} is missing"),
+            cause="ImportImage of a snapshot cannot tell the system of a machine with UEFI, and none was found in it",
+            cure=Set("platform", "Linux", "or Windows"),
+        )
     role_name = (request.role_name or context.settings.role_name) if request.route is Route.IMAGE else ""
     zone = placement.zone_of(aws, request, reporter=context.reporter) if request.route is Route.VOLUME else ""
     if not begun:
@@ -137,23 +107,23 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     return DirectPlan(request, disks, encrypted, key, role_name, zone, report, (*notes, *lost), ena)
 
 
-def _disks(path: Path, request: ImportRequest) -> list[DirectDisk]:
+def _disks(path: Path, request: ImportRequest) -> Iterator[DirectDisk]:
     identity = FileIdentity.of(path)
     look = ingest.look(path, request, whole=False)
-    planned = []
     for index in range(look.disks) if look.container else (None,):
         with ingest.opened(path, request, index=index) as one:
             kind = " ".join(dict.fromkeys((one.format, one.variant)))
-            planned.append(DirectDisk(path, index, identity, kind, one.size, min(one.allocated_size, one.size)))
-        if planned[-1].gib > EBS_VOLUME_GIB.value:
-            raise PreflightError(
-                f"{planned[-1].label} has {planned[-1].gib:,} GiB",
-                cause=f"a snapshot that is written block by block has {EBS_VOLUME_GIB.value:,} GiB at most",
-                cure="make the disk smaller",
-                code="DiskTooLarge",
-                fields=("sources",),
-            )
-    return planned
+            disk = DirectDisk(path, index, identity, kind, one.size, blocks=0)
+            if disk.gib > EBS_VOLUME_GIB.value:
+                raise PreflightError(
+                    f"{disk.label} has {disk.gib:,} GiB",
+                    cause=f"a snapshot that is written block by block has {EBS_VOLUME_GIB.value:,} GiB at most",
+                    cure="make the disk smaller",
+                    code="DiskTooLarge",
+                    fields=("sources",),
+                )
+            found = direct_blocks.plan_of(one, zeros=request.zeros)
+            yield replace(disk, blocks=found.certain + found.possible, doubtful=found.possible)
 
 
 def _encryption(aws: Aws, request: ImportRequest) -> tuple[bool, str]:
@@ -177,7 +147,7 @@ def _encryption(aws: Aws, request: ImportRequest) -> tuple[bool, str]:
         return False, ""  # StartSnapshot will say
 
 
-def _expect_zeros(request: ImportRequest, *, encrypted: bool) -> None:
+def expect_zeros(request: ImportRequest, *, encrypted: bool) -> None:
     """Raises PreflightError where zeros that are left out would read as garbage.
 
     https://github.com/awslabs/coldsnap/issues/470
@@ -202,8 +172,8 @@ def _expect(context: Context, request: ImportRequest, role_name: str) -> None:
     if role_name:
         role_check.expect_reader(aws, role_name, [], licensed=bool(request.license_configurations))
     pending = aws.cached("pending snapshots", lambda: snapshots.pending(aws), seconds=_PENDING_FOR)
-    if pending is not None and pending >= EBS_PENDING_SNAPSHOTS.value:
-        text = f"{pending} snapshots are pending, and {EBS_PENDING_SNAPSHOTS.value} may be: this may have to wait"
+    if pending is not None and len(pending) >= EBS_PENDING_SNAPSHOTS.value:
+        text = f"{len(pending)} snapshots are pending, and {EBS_PENDING_SNAPSHOTS.value} may be: this may have to wait"
         context.reporter(events.Note(text, "warning"))
 
 

@@ -19,15 +19,15 @@ from typing import Any
 
 from vmie import events, poll
 from vmie.aws import snapshots
-from vmie.aws.ebs.client import BLOCK, EbsDirect
+from vmie.aws.ebs.client import BLOCK, EbsDirect, Started
 from vmie.aws.ebs.send import send_blocks
 from vmie.disk.reading import DAMAGED
-from vmie.errors import Cancel, ImageError, VmieError
+from vmie.errors import Cancel, ImageError, PreflightError, VmieError
 from vmie.ops import payloads
 from vmie.ops.block_hashes import BlockHashes
 from vmie.ops.context import Context
-from vmie.ops.import_.direct_blocks import DiskBlocks, count
-from vmie.ops.import_.direct_plan import DirectPlan
+from vmie.ops.import_.direct_blocks import DiskBlocks
+from vmie.ops.import_.direct_plan import DirectPlan, expect_zeros
 from vmie.ops.upload_plan import SOURCE_CHANGED, source_changed
 
 #: how often one run begins a snapshot anew: EBS gave it up, or somebody deleted it
@@ -48,6 +48,13 @@ def hashes_path(state: Path, snapshot_id: str) -> Path:
     return state / "blocks" / f"{snapshot_id}.sha256"
 
 
+def dropped(context: Context, snapshot_id: str) -> bool:
+    """Delete a snapshot and what is known of its blocks; False when it was gone already. Raises AwsRefused."""
+    if context.state is not None:
+        hashes_path(context.state, snapshot_id).unlink(missing_ok=True)
+    return snapshots.delete(context.aws, snapshot_id)
+
+
 class SnapshotWriter:
     """Writes the snapshot of disk `number` of a plan; every method may be repeated."""
 
@@ -58,6 +65,7 @@ class SnapshotWriter:
         self._step = step_of(number)
         self._number = number
         self._tags = tags
+        self._mistaken = False
 
     @property
     def known(self) -> dict[str, Any]:
@@ -102,14 +110,15 @@ class SnapshotWriter:
         """Nothing can come of the snapshot any more: remove it, and let the next one be another."""
         left, attempt = self.snapshot_id, int(self.known.get("attempt", 1))
         self._keep(attempt=attempt + 1, snapshot_id="", completed=False)
+        self._mistaken = False
         if left:
             with suppress(VmieError):  # it may be gone
-                self._drop(left)
+                dropped(self._context, left)
 
     def remove(self) -> str:
         """Delete the snapshot, begun or whole; its id, "" when there was none. Raises AwsRefused."""
         left = self.snapshot_id
-        if left and self._drop(left):
+        if left and dropped(self._context, left):
             self._keep(snapshot_id="", completed=False)
             return left
         return ""
@@ -121,9 +130,9 @@ class SnapshotWriter:
         attempt = int(self.known.get("attempt", 1))
         token = hashlib.sha256(f"{journal.job}/{self._number}/{attempt}/snapshot".encode()).hexdigest()[:40]
         # Before the call: whatever becomes of its answer, the same token gives the same snapshot.
-        self._keep(attempt=attempt, identity=self._disk.identity.as_json(), blocks=count(self._disk.size))
+        self._keep(attempt=attempt, identity=self._disk.identity.as_json())
 
-        def start() -> str:
+        def start() -> Started:
             return client.start(
                 volume_size=self._disk.gib,
                 description=request.description or f"vmie {journal.job}",
@@ -132,16 +141,22 @@ class SnapshotWriter:
                 encrypted=plan.encrypted or None,
                 kms_key=plan.kms_key,
                 timeout=plan.timeout,
-            ).snapshot_id
+            )
 
         first = self._context.settings.poll_seconds or _QUOTA_PAUSE
         note = "as many snapshots are pending as may be"
         patience = {"full": poll.Patience(within=_QUOTA_WITHIN, first=first, most=10 * first, note=note)}
-        snapshot_id = poll.retrying(
+        started = poll.retrying(
             start, clock=self._context.clock, classify=_full, patience=patience, report=self._context.reporter
         )
-        self._keep(snapshot_id=snapshot_id)
-        return snapshot_id
+        self._keep(snapshot_id=started.snapshot_id)
+        try:
+            # The account may encrypt by default, and not have let us see that.
+            expect_zeros(request, encrypted=started.encrypted)
+        except PreflightError:
+            self.remove()
+            raise
+        return started.snapshot_id
 
     def _write(self, client: EbsDirect, snapshot_id: str) -> None:
         context, request, disk = self._context, self._plan.request, self._disk
@@ -149,7 +164,7 @@ class SnapshotWriter:
         state = context.state
         path = hashes_path(state, snapshot_id) if state else None
         with (
-            BlockHashes(path, snapshot_id=snapshot_id, count=count(disk.size)) as hashes,
+            BlockHashes(path, snapshot_id=snapshot_id, count=-(-disk.size // BLOCK)) as hashes,
             DiskBlocks(disk, request, zeros=request.zeros, verify=not request.skip_verify) as blocks,
         ):
             for note in blocks.notes:
@@ -159,7 +174,7 @@ class SnapshotWriter:
                 wanted = blocks.wanted(hashes, sent.behind)
                 if request.max_rate:
                     wanted = _paced(wanted, request.max_rate, context.clock)
-                send_blocks(client, snapshot_id, wanted, done=sent.done, total=-(-disk.allocated // BLOCK))
+                send_blocks(client, snapshot_id, wanted, done=sent.done, total=disk.blocks)
             finally:
                 hashes.sync()
                 self._keep(sent=int(self.known.get("sent", 0)) + sent.bytes)
@@ -170,6 +185,10 @@ class SnapshotWriter:
         try:
             client.complete(snapshot_id, blocks=hashes.written, checksum=hashes.aggregate())
         except VmieError as error:
+            # What it holds is not what we know of it, as when another machine wrote some: nothing comes of it.
+            if error.code == "ValidationException" and error.reason not in _OVER:
+                error.add_cause("EBS does not hold the blocks, and only those, that are known to have been written")
+                self._mistaken = True
             # Completed before, by a call whose answer was lost.
             if error.code != "ConflictException":
                 raise
@@ -179,7 +198,7 @@ class SnapshotWriter:
 
     def _is_over(self, error: VmieError) -> bool:
         """Whether nothing more can be written to the snapshot, so that another one is to be begun."""
-        return bool(self.snapshot_id) and error.reason in _OVER
+        return bool(self.snapshot_id) and (error.reason in _OVER or self._mistaken)
 
     def _clear_after(self, error: VmieError) -> None:
         """Leave no snapshot behind that nothing can come of, nor one that no other process could go on with."""
@@ -195,11 +214,6 @@ class SnapshotWriter:
             error.add_cure(payloads.UNVERIFIED if not self._plan.request.skip_verify else ())
         elif error.code == SOURCE_CHANGED:
             error.add_cure("stop what writes to it, then run the command again")
-
-    def _drop(self, snapshot_id: str) -> bool:
-        if self._context.state is not None:
-            hashes_path(self._context.state, snapshot_id).unlink(missing_ok=True)
-        return snapshots.delete(self._context.aws, snapshot_id)
 
     def _keep(self, **values: Any) -> None:
         self._context.journal.put(self._step, {**self.known, **values})

@@ -10,6 +10,7 @@ from vmie.aws import snapshots
 from vmie.aws.ebs.client import BLOCK
 from vmie.errors import DeadlineExceeded, Resume, TaskFailed
 from vmie.ops.context import Context
+from vmie.ops.idempotency import JOB_TAG
 from vmie.ops.import_.direct_plan import DirectPlan
 
 #: seconds that a snapshot, or a volume, may take; EBS makes them in minutes
@@ -28,16 +29,17 @@ def completed(context: Context, written: Mapping[str, int]) -> dict[str, TaskFai
     pause = context.settings.poll_seconds or 5.0
     while True:
         waited = (clock.now() - began).total_seconds()
-        for snapshot_id, blocks in list(left.items()):
-            found = context.aws.cached(
-                ("snapshots", *sorted(left)), lambda: snapshots.look(context.aws, list(left)), seconds=pause
-            ).get(snapshot_id)
-            state = found.state if found else "unseen"
-            if found is not None and state == "completed":
-                if wrong := _amiss(found, blocks):
+        # One call for all items of a batch, and one more for each that is pending no longer.
+        pending = context.aws.cached("pending jobs", lambda: snapshots.pending(context.aws, tag=JOB_TAG), seconds=pause)
+        ended = [one for one in left if one not in (pending or ())]
+        seen = snapshots.look(context.aws, ended)
+        for snapshot_id in ended:
+            found = seen.get(snapshot_id)
+            if found is not None and found.state == "completed":
+                if wrong := _amiss(found, left[snapshot_id]):
                     failed[snapshot_id] = wrong
                 del left[snapshot_id]
-            elif state == "error" or (state == "unseen" and waited > _UNSEEN):
+            elif (found is None and waited > _UNSEEN) or (found is not None and found.state == "error"):
                 failed[snapshot_id] = _failed(context, snapshot_id, found)
                 del left[snapshot_id]
         if not left:
