@@ -74,6 +74,8 @@ def text(result: Any) -> str:
     if result.bucket_from:
         lines.append(f"  bucket     {S3Object.parse(result.object).bucket} (from {result.bucket_from})")
     lines.append(f"  sent       {render.sent(result.bytes_source, result.bytes_sent)}")
+    if result.bytes_left_out:
+        lines.append(f"  left out   {render.left_out(result.bytes_left_out)}")
     if result.via == "ebs":
         lines.append(f"  blocks     {result.blocks_written:,} written, {result.blocks_skipped:,} not needed")
     lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")

@@ -145,6 +145,11 @@ def sent(source: int, total: int, *, over_wire: int | None = None, seconds: floa
     return ", ".join(parts)
 
 
+def left_out(count: int) -> str:
+    """What is said of `count` bytes of data that went as zeros."""
+    return f"{size(count)} of data in free space (--keep-free sends them too)"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableType:
     """A plain table without frame that fits the terminal."""
     from vmie.cli.tables import TextTable

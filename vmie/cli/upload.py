@@ -59,4 +59,6 @@ def show(run: context.Invocation, outcome: JobOutcome[UploadPlan, UploadResult],
     text = f"{result.object}: {result.format}, " + render.sent(
         result.bytes_source, result.bytes_total, over_wire=result.bytes_sent, seconds=result.seconds
     )
+    if result.bytes_left_out:
+        text += f"\nleft out: {render.left_out(result.bytes_left_out)}"
     render.finish(run, command, result.as_json(), text=text)

@@ -17,6 +17,7 @@ from vmie.disk.foreign import NOT_A_DISK, expected_disk
 from vmie.disk.ovf import Appliance
 from vmie.disk.ovf_system import SEVERAL_MACHINES
 from vmie.errors import Drop, ImageError, Set, UsageError
+from vmie.guest import free
 from vmie.model import Route
 
 #: formats that ImportImage and ImportSnapshot take, by our names (aws-facts 3.1)
@@ -99,9 +100,32 @@ class Selection(Protocol):
         """Whether they are made."""
 
 
+class Sending(Selection, Protocol):
+    """A selection that is sent."""
+
+    @property
+    def keep_free(self) -> bool:
+        """Whether what lies in free space goes too."""
+
+
 def opened(path: Path, selected: Selection, *, index: int | None = None) -> disk.Disk:
     """The disk at `index` of the selected machine, or the only one. Raises ImageError."""
     return disk.open(path, index=index or 0, machine=selected.machine, empty_disks=selected.empty_disks)
+
+
+def to_send(path: Path, sent: Sending, *, index: int | None = None) -> disk.Disk:
+    """The disk at `index` as it is streamed: zeros for what its file systems call free, unless `keep_free`.
+
+    Raises ImageError.
+    """
+    found = opened(path, sent, index=index)
+    if sent.keep_free:
+        return found
+    try:
+        return free.without_free(found)
+    except BaseException:
+        found.close()
+        raise
 
 
 def _disk(path: Path, selected: Selection) -> disk.Disk:

@@ -133,7 +133,7 @@ class StreamPayload:
 
 
 def payload(
-    path: Path, selected: ingest.Selection, choice: ingest.Choice, *, size: int, index: int | None, verify: bool
+    path: Path, selected: ingest.Sending, choice: ingest.Choice, *, size: int, index: int | None, verify: bool
 ) -> FilePayload | StreamPayload:
     """The bytes to send: the file of `size` bytes as it is, or its disk re-streamed. Raises ImageError.
 
@@ -141,7 +141,7 @@ def payload(
     """
     if choice.method == "as-is":
         return FilePayload(path, size, verify=verify)
-    opened = ingest.opened(path, selected, index=index)
+    opened = ingest.to_send(path, selected, index=index)
     try:
         notes: list[str] = []
         manifest = None
@@ -154,6 +154,11 @@ def payload(
     except BaseException:
         opened.close()
         raise
+
+
+def left_out(size: int) -> str:
+    """What is told of `size` bytes of data that are not sent."""
+    return f"{size / 2**20:,.0f} MiB of data lie in what the file systems call free, and are sent as zeros"
 
 
 def _generated(number: int, pieces: list[Buffer], source_end: int) -> Part:

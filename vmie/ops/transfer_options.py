@@ -14,7 +14,7 @@ def upload_options(request: TransferOptions, aws: Aws, settings: Settings | None
     return UploadOptions(
         owner=aws.bucket_owner or None,
         kms_key=request.sse_kms_key,
-        **request.model_dump(include=set(TransferOptions.model_fields) - {"sse_kms_key", "skip_verify"}),
+        **request.model_dump(include=set(TransferOptions.model_fields) - {"sse_kms_key", "skip_verify", "keep_free"}),
         stall=settings.stall_seconds,
         patience=settings.patience_seconds,
         longest_pause=min(20.0, settings.patience_seconds / 10),

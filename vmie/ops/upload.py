@@ -16,6 +16,7 @@ from vmie.aws.session import Aws
 from vmie.aws.upload import Uploaded, UploadOptions, upload
 from vmie.disk.reading import DAMAGED
 from vmie.errors import AwsRefused, Cancel, Set, UsageError, VmieError
+from vmie.guest import free
 from vmie.model import S3Object, Task
 from vmie.ops import ingest, payloads, transfer_options, upload_state
 from vmie.ops.context import Context
@@ -35,7 +36,7 @@ class UploadResult:
     """What an upload came to (contract: ``upload``).
 
     `bytes_source` is the size of the disk or file, `bytes_read` what was read of it, `bytes_sent` what crossed the
-    wire this time, `bytes_total` the object.
+    wire this time, `bytes_total` the object, `bytes_left_out` data that lay in free space.
     """
 
     job: str
@@ -46,6 +47,7 @@ class UploadResult:
     bytes_total: int
     seconds: float
     bytes_read: int = 0
+    bytes_left_out: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
@@ -57,6 +59,7 @@ class UploadResult:
             "bytes_sent": self.bytes_sent,
             "bytes_total": self.bytes_total,
             "bytes_read": self.bytes_read,
+            "bytes_left_out": self.bytes_left_out,
             "seconds": round(self.seconds, 3),
         }
 
@@ -127,6 +130,7 @@ class UploadOperation(Operation[UploadRequest, UploadPlan, UploadResult]):
             bytes_total=uploaded.bytes_total,
             seconds=self._seconds(began),
             bytes_read=read,
+            bytes_left_out=self.planned.left_out,
         )
 
     def reached(self) -> dict[str, Any]:
@@ -165,10 +169,11 @@ def plan(aws: Aws, path: Path, request: UploadRequest) -> UploadPlan:
         notes = (f"{bucket.name} is in {bucket.region}: EC2 can import the object there, not in {aws.region}",)
     if choice.method == "as-is":
         size = bound = identity.size
+        left_out = 0
         part_size_for(bound)
     else:
-        with ingest.opened(path, request, index=index) as opened:
-            size = opened.size
+        with ingest.to_send(path, request, index=index) as opened:
+            size, left_out = opened.size, free.left_out(opened)
             choice, bound = ingest.settle(opened, choice, asked=wanted is not None)
     any_bytes = what.variant == ingest.NO_DISK
     if not target.key or target.key.endswith("/"):
@@ -188,6 +193,8 @@ def plan(aws: Aws, path: Path, request: UploadRequest) -> UploadPlan:
         empty_disks=request.empty_disks,
         region=bucket.region,
         notes=notes,
+        keep_free=request.keep_free,
+        left_out=left_out,
     )
 
 
@@ -230,6 +237,8 @@ def send(
     options = replace(options, exclusive=options.exclusive and not same)
     state.begin()
     reporter(events.Stage("upload", f"{plan.path.name} → {plan.target.url} ({plan.choice.reasons[0]})"))
+    if plan.left_out:
+        reporter(events.Note(payloads.left_out(plan.left_out)))
     payload: WatchedPayload | None = None
     try:
         payload = _payload(plan, reporter, verify=verify)

@@ -16,14 +16,17 @@ from vmie.ops import ingest, payloads
 from vmie.ops.file_identity import FileIdentity
 
 #: another one when the same source gives other bytes
-_TOKEN_VERSION = 1
+_TOKEN_VERSION = 2
 #: the code of an upload whose source did not stay as it was
 SOURCE_CHANGED = "SourceChanged"
 
 
 @dataclass(frozen=True, slots=True)
 class UploadPlan:
-    """What will be sent where. `index`, `machine` and `empty_disks` pick a disk of an appliance; sizes are bytes."""
+    """What will be sent where. `index`, `machine` and `empty_disks` pick a disk of an appliance; sizes are bytes.
+
+    `left_out`: data that lies in what file systems call free, and is sent as zeros unless `keep_free`.
+    """
 
     path: Path
     target: S3Object
@@ -36,6 +39,8 @@ class UploadPlan:
     empty_disks: bool = False
     region: str | None = None
     notes: tuple[str, ...] = ()
+    keep_free: bool = False
+    left_out: int = 0
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -50,13 +55,14 @@ class UploadPlan:
             **self.choice.as_json(),
             "bytes_source": self.source_size,
             "bytes_at_most": self.bound,
+            "bytes_left_out": self.left_out,
             "notes": list(self.notes),
         }
 
     @property
     def token(self) -> str:
         """Stands for this content in this form: kept with the object, so that it is known for what it is."""
-        identity = [_TOKEN_VERSION, self.identity.as_json(), self.choice.method, self.index]
+        identity = [_TOKEN_VERSION, self.identity.as_json(), self.choice.method, self.index, self.keep_free]
         identity += [self.machine, self.empty_disks] if self.machine or self.empty_disks else []
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 

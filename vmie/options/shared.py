@@ -41,6 +41,15 @@ class TransferOptions(Options):
         **_SENDS,
     )
 
+    keep_free: bool = option(
+        False,
+        "Send what lies in free space too. Without it, deleted files and all else that the file systems call free go "
+        "as zeros, where a disk is streamed and its file system is clean.",
+        via="s3",
+        guesses=("keep_deleted", "no_sparsify"),
+        **_SENDS,
+    )
+
     def conflicts(self) -> Iterator[UsageError]:
         """See `Options.conflicts`."""
         if self.sse_kms_key and self.sse == "AES256":

@@ -8,7 +8,17 @@ not know, a snapshot or shadow copy that may need what is free by now, and all o
 
 from vmie.guest.free.blocks import BlockPlan, block_plan
 from vmie.guest.free.free_map import FreeSpace
-from vmie.guest.free.ranges import GRANULE, NotKnown, Range
+from vmie.guest.free.ranges import NotKnown, Range
 from vmie.guest.free.space import free_space
+from vmie.guest.free.zeroed import left_out, without_free
 
-__all__ = ["GRANULE", "BlockPlan", "FreeSpace", "NotKnown", "Range", "block_plan", "free_space"]
+__all__ = [
+    "BlockPlan",
+    "FreeSpace",
+    "NotKnown",
+    "Range",
+    "block_plan",
+    "free_space",
+    "left_out",
+    "without_free",
+]

@@ -18,15 +18,13 @@ from collections.abc import Iterator
 
 from vmie.disk.base import Disk
 from vmie.guest.free.free_map import FreeSpace
-from vmie.guest.free.ranges import GRANULE
 from vmie.guest.free.space import free_space
 from vmie.model import ExtentKind
 
-#: bytes of a block of EBS: eight granules, so that a byte of `FreeSpace.granules` is a block
-BLOCK = 8 * GRANULE
+#: bytes of a block of EBS: always whole bytes of `FreeSpace.granules`
+BLOCK = 512 << 10
 _NEVER, _IF_NOT_ZERO, _ALWAYS = 0, 1, 2
 _TO_ASK = re.compile(rb"[\x01\x02]+")
-_USED = bytes([_ALWAYS] * 255 + [_NEVER])
 _HOLDS_DATA = bytes([_IF_NOT_ZERO, _IF_NOT_ZERO, _ALWAYS]) + bytes(253)
 
 
@@ -75,9 +73,20 @@ def block_plan(disk: Disk, *, zeros: str = "used", free: FreeSpace | None = None
         free, marks = FreeSpace(), bytearray(count)
     else:
         free = free if free is not None else free_space([disk])[0]
-        marks = bytearray(free.granules.translate(_USED))
+        marks = bytearray([_ALWAYS]) * count
+        for first, stop in _free_blocks(free):
+            marks[first:stop] = bytes(stop - first)
     for extent in disk.extents():
         if extent.kind is ExtentKind.ALLOCATED and extent.length > 0:
             first, stop = extent.offset // BLOCK, -(-extent.end // BLOCK)
             marks[first:stop] = marks[first:stop].translate(_HOLDS_DATA)
     return BlockPlan(bytes(marks), free)
+
+
+def _free_blocks(free: FreeSpace) -> Iterator[tuple[int, int]]:
+    """Runs of blocks that are wholly free: (first, stop)."""
+    width = BLOCK // (8 * free.granule)
+    for run in re.finditer(rb"\xff{%d,}" % width, free.granules):
+        first, stop = -(-run.start() // width), run.end() // width
+        if first < stop:
+            yield first, stop

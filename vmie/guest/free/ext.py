@@ -70,8 +70,11 @@ class _Group:
     flags: int
 
 
-def free(blocks: Blocks) -> Iterator[Range]:
-    """Free ranges, in bytes of the volume. Raises NotKnown, ImageError, OverBudget."""
+def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
+    """Free ranges, at least those of `least` bytes, in bytes of the volume.
+
+    Raises NotKnown, ImageError, OverBudget.
+    """
     sb = _super(blocks)
     tables = _tables(blocks, sb)
     starts = [start for start, _ in tables]
@@ -89,7 +92,7 @@ def free(blocks: Blocks) -> Iterator[Range]:
         bitmap = blocks.read(group.bitmap * sb.block, sb.block)
         count = -(-size // ratio)
         if len(bitmap) == sb.block and count <= 8 * sb.block and count - set_bits(bitmap, count) == group.free:
-            yield from of_bitmap(bitmap, count=count, unit=sb.cluster, at=first * sb.block)
+            yield from of_bitmap(bitmap, count=count, unit=sb.cluster, at=first * sb.block, least=least)
 
 
 def _tables(blocks: Blocks, sb: _Super) -> list[Range]:

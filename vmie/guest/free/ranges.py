@@ -9,22 +9,28 @@ from functools import cache
 #: ``(start, end)`` in bytes
 Range = tuple[int, int]
 
-#: bytes that are told apart: a free range counts where it covers one of them whole
-GRANULE = 64 << 10
 _UNITS = 8
+#: the runs of bits that are 0, for each byte: (first, stop)
+_FREE_BITS = tuple(
+    tuple((run.start(), run.end()) for run in re.finditer("0+", f"{byte:08b}"[::-1])) for byte in range(256)
+)
+_NOT_FULL = re.compile(rb"\x00+|[^\x00\xff]")
 
 
 class NotKnown(Exception):  # noqa: N818 - the volume is as good as any, only its free space is not to be relied on
     """What is free cannot be told; `str` says why."""
 
 
-def of_bitmap(bitmap: bytes, *, count: int, unit: int, at: int) -> Iterator[Range]:
+def of_bitmap(bitmap: bytes, *, count: int, unit: int, at: int, least: int) -> Iterator[Range]:
     """Runs of free units: bit n of `bitmap`, 0 when free, stands for ``[at + n*unit, at + (n+1)*unit)``.
 
-    Only the first `count` bits say anything. A run is found where a whole byte of it is 0, and it can hold a granule:
-    a gigabyte has its answer in milliseconds.
+    Only the first `count` bits say anything. Every range of `least` bytes is found; neighbours may touch.
     """
-    for run in _zero_bytes(max(1, (GRANULE // unit - 7) // _UNITS)).finditer(bitmap, 0, count // _UNITS):
+    whole = (least // unit - 7) // _UNITS
+    if whole < 1:
+        yield from _every(bitmap, count=count, unit=unit, at=at)
+        return
+    for run in _zero_bytes(whole).finditer(bitmap, 0, count // _UNITS):
         first, stop = run.start() * _UNITS, run.end() * _UNITS
         if run.start():
             first -= _UNITS - bitmap[run.start() - 1].bit_length()
@@ -32,6 +38,17 @@ def of_bitmap(bitmap: bytes, *, count: int, unit: int, at: int) -> Iterator[Rang
             following = bitmap[run.end()]
             stop = min(count, stop + (following & -following).bit_length() - 1) if following else count
         yield at + first * unit, at + stop * unit
+
+
+def _every(bitmap: bytes, *, count: int, unit: int, at: int) -> Iterator[Range]:
+    for run in _NOT_FULL.finditer(bitmap, 0, -(-count // _UNITS)):
+        first = run.start() * _UNITS
+        if not bitmap[run.start()]:
+            yield at + first * unit, at + min(count, run.end() * _UNITS) * unit
+            continue
+        for begin, stop in _FREE_BITS[bitmap[run.start()]]:
+            if first + begin < count:
+                yield at + (first + begin) * unit, at + min(count, first + stop) * unit
 
 
 @cache

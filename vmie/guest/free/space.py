@@ -12,8 +12,8 @@ from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.disk_facts import Table
 from vmie.guest.filesystem import FileSystemError
 from vmie.guest.free import ext, lvm, windows, xfs
-from vmie.guest.free.free_map import FreeMap, FreeSpace
-from vmie.guest.free.ranges import GRANULE, NotKnown, Range, joined
+from vmie.guest.free.free_map import COARSE, FreeMap, FreeSpace
+from vmie.guest.free.ranges import NotKnown, Range, joined
 from vmie.guest.machine import Machine, Volume
 from vmie.guest.partitions import LOGICAL_DISK_TYPES
 from vmie.guest.recognise import signatures
@@ -22,6 +22,8 @@ from vmie.guest.stream import Blocks
 #: Bounds that the content alone decides, and no clock: an upload that goes on must find the same space free.
 _BYTES = 16 << 30
 _MOST_RANGES = 2 << 20
+#: where tables lie: MBR, GPT and its copy
+_TABLES = 64 << 10
 #: bytes of a page by where its end has the magic, for each size that mkswap(8) knows
 _SWAP_PAGES = (4096, 8192, 16384, 65536)
 _VERITY = b"verity\0\0"
@@ -69,26 +71,37 @@ def free_space(disks: Sequence[Blocks]) -> tuple[FreeSpace, ...]:
 
 def _mark(machine: Machine, volume: Volume, maps: Sequence[FreeMap], *, copied: bool, most: int) -> int:
     """Mark what is free of `volume`, all of it or nothing; the pieces that it was, `most` at most."""
-    if volume.blocks is None:
-        return 0
     if copied:
         raise NotKnown("a snapshot of it may need what is free by now")
-    pieces = array("Q")
-    for start, end in joined(_ask(machine, volume)):
-        for piece in machine.places(volume.blocks, start, end - start):
-            if len(pieces) >= 3 * most:
-                raise NotKnown("its free space is in too many pieces")
-            pieces.extend(piece)
+    least = min(one.granule for one in maps)
+    pieces = _pieces(machine, volume, least=least, most=most)
+    if len(pieces) > 3 * most:
+        pieces = _pieces(machine, volume, least=COARSE, most=most)
+    if len(pieces) > 3 * most:
+        raise NotKnown("its free space is in too many pieces")
     for at in range(0, len(pieces), 3):
         disk, start, length = pieces[at : at + 3]
         maps[disk].add(start, start + length)
     return len(pieces) // 3
 
 
+def _pieces(machine: Machine, volume: Volume, *, least: int, most: int) -> array[int]:
+    """(disk, offset, length) of what is free of `volume`, one behind the other; more than `most` where there are."""
+    pieces = array("Q")
+    for start, end in joined(_ask(machine, volume, least=least)):
+        if volume.blocks is None or end - start < least:
+            continue
+        for piece in machine.places(volume.blocks, start, end - start):
+            pieces.extend(piece)
+            if len(pieces) > 3 * most:
+                return pieces
+    return pieces
+
+
 def _keep_shared(machine: Machine, index: int, found: FreeMap) -> None:
     """Count as in use what is not one volume's alone: what one calls free may be in use in the other."""
-    found.remove(0, GRANULE)  # the tables, and what firmware reads
-    found.remove(found.size - GRANULE, found.size)
+    found.remove(0, _TABLES)
+    found.remove(found.size - _TABLES, found.size)
     listed = [volume for volume in machine.volumes if volume.partition and volume.disk == index]
     overlapping = _overlapping(listed)
     for volume in listed:
@@ -147,24 +160,27 @@ def _only_in_mbr(machine: Machine, index: int) -> Iterator[Range]:
             yield where
 
 
-def _ask(machine: Machine, volume: Volume) -> Iterator[Range]:
-    """The free ranges of `volume`, in its own bytes. Raises NotKnown, FileSystemError, ImageError, OverBudget."""
+def _ask(machine: Machine, volume: Volume, *, least: int) -> Iterator[Range]:
+    """The free ranges of `volume`, at least those of `least` bytes, in its own bytes.
+
+    Raises NotKnown, FileSystemError, ImageError, OverBudget.
+    """
     blocks, kind = volume.blocks, volume.content.kind
     if blocks is None:
         raise NotKnown("it cannot be read")
     if others := signatures(blocks) - {kind}:
         raise NotKnown(f"it looks like {' and '.join(sorted(others))} too")
     if kind in ("ext2", "ext3", "ext4"):
-        yield from ext.free(blocks)
+        yield from ext.free(blocks, least=least)
     elif kind == "xfs":
-        yield from xfs.free(blocks)
+        yield from xfs.free(blocks, least=least)
     elif kind == "fat":
-        yield from windows.fat(blocks)
+        yield from windows.fat(blocks, least=least)
     elif kind == "ntfs":
         files = machine.filesystem(volume)
         if files is None:
             raise NotKnown("it cannot be read")
-        yield from windows.ntfs(blocks, files)
+        yield from windows.ntfs(blocks, files, least=least)
     elif kind == "swap":
         yield from _swap(blocks, suspended=bool(volume.content.detail))
     elif kind == "lvm2":

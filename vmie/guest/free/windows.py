@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterator
 
 from vmie.guest.filesystem import FileSystem, FileSystemError
-from vmie.guest.free.ranges import GRANULE, NotKnown, Range, of_bitmap
+from vmie.guest.free.ranges import NotKnown, Range, of_bitmap
 from vmie.guest.state import state
 from vmie.guest.stream import Blocks
 
@@ -22,8 +22,11 @@ _VSS = bytes.fromhex("6b87083876c1484eb7ae04046e6cc752")
 _VSS_AT, _VSS_BLOCK, _VSS_ENTRY, _VSS_MOST = 0x1E00, 0x4000, 128, 256
 
 
-def ntfs(blocks: Blocks, files: FileSystem) -> Iterator[Range]:
-    """Free ranges, in bytes of the volume. Raises NotKnown, FileSystemError, ImageError, OverBudget."""
+def ntfs(blocks: Blocks, files: FileSystem, *, least: int) -> Iterator[Range]:
+    """Free ranges, at least those of `least` bytes, in bytes of the volume.
+
+    Raises NotKnown, FileSystemError, ImageError, OverBudget.
+    """
     raw = blocks.read(0, 512)
     if files.clean is not True or not _log_is_clean(files):
         raise NotKnown("its log is to be replayed, or it is to be checked")
@@ -39,7 +42,7 @@ def ntfs(blocks: Blocks, files: FileSystem) -> Iterator[Range]:
     for at in range(0, -(-clusters // 8), _PIECE):
         piece = files.read("/$Bitmap", _PIECE, at)
         count = min(len(piece) * 8, clusters - at * 8)
-        yield from of_bitmap(piece, count=count, unit=unit, at=at * 8 * unit)
+        yield from of_bitmap(piece, count=count, unit=unit, at=at * 8 * unit, least=least)
         if len(piece) < _PIECE:
             break
 
@@ -83,8 +86,11 @@ def _has_shadow_copies(blocks: Blocks) -> bool:
     return True
 
 
-def fat(blocks: Blocks) -> Iterator[Range]:
-    """Free ranges of FAT16 and FAT32, in bytes of the volume. Raises NotKnown, ImageError, OverBudget."""
+def fat(blocks: Blocks, *, least: int) -> Iterator[Range]:
+    """Free ranges of FAT16 and FAT32 of `least` bytes, in bytes of the volume.
+
+    Raises NotKnown, ImageError, OverBudget.
+    """
     raw = blocks.read(0, 512)
     sector, per, reserved, tables, roots, small = struct.unpack_from("<HBHBHH", raw, 11)
     length = int.from_bytes(raw[22:24], "little") or int.from_bytes(raw[36:40], "little")
@@ -102,7 +108,7 @@ def fat(blocks: Blocks) -> Iterator[Range]:
     if (clusters + 2) * width > length * sector:
         raise NotKnown("its table does not fit its clusters")
     unit, base, begin = per * sector, data * sector, reserved * sector
-    free = re.compile(rb"(?:\x00{%d}){%d,}" % (width, max(1, GRANULE // unit)))
+    free = re.compile(rb"(?:\x00{%d}){%d,}" % (width, max(1, least // unit)))
     for at in range(0, (clusters + 2) * width, _PIECE):
         size = min(_PIECE, (clusters + 2) * width - at)
         piece = blocks.read(begin + at, size)

@@ -32,8 +32,8 @@ class _Super:
     version: int
 
 
-def free(blocks: Blocks) -> Iterator[Range]:
-    """Free ranges, in bytes of the volume. Raises NotKnown, ImageError, OverBudget."""
+def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
+    """Free ranges of `least` bytes, in bytes of the volume. Raises NotKnown, ImageError, OverBudget."""
     sb = _super(blocks)
     if state(blocks, "xfs").clean is not True:
         raise NotKnown("its log is to be replayed, or is not in the volume")
@@ -49,7 +49,7 @@ def free(blocks: Blocks) -> Iterator[Range]:
         except NotKnown:
             continue
         if sum(count for _, count in found) == total and all(start + count <= length for start, count in found):
-            for start, count in found:
+            for start, count in (one for one in found if one[1] * sb.block >= least):
                 yield (first + start) * sb.block, (first + start + count) * sb.block
 
 

@@ -48,6 +48,8 @@ class ByObject(ImportOperation[ImportPlan]):
             index=planned.index,
             machine=request.machine,
             empty_disks=request.empty_disks,
+            keep_free=request.keep_free,
+            left_out=planned.left_out,
         )
         upload.send(self.context, sent, step=step, options=options, verify=not request.skip_verify)
 

@@ -10,6 +10,7 @@ from vmie import events
 from vmie.aws import objects, presign, s3
 from vmie.aws.parts_upload import Parts
 from vmie.errors import Drop, Run, Set, UsageError, says
+from vmie.guest import free
 from vmie.limits import GIB
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
@@ -191,7 +192,7 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
     planned = []
     for index in range(whole.disks) if whole.container else (None,):
         number = first + (index or 0)
-        with ingest.opened(path, request, index=index) as one:
+        with (ingest.opened if choice.method == "as-is" else ingest.to_send)(path, request, index=index) as one:
             form, bound = choice, identity.size
             if choice.method != "as-is":
                 form, bound = ingest.settle(one, choice, asked=request.format is not None)
@@ -205,6 +206,7 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
                     one.size,
                     bound,
                     volume_gib=_gib(one.size),
+                    left_out=free.left_out(one),
                 )
             )
     return planned

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from vmie.aws.ebs.client import BLOCK
 from vmie.disk.base import Disk
@@ -32,6 +32,8 @@ class DirectDisk:
     #: blocks that are written, and those of them that are if they are not zeros
     blocks: int
     doubtful: int = 0
+    #: bytes: a snapshot has all data of its disk
+    left_out: ClassVar[int] = 0
 
     @property
     def gib(self) -> int:

@@ -178,6 +178,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             object=plan.object_url,
             bytes_source=sum(planned.source_size for planned in plan.disks),
             bytes_sent=self.bytes_sent,
+            bytes_left_out=sum(planned.left_out for planned in plan.disks),
             seconds=self._seconds(began),
             bucket_from=(plan.bucket.origin or None) if plan.bucket else None,
             instance_id=made.instance_id,

@@ -47,6 +47,8 @@ def send(context: Context, request: ImportRequest, number: int, planned: Convers
     context.journal.put(step, {**base, "sent": known.get("sent", 0)})
     detail = f"{planned.path.name} → s3://{planned.object.bucket}/{planned.stem}.part… ({planned.choice.reasons[0]})"
     context.reporter(events.Stage("upload", detail))
+    if planned.left_out:
+        context.reporter(events.Note(payloads.left_out(planned.left_out)))
     try:
         sent, count = _send(context, request, planned, planned.path, resumed=bool(known))
     except ImageError as error:

@@ -10,6 +10,7 @@ from vmie import events
 from vmie.aws import ec2, kms, objects, role_check, s3
 from vmie.aws.session import Aws
 from vmie.errors import AwsRefused, ImageError, PreflightError, Run, Set, UsageError
+from vmie.guest import free
 from vmie.model import Finding, Route, S3Object
 from vmie.ops import bucket as buckets
 from vmie.ops import check, codec, ingest
@@ -26,7 +27,7 @@ class PlannedDisk:
 
     `object` is where AWS will read it. `path` is the local file, None when the object is already there;
     `index` names one disk of an OVA whose disks are sent one by one. Sizes are bytes; `bound` is the most that
-    will be sent.
+    will be sent, `left_out` data in free space that is not.
     """
 
     object: S3Object
@@ -37,6 +38,7 @@ class PlannedDisk:
     source_size: int = 0
     bound: int = 0
     copied: CopyPlan | None = None
+    left_out: int = 0
 
     @property
     def ours(self) -> bool:
@@ -54,6 +56,7 @@ class PlannedDisk:
             "copy": self.copied is not None,
             "bytes_source": self.source_size,
             "bytes_at_most": self.bound,
+            "bytes_left_out": self.left_out,
         }
 
 
@@ -234,11 +237,13 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
         raise _several(str(path), len(indexes))
     planned = []
     for index in indexes:
-        with ingest.opened(path, request, index=index) as one:
+        with ingest.to_send(path, request, index=index) as one:
             settled, bound = ingest.settle(one, choice, asked=request.format is not None)
             suffix = f"-disk{index + 1}" if index is not None and len(indexes) > 1 else ""
             target = S3Object(folder.bucket, f"{folder.key}{plain(path.stem)}{suffix}.{settled.method}")
-            planned.append(PlannedDisk(target, settled, path, index, identity, one.size, bound))
+            planned.append(
+                PlannedDisk(target, settled, path, index, identity, one.size, bound, left_out=free.left_out(one))
+            )
     return planned
 
 

@@ -12,6 +12,7 @@ from vmie.model import Route
 class ImportResult:
     """What an import came to (contract: ``import``). `status` is active when it was not waited for.
 
+    `bytes_left_out`: data that lay in what file systems call free, and went as zeros.
     By EBS direct there is no object; the blocks of 512 KiB are those of all disks, and `parent` is the snapshot that
     the (first) one is based on.
     """
@@ -29,6 +30,7 @@ class ImportResult:
     bucket_from: str | None = None
     instance_id: str | None = None
     volume_ids: tuple[str, ...] = ()
+    bytes_left_out: int = 0
     via: str = "s3"
     blocks_written: int = 0
     blocks_skipped: int = 0
@@ -55,6 +57,7 @@ class ImportResult:
             "object": self.object,
             "bytes_source": self.bytes_source,
             "bytes_sent": self.bytes_sent,
+            "bytes_left_out": self.bytes_left_out,
             "seconds": round(self.seconds, 3),
             "bucket_from": self.bucket_from,
             "via": self.via,

@@ -138,7 +138,7 @@ def test_xfs(options: str, folder: Path, tmp_path: Path) -> None:
     image, proto = tmp_path / "fs.img", tmp_path / "proto"
     listed = "\n".join(f"{path.name} ---644 0 0 {path}" for path in sorted(folder.iterdir()))
     proto.write_text(f"/dev/null\n0 0\nd--755 0 0\n{listed}\n$\n")
-    run(["truncate", "-s", "330m", image])
+    run(["truncate", "-s", "700m", image])
     run(["mkfs.xfs", "-q", *options.split(), "-p", proto, image])
     before, free = contents(image), asked(image)
     assert len(before) == 40
