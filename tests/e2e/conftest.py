@@ -83,9 +83,10 @@ class Server:
 
 
 @contextmanager
-def serving(*, speed: int = 400) -> Iterator[Server]:
-    """A sandbox server in another process; at 400 an import takes about four seconds."""
+def serving(*, speed: int = 400, limit: int = 20) -> Iterator[Server]:
+    """A sandbox server in another process; at 400 an import takes about four seconds. `limit` imports at once."""
     argv = ["--output", "json", "sandbox", "serve", "--port", "0", "--speed", str(speed), "--any-guest"]
+    argv += ["--import-limit", str(limit)]
     process = subprocess.Popen(
         [sys.executable, "-m", "vmie", *argv], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
