@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.conftest import Done
 from tests.e2e.test_ingest_sandbox import appliance
+from tests.linux_guest import linux_disk
 from tests.sandbox.conftest import bootable
 from tests.sandbox.ebs_direct import BLOCK, client, content
 from tests.tools import need, run
@@ -203,7 +204,7 @@ def test_a_file_that_changes_leaves_no_snapshot(box: Sandbox, vmie: Vmie, raw: P
 
 
 def test_a_batch_by_ebs(box: Sandbox, vmie: Vmie, raw: Path, tmp_path: Path) -> None:
-    names = [f"vm-{number}.raw" for number in range(3)]
+    names = [f"vm-{number}.raw" for number in range(4)]
     for number, name in enumerate(names):
         (tmp_path / name).write_bytes(bootable(2 * MIB, mark=bytes([number + 1]) * 1000))
     plan = tmp_path / "plan.yaml"
@@ -213,15 +214,17 @@ def test_a_batch_by_ebs(box: Sandbox, vmie: Vmie, raw: Path, tmp_path: Path) -> 
         "  - {source: vm-0.raw, register: made-by-batch}\n"
         "  - {source: vm-1.raw, route: volume, availability_zone: us-east-1a}\n"
         "  - {source: vm-2.raw, route: image, platform: Linux}\n"
+        "  - {source: vm-3.raw, via: auto}\n"
     )
     box.faults.fail("CompleteSnapshot", code="InternalServerException", message="trouble", status=500)
     ran = vmie("batch", "run", plan)
     assert ran.code == 0, ran.out + ran.err
-    first, second, third = ran.json["result"]["items"]
+    first, second, third, fourth = ran.json["result"]["items"]
     assert read(first["snapshot_ids"][0], 2 * MIB) == (tmp_path / names[0]).read_bytes()
     assert first["image_id"]
     assert second["volume_ids"]
     assert third["task_id"].startswith("import-ami-")
+    assert fourth["snapshot_ids"]
     assert "s3" not in services(box)
     assert set(snapshots(box).values()) == {"completed"}
 
@@ -270,3 +273,30 @@ def test_what_cannot_become_the_disk_leaves_no_snapshot(
     damaged = vmie(*SNAPSHOT, raw, spoiled, "--skip-check", "all")
     assert (damaged.code, damaged.json["error"]["code"]) == (2, "DamagedImage"), damaged.out
     assert snapshots(box) == {}, "nor one of the other disk"
+
+
+def test_auto_chooses_by_what_is_found_and_goes_on_as_it_began(
+    box: Sandbox, vmie: Vmie, raw: Path, tmp_path: Path
+) -> None:
+    need("mke2fs", "debugfs")
+    ready = linux_disk(tmp_path / "ready.raw", size=96)
+    plan = done(vmie("--dry-run", "import", ready, "--via", "auto"))["plan"]
+    assert (plan["via"], plan["route"]) == ("ebs", "snapshot"), plan["notes"]
+    assert "starts in EC2 as it is" in plan["notes"][0]
+    assert "min" in plan["notes"][0]
+    assert "USD" in plan["notes"][0]
+    # its licence is AWS's to bill, or something is asked for that only ImportImage has
+    for more in (("--usage-operation", "RunInstances"), ("--bucket", "vmie-sandbox")):
+        plan = done(vmie("--dry-run", "import", ready, "--via", "auto", *more))["plan"]
+        assert plan["route"] == "image"
+    assert plan["bucket"]["name"] == "vmie-sandbox"
+
+    box.faults.fail("CompleteSnapshot", code="AccessDeniedException", message="not now", status=403)
+    stopped = vmie("import", ready, "--via", "auto")
+    assert stopped.code == 5
+    (job,) = re.findall(r"resume (job-\S+)", stopped.json["error"]["cure"])
+    made = done(vmie("resume", job))
+    assert made["image_id"].startswith("ami-")
+    assert (made["via"], len(snapshots(box))) == ("ebs", 1)
+    again = done(vmie("import", raw, "--as", "snapshot", "--via", "auto", "--skip-check", "all"))
+    assert again["via"] == "ebs"

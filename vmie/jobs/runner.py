@@ -121,6 +121,7 @@ def _carry_out(operation: Operation[Any, PlanT, ResultT], held: Job, *, wait: bo
         plan = operation.resumed(held.plan)
         if plan is None:
             plan = operation.plan()
+            operation = operation.settled()
             with suppress(ValueError):  # a path that is no Unicode cannot be kept
                 held.keep_plan(operation.dump())
     except BaseException:

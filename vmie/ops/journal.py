@@ -10,7 +10,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -131,6 +131,13 @@ class _Attempt(_Step):
     number: _Count
 
 
+class _Way(_Step):
+    via: Literal["s3", "ebs"]
+    route: Literal["image", "snapshot", "instance", "volume"]
+    ami_name: str = ""
+    why: str = ""
+
+
 class _Finish(_Step):
     image_id: str | None = None
     instance_id: str | None = None
@@ -145,6 +152,7 @@ _SHAPES: Mapping[str, Any] = {
     "intent": _Intent,
     "submit": _Submit,
     "attempt": _Attempt,
+    "way": _Way,
     "finish": _Finish,
     "downloaded": dict[str, str],
 }

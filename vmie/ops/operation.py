@@ -100,6 +100,10 @@ class Operation(ABC, Generic[RequestT, PlanT_co, ResultT_co]):
         self._plan = self._planned()
         return self._plan
 
+    def settled(self) -> Self:
+        """The operation to go on with once it is planned: another one, where planning chose among several."""
+        return self
+
     @property
     def planned(self) -> PlanT_co:
         """The plan that was made or loaded."""

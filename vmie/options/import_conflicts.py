@@ -18,7 +18,7 @@ _UNNEEDED_BY_EBS = ("role_name", "client_token")
 def judged_route(given: Mapping[str, Extra], route: Route, via: str) -> Iterator[UsageError]:
     """Options that the route's call, or the way to AWS, has no parameter for."""
     strange = [(one.routes, name) for name, one in given.items() if one.routes and route not in one.routes]
-    if via == "ebs" and route is Route.VOLUME:
+    if via != "s3" and route is Route.VOLUME:
         strange = [(routes, name) for routes, name in strange if name not in _VOLUME_BY_EBS]
     for routes, several in groupby(sorted(strange, key=lambda one: one[0]), key=lambda one: one[0]):
         names = tuple(name for _, name in several)
@@ -32,7 +32,7 @@ def judged_route(given: Mapping[str, Extra], route: Route, via: str) -> Iterator
         )
     for other in ("s3", "ebs"):
         names = tuple(name for name, one in given.items() if one.via == other != via)
-        if names:
+        if names and via != "auto":
             yield UsageError(
                 says(f"{', '.join(f'{{{name}}}' for name in names)}: only with {{via={other}}}"),
                 cause="EBS takes blocks: there is no object" if other == "s3" else "AWS writes all zeros of an object",

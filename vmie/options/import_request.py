@@ -78,10 +78,10 @@ class ImportRequest(TransferOptions):
         guesses=("system", "virtual_system", "vm_name"),
     )
     empty_disks: bool = option(False, EMPTY_DISKS_HELP, routes=_IMPORTS)
-    via: Annotated[str, OneOf("s3", "ebs")] = option(
+    via: Annotated[str, OneOf("s3", "ebs", "auto")] = option(
         "s3",
         "How the disks come to AWS. s3: as objects in a bucket. ebs: block by block into EBS snapshots, without bucket "
-        "(and without role, but for {route=image}).",
+        "(and without role, but for {route=image}). auto: as suits what is found in them; it says why.",
         group="Sending",
         routes=("image", "snapshot", "volume"),
         guesses=("transport", "method", "through"),

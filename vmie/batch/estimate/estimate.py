@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from vmie import events
@@ -21,8 +19,8 @@ from vmie.batch.estimate.prices import Bill, Use
 from vmie.batch.estimate.simulate import SimulatedItem, Timing, forecast
 from vmie.batch.model import BatchPlan, ItemKind, ItemPool, PlanItem
 from vmie.model import Verdict
+from vmie.ops import pace
 
-_GIB = 1 << 30
 #: items checked together: each reads a few MiB of its image and asks AWS a few things
 _AT_ONCE = 8
 #: what S3 charges for as for a PUT
@@ -185,16 +183,15 @@ def estimate(context: BatchContext, plan: BatchPlan) -> Estimate:
 
     What is refused is a verdict. Raises only what concerns all of them: no credentials, no such profile.
     """
-    pace = tomllib.loads(resources.files(__package__).joinpath("pace.toml").read_text(encoding="utf-8"))
     connections = _connections(context, plan)
     context.reporter(events.Stage("check", f"{len(plan.items)} items"))
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         seen = list(pool.map(lambda item: preview(context, connections[item.region, item.profile], item), plan.items))
     held = _held(seen)
     lost = {one.item.key for one in seen if one.verdict == Verdict.FAIL} | held.keys()
-    spans = forecast([_simulated(one, pace, lost=one.item.key in lost) for one in seen], plan.limits)
+    spans = forecast([_simulated(one, lost=one.item.key in lost) for one in seen], plan.limits)
     items = tuple(ItemEstimate(one, spans.get(one.item.key), held.get(one.item.key, "")) for one in seen)
-    return Estimate(plan, context.clock.now(), items, _bill(items), pace)
+    return Estimate(plan, context.clock.now(), items, _bill(items), pace.table())
 
 
 def _connections(context: BatchContext, plan: BatchPlan) -> dict[tuple[str, str], Aws]:
@@ -224,11 +221,12 @@ def _held(seen: Sequence[Preview]) -> dict[str, str]:
     return held
 
 
-def _simulated(one: Preview, pace: Mapping[str, Any], *, lost: bool) -> SimulatedItem:
+def _simulated(one: Preview, *, lost: bool) -> SimulatedItem:
     item = one.item
     size = one.bytes_source or item.size
-    task = (pace[one.route]["fixed"] + pace[one.route]["each_gib"] * size / _GIB) / 60
-    upload = one.bytes_at_most / (pace["upload"]["mib_per_second"] * (1 << 20)) / 3600
+    direct = "PutSnapshotBlock" in one.calls and "ImportImage" not in one.calls
+    task = pace.task_minutes("ebs" if direct else one.route, size) / 60
+    upload = pace.sending_minutes(one.bytes_at_most) / 60
     pool = ItemPool(one.account, one.region, item.queue, item.kind)
     return SimulatedItem(item.key, pool, item.wave, item.after, item.size, upload, task, lost)
 
@@ -239,7 +237,8 @@ def _bill(items: Sequence[ItemEstimate]) -> Bill:
         Use(
             item.preview.region,
             puts=sum(count for name, count in item.preview.calls.items() if name in _PUTS),
-            stored=item.preview.bytes_at_most,
+            blocks=item.preview.calls.get("PutSnapshotBlock", 0),
+            stored=0 if "PutSnapshotBlock" in item.preview.calls else item.preview.bytes_at_most,
             hours=item.span.end - item.span.begin,
             snapshots=item.preview.snapshots,
             volumes_gib=item.preview.volumes_gib,

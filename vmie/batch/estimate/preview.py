@@ -18,7 +18,7 @@ from vmie.errors import PreflightError, VmieError, text_of
 from vmie.model import Route, Verdict
 from vmie.ops import operations
 from vmie.ops.context import Context
-from vmie.ops.import_ import ImportPlan, PlannedDisk
+from vmie.ops.import_ import DirectPlan, ImportPlan, PlannedDisk
 from vmie.ops.import_.conversion_plan import ConversionDisk
 from vmie.ops.journal import MemoryJournal
 
@@ -96,7 +96,27 @@ def _planned(batches: BatchContext, aws: Aws, seen: Preview) -> Preview:
     if first is not None:
         found = {"says": first.message, "cure": first.cure_text(PLAN), "rule": first.rule}
         seen = replace(seen, verdict=Verdict.WARN.value, **found)
+    if isinstance(plan, DirectPlan):
+        return _written(seen, plan)
     return _sized(seen, plan) if isinstance(plan, ImportPlan) else seen
+
+
+def _written(seen: Preview, plan: DirectPlan) -> Preview:
+    """What is known beforehand of an import that goes block by block."""
+    blocks = sum(disk.blocks for disk in plan.disks)
+    calls = {"StartSnapshot": len(plan.disks), "PutSnapshotBlock": blocks, "CompleteSnapshot": len(plan.disks)}
+    made = {Route.IMAGE: {"ImportImage": 1}, Route.VOLUME: {"CreateVolume": len(plan.disks)}}
+    registered = {"RegisterImage": 1} if plan.request.register else {}
+    return replace(
+        seen,
+        says=seen.says or "; ".join(plan.notes),
+        guest=_guest(plan),
+        bytes_source=sum(disk.size for disk in plan.disks),
+        bytes_at_most=blocks * _BLOCK,
+        snapshots=blocks * _BLOCK,
+        volumes_gib=sum(disk.gib for disk in plan.disks) if plan.request.route is Route.VOLUME else 0,
+        calls={**calls, **made.get(plan.request.route, {}), **registered, "CreateTags": 1},
+    )
 
 
 def _sized(seen: Preview, plan: ImportPlan) -> Preview:
@@ -124,7 +144,7 @@ def _only_calls(context: BatchContext) -> events.Reporter:
     return report
 
 
-def _guest(plan: ImportPlan) -> str:
+def _guest(plan: ImportPlan | DirectPlan) -> str:
     """``Ubuntu 22.04 x86_64, uefi``; "" when nothing is known."""
     image = next(iter(plan.report.images), None) if plan.report else None
     if image is None or image.error is not None:

@@ -30,6 +30,7 @@ class Use:
 
     region: str
     puts: int = 0
+    blocks: int = 0
     stored: int = 0
     hours: float = 0.0
     snapshots: int = 0
@@ -96,6 +97,13 @@ _LINES = (
         lambda use: use.puts / 1000,
         lambda use: use.puts,
         "{:.0f} uploads of parts and the like",
+    ),
+    _Line(
+        "EBS direct requests",
+        "ebs_1000_puts",
+        lambda use: use.blocks / 1000,
+        lambda use: use.blocks,
+        "at most {:.0f} blocks",
     ),
     _Line(
         "S3 storage until AWS is done",
