@@ -121,7 +121,7 @@ def convert(
     force: bool = False,
     **place: Unpack[Place],
 ) -> Converted:
-    """Write a disk, or that of a snapshot (``snap-…``), as the suffix of `target` says: VMDK, dynamic VHD or raw.
+    """Write a disk, or that of a snapshot (``snap-…``), as the suffix of `target` says (see `vmie.ops.convert`).
 
     `disk` picks one of an appliance's disks, from 0, boot disk first; `machine` and `empty_disks` as `check` has them.
     Raises UsageError and ImageError (see `vmie.ops.convert`).

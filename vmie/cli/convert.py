@@ -1,4 +1,4 @@
-"""`vmie convert`: a disk in any format into one that EC2 takes."""
+"""`vmie convert`: a disk in any format into one that EC2 takes, or another virtualiser."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ def convert(
     source: Annotated[
         Path, typer.Argument(metavar="FILE", help="The disk: any format that vmie reads, or a snapshot (snap-…).")
     ],
-    target: Annotated[Path, typer.Argument(metavar="OUT", help="The new file: .vmdk, .vhd or .raw names its format.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The new file: .vmdk, .vhd, .raw, .qcow2 or .vhdx names its format.")
+    ],
     disk: Annotated[
         int | None,
         typer.Option("--disk", min=0, metavar="N", help="Which disk of an appliance, from 0, boot disk first."),
@@ -28,7 +30,7 @@ def convert(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace OUT where it exists.")] = False,
 ) -> None:
-    """Write a disk as stream-optimised VMDK, dynamic VHD or raw.
+    """Write a disk as stream-optimised VMDK, dynamic VHD, raw, qcow2 or VHDX.
 
     vmie convert server.qcow2 server.vmdk
 

@@ -32,7 +32,7 @@ VERBS: Mapping[str, Verb] = {
     "doctor": Verb("doctor", "doctor", "Find what would stop an import or export, before it starts."),
     "limits": Verb("limits", "limits", "Show every limit of AWS: in 2016, today, vmie's own, and what is in use now."),
     "policy": Verb("policy", "", "Print least-privilege policies; nothing is asked of AWS."),
-    "convert": Verb("convert", "convert", "Write a disk as stream-optimised VMDK, dynamic VHD or raw."),
+    "convert": Verb("convert", "convert", "Write a disk as stream-optimised VMDK, dynamic VHD, raw, qcow2 or VHDX."),
     "upload": Verb("upload", "upload", "Send a disk to S3 in the form that EC2 takes; no EC2 call is made."),
     "resume": Verb(
         "jobs", "resume", "Resume a job or batch that was interrupted or failed; nothing is sent or created twice."

@@ -24,7 +24,7 @@ _MAX_NAME = 1023
 _DIRTY, _CORRUPT, _EXTERNAL_DATA, _COMPRESSION, _EXTENDED_L2 = (1 << bit for bit in range(5))
 _KNOWN_INCOMPATIBLE = _DIRTY | _CORRUPT | _EXTERNAL_DATA | _COMPRESSION | _EXTENDED_L2
 
-_EXT_END, _EXT_BACKING_FORMAT, _EXT_FEATURE_NAMES = 0, 0xE2792ACA, 0x6803F857
+_EXT_END, EXT_BACKING_FORMAT, _EXT_FEATURE_NAMES = 0, 0xE2792ACA, 0x6803F857
 _EXT_DATA_FILE, _EXT_BITMAPS = 0x44415441, 0x23852875
 _MAX_EXTENSIONS = 64
 
@@ -79,7 +79,7 @@ def read(source: Source) -> Qcow2Header:
     _refuse_features(source, incompatible, extensions)
     return Qcow2Header(
         backing=_backing(source, backing_at, backing_size) if backing_at else "",
-        backing_format=_text(extensions.get(_EXT_BACKING_FORMAT, b"")).lower(),
+        backing_format=_text(extensions.get(EXT_BACKING_FORMAT, b"")).lower(),
         version=version,
         cluster_bits=bits,
         size=plausible_size(source, size),

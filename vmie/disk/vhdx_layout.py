@@ -25,21 +25,21 @@ SPECIFICATION = (
 MIB = 1 << 20
 SIGNATURE = b"vhdxfile"
 
-_HEADERS = (64 << 10, 128 << 10)
-_REGION_TABLES = (192 << 10, 256 << 10)
+HEADERS = (64 << 10, 128 << 10)
+REGION_TABLES = (192 << 10, 256 << 10)
 _TABLE_SIZE = 64 << 10
 _MAX_ENTRIES = 2047
 
-_BAT = uuid.UUID("2dc27766-f623-4200-9d64-115e9bfd4a08")
-_METADATA = uuid.UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e")
+BAT = uuid.UUID("2dc27766-f623-4200-9d64-115e9bfd4a08")
+METADATA = uuid.UUID("8b7ca206-4790-4b9a-b8fe-575f050f886e")
 
-_FILE_PARAMETERS = uuid.UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b")
-_DISK_SIZE = uuid.UUID("2fa54224-cd1b-4876-b211-5dbed83bf4b8")
-_LOGICAL_SECTOR = uuid.UUID("8141bf1d-a96f-4709-ba47-f233a8faab5f")
-_PHYSICAL_SECTOR = uuid.UUID("cda348c7-445d-4471-9cc9-e9885251c556")
-_PAGE83 = uuid.UUID("beca12ab-b2e6-4523-93ef-c309e000c746")
+FILE_PARAMETERS = uuid.UUID("caa16737-fa36-4d43-b3b6-33f0aa44e76b")
+DISK_SIZE = uuid.UUID("2fa54224-cd1b-4876-b211-5dbed83bf4b8")
+LOGICAL_SECTOR = uuid.UUID("8141bf1d-a96f-4709-ba47-f233a8faab5f")
+PHYSICAL_SECTOR = uuid.UUID("cda348c7-445d-4471-9cc9-e9885251c556")
+PAGE83 = uuid.UUID("beca12ab-b2e6-4523-93ef-c309e000c746")
 _PARENT_LOCATOR = uuid.UUID("a8d35f2d-b30b-454d-abf7-d3d84834ab0c")
-_KNOWN_ITEMS = frozenset((_FILE_PARAMETERS, _DISK_SIZE, _LOGICAL_SECTOR, _PHYSICAL_SECTOR, _PAGE83, _PARENT_LOCATOR))
+_KNOWN_ITEMS = frozenset((FILE_PARAMETERS, DISK_SIZE, LOGICAL_SECTOR, PHYSICAL_SECTOR, PAGE83, _PARENT_LOCATOR))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class Metadata:
 
 def read_header(source: Source) -> VhdxHeader:
     """The valid header of the highest sequence number ([MS-VHDX] 2.2.2); ImageError when neither is valid."""
-    found = [header for offset in _HEADERS if (header := _header_at(source, offset)) is not None]
+    found = [header for offset in HEADERS if (header := _header_at(source, offset)) is not None]
     if not found:
         raise damaged(source, "neither of its two headers has a valid signature and checksum")
     return max(found, key=lambda header: header.sequence)
@@ -112,7 +112,7 @@ def _checksum_holds(data: bytes) -> bool:
 def read_regions(source: Source) -> tuple[Region, Region]:
     """The BAT and the metadata region ([MS-VHDX] 2.2.3), from the first region table that is valid."""
     problem: ImageError | None = None
-    for offset in _REGION_TABLES:
+    for offset in REGION_TABLES:
         try:
             return _regions_at(source, offset)
         except ImageError as error:
@@ -129,7 +129,7 @@ def _regions_at(source: Source, offset: int) -> tuple[Region, Region]:
     for index in range(count):
         guid, at, length, required = struct.unpack_from("<16sQII", table, 16 + 32 * index)
         kind = uuid.UUID(bytes_le=guid)
-        if kind in (_BAT, _METADATA):
+        if kind in (BAT, METADATA):
             if kind in regions or at < MIB or at % MIB or length % MIB or not length or at + length > source.size:
                 raise damaged(source, f"region {kind} at byte {at} (+{length}) is misplaced or beyond the end")
             regions[kind] = Region(at, length, index, offset + 16 + 32 * index)
@@ -142,7 +142,7 @@ def _regions_at(source: Source, offset: int) -> tuple[Region, Region]:
             )
     if len(regions) != 2:
         raise damaged(source, "its region table names no BAT or no metadata")
-    return regions[_BAT], regions[_METADATA]
+    return regions[BAT], regions[METADATA]
 
 
 def region_faults(source: Source, regions: Mapping[str, Region]) -> Iterator[TableFault]:
@@ -157,22 +157,21 @@ def region_faults(source: Source, regions: Mapping[str, Region]) -> Iterator[Tab
             yield TableFault("list of regions", one.entry, one.place, why, SPECIFICATION, Verdict.WARN)
         before, end = what, max(end, one.offset + one.length)
     try:
-        _regions_at(source, _REGION_TABLES[0])
+        _regions_at(source, REGION_TABLES[0])
     except ImageError as error:
         why = f"cannot be read, its copy was: {error.cause}"
-        yield TableFault("region table", 0, _REGION_TABLES[0], why, SPECIFICATION, Verdict.WARN)
+        yield TableFault("region table", 0, REGION_TABLES[0], why, SPECIFICATION, Verdict.WARN)
 
 
 def read_metadata(source: Source, region: Region) -> Metadata:
     """The metadata items ([MS-VHDX] 2.6); ImageError when one is missing or has an impossible value."""
     items = dict(_items(source, region))
     parameters, disk_size, logical = (
-        _item(source, items, key, length)
-        for key, length in ((_FILE_PARAMETERS, 8), (_DISK_SIZE, 8), (_LOGICAL_SECTOR, 4))
+        _item(source, items, key, length) for key, length in ((FILE_PARAMETERS, 8), (DISK_SIZE, 8), (LOGICAL_SECTOR, 4))
     )
     block_size, flags = struct.unpack("<II", parameters)
     logical_sector = int.from_bytes(logical, "little")
-    physical = items.get(_PHYSICAL_SECTOR, logical)[:4]
+    physical = items.get(PHYSICAL_SECTOR, logical)[:4]
     if logical_sector not in (512, 4096):
         raise damaged(source, f"a logical sector of {logical_sector} bytes; 512 and 4096 are defined")
     if block_size & (block_size - 1) or not MIB <= block_size <= 256 * MIB:

@@ -1,4 +1,4 @@
-"""One disk into one file of a form that EC2 takes: stream-optimised VMDK, dynamic VHD or raw.
+"""One disk into one file: stream-optimised VMDK, dynamic VHD or raw, which EC2 takes; qcow2 or VHDX for others.
 
 `plan` reads headers and says what would be written; `apply` writes it under a temporary name beside
 the target and renames it when it is whole, so the target is either absent, as it was, or complete.
@@ -23,7 +23,7 @@ from vmie.ops import atomic_file
 from vmie.ops.opening import Opening, Snapshots
 
 #: Suffixes of the target and the formats they name.
-SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw"}
+SUFFIXES = {".vmdk": "vmdk", ".vhd": "vhd", ".raw": "raw", ".img": "raw", ".qcow2": "qcow2", ".vhdx": "vhdx"}
 
 #: Bytes after which what was written is sent on to the medium, so that the final fsync has little left to wait for.
 _SETTLE = 8 << 20
@@ -118,7 +118,7 @@ def plan(
         _look(opened, source, reporter)
         if isinstance(opened, WrappedDisk):
             opened.measure(reporter=reporter)  # gzip does not say the size: the file is read once
-        into = stream.target(format_)
+        into = stream.file_format(format_)
         into.check(opened)
         upper_bound = into.upper_bound(opened)
         if format_ == "vmdk" and upper_bound > _VMDK_MOST:
@@ -153,7 +153,7 @@ def apply(
         if isinstance(opened, WrappedDisk):
             opened.expect(plan.virtual_size)
         follow = _Following(file, opened.allocated_size, reporter)
-        written = stream.target(plan.format).save(opened, file, workers=plan.workers, progress=follow)
+        written = stream.file_format(plan.format).save(opened, file, workers=plan.workers, progress=follow)
     return Converted(
         path=plan.target,
         format=plan.format,
@@ -176,7 +176,7 @@ def format_of(target: Path) -> str:
         raise UsageError(
             f"{target} names no format that vmie writes",
             cause=f"the suffix {target.suffix!r} is none of {', '.join(SUFFIXES)}",
-            cure="end the name in .vmdk (stream-optimised, the best for EC2), .vhd (dynamic) or .raw",
+            cure="end the name in .vmdk (stream-optimised, the best for EC2), .vhd (dynamic), .raw, .qcow2 or .vhdx",
         ) from None
 
 

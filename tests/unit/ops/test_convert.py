@@ -40,7 +40,7 @@ def entries(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("suffix", ["vmdk", "vhd", "raw", "img", "VMDK"])
+@pytest.mark.parametrize("suffix", ["vmdk", "vhd", "raw", "img", "VMDK", "qcow2", "vhdx"])
 def test_converts_into_what_the_suffix_names(raw: Path, tmp_path: Path, suffix: str) -> None:
     out = tmp_path / f"out.{suffix}"
     done = convert.apply(convert.plan(raw, out))
@@ -147,7 +147,7 @@ def test_a_link_goes_on_pointing_to_its_file(raw: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("out.qcow2", "names no format"),
+        ("out.vdi", "names no format"),
         ("out", "names no format"),
         ("absent/out.vmdk", "cannot be written"),
         ("folder.raw", "is not a file"),

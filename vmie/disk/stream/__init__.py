@@ -15,13 +15,28 @@ from types import MappingProxyType
 from typing import BinaryIO, Protocol
 
 from vmie.disk.base import Disk
+from vmie.disk.stream import qcow2 as _qcow2
 from vmie.disk.stream import raw as _raw
 from vmie.disk.stream import vhd as _vhd
+from vmie.disk.stream import vhdx as _vhdx
 from vmie.disk.stream import vmdk as _vmdk
 from vmie.disk.stream.parallel import cores
 from vmie.errors import UsageError
 
-__all__ = ["TARGETS", "Target", "cores", "dynamic_vhd", "raw", "stream_optimized", "target", "upper_bound", "write"]
+__all__ = [
+    "FILES",
+    "TARGETS",
+    "FileFormat",
+    "Target",
+    "cores",
+    "dynamic_vhd",
+    "file_format",
+    "raw",
+    "stream_optimized",
+    "target",
+    "upper_bound",
+    "write",
+]
 
 Progress = Callable[[int], None]
 """Takes the bytes of data read from the source so far; called by the consumer's thread."""
@@ -43,12 +58,12 @@ class _Save(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A format that disks are written as.
+class FileFormat:
+    """A format that disks are written as, into a file that can be written anywhere.
 
     `check(disk)` raises ImageError when the format cannot hold it; `upper_bound(disk)` is a length
-    in bytes that the stream never passes, computed without reading data; `stream(disk)` yields the bytes;
-    `save(disk, file)` puts them into a new file, with holes where the format has zeros, and returns
+    in bytes that the file never passes, computed without reading data;
+    `save(disk, file)` writes a new file, with holes where the format has zeros, and returns
     the bytes written.
     """
 
@@ -57,8 +72,14 @@ class Target:
     suffix: str
     check: Callable[[Disk], None]
     upper_bound: Callable[[Disk], int]
-    stream: _Stream
     save: _Save
+
+
+@dataclass(frozen=True, slots=True)
+class Target(FileFormat):
+    """A format that EC2 takes: `stream(disk)` yields its bytes, so that they can be sent as they are made."""
+
+    stream: _Stream
 
 
 def _saver(stream: _Stream) -> _Save:
@@ -71,10 +92,18 @@ def _saver(stream: _Stream) -> _Save:
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         "vmdk": Target(
-            *("vmdk", "streamOptimized", ".vmdk"), _vmdk.check, _vmdk.upper_bound, _vmdk.stream, _saver(_vmdk.stream)
+            *("vmdk", "streamOptimized", ".vmdk"), _vmdk.check, _vmdk.upper_bound, _saver(_vmdk.stream), _vmdk.stream
         ),
-        "vhd": Target(*("vhd", "dynamic", ".vhd"), _vhd.check, _vhd.upper_bound, _vhd.stream, _saver(_vhd.stream)),
-        "raw": Target(*("raw", "raw", ".raw"), _raw.check, _raw.upper_bound, _raw.stream, _raw.save),
+        "vhd": Target(*("vhd", "dynamic", ".vhd"), _vhd.check, _vhd.upper_bound, _saver(_vhd.stream), _vhd.stream),
+        "raw": Target(*("raw", "raw", ".raw"), _raw.check, _raw.upper_bound, _raw.save, _raw.stream),
+    }
+)
+#: what is written for other virtualisers too. Both formats have tables in front of data that they depend on: no streams
+FILES: Mapping[str, FileFormat] = MappingProxyType(
+    {
+        **TARGETS,
+        "qcow2": FileFormat("qcow2", "qcow2", ".qcow2", _qcow2.check, _qcow2.upper_bound, _qcow2.save),
+        "vhdx": FileFormat("vhdx", "dynamic", ".vhdx", _vhdx.check, _vhdx.upper_bound, _vhdx.save),
     }
 )
 
@@ -87,6 +116,11 @@ def target(name: str) -> Target:
         raise UsageError(
             f"vmie does not write {name!r}", cure=f"choose one of {', '.join(TARGETS)}: EC2 takes each of them"
         ) from None
+
+
+def file_format(name: str) -> FileFormat:
+    """The format of that name, one of `FILES`. Raises UsageError."""
+    return FILES.get(name) or target(name)
 
 
 def stream_optimized(disk: Disk, *, workers: int | None = None, progress: Progress = _unheard) -> Iterator[bytes]:
@@ -108,8 +142,8 @@ def raw(disk: Disk, *, workers: int | None = None, progress: Progress = _unheard
 
 
 def upper_bound(disk: Disk, name: str) -> int:
-    """A length in bytes that `disk` written as `name` (vmdk, vhd, raw) never passes; reads no data."""
-    return target(name).upper_bound(disk)
+    """A length in bytes that `disk` written as `name`, one of `FILES`, never passes; reads no data."""
+    return file_format(name).upper_bound(disk)
 
 
 def write(disk: Disk, name: str, *, workers: int | None = None, progress: Progress = _unheard) -> Iterator[bytes]:
