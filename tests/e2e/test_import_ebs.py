@@ -138,11 +138,18 @@ def test_zeros_are_left_out_only_where_nothing_is_encrypted(box: Sandbox, vmie: 
     assert done(vmie(*argv, "--skip-check", "unsafe-zeros"))["blocks_written"] == 3
 
 
-def test_a_plan_says_what_would_be_done(box: Sandbox, vmie: Vmie, raw: Path) -> None:
+def test_a_plan_says_what_would_be_done(box: Sandbox, vmie: Vmie, raw: Path, tmp_path: Path) -> None:
     plan = done(vmie("--dry-run", *SNAPSHOT, raw, "--encrypted", "--skip-check", "all"))["plan"]
     assert (plan["via"], plan["call"], plan["bucket"], plan["role"]) == ("ebs", "StartSnapshot", None, None)
     assert plan["encrypted"] is True
     assert plan["disks"][0]["volume_gib"] == 1
+    need("qemu-img")
+    large = tmp_path / "large.qcow2"  # larger than any task takes
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=2M", raw, large])
+    run(["qemu-img", "resize", "-q", large, "17T"])
+    shown = vmie("--dry-run", *SNAPSHOT, large, "--zeros", "none").json
+    assert shown["result"]["plan"]["disks"][0]["volume_gib"] == 17 * 1024
+    assert not [one for one in shown["findings"] if one["rule"].startswith("VMIE-LIM")]
     assert snapshots(box) == {}
 
 
@@ -209,10 +216,10 @@ def test_a_batch_by_ebs(box: Sandbox, vmie: Vmie, raw: Path, tmp_path: Path) -> 
         (tmp_path / name).write_bytes(bootable(2 * MIB, mark=bytes([number + 1]) * 1000))
     plan = tmp_path / "plan.yaml"
     plan.write_text(
-        "defaults: {route: snapshot, via: ebs, skip_check: all}\n"
+        "defaults: {route: snapshot, via: ebs, skip_check: all, bucket: vmie-sandbox, role_name: vmimport}\n"
         "items:\n"
         "  - {source: vm-0.raw, register: made-by-batch}\n"
-        "  - {source: vm-1.raw, route: volume, availability_zone: us-east-1a}\n"
+        "  - {source: vm-1.raw, route: volume, availability_zone: us-east-1a, encrypted: true}\n"
         "  - {source: vm-2.raw, route: image, platform: Linux}\n"
         "  - {source: vm-3.raw, via: auto}\n"
     )
@@ -286,7 +293,7 @@ def test_auto_chooses_by_what_is_found_and_goes_on_as_it_began(
     assert "min" in plan["notes"][0]
     assert "USD" in plan["notes"][0]
     # its licence is AWS's to bill, or something is asked for that only ImportImage has
-    for more in (("--usage-operation", "RunInstances"), ("--bucket", "vmie-sandbox")):
+    for more in (("--usage-operation", "RunInstances"), ("--format", "vmdk", "--bucket", "vmie-sandbox")):
         plan = done(vmie("--dry-run", "import", ready, "--via", "auto", *more))["plan"]
         assert plan["route"] == "image"
     assert plan["bucket"]["name"] == "vmie-sandbox"

@@ -10,16 +10,16 @@ from vmie.model import Route, S3Object
 from vmie.options.base import Extra
 
 #: what CreateVolume takes and ImportVolume does not; what a snapshot takes that was written block by block
-_VOLUME_BY_EBS = ("encrypted", "kms_key", "volume_type")
+VOLUME_BY_EBS = ("encrypted", "kms_key", "volume_type")
 #: what ImportSnapshot takes, and EBS does not need
-_UNNEEDED_BY_EBS = ("role_name", "client_token")
+UNNEEDED_BY_EBS = ("role_name", "client_token")
 
 
 def judged_route(given: Mapping[str, Extra], route: Route, via: str) -> Iterator[UsageError]:
     """Options that the route's call, or the way to AWS, has no parameter for."""
     strange = [(one.routes, name) for name, one in given.items() if one.routes and route not in one.routes]
     if via != "s3" and route is Route.VOLUME:
-        strange = [(routes, name) for routes, name in strange if name not in _VOLUME_BY_EBS]
+        strange = [(routes, name) for routes, name in strange if name not in VOLUME_BY_EBS]
     for routes, several in groupby(sorted(strange, key=lambda one: one[0]), key=lambda one: one[0]):
         names = tuple(name for _, name in several)
         listed = ", ".join(f"{{{name}}}" for name in names)
@@ -43,7 +43,7 @@ def judged_route(given: Mapping[str, Extra], route: Route, via: str) -> Iterator
 
 def judged_direct(given: Mapping[str, Extra], sources: Sequence[str], route: Route) -> Iterator[UsageError]:
     """What does not go with writing snapshots block by block."""
-    names = tuple(name for name in _UNNEEDED_BY_EBS if name in given)
+    names = tuple(name for name in UNNEEDED_BY_EBS if name in given)
     if names and route is not Route.IMAGE:
         yield UsageError(
             says(f"{', '.join(f'{{{name}}}' for name in names)}: not with {{via=ebs}} and {{route={route}}}"),

@@ -9,7 +9,8 @@ from vmie.batch.plan.schema import EXPORT, ItemModel, spelled, ways_of
 from vmie.batch.plan.wording import PLAN
 from vmie.errors import UsageError, VmieError, text_of
 from vmie.options import ExportRequest, ImportRequest
-from vmie.options.base import each, fields_of
+from vmie.options.base import each, extra, fields_of
+from vmie.options.import_conflicts import UNNEEDED_BY_EBS, VOLUME_BY_EBS
 
 #: reports a mistake: the field ("" for the item) and the sentence
 Wrong = Callable[[str, str], None]
@@ -33,14 +34,28 @@ def merged(defaults: Mapping[str, Any], own: Mapping[str, Any], *, export: bool,
     values = {name: value for name, value in values.items() if value is not None}
     values["tags"] = {**(defaults.get("tags") or {}), **(own.get("tags") or {})}
     route = EXPORT if export else str(values.get("route", "image"))
+    via = str(values.get("via", "s3"))
     for name in list(values):
         ways = ways_of(ItemModel, name)
-        if not ways or route in ways:
+        if own.get(name) is None and not export and not _fits_way(name, route=route, via=via):
+            del values[name]
+            continue
+        if not ways or route in ways or (route == "volume" and via != "s3" and name in VOLUME_BY_EBS):
             continue
         if own.get(name) is not None:
             wrong(written(name), _not_for(ways, route))
         del values[name]
     return values
+
+
+def _fits_way(name: str, *, route: str, via: str) -> bool:
+    """Whether a default is for the way that an item goes; one that is not is left out, as one of another route."""
+    fields = fields_of(ImportRequest)
+    if via == "auto" or name not in fields:
+        return True
+    if via == "ebs" and route != "image" and name in UNNEEDED_BY_EBS:
+        return False
+    return extra(fields[name]).via in ("", via)
 
 
 def _not_for(ways: tuple[str, ...], route: str) -> str:

@@ -19,10 +19,11 @@ from typing import Any, Self, cast
 from vmie import events
 from vmie.aws.ebs import prices
 from vmie.aws.ebs.client import BLOCK
+from vmie.limits import DISK_BYTES
 from vmie.model import Route, Task, Verdict
 from vmie.ops import check, ingest, pace
 from vmie.ops.context import Context
-from vmie.ops.import_ import direct_blocks, planning, registering
+from vmie.ops.import_ import direct_blocks, direct_plan, registering
 from vmie.ops.import_.direct_plan import DirectPlan
 from vmie.ops.import_.operation import ImportOperation
 from vmie.ops.import_.planning import ImportPlan
@@ -33,6 +34,8 @@ from vmie.options.base import extra
 
 #: the journal's step
 STEP = "way"
+#: options that say what is sent; others, as the bucket, only say how if it is that way
+_DECISIVE = {"s3": ("as_is", "format", "copy"), "ebs": ("zeros",)}
 #: what deflate leaves of a disk's data, about; a guess, since it is not read for this
 _COMPRESSED = 0.5
 #: bytes per second that EBS takes for one snapshot: 1,000 blocks
@@ -69,19 +72,16 @@ def chosen(context: Context, request: ImportRequest) -> Way:
     Raises what the check of the disks raises.
     """
     as_asked = Way("s3", request.route, request.register, "")
-    fields = type(request).model_fields
-    only = {way: [name for name in request.model_fields_set if extra(fields[name]).via == way] for way in ("s3", "ebs")}
     if any(source.startswith("s3://") for source in request.sources):
         return replace(as_asked, why="it is in S3 already")
-    for way, names in only.items():
-        if names:
-            return replace(as_asked, via=way, why=f"{', '.join(sorted(names))} belongs to it")
+    for way, fields in _DECISIVE.items():
+        if names := sorted(request.model_fields_set.intersection(fields)):
+            return replace(as_asked, via=way, why=f"{', '.join(names)} belongs to it")
     if request.route is Route.VOLUME:
         return replace(as_asked, via="ebs", why="ImportVolume is the older call, and not offered in every Region")
     paths = [Path(source) for source in request.sources]
     quiet = replace(context, reporter=events.silent)
-    route = Route.IMAGE if request.route is Route.IMAGE else Route.SNAPSHOT
-    report = planning.checked(quiet, request, paths, route=route)
+    report = direct_plan.checked(quiet, request, paths)
     sizes = _sizes(paths, request)
     ready = _starts_as_it_is(request, report)
     told = replace(_Forecast.of(request, sizes), ready=bool(ready))
@@ -90,7 +90,7 @@ def chosen(context: Context, request: ImportRequest) -> Way:
     if ready:
         name = f"{_plain(request.name or paths[0].stem)[:90]}-{context.journal.job}"
         return Way("ebs", Route.SNAPSHOT, name, f"{ready}, so that RegisterImage makes the AMI; {told}")
-    via = "ebs" if told.ebs <= told.s3 else "s3"
+    via = "ebs" if told.ebs <= told.s3 or sizes.largest >= DISK_BYTES.value else "s3"
     return replace(as_asked, via=via, why=f"it is the sooner one; {told}")
 
 
@@ -121,12 +121,13 @@ class _Sizes:
 
     count: int
     disks: int
+    largest: int
     blocks: int
     compressed: int
 
 
 def _sizes(paths: Sequence[Path], request: ImportRequest) -> _Sizes:
-    count = disks = blocks = compressed = 0
+    count = disks = largest = blocks = compressed = 0
     for path in paths:
         look = ingest.look(path, request, whole=False)
         packed = (look.format, look.variant) == ("vmdk", "streamOptimized") or bool(look.packed)
@@ -135,10 +136,11 @@ def _sizes(paths: Sequence[Path], request: ImportRequest) -> _Sizes:
                 found = direct_blocks.plan_of(one, zeros=request.zeros)
                 count += 1
                 disks += one.size
+                largest = max(largest, one.size)
                 blocks += found.certain + found.possible
                 compressed += 0 if packed else int(min(one.allocated_size, one.size) * _COMPRESSED)
         compressed += path.stat().st_size if packed else 0
-    return _Sizes(count, disks, blocks, compressed)
+    return _Sizes(count, disks, largest, blocks, compressed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from vmie.options import ImportRequest
 
 #: of a disk whose zeros may be left out though somebody may encrypt it
 UNSAFE_ZEROS = "unsafe-zeros"
+#: the rules about the largest disk of a task
+_SIZES = ("VMIE-LIM-001", "VMIE-LIM-002")
 #: minutes without a block after which EBS gives a snapshot up: a night and more to mend what stopped it. Each block
 #: that is written begins them anew, so that they need not last for all of a disk.
 #: https://docs.aws.amazon.com/ebs/latest/APIReference/API_StartSnapshot.html (10 to 4320, 60 by default)
@@ -50,8 +52,9 @@ class DirectPlan:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """What the check found."""
-        return self.report.findings if self.report else ()
+        """What the check found, but for what is about a task's disks where there is no task."""
+        found = self.report.findings if self.report else ()
+        return tuple(one for one in found if self.request.route is Route.IMAGE or one.rule not in _SIZES)
 
     def as_json(self) -> dict[str, Any]:
         """For --dry-run."""
@@ -83,9 +86,7 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     """
     aws = context.aws
     paths = [Path(source) for source in request.sources]
-    # A volume is a snapshot's: nothing of what ImportVolume refuses matters.
-    route = Route.IMAGE if request.route is Route.IMAGE else Route.SNAPSHOT
-    report = planning.checked(context, request, paths, route=route)
+    report = checked(context, request, paths)
     request, notes = planning.from_image(report, request)
     disks = tuple(disk for path in paths for disk in _disks(path, request))
     encrypted, key = _encryption(aws, request)
@@ -105,6 +106,14 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
         context.reporter(events.Note(one, "warning"))
     ena = registering.has_ena(report)
     return DirectPlan(request, disks, encrypted, key, role_name, zone, report, (*notes, *lost), ena)
+
+
+def checked(context: Context, request: ImportRequest, paths: list[Path]) -> check.CheckReport | None:
+    """The preflight of disks that go block by block; raises PreflightError."""
+    if request.route is Route.IMAGE:
+        return planning.checked(context, request, paths)
+    # A volume is a snapshot's: nothing of what ImportVolume refuses matters, nor how large a task's disk may be.
+    return planning.checked(context, request, paths, route=Route.SNAPSHOT, skip=_SIZES)
 
 
 def _disks(path: Path, request: ImportRequest) -> Iterator[DirectDisk]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -149,9 +150,17 @@ def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Objec
 
 
 def checked(
-    context: Context, request: ImportRequest, paths: list[Path], *, route: Route | None = None
+    context: Context,
+    request: ImportRequest,
+    paths: list[Path],
+    *,
+    route: Route | None = None,
+    skip: Sequence[str] = (),
 ) -> check.CheckReport | None:
-    """The preflight; raises PreflightError when `route`, by default the request's, is blocked."""
+    """The preflight; raises PreflightError when `route`, by default the request's, is blocked.
+
+    `skip` are rules that say nothing of how the disks go.
+    """
     if "all" in request.skip_check:
         return None
     route = route or request.route
@@ -167,7 +176,7 @@ def checked(
         clock=context.clock,
         reporter=context.reporter,
     )
-    blocking = check.blocking(report, route, skip=request.skip_check, strict=request.strict)
+    blocking = check.blocking(report, route, skip=(*request.skip_check, *skip), strict=request.strict)
     if not blocking:
         return report
     first = blocking[0]
