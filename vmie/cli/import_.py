@@ -78,6 +78,8 @@ def text(result: Any) -> str:
         lines.append(f"  left out   {render.left_out(result.bytes_left_out)}")
     if result.via == "ebs":
         lines.append(f"  blocks     {result.blocks_written:,} written, {result.blocks_skipped:,} not needed")
+    if result.parent:
+        lines.append(f"  parent     {result.parent}")
     lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -33,10 +33,13 @@ _PIECE = 4096
 class BlockHashes:
     """The digests of a snapshot of `count` blocks. Thread-safe; memory is a bit per block.
 
-    `path` None keeps them for this process only. What is in the file is of another snapshot or damaged: it begins anew.
+    `path` None keeps them for this process only; `about` is whatever else to say of the snapshot. Where the file is of
+    another snapshot, or damaged, it begins anew.
     """
 
-    def __init__(self, path: Path | None, *, snapshot_id: str, count: int) -> None:
+    def __init__(
+        self, path: Path | None, *, snapshot_id: str, count: int, about: Mapping[str, str] | None = None
+    ) -> None:
         self.snapshot_id = snapshot_id
         self.count = count
         self.written = 0
@@ -44,7 +47,7 @@ class BlockHashes:
         self._lock = threading.Lock()
         self._unsynced = 0
         self._file = _opened(path)
-        head = {"format": _FORMAT, "snapshot": snapshot_id, "blocks": count}
+        head = {"format": _FORMAT, "snapshot": snapshot_id, "blocks": count, **(about or {})}
         if _head(self._file) == head:
             self._mark()
         else:
@@ -54,6 +57,28 @@ class BlockHashes:
 
     def __contains__(self, index: int) -> bool:
         return bool(self._bits[index >> 3] & 1 << (index & 7))
+
+    @classmethod
+    def existing(cls, path: Path) -> Self | None:
+        """What is kept at `path`; None where nothing is."""
+        head = described(path)
+        if head is None:
+            return None
+        about = {name: text for name, text in head.items() if name not in ("format", "snapshot", "blocks")}
+        return cls(path, snapshot_id=str(head["snapshot"]), count=int(head["blocks"]), about=about)
+
+    def digest(self, index: int) -> bytes | None:
+        """The digest of block `index`, None where none was sent."""
+        if index >= self.count or index not in self:
+            return None
+        return os.pread(self._file, DIGEST, HEAD + DIGEST * index)
+
+    def fill(self, found: Iterable[tuple[int, bytes]]) -> None:
+        """Take many digests at once; they are on the medium when that is done."""
+        for index, digest in found:
+            os.pwrite(self._file, digest, HEAD + DIGEST * index)
+            self._set(index)
+        self.sync()
 
     def put(self, index: int, digest: bytes) -> None:
         """AWS has block `index`."""
@@ -106,6 +131,22 @@ class BlockHashes:
         if index not in self:
             self._bits[index >> 3] |= 1 << (index & 7)
             self.written += 1
+
+
+def described(path: Path) -> Mapping[str, Any] | None:
+    """What the file at `path` says of itself: ``snapshot``, ``blocks``, what else was given; None where it is none."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        head = _head(file)
+    finally:
+        os.close(file)
+    shape = {"format": str, "snapshot": str, "blocks": int}
+    if head is None or head.get("format") != _FORMAT or any(not isinstance(head.get(n), t) for n, t in shape.items()):
+        return None
+    return head if 0 < head["blocks"] <= 1 << 27 and all(isinstance(v, str | int) for v in head.values()) else None
 
 
 def _opened(path: Path | None) -> int:

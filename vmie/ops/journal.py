@@ -104,6 +104,7 @@ class _Snapshot(_Step):
     attempt: _Count = 1
     identity: dict[str, Any] = {}
     sent: _Bytes = 0
+    parent: str = ""
     written: _Bytes = 0
     skipped: _Bytes = 0
     completed: bool = False

@@ -30,6 +30,7 @@ _LICENSE = re.compile(
     r"arn:aws[a-z-]*:license-manager:(?P<region>[a-z0-9-]+):[0-9]{12}:license-configuration[:/]lic-[0-9a-f]+"
 )
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8}([0-9a-f]{9})?")
+_SNAPSHOT = re.compile(r"snap-[0-9a-f]{8}([0-9a-f]{9})?")
 _GROUP_ID = re.compile(r"sg-[0-9a-f]{8}([0-9a-f]{9})?")
 _INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-info-fields.html
@@ -135,6 +136,13 @@ def subnet(text: str) -> str:
     """A subnet's id."""
     if not _SUBNET.fullmatch(text):
         raise ValueError(f"{text!r} is no subnet", "such as subnet-0123456789abcdef0")
+    return text
+
+
+def parent(text: str) -> str:
+    """A snapshot's id, or "last" for the one that was written before."""
+    if text and text != "last" and not _SNAPSHOT.fullmatch(text):
+        raise ValueError(f"{text!r} is no snapshot", "give a snapshot's id, snap-…, or last")
     return text
 
 

@@ -24,6 +24,7 @@ from vmie.options.types import (
     KmsKey,
     LicenseConfigurations,
     LocalPath,
+    Parent,
     Role,
     RouteName,
     RulesName,
@@ -93,6 +94,16 @@ class ImportRequest(TransferOptions):
         group="Sending",
         routes=("image", "snapshot", "volume"),
         via="ebs",
+    )
+    parent: Parent = option(
+        "",
+        "With {via=ebs}: write only what differs from this snapshot, which the new one is based on; last: from the "
+        "newest one that the same disk was written to.",
+        metavar="snap-…|last",
+        group="Sending",
+        routes=("image", "snapshot", "volume"),
+        via="ebs",
+        guesses=("since", "base", "incremental"),
     )
     bucket: Bucket | None = _object(
         None,

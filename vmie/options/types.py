@@ -61,6 +61,7 @@ UsageOperation = Annotated[Text, AfterValidator(aws_names.usage_operation)]
 KmsKey = Annotated[Text, AfterValidator(aws_names.kms_key)]
 KmsKeys = Annotated[Sequence[KmsKey], Listed, _string_or_strings()]
 ClientToken = Annotated[Text, AfterValidator(aws_names.client_token)]
+Parent = Annotated[Text, AfterValidator(aws_names.parent)]
 AmiName = Annotated[Text, AfterValidator(aws_names.ami_name)]
 Rate = Annotated[
     float, BeforeValidator(aws_names.rate), WithJsonSchema({"type": ["string", "number"], "examples": ["20M"]})

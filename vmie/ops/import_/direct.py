@@ -90,6 +90,7 @@ class DirectImport(ImportOperation[DirectPlan]):
             "via": "ebs",
             "blocks_written": sum(int(step.get("written", 0)) for step in known),
             "blocks_skipped": sum(int(step.get("skipped", 0)) for step in known),
+            "parent": next((str(step["parent"]) for step in known if step.get("parent")), None),
         }
 
     def _steps(self) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from vmie.ops.file_identity import FileIdentity
 from vmie.ops.upload_plan import source_changed
 
 _ZEROS = bytes(BLOCK)
+_ZERO_DIGEST = hashlib.sha256(_ZEROS).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,8 @@ class DirectDisk:
     #: blocks that are written, and those of them that are if they are not zeros
     blocks: int
     doubtful: int = 0
+    #: the snapshot that this one is based on, "" for none
+    parent: str = ""
     #: bytes: a snapshot has all data of its disk
     left_out: ClassVar[int] = 0
 
@@ -58,6 +62,7 @@ class DirectDisk:
             "format": self.format,
             "volume_gib": self.gib,
             "bytes_source": self.size,
+            "parent": self.parent or None,
             "blocks_at_most": self.blocks,
             "bytes_at_most": self.blocks * BLOCK,
         }
@@ -98,24 +103,30 @@ class DiskBlocks:
         if self._manifest is not None:
             self._manifest.close()
 
-    def wanted(self, have: BlockHashes, behind: Callable[[int], None]) -> Iterator[tuple[int, bytes]]:
+    def wanted(
+        self, have: BlockHashes, behind: Callable[[int], None], *, parent: BlockHashes | None = None
+    ) -> Iterator[tuple[int, bytes]]:
         """Each block that is to be written and is not among those that AWS has; `behind` hears how far it came.
 
-        Raises ImageError (SourceChanged) when the file changes meanwhile.
+        Of a snapshot with a `parent` only those that differ from the parent's, with zeros in place of what is there no
+        more. Raises ImageError (SourceChanged) when the file changes meanwhile.
         """
         planned = self._planned
-        for index, needed in self._plan:
+        for index, needed in self._plan if parent is None else _with_inherited(self._plan, parent):
             if index not in have:
-                data = self._disk.read(index * BLOCK, min(BLOCK, self._disk.size - index * BLOCK))
+                data = _ZEROS if needed is None else self._read(index)
                 if planned.identity.touched(planned.path):
                     raise source_changed(planned.path, "while it was uploaded", "")
-                data = data.ljust(BLOCK, b"\0")
-                if needed or data != _ZEROS:
+                if _differs(data, parent.digest(index) if parent else None, needed=bool(needed)):
                     yield index, data
             self.read = min(self._disk.size, (index + 1) * BLOCK)
             behind(self.read)
             if self._manifest is not None:
                 self._manifest.follow(self.read, self._disk.size)
+
+    def _read(self, index: int) -> bytes:
+        data = self._disk.read(index * BLOCK, min(BLOCK, self._disk.size - index * BLOCK))
+        return data.ljust(BLOCK, b"\0")
 
     def settle(self) -> None:
         """See that all of it was the file that was planned with, whole. Raises ImageError."""
@@ -131,3 +142,25 @@ def plan_of(opened: Disk, *, zeros: str) -> BlockPlan:
     if zeros == "used" and opened.facts.get("forward_only"):
         zeros = "all"
     return block_plan(opened, zeros=zeros)
+
+
+def _with_inherited(planned: BlockPlan, parent: BlockHashes) -> Iterator[tuple[int, bool | None]]:
+    """The blocks of `planned` and, with None, those that only the parent has; in order."""
+    mine, others = iter(planned), (index for index, _ in parent.digests())
+    own, other = next(mine, None), next(others, None)
+    while own is not None or other is not None:
+        if own is not None and (other is None or own[0] <= other):
+            if own[0] == other:
+                other = next(others, None)
+            yield own
+            own = next(mine, None)
+        elif other is not None:
+            yield other, None
+            other = next(others, None)
+
+
+def _differs(data: bytes, inherited: bytes | None, *, needed: bool) -> bool:
+    """Whether a block is to be written over what was inherited: a digest, None for nothing."""
+    if inherited is None:
+        return needed or data != _ZEROS
+    return inherited != (_ZERO_DIGEST if data == _ZEROS else hashlib.sha256(data).digest())

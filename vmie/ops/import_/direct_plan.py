@@ -17,7 +17,7 @@ from vmie.ops import bucket as buckets
 from vmie.ops import check, codec, ingest
 from vmie.ops.context import Context
 from vmie.ops.file_identity import FileIdentity
-from vmie.ops.import_ import direct_blocks, placement, planning, registering
+from vmie.ops.import_ import direct_blocks, direct_parent, placement, planning, registering
 from vmie.ops.import_.direct_blocks import DirectDisk
 from vmie.options import ImportRequest
 
@@ -90,6 +90,8 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     request, notes = planning.from_image(report, request)
     disks = tuple(disk for path in paths for disk in _disks(path, request))
     encrypted, key = _encryption(aws, request)
+    if not begun:
+        disks, encrypted = direct_parent.chosen(context, request, disks, encrypted=encrypted, kms_key=key)
     expect_zeros(request, encrypted=encrypted)
     if request.route is Route.IMAGE and request.boot_mode == "uefi" and not request.platform:
         raise UsageError(

@@ -13,8 +13,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
-from pathlib import Path
+from contextlib import ExitStack, suppress
 from typing import Any
 
 from vmie import events, poll
@@ -23,15 +22,18 @@ from vmie.aws.ebs.client import BLOCK, EbsDirect, Started
 from vmie.aws.ebs.send import send_blocks
 from vmie.disk.reading import DAMAGED
 from vmie.errors import Cancel, ImageError, PreflightError, VmieError
+from vmie.limits import GIB
 from vmie.ops import payloads
 from vmie.ops.block_hashes import BlockHashes
 from vmie.ops.context import Context
+from vmie.ops.import_ import direct_parent
 from vmie.ops.import_.direct_blocks import DiskBlocks
 from vmie.ops.import_.direct_plan import DirectPlan, expect_zeros
 from vmie.ops.upload_plan import SOURCE_CHANGED, source_changed
 
 #: how often one run begins a snapshot anew: EBS gave it up, or somebody deleted it
 _TRIES = 3
+_PER_GIB = GIB // BLOCK
 #: seconds: 100 snapshots may be pending, and those of others end in minutes
 _QUOTA_WITHIN, _QUOTA_PAUSE = 3600.0, 5.0
 #: reasons with which EBS says that nothing more can be written to a snapshot
@@ -43,15 +45,10 @@ def step_of(number: int) -> str:
     return f"snapshot {number}"
 
 
-def hashes_path(state: Path, snapshot_id: str) -> Path:
-    """Where the digests of a snapshot's blocks are kept."""
-    return state / "blocks" / f"{snapshot_id}.sha256"
-
-
 def dropped(context: Context, snapshot_id: str) -> bool:
     """Delete a snapshot and what is known of its blocks; False when it was gone already. Raises AwsRefused."""
     if context.state is not None:
-        hashes_path(context.state, snapshot_id).unlink(missing_ok=True)
+        direct_parent.forget(context.state, snapshot_id)
     return snapshots.delete(context.aws, snapshot_id)
 
 
@@ -109,7 +106,7 @@ class SnapshotWriter:
     def begin_anew(self) -> None:
         """Nothing can come of the snapshot any more: remove it, and let the next one be another."""
         left, attempt = self.snapshot_id, int(self.known.get("attempt", 1))
-        self._keep(attempt=attempt + 1, snapshot_id="", completed=False)
+        self._keep(attempt=attempt + 1, snapshot_id="", completed=False, parent=self._disk.parent)
         self._mistaken = False
         if left:
             with suppress(VmieError):  # it may be gone
@@ -130,7 +127,8 @@ class SnapshotWriter:
         attempt = int(self.known.get("attempt", 1))
         token = hashlib.sha256(f"{journal.job}/{self._number}/{attempt}/snapshot".encode()).hexdigest()[:40]
         # Before the call: whatever becomes of its answer, the same token gives the same snapshot.
-        self._keep(attempt=attempt, identity=self._disk.identity.as_json())
+        parent = str(self.known.get("parent", self._disk.parent))
+        self._keep(attempt=attempt, identity=self._disk.identity.as_json(), parent=parent)
 
         def start() -> Started:
             return client.start(
@@ -138,8 +136,10 @@ class SnapshotWriter:
                 description=request.description or f"vmie {journal.job}",
                 tags=self._tags,
                 token=f"vmie-{token}",
-                encrypted=plan.encrypted or None,
-                kms_key=plan.kms_key,
+                parent=parent,
+                # a child is encrypted as its parent is, and nothing may be said of it
+                encrypted=(plan.encrypted or None) if not parent else None,
+                kms_key=plan.kms_key if not parent else "",
                 timeout=plan.timeout,
             )
 
@@ -161,17 +161,16 @@ class SnapshotWriter:
     def _write(self, client: EbsDirect, snapshot_id: str) -> None:
         context, request, disk = self._context, self._plan.request, self._disk
         context.reporter(events.Stage("upload", f"{disk.path.name} → {snapshot_id}"))
-        state = context.state
-        path = hashes_path(state, snapshot_id) if state else None
-        with (
-            BlockHashes(path, snapshot_id=snapshot_id, count=-(-disk.size // BLOCK)) as hashes,
-            DiskBlocks(disk, request, zeros=request.zeros, verify=not request.skip_verify) as blocks,
-        ):
+        with ExitStack() as opened:
+            inherited = self._inherited(client, opened)
+            hashes = opened.enter_context(self._hashes(snapshot_id))
+            verify = not request.skip_verify
+            blocks = opened.enter_context(DiskBlocks(disk, request, zeros=request.zeros, verify=verify))
             for note in blocks.notes:
                 context.reporter(events.Note(note, "warning"))
             sent = _Sent(hashes, disk.size, context.reporter)
             try:
-                wanted = blocks.wanted(hashes, sent.behind)
+                wanted = blocks.wanted(hashes, sent.behind, parent=inherited)
                 if request.max_rate:
                     wanted = _paced(wanted, request.max_rate, context.clock)
                 send_blocks(client, snapshot_id, wanted, done=sent.done, total=disk.blocks)
@@ -180,6 +179,31 @@ class SnapshotWriter:
                 self._keep(sent=int(self.known.get("sent", 0)) + sent.bytes)
             blocks.settle()
             self._complete(client, snapshot_id, hashes)
+            if inherited is not None:
+                direct_parent.keep_whole(context, hashes, inherited)
+            self._keep(completed=True)
+
+    def _inherited(self, client: EbsDirect, opened: ExitStack) -> BlockHashes | None:
+        """What the snapshot has of its parent before a block was written."""
+        parent = str(self.known.get("parent") or "")
+        if not parent:
+            return None
+        return opened.enter_context(
+            direct_parent.content(self._context, client, parent, count=self._disk.gib * _PER_GIB)
+        )
+
+    def _hashes(self, snapshot_id: str) -> BlockHashes:
+        state, disk, parent = self._context.state, self._disk, str(self.known.get("parent") or "")
+        return BlockHashes(
+            direct_parent.hashes_path(state, snapshot_id) if state else None,
+            snapshot_id=snapshot_id,
+            # a parent may have blocks behind the end of the disk
+            count=disk.gib * _PER_GIB if parent else -(-disk.size // BLOCK),
+            about={
+                "source": direct_parent.source_of(self._context, self._plan.request, disk),
+                **({"parent": parent} if parent else {}),
+            },
+        )
 
     def _complete(self, client: EbsDirect, snapshot_id: str, hashes: BlockHashes) -> None:
         try:
@@ -192,7 +216,8 @@ class SnapshotWriter:
             # Completed before, by a call whose answer was lost.
             if error.code != "ConflictException":
                 raise
-        self._keep(completed=True, written=hashes.written, skipped=hashes.count - hashes.written)
+        count = -(-self._disk.size // BLOCK)
+        self._keep(written=hashes.written, skipped=max(0, count - hashes.written))
 
     # --- when it stops --------------------------------------------------------------------------------
 
