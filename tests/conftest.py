@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from botocore.loaders import Loader
 
-from vmie.sandbox.model_files import ParsedOnce
+from vmie.sandbox.model_files import ParsedOnce, list_services
 
 # Thousands of tests make clients: parsing EC2's model for each was a third of their time.
+setattr(Loader, "list_available_services", list_services)  # noqa: B010 - botocore has no types to assign to
 setattr(Loader, "FILE_LOADER_CLASS", ParsedOnce)  # noqa: B010 - botocore has no types to assign to
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import boto3
 import pytest
-from botocore.loaders import JSONFileLoader, Loader
+from botocore.loaders import JSONFileLoader, Loader, create_loader
 
 from vmie import sandbox
-from vmie.sandbox.model_files import ParsedOnce
+from vmie.sandbox.model_files import ParsedOnce, list_services
 
 _OFFERED = """
 from vmie import sandbox
@@ -30,6 +31,24 @@ def test_sessions_share_a_model() -> None:
     assert model == JSONFileLoader().load_file(path)
     assert ParsedOnce().load_file(path) is model
     assert ParsedOnce().load_file(f"{path}-which-is-not-there") is None
+
+
+def test_the_paths_of_s3_are_each_ones_own() -> None:
+    path = f"{Loader.BUILTIN_DATA_PATH}/s3/2006-03-01/service-2"
+    plain = JSONFileLoader().load_file(path)["operations"]
+    assert ParsedOnce().load_file(path)["operations"] == plain
+    client = boto3.client("s3", region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
+    client.generate_presigned_url("get_object", {"Bucket": "images", "Key": "a"})
+    assert ParsedOnce().load_file(path)["operations"] == plain
+    assert ParsedOnce().load_file(f"{Loader.BUILTIN_DATA_PATH}/s3/2006-03-01/waiters-2")
+
+
+def test_the_services_are_looked_for_once() -> None:
+    loader = create_loader()
+    found = list_services(loader, "service-2")
+    assert found == Loader(loader.search_paths, include_default_search_paths=False).list_available_services("service-2")
+    assert {"s3", "ec2", "ebs"} <= set(found)
+    assert list_services(create_loader(), "service-2") is found
 
 
 def test_only_while_a_sandbox_is_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,17 +17,37 @@ _load = moto_files.load_resource
 _read = cache(JSONFileLoader().load_file)
 
 
+_list_services = Loader.list_available_services
+
+
 class ParsedOnce(JSONFileLoader):
     """Loaders keep what they return and do not change it, so that moto and all sessions can share it.
 
-    All but S3's, whose clients cut the bucket out of the model's paths (botocore.handlers): moto routes by them.
+    All but the paths of S3's operations, which its clients cut the bucket out of (botocore.handlers): moto routes by
+    them.
     """
 
     def load_file(self, file_path: str) -> Any:
         """The model in `file_path` (a path without its suffix), None when there is none."""
-        if "/s3/" in file_path.replace("\\", "/"):
-            return super().load_file(file_path)
-        return _read(file_path) if self.exists(file_path) else None
+        found = _read(file_path) if self.exists(file_path) else None
+        if found and "operations" in found and "/s3/" in file_path.replace("\\", "/"):
+            return {**found, "operations": {name: _own_path(one) for name, one in found["operations"].items()}}
+        return found
+
+
+def _own_path(operation: dict[str, Any]) -> dict[str, Any]:
+    return {**operation, "http": dict(operation["http"])}
+
+
+@cache
+def _services(kind: str, folders: tuple[str, ...]) -> list[str]:
+    """The services that have a file of `kind` in `folders`: hundreds of folders to look into."""
+    return list(_list_services(Loader(list(folders), include_default_search_paths=False), kind))
+
+
+def list_services(loader: Loader, type_name: str) -> list[str]:
+    """In place of `Loader.list_available_services`: looked for once."""
+    return _services(type_name, tuple(loader.search_paths))
 
 
 class Offerings(dict[str, Any]):
@@ -54,6 +74,7 @@ class Offerings(dict[str, Any]):
 def share_models(patcher: Patcher) -> None:
     """For the sessions made from now on."""
     patcher.attribute(Loader, "FILE_LOADER_CLASS", ParsedOnce)
+    patcher.attribute(Loader, "list_available_services", list_services)
 
 
 def import_with(patcher: Patcher, load: Callable[[], Any]) -> Any:
