@@ -28,12 +28,21 @@ cpio cpio
 pg_createcluster postgresql
 chromium chromium
 xmllint libxml2-utils
+npm npm
 LIST
-[ -n "$missing" ] || exit 0
-if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+if [ -z "$missing" ]; then
+    :
+elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing:$missing"
     export DEBIAN_FRONTEND=noninteractive
     apt-get update -qq && apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
     echo "not installed, tests that need them are skipped:$missing"
+fi
+# axe-core, which judges pages: the version and the hash that the lock names, from npm.
+lock=tests/browser/package-lock.json
+if command -v npm >/dev/null 2>&1 && ! cmp -s "$lock" .tools/axe/locked; then
+    mkdir -p .tools/axe
+    cp tests/browser/package.json "$lock" .tools/axe
+    (cd .tools/axe && npm ci --ignore-scripts --no-audit --no-fund --silent) && cp "$lock" .tools/axe/locked
 fi

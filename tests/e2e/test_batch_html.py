@@ -75,8 +75,8 @@ def test_a_browser_draws_it_without_a_complaint(report: Path, tmp_path: Path) ->
     dom = done.stdout
     assert len(re.findall(r'<rect class="s\d"', dom)) >= 7
     assert '<path class="area"' in dom
-    assert dom.count('<tr class="completed">') == 2
-    assert dom.count('<tr class="failed">') == 1
+    assert dom.count('<tr class="completed"') == 2
+    assert dom.count('<tr class="failed"') == 1
     assert asked_by_pages(log) == set(), "no request beyond the file"
 
 
@@ -92,14 +92,6 @@ def asked_by_pages(log: Path) -> set[str]:
     params = (event.get("params", {}) for event in json.loads(log.read_text())["events"])
     web = (one for one in params if str(one.get("url", "")).startswith("http"))
     return {one["url"] for one in web if one.get("initiator", "not an origin") != "not an origin"}
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_can_be_read_in_light_and_dark(report: Path, tmp_path: Path, scheme: str) -> None:
-    picture = tmp_path / "report.png"
-    dark = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []
-    done = chromium(*dark, f"--screenshot={picture}", "--window-size=1000,1400", report.as_uri(), folder=tmp_path)
-    assert picture.stat().st_size > 20_000, done.stderr
 
 
 def contrast(one: str, other: str) -> float:

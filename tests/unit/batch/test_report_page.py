@@ -39,7 +39,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_failures_come_first_and_are_grouped(page: str) -> None:
     order = [page.index(one) for one in ('id="failures"', "<h3>5 items</h3>", 'id="all"', 'id="charts"', 'id="times"')]
     assert order == sorted(order)
-    states = re.findall(r'<tr class="(\w+)">', page)
+    states = re.findall(r'<tr class="(\w+)"', page)
     assert states == ["failed"] * 5 + ["completed"] * (MANY - 5)
 
 

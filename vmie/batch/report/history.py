@@ -11,6 +11,10 @@ from statistics import median
 from typing import Any
 
 from vmie.batch.model import Item, State
+from vmie.batch.report.status import Status, of
+from vmie.batch.store.locations import Location
+from vmie.batch.store.rows import Batch
+from vmie.batch.store.store import Store
 
 #: what a person calls the states, in order
 STAGES: Mapping[State, str] = {
@@ -39,6 +43,16 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class History:
+    """A batch at a moment, and all that came before: `total` seconds since it began, or that it took."""
+
+    batch: Batch
+    status: Status
+    spans: list[Span]
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
 class StageDurations:
     """How long a stage took over all items, in seconds."""
 
@@ -47,6 +61,18 @@ class StageDurations:
     median: float
     p90: float
     longest: float
+
+
+def read(store: Store, location: Location, batch: str, *, now: dt.datetime) -> History:
+    """What became of a batch until now. Raises UsageError when there is none of that name."""
+    known, items = store.batch(batch), store.items(batch)
+    keys = {item.key for item in items}
+    transitions = [one for one in store.transitions(batch) if one["key"] in keys]
+    shown = of(known, items, now=now, at_work=location.shared or location.in_use())
+    began = now.fromisoformat(known.created)
+    until = max([now.fromisoformat(one["at"]) for one in transitions], default=now) if shown.ended else now
+    found = spans(transitions, began=began, until=until)
+    return History(known, shown, found, (until - began).total_seconds())
 
 
 def spans(transitions: Sequence[Mapping[str, Any]], *, began: dt.datetime, until: dt.datetime) -> list[Span]:
