@@ -52,16 +52,17 @@ def change(path: Path, at: int, data: bytes) -> None:
         file.write(data)
 
 
-def test_a_chain_of_ten_sends_what_changed(box: Sandbox, vmie: Vmie, raw: Path) -> None:
+@pytest.mark.parametrize("days", [3, pytest.param(10, marks=pytest.mark.soak)])
+def test_a_chain_sends_what_changed(days: int, box: Sandbox, vmie: Vmie, raw: Path) -> None:
     first = done(vmie(*SNAPSHOT, raw, "--parent", "last"))
     assert first["parent"] is None
     assert first["blocks_written"] == 8
     known = {first["snapshot_ids"][0]: raw.read_bytes()}
     mixed = random.Random(3)
-    for day in range(1, 11):
+    for day in range(1, days + 1):
         places = sorted(mixed.sample(range(8), day % 3 + 1))
         for index in places:
-            zeroed = day % 4 == 0
+            zeroed = day % 4 == 3
             change(raw, index * BLOCK, bytes(BLOCK) if zeroed else mixed.randbytes(1000))
         result = done(vmie(*SNAPSHOT, raw, "--parent", "last", "--tag", f"day={day}"))
         assert result["parent"] == list(known)[-1]
@@ -139,3 +140,36 @@ def test_what_does_not_go_together_is_refused_with_the_reason(box: Sandbox, vmie
     assert vmie(*SNAPSHOT, raw, "--parent", "snap-0123456789abcdeff").code == 5
     assert vmie(*SNAPSHOT, raw, "--parent", "yesterday").code == 2
     assert vmie("import", "--as", "snapshot", raw, "--parent", "last").code == 2, "only by EBS direct"
+
+
+@pytest.mark.soak
+def test_a_batch_is_synced_again_and_again_and_then_cut_over(
+    box: Sandbox, vmie: Vmie, raw: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "db.raw"
+    other.write_bytes(bootable(2 * MIB, mark=b"x" * MIB)[: 2 * MIB])
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(
+        "defaults: {via: ebs, skip_check: all}\n"
+        "items:\n"
+        "  - {source: web.raw, route: snapshot, register: moved-web}\n"
+        "  - {source: db.raw, route: image, platform: Linux}\n"
+    )
+
+    def ran(*argv: str) -> list[dict[str, Any]]:
+        return list(done(vmie("batch", "run", plan, *argv))["items"])
+
+    first = ran("--sync")
+    assert not any(item.get("image_id") for item in first)
+    change(raw, 3 * BLOCK, b"changed")
+    second = ran("--sync")
+    assert [item["snapshot_ids"] for item in first] != [item["snapshot_ids"] for item in second]
+    assert sum(item["bytes_sent"] for item in second) == BLOCK
+    change(other, BLOCK, b"changed too")
+    last = ran("--cut-over")
+    assert all(item["image_id"] for item in last)
+    assert sum(item["bytes_sent"] for item in last) == BLOCK
+    assert read(last[0]["snapshot_ids"][0], 4 * MIB) == raw.read_bytes()
+    plan.write_text("items:\n  - {source: web.raw, route: snapshot}\n")
+    assert "via: ebs" in vmie("batch", "run", plan, "--sync").json["error"]["cure"]
+    assert vmie("batch", "run", plan, "--sync", "--cut-over").code == 2

@@ -14,6 +14,7 @@ from vmie.errors import PartialFailure, PreflightError, Set, UsageError
 
 if TYPE_CHECKING:
     from vmie.batch.context import BatchContext
+    from vmie.batch.model import BatchPlan
     from vmie.batch.run.api import BatchResult
     from vmie.model import JobSummary
 
@@ -41,6 +42,13 @@ def run(
     report_to: Annotated[
         Path | None, typer.Option("--report", help="When it has ended, write its report: .html, .csv or .json.")
     ] = None,
+    sync: Annotated[
+        bool,
+        typer.Option("--sync", help="Only snapshots of the disks, by EBS direct: what changed since the last ones."),
+    ] = False,
+    cut_over: Annotated[
+        bool, typer.Option("--cut-over", help="What changed since the last --sync, then all that the plan says.")
+    ] = False,
 ) -> None:
     """Carry out a plan; after an interruption the same command continues it.
 
@@ -58,6 +66,8 @@ def run(
 
     this = context.of(ctx)
     loaded = validate.load(plan, settings=this.settings, variables=environment() if env else None)
+    if sync or cut_over:
+        loaded = _deltas(loaded, sync=sync, cut_over=cut_over)
     if this.dry_run:
         from vmie.batch.estimate import estimate
         from vmie.cli import batch_estimate
@@ -79,6 +89,14 @@ def run(
     if report_to is not None:
         batch_report.write(this, state, done.batch, report_to, batch_report.form_of(report_to, None))
     _show(this, "batch run", used, done, report_to=report_to)
+
+
+def _deltas(loaded: BatchPlan, *, sync: bool, cut_over: bool) -> BatchPlan:
+    from vmie.batch.plan import deltas
+
+    if sync and cut_over:
+        raise UsageError("--sync and --cut-over cannot both be given", cure="leave one out")
+    return deltas.synced(loaded) if sync else deltas.cut_over(loaded)
 
 
 def resume(
