@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,16 @@ def test_what_stopped_goes_on_or_is_given_up(box: Sandbox, vmie: Vmie, raw: Path
     (job,) = re.findall(r"resume (job-\S+)", stopped.json["error"]["cure"])
     assert done(vmie("cancel", job))["removed"]
     assert snapshots(box) == {first: "completed"}
-    assert list((tmp_path / "state" / "blocks").iterdir()) == [tmp_path / "state" / "blocks" / f"{first}.sha256"]
+    blocks = tmp_path / "state" / "blocks"
+    assert list(blocks.iterdir()) == [blocks / f"{first}.sha256"]
+
+    box.faults.fail("CompleteSnapshot", **refusal)
+    stopped = vmie(*SNAPSHOT, raw, "--skip-check", "all", "--name", "a third")
+    (job,) = re.findall(r"resume (job-\S+)", stopped.json["error"]["cure"])
+    shutil.rmtree(blocks)  # as on another machine: what is known of the blocks is lost
+    result = done(vmie("resume", job))
+    assert read(result["snapshot_ids"][0], raw.stat().st_size) == raw.read_bytes()
+    assert len(snapshots(box)) == 2
 
 
 def test_a_file_that_changes_leaves_no_snapshot(box: Sandbox, vmie: Vmie, raw: Path) -> None:

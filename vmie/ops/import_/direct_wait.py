@@ -15,6 +15,8 @@ from vmie.ops.import_.direct_plan import DirectPlan
 
 #: seconds that a snapshot, or a volume, may take; EBS makes them in minutes
 _WITHIN = 6 * 3600.0
+#: states that pass; "error" does not, nor does "recoverable": it was deleted, and lies in the Recycle Bin
+_LASTING = ("pending", "recovering")
 #: seconds that a snapshot which AWS shows no more is looked for: a new one may not be seen for two minutes
 _UNSEEN = 180.0
 
@@ -39,7 +41,9 @@ def completed(context: Context, written: Mapping[str, int]) -> dict[str, TaskFai
                 if wrong := _amiss(found, left[snapshot_id]):
                     failed[snapshot_id] = wrong
                 del left[snapshot_id]
-            elif (found is None and waited > _UNSEEN) or (found is not None and found.state == "error"):
+            elif found is None and waited <= _UNSEEN:
+                continue
+            elif found is None or found.state not in _LASTING:
                 failed[snapshot_id] = _failed(context, snapshot_id, found)
                 del left[snapshot_id]
         if not left:
@@ -69,9 +73,10 @@ def _amiss(found: snapshots.Snapshot, blocks: int) -> TaskFailed | None:
 
 
 def _failed(context: Context, snapshot_id: str, found: snapshots.Snapshot | None) -> TaskFailed:
-    why = (found.message or "EBS gives no reason") if found else "somebody deleted it"
+    there = found is not None and found.state != "recoverable"
+    why = (found.message or "EBS gives no reason") if found and there else "somebody deleted it"
     return TaskFailed(
-        f"{snapshot_id} {'is in error' if found else 'is there no more'}",
+        f"{snapshot_id} {'is in error' if there else 'is there no more'}",
         cause=why,
         cure=Resume(context.journal.job, "begins another snapshot"),
         code="SnapshotError",
