@@ -46,14 +46,17 @@ class BlockHashes:
         self._bits = bytearray(-(-count // 8))
         self._lock = threading.Lock()
         self._unsynced = 0
+        #: named where it cannot be written
+        self._place = path or Path(tempfile.gettempdir())
         self._file = _opened(path)
         head = {"format": _FORMAT, "snapshot": snapshot_id, "blocks": count, **(about or {})}
         if _head(self._file) == head:
             self._mark()
         else:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, json.dumps(head).encode().ljust(HEAD), 0)
-            os.fsync(self._file)
+            with ownership.usable(self._place):
+                os.ftruncate(self._file, 0)
+                os.pwrite(self._file, json.dumps(head).encode().ljust(HEAD), 0)
+                os.fsync(self._file)
 
     def __contains__(self, index: int) -> bool:
         return bool(self._bits[index >> 3] & 1 << (index & 7))
@@ -76,26 +79,24 @@ class BlockHashes:
     def fill(self, found: Iterable[tuple[int, bytes]]) -> None:
         """Take many digests at once; they are on the medium when that is done."""
         for index, digest in found:
-            os.pwrite(self._file, digest, HEAD + DIGEST * index)
-            self._set(index)
+            self._write(index, digest)
         self.sync()
 
     def put(self, index: int, digest: bytes) -> None:
-        """AWS has block `index`."""
+        """AWS has block `index`. Raises VmieError (NoState) where that cannot be recorded."""
         with self._lock:
-            os.pwrite(self._file, digest, HEAD + DIGEST * index)
-            self._set(index)
+            self._write(index, digest)
             self._unsynced += 1
-            if due := self._unsynced >= UNSYNCED:
-                self._unsynced = 0
+            due = self._unsynced >= UNSYNCED
         if due:
-            os.fsync(self._file)
+            self.sync()
 
     def sync(self) -> None:
         """See that all of it is on the medium."""
         with self._lock:
             self._unsynced = 0
-        os.fsync(self._file)
+        with ownership.usable(self._place):
+            os.fsync(self._file)
 
     def digests(self) -> Iterator[tuple[int, bytes]]:
         """Each block that was sent and its digest, in order."""
@@ -122,6 +123,11 @@ class BlockHashes:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _write(self, index: int, digest: bytes) -> None:
+        with ownership.usable(self._place):
+            os.pwrite(self._file, digest, HEAD + DIGEST * index)
+        self._set(index)
 
     def _mark(self) -> None:
         for index, _ in _digests(self._file, self.count):

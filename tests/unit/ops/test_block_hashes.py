@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import random
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from vmie.errors import VmieError
 from vmie.ops.block_hashes import DIGEST, HEAD, BlockHashes
 
 
@@ -78,3 +80,15 @@ def test_a_large_sparse_disk_costs_little(tmp_path: Path) -> None:
     assert path.stat().st_blocks * 512 < 100_000
     with opened(path, count=count) as again:
         assert [index for index, _ in again.digests()] == [5, count - 1]
+
+
+def test_a_full_medium_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with opened(tmp_path / "snap-1.sha256") as hashes:
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(VmieError) as caught:
+            hashes.put(1, digest(1))
+        assert caught.value.code == "NoState"
+        assert 1 not in hashes, "it is sent again"
