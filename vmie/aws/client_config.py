@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ATTEMPTS = 8
 #: the most connections of one client: EBS direct and S3 uploads run up to this many threads
 CONNECTIONS = 64
-#: seconds of silence after which a connection to S3 or STS is broken off and the call made again
+#: seconds of silence after which a connection to EBS direct, S3 or STS is broken off and the call made again
 STALL = 30.0
 
 
@@ -69,7 +69,7 @@ def config_of(service: str, *, endpoint_url: str | None, stall: float, retries: 
         retries={"mode": mode, "total_max_attempts": retries.attempts},
         user_agent_extra=f"vmie/{__version__}",
         connect_timeout=10,
-        read_timeout=stall if service in ("s3", "sts") else 60,
+        read_timeout=stall if service in ("ebs", "s3", "sts") else 60,
         max_pool_connections=CONNECTIONS,
         tcp_keepalive=True,
     )

@@ -13,19 +13,23 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from vmie import events
 from vmie.aws.ebs import retry
-from vmie.aws.errors import refusals
+from vmie.aws.ebs.connections import Answer
+from vmie.aws.ebs.listing import pages
+from vmie.aws.ebs.pace import Pace
+from vmie.aws.ebs.transport import Transport
+from vmie.aws.errors import refusals, translated
 from vmie.aws.session import Aws
-from vmie.errors import VmieError
+from vmie.errors import AwsRefused, VmieError
 from vmie.poll import Clock, SystemClock
 
 T = TypeVar("T")
 
 #: bytes of a block: AWS takes no other size
 BLOCK = 524288
-#: blocks of one page of a listing: the most that AWS gives
-_PAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +72,28 @@ class EbsDirect:
         self._aws = aws
         self._clock: Clock = clock or SystemClock()
         self._reporter = reporter
+        self._transport: Transport | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+        #: of PutSnapshotBlock and GetSnapshotBlock: AWS counts them apart
+        self.puts, self.gets = Pace(), Pace()
 
     def until(self, stop: threading.Event) -> EbsDirect:
-        """The same API for calls that end with TransferStopped, where they would wait, once `stop` is set."""
+        """The same API for one transfer, with connections of its own: `close` it in the end.
+
+        Once `stop` is set a call that would wait ends with TransferStopped.
+        """
         other = copy.copy(self)
         other._clock = retry.Stoppable(self._clock, stop)  # noqa: SLF001 - of this very class
+        other._transport, other._lock = None, threading.Lock()  # noqa: SLF001
         return other
+
+    def close(self) -> None:
+        """Break off the transfer of blocks that are under way, and take no more."""
+        with self._lock:
+            self._closed = True
+            if self._transport is not None:
+                self._transport.close()
 
     def start(
         self,
@@ -122,55 +142,43 @@ class EbsDirect:
 
         `progress` is what DescribeSnapshots shows of it, in percent.
         """
-        more: dict[str, Any] = {} if progress is None else {"Progress": progress}
-        self._call(
-            "PutSnapshotBlock",
-            "put_snapshot_block",
-            operand=f"block {index} of {snapshot_id}",
-            SnapshotId=snapshot_id,
-            BlockIndex=index,
-            BlockData=bytes(data),
-            DataLength=len(data),
-            Checksum=base64.b64encode(digest).decode(),
-            ChecksumAlgorithm="SHA256",
-            **more,
+        checksum = base64.b64encode(digest).decode()
+        self._paced(
+            self.puts,
+            f"PutSnapshotBlock of block {index} of {snapshot_id}",
+            lambda: self._blocks().put(snapshot_id, index, data, checksum, progress),
         )
 
     def get(self, snapshot_id: str, index: int, token: str) -> bytes:
         """GetSnapshotBlock: 512 KiB that AWS's checksum confirms."""
-        what = f"block {index} of {snapshot_id}"
 
         def read() -> bytes:
-            with refusals("GetSnapshotBlock", operand=what):
-                answer = self._client().get_snapshot_block(SnapshotId=snapshot_id, BlockIndex=index, BlockToken=token)
-                data: bytes = answer["BlockData"].read()
-            return _confirmed(data, str(answer.get("Checksum") or ""), what)
+            answer = self._blocks().get(snapshot_id, index, token)
+            return _confirmed(answer, f"block {index} of {snapshot_id}")
 
-        return self._again(read)
+        return self._paced(self.gets, f"GetSnapshotBlock of block {index} of {snapshot_id}", read)
 
     def blocks(self, snapshot_id: str, *, start: int = 0) -> Iterator[Block]:
         """ListSnapshotBlocks: the blocks that were written, from index `start` on, in order."""
-        for page in self._pages("ListSnapshotBlocks", "list_snapshot_blocks", "Blocks", start, SnapshotId=snapshot_id):
+        for page, _ in pages(
+            self._call, "ListSnapshotBlocks", "list_snapshot_blocks", "Blocks", start, SnapshotId=snapshot_id
+        ):
             for one in page:
                 yield Block(int(one["BlockIndex"]), str(one["BlockToken"]))
 
     def page(self, snapshot_id: str, *, start: int) -> tuple[list[Block], int | None]:
         """One page of `blocks`, and the index from which on the next one tells; None when there is none."""
-        found: list[Block] = []
-        given: dict[str, Any] = {"SnapshotId": snapshot_id, "MaxResults": _PAGE, "StartingBlockIndex": start}
-        while not found:
-            answer = self._call("ListSnapshotBlocks", "list_snapshot_blocks", operand=snapshot_id, **given)
-            listed = sorted(answer.get("Blocks", ()), key=_index)
-            found = [Block(int(one["BlockIndex"]), str(one["BlockToken"])) for one in listed]
-            if not answer.get("NextToken"):
-                return found, None
-            given.pop("StartingBlockIndex", None)
-            given["NextToken"] = answer["NextToken"]
-        return found, found[-1].index + 1
+        listing = pages(
+            self._call, "ListSnapshotBlocks", "list_snapshot_blocks", "Blocks", start, SnapshotId=snapshot_id
+        )
+        listed, more = next(listing, ([], False))
+        found = [Block(int(one["BlockIndex"]), str(one["BlockToken"])) for one in listed]
+        return found, found[-1].index + 1 if more else None
 
     def changed(self, snapshot_id: str, *, since: str, start: int = 0) -> Iterator[ChangedBlock]:
         """ListChangedBlocks: where `snapshot_id` differs from the older snapshot `since`, in order."""
-        for page in self._pages(
+        for page, _ in pages(
+            self._call,
             "ListChangedBlocks",
             "list_changed_blocks",
             "ChangedBlocks",
@@ -204,39 +212,6 @@ class EbsDirect:
         )
         return str(answer["Status"])
 
-    def _pages(
-        self, operation: str, method: str, field: str, start: int, **where: str
-    ) -> Iterator[list[Mapping[str, Any]]]:
-        """The pages of a listing; an expired token is replaced by the index to go on from."""
-        given: dict[str, Any] = {"StartingBlockIndex": start, "MaxResults": _PAGE, **where}
-        first, fruitless, operand = start, 0, " and ".join(where.values())
-        while True:
-            try:
-                answer = self._call(operation, method, operand=operand, **given)
-            except VmieError as error:
-                if error.reason != "INVALID_PAGE_TOKEN" or "NextToken" not in given or fruitless > 2:
-                    raise
-                del given["NextToken"]
-                given["StartingBlockIndex"], fruitless = first, fruitless + 1
-                continue
-            # nothing twice and nothing backwards, whatever is answered: callers rely on the order
-            page = sorted((one for one in answer.get(field, ()) if one["BlockIndex"] >= first), key=_index)
-            if page:
-                first, fruitless = int(page[-1]["BlockIndex"]) + 1, 0
-                yield page
-            following = answer.get("NextToken")
-            if not following:
-                return
-            if following == given.get("NextToken") and not page:
-                raise VmieError(
-                    f"{operation} of {operand} comes to no end",
-                    cause="the same page was answered twice",
-                    code="BrokenAnswer",
-                    passing=True,
-                )
-            given.pop("StartingBlockIndex", None)
-            given["NextToken"] = following
-
     def _call(
         self, operation: str, method: str, *, operand: str = "", wants: tuple[str, ...] = (), **parameters: Any
     ) -> dict[str, Any]:
@@ -251,21 +226,50 @@ class EbsDirect:
 
         return self._again(attempt)
 
+    def _paced(self, pace: Pace, action: str, call: Callable[[], T]) -> T:
+        """A call that carries a block, at the pace of all of them."""
+
+        def attempt() -> T:
+            ticket = pace.wait(self._clock.sleep)
+            try:
+                done = call()
+            except (ClientError, BotoCoreError) as failure:
+                error = self._said(action, failure)
+                if error.code in retry.THROTTLED:
+                    pace.refused(ticket, shared=error.code != retry.SNAPSHOT_THROTTLED)
+                elif not isinstance(error, AwsRefused) and error.passing:
+                    pace.broke()
+                raise error from failure
+            pace.taken(ticket)
+            return done
+
+        return self._again(attempt)
+
+    def _said(self, action: str, failure: Exception) -> VmieError:
+        # one at a time: the catalogue is read at the first failure, and a hundred threads may fail together
+        with self._lock:
+            return translated(failure, action=action)
+
     def _again(self, attempt: Callable[[], T]) -> T:
         return retry.retried(attempt, clock=self._clock, reporter=self._reporter)
 
     def _client(self) -> Any:
         return self._aws.once("ebs")
 
+    def _blocks(self) -> Transport:
+        with self._lock:
+            if self._transport is None:
+                self._transport = Transport(self._client())
+                if self._closed:
+                    self._transport.close()
+            return self._transport
 
-def _index(one: Mapping[str, Any]) -> int:
-    return int(one["BlockIndex"])
 
-
-def _confirmed(data: bytes, checksum: str, what: str) -> bytes:
-    """`data` where it is what AWS says it is; raises VmieError, `passing`."""
+def _confirmed(answer: Answer, what: str) -> bytes:
+    """The block where it is what AWS says it is; raises VmieError, `passing`."""
+    data, checksum = answer.body, answer.headers.get("x-amz-checksum", "")
     if len(data) == BLOCK and base64.b64encode(hashlib.sha256(data).digest()).decode() == checksum:
-        return data
+        return bytes(data)
     raise VmieError(
         f"{what} arrived damaged",
         cause=f"{len(data)} bytes came" if len(data) != BLOCK else "its SHA-256 is not the one that AWS gave",

@@ -1,4 +1,4 @@
-"""Calls in many threads, of which only so many are under way at once: nothing is drawn before there is room for it."""
+"""Calls in many threads at a pace: an item is drawn, in the caller's thread, only when there is room for its call."""
 
 from __future__ import annotations
 
@@ -6,46 +6,81 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
+from vmie.aws.ebs.pace import MOST, Pace
 from vmie.aws.parts import TransferStopped
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def in_order(
-    items: Iterable[Item], work: Callable[[Item], Result], *, most: int, stop: threading.Event
-) -> Iterator[Result]:
-    """What `work` gives for each item, in the items' order, `most` at once.
+class InFlight:
+    """The calls of one transfer; `add` waits for room."""
 
-    The first failure is raised and sets `stop`, as does whatever else ends this early (Ctrl-C, a caller that has
-    enough): work that waits then ends with TransferStopped.
-    """
-    under_way: deque[Future[Result]] = deque()
-    failures: list[BaseException] = []
+    def __init__(self, pool: ThreadPoolExecutor, pace: Pace, stop: threading.Event) -> None:
+        self._pool = pool
+        self._pace = pace
+        self._stop = stop
+        self.failures: list[BaseException] = []
 
-    def watched(item: Item) -> Result:
+    def add(self, work: Callable[[Item], Result], item: Item) -> Future[Result]:
+        """Begin `work` on `item` once there is room. Raises TransferStopped when another call has failed."""
+        self._pace.enter()
+        if self._stop.is_set():
+            self._pace.leave()
+            raise TransferStopped
+        future = self._pool.submit(self._watched, work, item)
+        future.add_done_callback(lambda _: self._pace.leave())
+        return future
+
+    def _watched(self, work: Callable[[Item], Result], item: Item) -> Result:
         try:
             return work(item)
         except BaseException as error:
-            failures.append(error)
-            stop.set()
+            self.failures.append(error)
+            self._stop.set()
             raise
 
-    with ThreadPoolExecutor(most, thread_name_prefix="ebs") as pool:
+
+@contextmanager
+def in_flight(pace: Pace, stop: threading.Event, end: Callable[[], None]) -> Iterator[InFlight]:
+    """Calls that have all ended when the block has.
+
+    The first failure of one is raised, or what ends the block (Ctrl-C, a caller that has enough): `stop` is then set
+    and `end` called, which breaks off the others.
+    """
+    with ThreadPoolExecutor(MOST, thread_name_prefix="ebs") as pool:
+        calls = InFlight(pool, pace, stop)
         try:
-            for item in items:
-                under_way.append(pool.submit(watched, item))
-                # Else this frame would hold the item for as long as the next one is made.
-                del item
-                if len(under_way) >= most or stop.is_set():
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
+            yield calls
+            pool.shutdown(wait=True)
         except BaseException as error:
             stop.set()
+            end()
             pool.shutdown(wait=True, cancel_futures=True)
-            if failures and isinstance(error, TransferStopped | CancelledError):
-                raise failures[0] from None
+            if calls.failures and isinstance(error, TransferStopped | CancelledError):
+                raise calls.failures[0] from None
             raise
+    if calls.failures:
+        raise calls.failures[0]
+
+
+def in_order(
+    items: Iterable[Item],
+    work: Callable[[Item], Result],
+    *,
+    pace: Pace,
+    stop: threading.Event,
+    end: Callable[[], None],
+) -> Iterator[Result]:
+    """What `work` gives for each item, in the items' order; see `in_flight`."""
+    with in_flight(pace, stop, end) as calls:
+        ahead: deque[Future[Result]] = deque()
+        for item in items:
+            while len(ahead) >= MOST or (ahead and ahead[0].done()):
+                yield ahead.popleft().result()
+            ahead.append(calls.add(work, item))
+        while ahead:
+            yield ahead.popleft().result()

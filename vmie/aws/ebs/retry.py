@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import ssl
 import threading
 from collections.abc import Callable
 from typing import TypeVar
@@ -32,7 +33,8 @@ _RENEWED = frozenset(
     )
 )
 _PATIENCE = {
-    "throttled": poll.Patience(within=600, first=0.2, most=10.0),
+    # the pace holds it back too
+    "throttled": poll.Patience(within=600, first=0.1, most=5.0),
     "full": poll.Patience(within=600, first=2.0, most=20.0),
     # "not found" for seconds, up to two minutes, after StartSnapshot: coldsnap #43, #56
     "unseen": poll.Patience(within=150, first=0.5, most=10.0),
@@ -78,9 +80,30 @@ def kind_of(error: BaseException) -> str:
         if error.code == "ResourceNotFoundException" and error.reason == "SNAPSHOT_NOT_FOUND":
             return "unseen"
         return "renewed" if error.code in _RENEWED else ""
-    return "broken" if error.passing else ""
+    return "broken" if error.passing and not _distrusted(error) else ""
+
+
+def _distrusted(error: BaseException | None) -> bool:
+    """Whether the other side's certificate is not one to trust: it will not be a moment later."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__
+    return False
 
 
 def retried(attempt: Callable[[], T], *, clock: Clock, reporter: events.Reporter) -> T:
     """What `attempt` answers, tried again while its failure may pass."""
-    return poll.retrying(attempt, clock=clock, classify=kind_of, patience=_PATIENCE, report=reporter)
+    try:
+        return attempt()
+    except VmieError as error:
+        if not kind_of(error):
+            raise
+        first: list[VmieError] = [error]
+
+    def again() -> T:
+        if first:
+            raise first.pop()
+        return attempt()
+
+    return poll.retrying(again, clock=clock, classify=kind_of, patience=_PATIENCE, report=reporter)

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import closing
 
 from vmie.aws.ebs.client import BLOCK, EbsDirect
-from vmie.aws.ebs.in_flight import in_order
-
-#: blocks under way at once at the most
-MOST = 64
+from vmie.aws.ebs.in_flight import in_flight
 
 Data = bytes | bytearray | memoryview
 
@@ -22,7 +20,6 @@ def send_blocks(
     *,
     done: Callable[[int, bytes], None] = lambda index, digest: None,
     total: int = 0,
-    most: int = MOST,
 ) -> int:
     """Write `blocks` (index, 512 KiB) and return how many were written.
 
@@ -31,7 +28,6 @@ def send_blocks(
     will be, where that is known: AWS is told the progress. Raises what `EbsDirect.put` raises; Ctrl-C ends it at once.
     """
     lock, stop = threading.Lock(), threading.Event()
-    direct = client.until(stop)
     written = 0
 
     def send(item: tuple[int, Data]) -> None:
@@ -44,8 +40,9 @@ def send_blocks(
             written += 1
             done(index, digest)
 
-    for _ in in_order(_whole(blocks), send, most=most, stop=stop):
-        pass
+    with closing(client.until(stop)) as direct, in_flight(client.puts, stop, direct.close) as calls:
+        for item in _whole(blocks):
+            calls.add(send, item)
     return written
 
 

@@ -179,4 +179,5 @@ class SnapshotDisk(Disk):
     def close(self) -> None:
         """Read no more."""
         self._stop.set()
+        self._direct.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
