@@ -9,8 +9,9 @@ from typing import Any
 
 from vmie import events
 from vmie.aws import ec2, kms, role_check, snapshots
+from vmie.aws.ebs import prices
 from vmie.aws.session import Aws
-from vmie.errors import AwsRefused, PreflightError, Set, UsageError, says
+from vmie.errors import AwsRefused, Drop, PreflightError, Set, UsageError, says
 from vmie.limits import EBS_PENDING_SNAPSHOTS, EBS_VOLUME_GIB
 from vmie.model import Finding, Route
 from vmie.ops import bucket as buckets
@@ -89,16 +90,11 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     report = checked(context, request, paths)
     request, notes = planning.from_image(report, request)
     disks = tuple(disk for path in paths for disk in _disks(path, request))
+    _expect_fitting(request, len(disks))
     encrypted, key = _encryption(aws, request)
     if not begun:
         disks, encrypted = direct_parent.chosen(context, request, disks, encrypted=encrypted, kms_key=key)
     expect_zeros(request, encrypted=encrypted)
-    if request.route is Route.IMAGE and request.boot_mode == "uefi" and not request.platform:
-        raise UsageError(
-            says("{platform} is missing"),
-            cause="ImportImage of a snapshot cannot tell the system of a machine with UEFI, and none was found in it",
-            cure=Set("platform", "Linux", "or Windows"),
-        )
     role_name = (request.role_name or context.settings.role_name) if request.route is Route.IMAGE else ""
     zone = placement.zone_of(aws, request, reporter=context.reporter) if request.route is Route.VOLUME else ""
     if not begun:
@@ -107,7 +103,9 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     for one in lost:
         context.reporter(events.Note(one, "warning"))
     ena = registering.has_ena(report)
-    return DirectPlan(request, disks, encrypted, key, role_name, zone, report, (*notes, *lost), ena)
+    blocks = sum(disk.blocks for disk in disks)
+    cost = f"at most {blocks:,} blocks of 512 KiB: about {prices.writing(blocks):.2f} USD"
+    return DirectPlan(request, disks, encrypted, key, role_name, zone, report, (*notes, cost, *lost), ena)
 
 
 def checked(context: Context, request: ImportRequest, paths: list[Path]) -> check.CheckReport | None:
@@ -116,6 +114,24 @@ def checked(context: Context, request: ImportRequest, paths: list[Path]) -> chec
         return planning.checked(context, request, paths)
     # A volume is a snapshot's: nothing of what ImportVolume refuses matters, nor how large a task's disk may be.
     return planning.checked(context, request, paths, route=Route.SNAPSHOT, skip=_SIZES)
+
+
+def _expect_fitting(request: ImportRequest, disks: int) -> None:
+    """Raises PreflightError for more disks than an AMI has names for, UsageError for what ImportImage must be told."""
+    if request.register and disks > 1 + len(registering.DATA_DEVICES):
+        raise PreflightError(
+            f"{disks} disks are too many for one AMI",
+            cause=f"there are device names for {1 + len(registering.DATA_DEVICES)}",
+            cure=Drop(("register",), "the snapshots are made, and no AMI of them"),
+            code="TooManyDisks",
+            fields=("register",),
+        )
+    if request.route is Route.IMAGE and request.boot_mode == "uefi" and not request.platform:
+        raise UsageError(
+            says("{platform} is missing"),
+            cause="ImportImage of a snapshot cannot tell the system of a machine with UEFI, and none was found in it",
+            cure=Set("platform", "Linux", "or Windows"),
+        )
 
 
 def _disks(path: Path, request: ImportRequest) -> Iterator[DirectDisk]:

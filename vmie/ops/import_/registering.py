@@ -27,9 +27,9 @@ NO_ENA = (
 )
 
 
-#: the devices of the disks after the first, as AWS's guide recommends them for EBS volumes
+#: the devices of the disks after the first: those that AWS's guide recommends for EBS volumes, then the other ones
 #: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/device_naming.html
-_DATA_DEVICES = tuple(f"/dev/sd{letter}" for letter in "fghijklmnop")
+DATA_DEVICES = tuple(f"/dev/sd{letter}" for letter in "fghijklmnopqrstuvwxyzbcde")
 
 
 def register(
@@ -46,7 +46,7 @@ def register(
         RegisterImage(
             name=request.register,
             snapshot_id=snapshot_ids[0],
-            data_snapshots=dict(zip(_DATA_DEVICES, snapshot_ids[1:], strict=False)),
+            data_snapshots=dict(zip(DATA_DEVICES, snapshot_ids[1:], strict=False)),
             description=request.description,
             volume_type=request.volume_type,
             imds_v2=request.imds_v2,
