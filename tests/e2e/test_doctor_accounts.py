@@ -292,14 +292,14 @@ ACCOUNTS = {
     "no bucket": Broken(lambda box: None, "bucket", ("there is no bucket nobodys-b",), "--create", bucket="nobodys-b"),
     "a bucket elsewhere": Broken(far_bucket, "bucket", ("is in eu-west-1",), "region='eu-west-1'", bucket="far-bucket"),
     "another account's bucket": Broken(foreign_bucket, "bucket", ("their-bucket",), "", bucket="their-bucket"),
-    "the bucket's key": Broken(encrypt_bucket, "bucket key", ("lacks kms:Decrypt",), "--kms-key", mended=True),
+    "the bucket's key": Broken(encrypt_bucket, "bucket key", ("lacks kms:Decrypt",), "--allow-kms-key", mended=True),
     "a disabled key": Broken(disabled_key, "key", ("its state is Disabled",), "aws kms enable-key"),
     "a key about to go": Broken(dying_key, "key", ("its state is PendingDeletion",), "cancel-key-deletion"),
     "no such key": Broken(lambda box: "alias/nobodys", "key", ("alias/nobodys",), "list-aliases"),
-    "a key not granted": Broken(ungranted_key, "key", ("lacks kms:CreateGrant",), "--kms-key", mended=True),
+    "a key not granted": Broken(ungranted_key, "key", ("lacks kms:CreateGrant",), "--allow-kms-key", mended=True),
     "a key that is closed": Broken(closed_key, "key", ("names neither the role",), "vmie policy kms"),
     "the default EBS key": Broken(
-        default_key, "EBS encryption", ("lacks kms:CreateGrant",), "--kms-key", mended=True, same=False
+        default_key, "EBS encryption", ("lacks kms:CreateGrant",), "--allow-kms-key", mended=True, same=False
     ),
     "no grant for instance exports": Broken(
         no_grant, "export grant", ("its ACLs are off",), "--export-bucket", mended=True, same=False, job="export"

@@ -67,7 +67,7 @@ def refusal(
     role: ServiceRole, found: Sequence[MissingRight], *, bucket: str, key: str = "", export: bool = False
 ) -> AwsRefused:
     """The refusal that names what is missing, why, and the cure; with `key` it is about that KMS key."""
-    more = ["--kms-key", key] if key else []
+    more = ["--allow-kms-key", key] if key else []
     if any(one.action.startswith("license-manager:") for one in found):
         more.append("--license-manager")
     command = iam.setup_command(role.name, bucket=bucket, export=export, more=more)

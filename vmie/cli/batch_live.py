@@ -79,7 +79,7 @@ def _table(look: Callable[[], Status], plain: events.Reporter) -> Iterator[event
             while not over.is_set():
                 try:
                     hint = f"{_KEY}: detach this table, the work goes on · Ctrl-C: stop, to be resumed"
-                    live.update(batch_text.status(look(), hint=hint if pressed else ""), refresh=True)
+                    live.update(batch_text.status(look(), hint=hint if pressed else "", live=True), refresh=True)
                 except VmieError:
                     pass  # the run itself says what is wrong with the state
                 if pressed and pressed(_PAUSE) == _KEY:

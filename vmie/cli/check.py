@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,6 +14,7 @@ from vmie import events
 from vmie.cli import context, render
 from vmie.cli.terms import TERMS
 from vmie.errors import ImageError, PreflightError
+from vmie.escaping import visible
 from vmie.model import Profile, Route
 from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
 
@@ -62,21 +66,46 @@ def check(
     if profile in tuple(Profile):
         run.reporter(events.Note(f"`--profile {profile}` is `--rules {profile}` now: a profile is AWS's", "warning"))
         rules = Profile(profile)
-    report = op.check(
-        files,
-        clock=SystemClock(),
-        profile=rules,
-        routes=(route,) if route else tuple(Route),
-        strict=strict,
-        as_is=as_is,
-        together=together,
-        machine=machine,
-        empty_disks=empty_disks,
-        verify=verify,
-        snapshots=run.snapshot,
-        reporter=run.reporter,
-    )
+    with _counting(run, verify=verify) as reporter:
+        report = op.check(
+            files,
+            clock=SystemClock(),
+            profile=rules,
+            routes=(route,) if route else tuple(Route),
+            strict=strict,
+            as_is=as_is,
+            together=together,
+            machine=machine,
+            empty_disks=empty_disks,
+            verify=verify,
+            snapshots=run.snapshot,
+            reporter=reporter,
+        )
     _end(run, report, route, details=details)
+
+
+@contextmanager
+def _counting(run: context.Invocation, *, verify: bool) -> Iterator[events.Reporter]:
+    """A reporter that names the image at hand in one line of a terminal, from the second image on."""
+    lines = run.quiet or run.verbose or not run.progress or run.log_format != "text"
+    if lines or verify or not sys.stderr.isatty():  # verifying has its own bars
+        yield run.reporter
+        return
+    looked = 0
+    with ExitStack() as stack:
+
+        def report(event: events.Event, /) -> None:
+            nonlocal looked, line
+            if isinstance(event, events.Note) and event.level == "debug":
+                looked += 1
+                if looked > 1:
+                    line = line or stack.enter_context(render.console(stderr=True).status(""))
+                    line.update(visible(f"{looked}: {event.text}"))
+            else:
+                run.reporter(event)
+
+        line: Any = None
+        yield report
 
 
 def _end(run: context.Invocation, report: CheckReport, route: Route | None, *, details: bool) -> None:
@@ -106,10 +135,10 @@ def _failure(report: CheckReport, route: Route | None) -> ImageError | Preflight
     if not stops:
         return None
     first = stops[0]
-    more = f" (and {len(stops) - 1} more)" if len(stops) > 1 else ""
+    message, cause = named(stops)
     return PreflightError(
-        f"the {wanted.value} route is blocked: {first.message}{more}",
-        cause=named(stops),
+        f"the {wanted.value} route is blocked: {message}",
+        cause=cause,
         cure=first.cure_text(TERMS) + _open_routes(report, route),
         code=first.rule,
     )

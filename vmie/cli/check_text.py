@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from vmie.cli import render
+from vmie.cli import render, wrapping
 from vmie.cli.terms import TERMS
 from vmie.escaping import visible
 from vmie.guest.linux_facts import LinuxFacts
@@ -81,14 +79,16 @@ def styled(written: list[Line]) -> RenderableType | str:
 
 def _image(image: ImageReport, report: CheckReport, route: Route, *, everything: bool) -> Iterator[Line]:
     verdict, said = headline(image, report, route)
-    yield [
-        (_MARKS[verdict].rstrip(), STYLES[verdict]),
-        (f"  {_clean(' + '.join(image.paths))}", "bold"),
-        (f"  {said}", ""),
-    ]
-    yield [(f"  {_file(image)}", "dim")]
+    mark, name = _MARKS[verdict].rstrip(), _clean(" + ".join(image.paths))
+    width = wrapping.columns(sys.stdout)
+    if width is not None and len(mark) + len(name) + len(said) + 4 > width:
+        yield [(mark, STYLES[verdict]), (f"  {name}", "bold")]
+        yield from _hung(said)
+    else:
+        yield [(mark, STYLES[verdict]), (f"  {name}", "bold"), (f"  {said}", "")]
+    yield from _hung(_file(image), "dim")
     if image.error is None:
-        yield [(f"  {guest(image) or 'no operating system seen'}", "")]
+        yield from _hung(guest(image) or "no operating system seen")
         yield []
         yield from _routes(image)
     found = image.everything if everything else (*image.findings, *image.notes)
@@ -96,6 +96,12 @@ def _image(image: ImageReport, report: CheckReport, route: Route, *, everything:
         yield []
     for same in _grouped(found):
         yield from _findings(same)
+
+
+def _hung(text: str, style: str = "") -> Iterator[Line]:
+    """`text` below the headline."""
+    for line in wrapping.wrapped(text, wrapping.columns(sys.stdout), first="  ", indent=4):
+        yield [(line, style)]
 
 
 def _file(image: ImageReport) -> str:
@@ -200,10 +206,9 @@ def _labelled(label: str, text: str, style: str) -> Iterator[Line]:
 
 
 def _wrapped(text: str, *, taken: int = 0) -> list[str]:
-    if not sys.stdout.isatty():
-        return [text]
-    width = max(40, min(shutil.get_terminal_size().columns, 120) - _INDENT - taken)
-    return textwrap.wrap(text, width, break_long_words=False, break_on_hyphens=False) or [""]
+    columns = wrapping.columns(sys.stdout)
+    width = None if columns is None else max(40, min(columns, 120) - _INDENT - taken)
+    return list(wrapping.wrapped(text, width))
 
 
 def _clean(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vmie.cli import context, render
+from vmie.cli import context, render, summary
 from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
 
 
@@ -60,8 +60,7 @@ def convert(
         render.finish(run, "convert", plan.as_json(), text=text)
         return
     done = op.apply(plan, reporter=run.reporter)
-    text = (
-        f"{target}: {done.format}, {render.size(done.virtual_size)} virtual, {render.size(done.bytes_written)} written "
-        f"in {done.seconds:.1f} s"
-    )
+    written = summary.sent(done.virtual_size, done.bytes_written, seconds=done.seconds)
+    follows = ("next", ["vmie", "import", str(target)])
+    text = summary.text(f"{target}: {done.format}", [("written", written), follows])
     render.finish(run, "convert", done.as_json(), text=text)

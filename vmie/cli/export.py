@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmie.cli import context, render
+from vmie.cli import context, render, summary
 from vmie.cli.options import takes
 from vmie.options import ExportRequest
 
@@ -51,20 +51,33 @@ def show(run: context.Invocation, outcome: JobOutcome[ExportPlan, ExportResult],
     if outcome.result is None:
         render.finish(run, command, {"plan": outcome.plan.as_json()}, text=plan_text(outcome.plan), findings=findings)
         return
-    render.finish(run, command, outcome.result.as_json(), text=text(outcome.result), findings=findings)
+    render.finish(run, command, outcome.result.as_json(), text=text(run, outcome.result), findings=findings)
 
 
-def text(result: ExportResult) -> str:
+def text(run: context.Invocation, result: ExportResult) -> str:
     """The lines a person reads at the end of an export."""
-    lines = [f"export {result.status}: {result.task_id}"]
-    lines += [f"  object      {item.url}{_sized(item.size)}" for item in result.objects]
-    if not result.objects:
-        lines.append(f"  location    {result.location}")
-    lines += [f"  downloaded  {path}" for path in result.downloaded]
-    lines.append(f"  took        {result.seconds:.1f} s, job {result.job}")
+    over = result.status == "completed"
+    size = sum(item.size or 0 for item in result.objects)
+    rate = f", {render.size(size / result.seconds)}/s" if size and result.seconds > 0 else ""
+    return summary.text(
+        f"export {result.status}: {result.task_id}",
+        [
+            *(("object", f"{item.url}{_sized(item.size)}") for item in result.objects),
+            ("location", "" if result.objects else result.location),
+            *(("downloaded", path) for path in result.downloaded),
+            ("job", f"{result.job}, {result.seconds:.1f} s in all{rate}" if over else result.job),
+            *_next(run, result),
+        ],
+    )
+
+
+def _next(run: context.Invocation, result: ExportResult) -> list[summary.Fact]:
+    """The command that goes on from here."""
     if result.status == "active":
-        lines.append(f"  next        vmie resume {result.job}")
-    return "\n".join(lines)
+        return [summary.following(run, "vmie", "resume", result.job)]
+    if result.downloaded:
+        return [("next", ["vmie", "check", *result.downloaded])]
+    return [summary.following(run, "aws", "s3", "cp", item.url, ".") for item in result.objects[:1]]
 
 
 def _sized(size: int | None) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import Annotated, Any
 
 import typer
 
-from vmie.cli import context, render
+from vmie.cli import context, render, summary
 from vmie.cli.options import takes
 from vmie.options import ImportRequest
 
@@ -54,50 +53,46 @@ def show(run: context.Invocation, outcome: Any, *, command: str = "import") -> N
         plan = {"plan": outcome.plan.as_json()}
         render.finish(run, command, plan, text=plan_text(outcome.plan), findings=findings)
         return
-    lines = [text(outcome.result), *_next(run, outcome.result)]
-    render.finish(run, command, outcome.result.as_json(), text="\n".join(lines), findings=findings)
+    render.finish(run, command, outcome.result.as_json(), text=text(run, outcome.result), findings=findings)
 
 
-def text(result: Any) -> str:
+def text(run: context.Invocation, result: Any) -> str:
     """The lines a person reads at the end of an import."""
     from vmie.model import S3Object
 
-    lines = [f"{result.route.value} import {result.status}" + (f": {result.task_id}" if result.task_id else "")]
-    if result.image_id:
-        lines.append(f"  AMI        {result.image_id}")
-    if result.snapshot_ids:
-        lines.append(f"  snapshots  {', '.join(result.snapshot_ids)}")
-    if result.instance_id:
-        lines.append(f"  instance   {result.instance_id}" + (" (stopped)" if result.status == "completed" else ""))
-    if result.volume_ids:
-        lines.append(f"  volumes    {', '.join(result.volume_ids)}")
-    if result.bucket_from:
-        lines.append(f"  bucket     {S3Object.parse(result.object).bucket} (from {result.bucket_from})")
-    lines.append(f"  sent       {render.sent(result.bytes_source, result.bytes_sent)}")
-    if result.bytes_left_out:
-        lines.append(f"  left out   {render.left_out(result.bytes_left_out)}")
-    if result.via == "ebs":
-        lines.append(f"  blocks     {result.blocks_written:,} written, {result.blocks_skipped:,} not needed")
-    if result.parent:
-        lines.append(f"  parent     {result.parent}")
-    lines.append(f"  took       {result.seconds:.1f} s, job {result.job}")
-    return "\n".join(lines)
+    bucket = f"{S3Object.parse(result.object).bucket} (from {result.bucket_from})" if result.bucket_from else ""
+    took = f", {result.seconds:.1f} s in all" if result.status == "completed" else ""
+    blocks = f"{result.blocks_written:,} written, {result.blocks_skipped:,} not needed" if result.via == "ebs" else ""
+    stopped = " (stopped)" if result.status == "completed" else ""
+    return summary.text(
+        f"{result.route.value} import {result.status}" + (f": {result.task_id}" if result.task_id else ""),
+        [
+            ("AMI", result.image_id or ""),
+            ("snapshots", ", ".join(result.snapshot_ids)),
+            ("instance", f"{result.instance_id}{stopped}" if result.instance_id else ""),
+            ("volumes", ", ".join(result.volume_ids)),
+            ("bucket", bucket),
+            ("sent", summary.sent(result.bytes_source, result.bytes_sent, seconds=result.seconds_sending)),
+            ("left out", render.left_out(result.bytes_left_out) if result.bytes_left_out else ""),
+            ("blocks", blocks),
+            ("parent", result.parent or ""),
+            ("job", f"{result.job}{took}"),
+            *_next(run, result),
+        ],
+    )
 
 
-def _next(run: context.Invocation, result: Any) -> list[str]:
-    """The command that goes on from here; none where a sandbox ends with this one."""
-    if run.sandbox:
-        return []
-    where = [f"--{name.replace('_', '-')} {shlex.quote(value)}" for name, value in run.options.items() if value]
-    for found, command in (
-        (result.status == "active", f"vmie resume {result.job}"),
-        (result.image_id, f"aws ec2 run-instances --image-id {result.image_id}"),
-        (result.instance_id, f"aws ec2 start-instances --instance-ids {result.instance_id}"),
-        (result.volume_ids, f"aws ec2 describe-volumes --volume-ids {' '.join(result.volume_ids)}"),
-        (result.snapshot_ids, f"aws ec2 describe-snapshots --snapshot-ids {' '.join(result.snapshot_ids)}"),
+def _next(run: context.Invocation, result: Any) -> list[summary.Fact]:
+    """The command that goes on from here."""
+    for found, argv in (
+        (result.status == "active", ("vmie", "resume", result.job)),
+        (result.image_id, ("aws", "ec2", "run-instances", "--image-id", result.image_id)),
+        (result.instance_id, ("aws", "ec2", "start-instances", "--instance-ids", result.instance_id)),
+        (result.volume_ids, ("aws", "ec2", "describe-volumes", "--volume-ids", *result.volume_ids)),
+        (result.snapshot_ids, ("aws", "ec2", "describe-snapshots", "--snapshot-ids", *result.snapshot_ids)),
     ):
         if found:
-            return [f"  next       {' '.join((command, *where))}"]
+            return [summary.following(run, *argv)]
     return []
 
 

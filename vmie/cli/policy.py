@@ -12,6 +12,7 @@ import typer
 from vmie import partitions
 from vmie.cli import commands, context, render
 from vmie.errors import Set, UsageError
+from vmie.options.spelling import FLAGS
 from vmie.policy.permissions import Job
 
 if TYPE_CHECKING:
@@ -67,7 +68,10 @@ def role(
     export_bucket: Annotated[
         list[str] | None, typer.Option("--export-bucket", metavar="B", help="May be repeated.")
     ] = None,
-    kms_key: Annotated[list[str] | None, typer.Option("--kms-key", metavar="ARN", help="May be repeated.")] = None,
+    kms_keys: Annotated[
+        list[str] | None,
+        typer.Option(*FLAGS["kms_keys"], metavar="ARN", help="A KMS key that it may use; may be repeated."),
+    ] = None,
     license_manager: Annotated[bool, typer.Option("--license-manager", help="License Manager too.")] = False,
     form: _Form = PolicyForm.JSON,
 ) -> None:
@@ -75,7 +79,7 @@ def role(
 
     vmie policy role --bucket my-images
 
-    vmie policy role --bucket my-images --export-bucket my-exports --kms-key KEY_ARN --format hcl
+    vmie policy role --bucket my-images --export-bucket my-exports --allow-kms-key KEY_ARN --format hcl
 
     vmie policy role --bucket my-images --license-manager
     """
@@ -84,7 +88,7 @@ def role(
     grants = policy.Grants(
         tuple(_names(bucket)),
         tuple(_names(export_bucket)),
-        tuple(_usage(policy.key_arn, key) for key in kms_key or ()),
+        tuple(_usage(policy.key_arn, key) for key in kms_keys or ()),
         license_manager,
     )
     if not grants.buckets and not grants.export_buckets:

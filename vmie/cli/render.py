@@ -6,12 +6,13 @@ The JSON envelope is a contract (docs/reference/json.md): one object on stdout, 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
+from vmie.cli import wrapping
 from vmie.cli.terms import TERMS
-from vmie.errors import VmieError, text_of
+from vmie.errors import Action, Run, VmieError, text_of
 from vmie.escaping import json_text, visible
 from vmie.model import Finding
 
@@ -71,15 +72,33 @@ def fail(run: Printer, command: str, error: VmieError) -> None:
 
 
 def error_lines(error: VmieError) -> list[str]:
-    """What, why, cure, and the request id where AWS gave one."""
-    lines = [f"error: {text_of(error.what, TERMS)}"]
-    if cause := error.cause_text(TERMS):
-        lines.append(f"  why:  {_indented(cause)}")
-    if cure := error.cure_text(TERMS):
-        lines.append(f"  cure: {_indented(cure)}")
+    """What, why, cure, and the request id where AWS gave one; as wide as the terminal that stderr is."""
+    width = wrapping.columns(sys.stderr)
+    lines = list(wrapping.wrapped(text_of(error.what, TERMS), width, first="error: ", indent=7))
+    label = "  why:  "
+    for cause in filter(None, error.cause_text(TERMS).split("\n")):
+        lines += wrapping.wrapped(cause, width, first=label, indent=8)
+        label = " " * 8
+    label = "  cure: "
+    for action in error.actions:
+        lines += (told := list(_cure(action, width, label)))
+        label = " " * 8 if told else label
     if error.request_id:
         lines.append(f"  request id: {error.request_id}")
     return lines
+
+
+def _cure(action: Action, width: int | None, label: str) -> Iterator[str]:
+    """The lines of one cure; a command can be copied, what it does stands behind or below it."""
+    whole = action.text(TERMS)
+    if isinstance(action, Run) and width is not None and len(label) + len(whole) > width:
+        yield from wrapping.command(action.argv, width, first=label, indent=10)
+        note = text_of(action.note, TERMS)
+        yield from wrapping.wrapped(f"({note})", width, first=" " * 10, indent=10) if note else ()
+        return
+    for line in filter(None, whole.split("\n")):
+        yield from wrapping.wrapped(line, width, first=label, indent=8)
+        label = " " * 8
 
 
 def envelope(
@@ -125,26 +144,6 @@ def moment(text: str) -> str:
     return text[:16].replace("T", " ")
 
 
-def sent(source: int, total: int, *, over_wire: int | None = None, seconds: float = 0) -> str:
-    """What was sent, one wording for all: ``data 513.0 MiB → 21.8 MiB (4%)``, rate and time; no percent over 100.
-
-    `source` bytes of data became an object of `total`, of which `over_wire` crossed the wire this time.
-    """
-    parts = [f"data {size(source)} → {size(total)}" if total not in (0, source) else f"data {size(source)}"]
-    if 0 < total < source:
-        parts[0] += f" ({total / source:.0%})"
-    moved = total if over_wire is None else over_wire
-    if not moved:
-        parts.append("nothing had to be sent")
-    elif moved != total:
-        parts.append(f"{size(moved)} sent this time")
-    if seconds > 0 and moved:
-        parts.append(f"{size(moved / seconds)}/s")
-    if seconds > 0:
-        parts.append(f"{seconds:.1f} s")
-    return ", ".join(parts)
-
-
 def left_out(count: int) -> str:
     """What is said of `count` bytes of data that went as zeros."""
     return f"{size(count)} of data in free space (--keep-free sends them too)"
@@ -155,10 +154,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> RenderableTy
     from vmie.cli.tables import TextTable
 
     return TextTable(columns, rows)
-
-
-def _indented(text: str) -> str:
-    return text.replace("\n", "\n        ")
 
 
 def _print_json(data: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def setup_role(
 
     vmie setup-role --bucket my-images --create-bucket
 
-    vmie setup-role --bucket more-images --export-bucket my-exports --kms-key alias/ebs
+    vmie setup-role --bucket more-images --export-bucket my-exports --allow-kms-key alias/ebs
 
     vmie setup-role --bucket my-images --dry-run
 

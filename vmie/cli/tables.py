@@ -119,9 +119,15 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _longest(column: Iterable[str]) -> int:
-    """The least width of a column: its longest word, of a path as much as tells it from others."""
+    """The least width of a column: its longest word, of a path its longest name."""
     words = (word for cell in column for word in cell.split())
-    return max((min(_cells(word), _PATH if "/" in word else _WORD) for word in words), default=0)
+    return max((min(_least(word), _WORD) for word in words), default=0)
+
+
+def _least(word: str) -> int:
+    if "/" not in word:
+        return _cells(word)
+    return min(_cells(word), max(_PATH, *(_cells(name) + 1 for name in word.split("/"))))
 
 
 def _cells(text: str) -> int:

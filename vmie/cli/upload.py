@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmie.cli import context, render
+from vmie.cli import context, render, summary
 from vmie.cli.options import takes
 from vmie.options import UploadRequest
 
@@ -56,9 +56,13 @@ def show(run: context.Invocation, outcome: JobOutcome[UploadPlan, UploadResult],
         ]
         render.finish(run, command, {"plan": plan.as_json()}, text="\n".join(lines))
         return
-    text = f"{result.object}: {result.format}, " + render.sent(
-        result.bytes_source, result.bytes_total, over_wire=result.bytes_sent, seconds=result.seconds
+    sent = summary.sent(result.bytes_source, result.bytes_total, over_wire=result.bytes_sent, seconds=result.seconds)
+    text = summary.text(
+        f"{result.object}: {result.format}",
+        [
+            ("sent", sent),
+            ("left out", render.left_out(result.bytes_left_out) if result.bytes_left_out else ""),
+            summary.following(run, "vmie", "import", result.object),
+        ],
     )
-    if result.bytes_left_out:
-        text += f"\nleft out: {render.left_out(result.bytes_left_out)}"
     render.finish(run, command, result.as_json(), text=text)

@@ -184,12 +184,17 @@ def blocking(
     return sorted(found, key=lambda finding: checks.SEVERITY.index(finding.verdict))
 
 
-def named(stops: Sequence[Finding]) -> str:
-    """All that blocks as the cause of one error: a line a rule, with what AWS would say."""
-    lines = dict.fromkeys(
-        f"{one.rule}: {one.message}" + (f"; AWS would say: {one.predicts}" if one.predicts else "") for one in stops
+def named(stops: Sequence[Finding]) -> tuple[str, str]:
+    """All that blocks, as the message and the cause of one error: the first finding, AWS's words on it, the others."""
+    lines = list(
+        dict.fromkeys(
+            (f"{one.rule} {one.message}", f"AWS would say: {one.predicts}" if one.predicts else "") for one in stops
+        )
     )
-    return "\n".join(lines)
+    (message, words), *others = lines
+    more = f" (and {len(others)} more)" if others else ""
+    causes = [words, *("; ".join(filter(None, one)) for one in others)]
+    return f"{message}{more}", "\n".join(filter(None, causes))
 
 
 _AS_IT_IS = says("with {as_is}, to send the bytes all the same")

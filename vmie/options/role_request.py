@@ -22,7 +22,10 @@ class RoleRequest(Options):
         "How instance exports are let into an export bucket: policy, or acl (switches the bucket's ACLs on).",
     )
     kms_keys: KmsKeys = option(
-        (), "A KMS key (ARN, id or alias) for encrypted imports.", flags=FLAGS["kms_keys"], metavar="KEY"
+        (),
+        "A KMS key (ARN, id or alias) that the role may use: of results, or of a bucket.",
+        flags=FLAGS["kms_keys"],
+        metavar="KEY",
     )
     license_manager: bool = option(False, "Let the role attach licence configurations.")
     role_name: Role = option("vmimport", "Another name than vmimport.")

@@ -13,8 +13,10 @@ FLAGS: Mapping[str, tuple[str, ...]] = {
     "security_groups": ("--security-group",),
     "buckets": ("--bucket",),
     "export_buckets": ("--export-bucket",),
-    "kms_keys": ("--kms-key",),
+    "kms_keys": ("--allow-kms-key", "--kms-key"),
 }
+#: flags that still work, and that no help names: `--kms-key` is the key of what AWS makes, nothing else
+OLDER: Mapping[str, tuple[str, ...]] = {"kms_keys": ("--kms-key",), "sse_kms_key": ("--kms-key",)}
 #: what has no flag: field to what stands for its value
 ARGUMENTS: Mapping[str, str] = {
     "sources": "sources",

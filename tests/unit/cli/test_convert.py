@@ -50,4 +50,6 @@ def test_a_dry_run_writes_nothing(raw: Path, tmp_path: Path, capsys: pytest.Capt
 
 def test_text_says_what_was_made(raw: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--quiet", "convert", str(raw), str(tmp_path / "out.raw")]) == 0
-    assert "out.raw: raw, 3.0 MiB virtual" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "out.raw: raw\n  written  data 3.0 MiB" in said
+    assert said.splitlines()[-1] == f"  next     vmie import {tmp_path / 'out.raw'}"

@@ -98,6 +98,15 @@ def test_the_root_page_is_the_same_with_an_option_before_it(capsys: pytest.Captu
         assert verb.summary.split()[-1] in page
 
 
+def test_a_flag_has_one_meaning_and_older_ones_still_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--kms-key` is the key of what AWS makes, wherever a page names it."""
+    named = {" ".join(path) for path in ALONE if re.search(r"^  --kms-key ", _help(*path, "-h", capsys=capsys), re.M)}
+    assert named == {"import", "doctor", "policy user"}
+    for argv in (("upload", "x", "s3://my-images/"), ("setup-role",), ("policy", "role", "--bucket", "b-1")):
+        run([*argv, "--kms-key", "alias/:"])
+        assert "No such option" not in capsys.readouterr().err
+
+
 def test_help_for_what_there_is_not(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["help", "inport"]) == 2
     assert "inport" in capsys.readouterr().err

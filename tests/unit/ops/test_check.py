@@ -478,7 +478,11 @@ def test_a_refusal_names_every_rule(tmp_path: Path) -> None:
     report = check(linux_disk(tmp_path / "two.raw", content))
     stops = op.blocking(report, Route.IMAGE)
     assert {stop.rule for stop in stops} == {"VMIE-OS-005", "VMIE-LNX-003"}
-    told = op.named(stops)
+    message, cause = op.named(stops)
+    assert message.startswith(("VMIE-LNX-003 ", "VMIE-OS-005 "))
+    assert message.endswith("(and 1 more)")
+    told = f"{message}\n{cause}"
+    assert [told.count(stop.message) for stop in stops] == [1, 1]
     assert "AWS would say: ClientError: Unsupported kernel version 6.6.13-amd64" in told
     assert "AWS would say: ClientError: Unable to find an etc directory with fstab." in told
     skip = tuple(one.value for one in op.skipping(stops))

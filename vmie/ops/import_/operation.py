@@ -17,6 +17,7 @@ from vmie.disk.reading import DAMAGED
 from vmie.errors import AwsRefused, ImageError
 from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import idempotency, tasks, upload_state
+from vmie.ops.context import Context
 from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import parts
 from vmie.ops.import_.direct_plan import DirectPlan
@@ -36,6 +37,11 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
     verb = "import"
     result_type = ImportResult
     made = ("what it made exists", "deregister or delete that")
+
+    def __init__(self, context: Context, request: ImportRequest) -> None:
+        super().__init__(context, request)
+        #: seconds and bytes of what this run sent
+        self._sending, self._sent_now = 0.0, 0
 
     @property
     def source(self) -> str:
@@ -109,8 +115,11 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
 
     def _send_or_clear(self, number: int) -> None:
         """Send disk `number`; where it turns out to be damaged, nothing of the machine's other disks stays either."""
+        began, before = self.context.clock.now(), self.bytes_sent
         try:
             self._send(number)
+            self._sending += self._seconds(began)
+            self._sent_now += self.bytes_sent - before
         except ImageError as error:
             if error.code == DAMAGED:
                 # What stays behind all the same is found by `vmie cancel`.
@@ -183,6 +192,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             bucket_from=(plan.bucket.origin or None) if plan.bucket else None,
             instance_id=made.instance_id,
             volume_ids=made.volume_ids,
+            seconds_sending=self._sending if self._sent_now == self.bytes_sent else 0.0,
             **self._blocks,
         )
 

@@ -180,10 +180,10 @@ def checked(
     if not blocking:
         return report
     first = blocking[0]
-    more = f" (and {len(blocking) - 1} more)" if len(blocking) > 1 else ""
+    message, cause = check.named(blocking)
     raise PreflightError(
-        f"AWS would refuse this image: {first.message}{more}",
-        cause=check.named(blocking),
+        f"AWS would refuse this image: {message}",
+        cause=cause,
         cure=(*first.actions, Run(("vmie", "check", str(paths[0])), "shows all findings"), *check.skipping(blocking)),
         code=first.rule,
         findings=report.findings,

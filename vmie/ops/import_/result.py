@@ -14,7 +14,7 @@ class ImportResult:
 
     `bytes_left_out`: data that lay in what file systems call free, and went as zeros.
     By EBS direct there is no object; the blocks of 512 KiB are those of all disks, and `parent` is the snapshot that
-    the (first) one is based on.
+    the (first) one is based on. `seconds_sending` is 0 where an earlier run sent some of it: its time is not known.
     """
 
     job: str
@@ -35,6 +35,7 @@ class ImportResult:
     blocks_written: int = 0
     blocks_skipped: int = 0
     parent: str | None = None
+    seconds_sending: float = 0.0
 
     @property
     def volume_id(self) -> str | None:
@@ -59,6 +60,7 @@ class ImportResult:
             "bytes_sent": self.bytes_sent,
             "bytes_left_out": self.bytes_left_out,
             "seconds": round(self.seconds, 3),
+            "seconds_sending": round(self.seconds_sending, 3),
             "bucket_from": self.bucket_from,
             "via": self.via,
             **(blocks if self.via == "ebs" else {}),
