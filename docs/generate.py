@@ -10,6 +10,7 @@ import errors_page
 import pages
 import permissions_page
 import plan_page
+import screens_page
 
 from vmie.checks.docs_page import rules
 from vmie.cli.terms import TERMS
@@ -25,6 +26,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "plan-file.md": plan_page.plan_file,
     "plan.schema.json": plan_page.schema,
     "rules.md": lambda: rules(TERMS),
+    "screens.md": screens_page.screens,
     "settings.md": pages.settings,
 }
 

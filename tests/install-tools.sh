@@ -29,6 +29,7 @@ pg_createcluster postgresql
 chromium chromium
 xmllint libxml2-utils
 npm npm
+tmux tmux
 LIST
 if [ -z "$missing" ]; then
     :

@@ -36,8 +36,15 @@ class UploadState(Protocol):
     def put(self, upload_id: str) -> None:
         """Remember it, before the first part is sent."""
 
-    def holds(self, bytes_held: int, *, final: bool = False) -> None:
-        """How much S3 holds of it now: to be remembered, now and then and when `final`, for whoever asks."""
+    @property
+    def reached(self) -> int:
+        """How far an earlier run came in the source, in bytes; 0 where it is not known."""
+
+    def holds(self, bytes_held: int, *, reached: int = 0, final: bool = False) -> None:
+        """How much S3 holds of it now: to be remembered, now and then and when `final`, for whoever asks.
+
+        `reached` is how far that is in the source.
+        """
 
 
 def begin(wire: TransferConnection, state: UploadState) -> tuple[str, dict[int, Mapping[str, Any]]]:

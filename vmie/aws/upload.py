@@ -130,6 +130,8 @@ class _Sender:
     def multipart(self, opening: list[Part], rest: Iterator[Part], settled: Callable[[], None]) -> Uploaded:
         """Everything larger."""
         upload_id, held = multipart.begin(self._wire, self._state)
+        if held:
+            self._source = min(self._state.reached, self._source_size)
         done: dict[int, Done] = {}
 
         def work(part: Part) -> None:
@@ -141,7 +143,7 @@ class _Sender:
         try:
             multipart.in_parallel(self._wire, _emptying(opening, rest), work, most=most)
         finally:
-            self._state.holds(self._total, final=True)
+            self._state.holds(self._total, reached=self._source, final=True)
         settled()
         return self._result(multipart.complete(self._wire, upload_id, done, total=self._total))
 
@@ -189,8 +191,8 @@ class _Sender:
             self._sent += part.size if sent else 0
             self._source = max(self._source, part.source_end)
             event = self._progress()
-            total = self._total
-        self._state.holds(total)
+            total, reached = self._total, self._source
+        self._state.holds(total, reached=reached)
         self._reporter(event)
 
     def _progress(self) -> events.Progress:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from vmie import catalogue
 from vmie.checks.sources import Evidence, bears
 from vmie.checks.subject import Subject
-from vmie.errors import PYTHON, Cure, Set, Terms, actions
+from vmie.errors import PYTHON, Action, Cure, Run, Set, Terms, actions
 from vmie.model import Finding, Profile, Route, Verdict
 
 ALL = (Route.IMAGE, Route.SNAPSHOT, Route.INSTANCE, Route.VOLUME)
@@ -145,7 +145,7 @@ class Rule:
             verdict=verdict,
             # names from the image's inside must not drive a terminal
             message="".join(char if char.isprintable() else "?" for char in _named(subject, hit)),
-            actions=actions(self.cure if hit.cure is None else hit.cure),
+            actions=_on_file(actions(self.cure if hit.cure is None else hit.cure), path),
             source=self.source(subject.profile, hit.evidence),
             routes=routes,
             predicts=catalogue.words(predicts, **hit.values) if predicts and said else "",
@@ -154,6 +154,16 @@ class Rule:
             mended=self.form and verdict is Verdict.WARN and not subject.literal,
             without=tuple((one, without[one]) for one in routes if one in without and verdict is not Verdict.PASS),
         )
+
+
+def _on_file(cures: Sequence[Action], path: str) -> tuple[Action, ...]:
+    """The cures of a rule for one file: it stands where a command says FILE."""
+    if not path:
+        return tuple(cures)
+    return tuple(
+        Run(tuple(path if word == "FILE" else word for word in one.argv), one.note) if isinstance(one, Run) else one
+        for one in cures
+    )
 
 
 def _about(subject: Subject, hit: Hit, path: str) -> str:

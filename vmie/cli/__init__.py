@@ -222,15 +222,14 @@ def _usage_errors() -> tuple[type[BaseException], ...]:
 
 
 def _as_vmie(error: BaseException) -> VmieError:
-    from vmie.errors import Interrupted, UsageError, VmieError
+    from vmie.errors import Interrupted, VmieError
 
     if isinstance(error, VmieError):
         return error
     if isinstance(error, _usage_errors()):
-        ctx = getattr(error, "ctx", None)
-        where = f"`{ctx.command_path} --help`" if ctx else "`vmie --help`"
-        message: str = getattr(error, "format_message", error.__str__)()
-        return UsageError(message, cure=f"see {where}")
+        from vmie.cli import usage
+
+        return usage.told(error)
     return Interrupted("interrupted", cure="run the same command again")
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from vmie import events
-from vmie.cli import batch_text, context, render
+from vmie.cli import batch_text, context, render, wrapping
 from vmie.errors import VmieError
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def carry_out(
 def _wanted(run: context.Invocation) -> bool:
     """Whether there is a terminal for a table, and nobody asked for lines."""
     lines = run.quiet or run.verbose or not run.progress or run.output != "text" or run.log_format != "text"
-    return not lines and sys.stderr.isatty()
+    return not lines and wrapping.drawable(sys.stderr)
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def _table(look: Callable[[], Status], plain: events.Reporter) -> Iterator[event
         if over.is_set():
             plain(event)
         elif isinstance(event, events.Note) and event.level != "debug":
-            console.print(redact(event.text), style="yellow" if event.level == "warning" else "")
+            console.print(redact(event.text), style="warning" if event.level == "warning" else "")
 
     def paint() -> None:
         with Live(console=console, auto_refresh=False, transient=True) as live, _keys() as pressed:

@@ -131,7 +131,10 @@ def status(shown: Status, *, hint: str = "", live: bool = False) -> RenderableTy
     last = list(wrapping.wrapped(hint, width)) if hint else []
     height = wrapping.rows(sys.stderr) if live else None
     room = None if height is None else height - 1 - sum(len(part.split()) for part in parts) - len(last)
-    parts += [Text("\n".join(_failures(shown.failures, width, room)), style="red"), Text("\n".join(last), style="dim")]
+    parts += [
+        Text("\n".join(_failures(shown.failures, width, room)), style="bad"),
+        Text("\n".join(last), style="quiet"),
+    ]
     return Group(*(part for part in parts if part))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmie import events
-from vmie.cli import context, render
+from vmie.cli import context, render, wrapping
 from vmie.cli.terms import TERMS
 from vmie.errors import ImageError, PreflightError
 from vmie.escaping import visible
@@ -27,7 +27,7 @@ def check(
     files: Annotated[
         list[Path], typer.Argument(metavar="FILE...", help="Disks, OVAs, OVFs, folders of them, or snap-….")
     ],
-    route: Annotated[Route | None, typer.Option("--route", help="The route that must not be blocked.")] = None,
+    route: Annotated[Route | None, typer.Option("--route", "--as", help="The route that must not be blocked.")] = None,
     rules: Annotated[
         Profile, typer.Option("--rules", help="Whose rules: today's, or the 2016 page to the letter.")
     ] = Profile.CURRENT,
@@ -88,10 +88,11 @@ def check(
 def _counting(run: context.Invocation, *, verify: bool) -> Iterator[events.Reporter]:
     """A reporter that names the image at hand in one line of a terminal, from the second image on."""
     lines = run.quiet or run.verbose or not run.progress or run.log_format != "text"
-    if lines or verify or not sys.stderr.isatty():  # verifying has its own bars
+    if lines or verify or not wrapping.drawable(sys.stderr):  # verifying has its own bars
         yield run.reporter
         return
     looked = 0
+    line: Any = None
     with ExitStack() as stack:
 
         def report(event: events.Event, /) -> None:
@@ -104,7 +105,6 @@ def _counting(run: context.Invocation, *, verify: bool) -> Iterator[events.Repor
             else:
                 run.reporter(event)
 
-        line: Any = None
         yield report
 
 

@@ -50,7 +50,7 @@ def table(report: CheckReport, route: Route) -> RenderableType:
     summed = Text(f"{len(images)} images{where} by the {route} route: ", style="bold").append(
         Text("  ").join(Text(*part) for part in parts)
     )
-    more = Text("each in full: the same command with --details", style="dim")
+    more = Text("each in full: the same command with --details", style="quiet")
     found = _frequent(images, route, width) if len(images) > _MANY else []
     columns = ["verdict", "image", "system", "finding"]
     if width:

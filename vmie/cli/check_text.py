@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: pieces of one line: text and style
 Line = list[tuple[str, str]]
 
-STYLES = {Verdict.FAIL: "bold red", Verdict.UNKNOWN: "magenta", Verdict.WARN: "yellow", Verdict.PASS: "green"}
+STYLES = {Verdict.FAIL: "worst", Verdict.UNKNOWN: "unclear", Verdict.WARN: "warning", Verdict.PASS: "good"}
 _MARKS = {Verdict.FAIL: "FAIL   ", Verdict.UNKNOWN: "UNKNOWN", Verdict.WARN: "WARN   ", Verdict.PASS: "PASS   "}
 _INDENT = 10
 
@@ -86,7 +86,7 @@ def _image(image: ImageReport, report: CheckReport, route: Route, *, everything:
         yield from _hung(said)
     else:
         yield [(mark, STYLES[verdict]), (f"  {name}", "bold"), (f"  {said}", "")]
-    yield from _hung(_file(image), "dim")
+    yield from _hung(_file(image), "quiet")
     if image.error is None:
         yield from _hung(guest(image) or "no operating system seen")
         yield []
@@ -148,7 +148,7 @@ def _routes(image: ImageReport) -> Iterator[Line]:
         left = f"leaves it without {' and '.join(lacks)}" if lacks else ""
         tail = " · ".join(part for part in (note, left, count) if part)
         mark = _MARKS[verdict] if tail else _MARKS[verdict].rstrip()
-        yield [(f"  {f'{route} ({route.call})':<26}", ""), (mark, STYLES[verdict]), (f" {tail}".rstrip(), "dim")]
+        yield [(f"  {f'{route} ({route.call})':<26}", ""), (mark, STYLES[verdict]), (f" {tail}".rstrip(), "quiet")]
     if image.recommended is None:
         looked = bool(image.subject.guest.disks)
         why = "each is refused, or leaves a machine without what it needs" if looked else "it was not looked into"
@@ -172,14 +172,14 @@ def _findings(same: Sequence[Finding]) -> Iterator[Line]:
         rule = f"{same[0].rule}  "
         first, *rest = _wrapped(f"{message}{_on(routes)}", taken=len(rule))
         mark = "NOTE   " if same[0].note else _MARKS[verdict]
-        yield [("  ", ""), (mark, STYLES[verdict]), (" ", ""), (rule, "dim"), (first, "")]
+        yield [("  ", ""), (mark, STYLES[verdict]), (" ", ""), (rule, "quiet"), (first, "")]
         for line in rest:
             yield [(" " * _INDENT, ""), (line, "")]
     if same[0].verdict is Verdict.PASS and not same[0].note:
         return
     yield from _told(same)
     for number, line in enumerate(same[0].cure_text(TERMS).splitlines()):
-        yield from _labelled("      " if number else "cure: ", line, "cyan")
+        yield from _labelled("      " if number else "cure: ", line, "busy")
 
 
 def _on(routes: Sequence[Route]) -> str:
@@ -195,14 +195,14 @@ def _told(same: Sequence[Finding]) -> Iterator[Line]:
         if finding.predicts:
             words.setdefault(finding.predicts, []).extend(finding.routes)
     failed = same[0].verdict is Verdict.FAIL
-    label, colour = ("AWS says: ", "red") if failed else ("AWS may say: ", "yellow")
+    label, colour = ("AWS says: ", "bad") if failed else ("AWS may say: ", "warning")
     for text, routes in words.items():
         yield from _labelled(label, f"{text}{_on(routes) if len(words) > 1 else ''}", colour)
 
 
 def _labelled(label: str, text: str, style: str) -> Iterator[Line]:
     for number, line in enumerate(_wrapped(_clean(text), taken=len(label))):
-        yield [(" " * _INDENT, ""), (label if number == 0 else " " * len(label), "dim"), (line, style)]
+        yield [(" " * _INDENT, ""), (label if number == 0 else " " * len(label), "quiet"), (line, style)]
 
 
 def _wrapped(text: str, *, taken: int = 0) -> list[str]:

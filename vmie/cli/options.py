@@ -85,6 +85,6 @@ def tags(pairs: list[str]) -> dict[str, str]:
     for pair in pairs:
         key, equals, value = pair.partition("=")
         if not equals or not key:
-            raise UsageError(says("{tags} {_pair!r} is not KEY=VALUE", _pair=pair))
+            raise UsageError(says("{tags} {_pair!r} is not KEY=VALUE", _pair=pair), cure="such as team=web")
         out[key] = value
     return out

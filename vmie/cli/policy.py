@@ -145,7 +145,7 @@ def user(
 
     run, jobs = context.of(ctx), job or [Job.IMPORT, Job.EXPORT]
     if guide and job:
-        raise UsageError("--guide and --job cannot both be given", cure="leave one out")
+        raise UsageError("--guide and --job cannot both be given", cure="leave --job out")
     buckets = _names(bucket) or [name for name in (run.settings.bucket,) if name]
     if not buckets and (guide or permissions.wants_bucket(jobs)):
         raise UsageError("no bucket is named", cure=Set("bucket"), fields=("bucket",), code="NoBucket")

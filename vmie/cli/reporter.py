@@ -13,7 +13,7 @@ from typing import Any
 
 from vmie import event_log, events
 from vmie.catalogue import redacted
-from vmie.cli import render
+from vmie.cli import render, wrapping
 from vmie.cli.progress import ProgressMeter, done_of
 from vmie.escaping import json_text, visible
 
@@ -30,7 +30,7 @@ def make(
         yield _Lines()
     elif quiet:
         yield events.silent
-    elif progress and sys.stderr.isatty():
+    elif progress and wrapping.drawable(sys.stderr):
         live = _Live(verbose=verbose)
         try:
             yield live
@@ -157,7 +157,7 @@ class _Live:
                     self._console.print(Text.assemble((name, "bold"), redacted(f": {detail}" if detail else "")))
                 case events.Note(text, level):
                     if level != "debug" or self._verbose:
-                        style = "yellow" if level == "warning" else "dim" if level == "debug" else ""
+                        style = "warning" if level == "warning" else "quiet" if level == "debug" else ""
                         self._console.print(redacted(text), style=style)
                 case events.Progress():
                     self._bar(event)
@@ -166,13 +166,16 @@ class _Live:
                 case events.ItemSeen():
                     self._console.print(redacted(event_log.text(event)))
                 case events.AwsCall() if self._verbose:
-                    self._console.print(redacted(event_log.text(event)), style="dim")
+                    self._console.print(redacted(event_log.text(event)), style="quiet")
 
     def _bar(self, event: events.Progress) -> None:
         self._show(self._bytes)
         bar = self._bars.get(event.stage)
         if bar is None:
-            bar = self._bars[event.stage] = self._bytes.add_task(event.stage, total=event.total, note="")
+            # What an earlier run did is where this one begins, and no part of its rate.
+            begun = done_of(event)
+            bar = self._bytes.add_task(event.stage, completed=begun, total=event.total, note="")
+            self._bars[event.stage] = bar
         note = ""
         if event.sent is not None:
             note = f"{render.size(event.sent)} sent"

@@ -30,11 +30,11 @@ _HEAD = 2
 
 #: colours by meaning, of the words that say how something stands
 STYLES = {
-    **dict.fromkeys(("completed", "done", "pass"), "green"),
-    **dict.fromkeys(("failed", "fail", "deleted", "deleting", "damaged", "error"), "red"),
-    **dict.fromkeys(("cancelled", "cancelling", "interrupted", "paused", "warn"), "yellow"),
-    **dict.fromkeys(("unknown",), "magenta"),
-    **dict.fromkeys(("active", "running", "submitted"), "cyan"),
+    **dict.fromkeys(("completed", "done", "pass"), "good"),
+    **dict.fromkeys(("failed", "fail", "deleted", "deleting", "damaged", "error"), "bad"),
+    **dict.fromkeys(("cancelled", "cancelling", "interrupted", "paused", "warn"), "warning"),
+    **dict.fromkeys(("unknown",), "unclear"),
+    **dict.fromkeys(("active", "running", "submitted"), "busy"),
 }
 
 
@@ -76,7 +76,7 @@ class TextTable:
             yield [(first or "-", "bold"), *((f"  {cell}", _style(cell)) for cell in head if cell)]
             for name, cell in zip(names, row[_HEAD:], strict=True):
                 for number, line in enumerate(_wrapped(cell, max(width - beside - 4, _WORD))):
-                    yield [(f"  {name if number == 0 else '':<{beside}}  ", "dim"), (line, _style(cell))]
+                    yield [(f"  {name if number == 0 else '':<{beside}}  ", "quiet"), (line, _style(cell))]
 
 
 def _row(cells: Sequence[str], widths: Sequence[int], *, header: bool = False) -> Iterable[list[tuple[str, str]]]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vmie import events
-from vmie.cli import commands, completion, context, render
+from vmie.cli import commands, completion, context, render, wrapping
 from vmie.errors import Run, VmieError
 from vmie.model import Task, TaskKind, TaskState
 
@@ -198,7 +198,7 @@ def _lines(task: Task) -> str:
 @contextmanager
 def _live(run: context.Invocation) -> Iterator[events.Reporter]:
     """On a terminal a table that is kept current; elsewhere the run's own reporter with its lines."""
-    if run.quiet or not run.progress or run.output != "text" or not sys.stderr.isatty():
+    if run.quiet or not run.progress or run.output != "text" or not wrapping.drawable(sys.stderr):
         yield run.reporter
         return
     from rich.live import Live

@@ -6,6 +6,7 @@ Through a pipe every line is as it was given, however long.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,13 @@ from typing import IO
 #: narrower terminals part the lines themselves
 _LEAST = 40
 _USUAL = (80, 24)
+#: a number stays with its unit
+_AMOUNT = re.compile(r"(\d) (?=(?:[KMGT]i)?B\b|s\b)")
+
+
+def drawable(stream: IO[str]) -> bool:
+    """Whether what stands on `stream` can be drawn over: a terminal, and none that only prints."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("dumb", "unknown")
 
 
 def columns(stream: IO[str]) -> int | None:
@@ -42,8 +50,15 @@ def wrapped(text: str, width: int | None, *, first: str = "", indent: int = 0) -
     if width is None:
         yield first + text
         return
-    inside = {"break_long_words": False, "break_on_hyphens": False}
-    yield from textwrap.wrap(text, width, initial_indent=first, subsequent_indent=" " * indent, **inside) or [first]
+    lines = textwrap.wrap(
+        _AMOUNT.sub("\\1\N{NO-BREAK SPACE}", text),
+        width,
+        initial_indent=first,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield from (line.replace("\N{NO-BREAK SPACE}", " ") for line in lines or [first])
 
 
 def command(argv: Sequence[str], width: int | None, *, first: str = "", indent: int = 0) -> Iterator[str]:

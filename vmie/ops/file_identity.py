@@ -11,7 +11,7 @@ from typing import Any
 
 from vmie import disk
 from vmie.disk.beside import beside, is_inside
-from vmie.errors import ImageError
+from vmie.errors import ImageError, Run
 
 #: an .ovf may be this large; a VMDK's descriptor is far smaller
 _LARGEST_DESCRIPTOR = 10 << 20
@@ -64,6 +64,11 @@ def _sample(path: Path, update: Callable[[bytes], None]) -> os.stat_result:
             update(os.pread(file, 65536, max(0, size - 65536)))
         finally:
             os.close(file)
+    except IsADirectoryError as error:
+        raise ImageError(
+            f"{path} is a folder, and a disk is a file",
+            cure=(Run(("vmie", "check", str(path)), "shows the images in it"), "name one of them"),
+        ) from error
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror}", cure="check the path and its permissions") from error
     return status

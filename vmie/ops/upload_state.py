@@ -55,7 +55,7 @@ class Sent(UploadState):
         known = self._now()
         fresh = known.get("token") != self._base["token"]
         self._unsure = not fresh and not ({"upload_id", "done"} & known.keys())
-        self._update(**self._base, done=None, **({"upload_id": None, "held": None} if fresh else {}))
+        self._update(**self._base, done=None, **({"upload_id": None, "held": None, "reached": None} if fresh else {}))
 
     def get(self) -> str | None:
         """See `UploadState.get`."""
@@ -69,20 +69,27 @@ class Sent(UploadState):
 
     def put(self, upload_id: str) -> None:
         """See `UploadState.put`."""
-        self._update(upload_id=upload_id, held=0)
+        self._update(upload_id=upload_id, held=0, reached=None)
 
-    def holds(self, bytes_held: int, *, final: bool = False) -> None:
+    @property
+    def reached(self) -> int:
+        """See `UploadState.reached`."""
+        return int(self._now().get("reached", 0))
+
+    def holds(self, bytes_held: int, *, reached: int = 0, final: bool = False) -> None:
         """See `UploadState.holds`."""
         with self._lock:
             if not final and self._monotonic() - self._noted < _SECONDS:
                 return
             self._noted = self._monotonic()
-        self._update(held=bytes_held)
+        self._update(held=bytes_held, reached=reached or None)
 
     def done(self, made: Uploaded) -> Uploaded:
         """Remember that the object stands."""
         sent = self._sent_before + made.bytes_sent
-        self._update(**self._base, done=made.bytes_total, etag=made.etag, sent=sent, upload_id=None, held=None)
+        self._update(
+            **self._base, done=made.bytes_total, etag=made.etag, sent=sent, upload_id=None, held=None, reached=None
+        )
         return made
 
     def give_up(self, aws: Aws) -> None:
@@ -91,7 +98,7 @@ class Sent(UploadState):
             # The first failure is the one to report; what stays behind is found by `vmie cancel`.
             with suppress(VmieError):
                 abort(aws, self._target, upload_id, region=self._region)
-                self._update(upload_id=None, held=None)
+                self._update(upload_id=None, held=None, reached=None)
 
     def _now(self) -> dict[str, Any]:
         return self._journal.get(self._step) or {}

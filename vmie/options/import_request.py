@@ -41,6 +41,7 @@ from vmie.options.types import (
 
 allow_names()
 
+_ONE_FORM = (Drop(("as_is",), "or:"), Drop(("format",)))
 _NEWER = ("image", "snapshot")
 _OLDER = ("instance", "volume")
 _IMPORTS = (*_NEWER, *_OLDER)
@@ -233,7 +234,7 @@ class ImportRequest(TransferOptions):
             yield UsageError(
                 says("{license_type} and {usage_operation} cannot both be given"),
                 cause="AWS refuses the two together: the usage operation says the licence already",
-                cure="leave one out",
+                cure=Drop(("license_type",)),
             )
         yield from judged_selection(machine=self.machine, empty_disks=self.empty_disks, as_is=self.as_is)
         if self.machine and (len(self.sources) > 1 or self.sources[0].startswith("s3://")):
@@ -243,11 +244,11 @@ class ImportRequest(TransferOptions):
                 cure=Drop(("machine",), "or give the OVA or .ovf alone, as a local file"),
             )
         if self.as_is and self.format:
-            yield UsageError(says("{as_is} and {format} cannot both be given"), cure="leave one out")
+            yield UsageError(says("{as_is} and {format} cannot both be given"), cure=_ONE_FORM)
         if self.name and self.tags.get("Name", self.name) != self.name:
             yield UsageError(
                 says("{name} and the tag Name in {tags} differ"),
-                cure="leave one out: the name is that very tag",
+                cure=Drop(("name",), "the name is that very tag"),
             )
         if self.imds_v2 and self.route is Route.SNAPSHOT and not self.register:
             yield UsageError(

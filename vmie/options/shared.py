@@ -71,7 +71,7 @@ def judged_selection(*, machine: str, empty_disks: bool, as_is: bool) -> Iterato
         yield UsageError(
             says(f"{listed} cannot be given with {{as_is}}"),
             cause="a file that is sent as it is goes with all that is in it",
-            cure="leave one out",
+            cure=(Drop(("as_is",), "or:"), Drop(chosen)),
         )
 
 

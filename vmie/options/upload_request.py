@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from vmie.errors import UsageError, says
+from vmie.errors import Drop, UsageError, says
 from vmie.model import S3Object
 from vmie.options import aws_names
 from vmie.options.base import option
@@ -53,4 +53,7 @@ class UploadRequest(TransferOptions):
         yield from super().conflicts()
         yield from judged_selection(machine=self.machine, empty_disks=self.empty_disks, as_is=self.as_is)
         if self.as_is and self.format:
-            yield UsageError(says("{as_is} and {format} cannot both be given"), cure="leave one out")
+            yield UsageError(
+                says("{as_is} and {format} cannot both be given"),
+                cure=(Drop(("as_is",), "or:"), Drop(("format",))),
+            )

@@ -32,8 +32,10 @@ class Memory:
     def put(self, upload_id: str) -> None:
         self.upload_id = upload_id
 
-    def holds(self, bytes_held: int, *, final: bool = False) -> None:
-        self.held = bytes_held
+    reached = 0
+
+    def holds(self, bytes_held: int, *, reached: int = 0, final: bool = False) -> None:
+        self.held, self.reached = bytes_held, reached
 
 
 class Bytes:

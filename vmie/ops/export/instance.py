@@ -49,5 +49,5 @@ class InstanceExport(ExportOperation):
         """An instance that AWS does not export directly may be exported by way of an AMI."""
         source = self.request.source
         create = ("aws", "ec2", "create-image", "--instance-id", source, "--name", f"{source}-export")
-        export = ("vmie", "export", "ami-…", "--format", self.planned.request.disk_format)
+        export = ("vmie", "export", "AMI", "--format", self.planned.request.disk_format)
         return (Run(create, "by way of an AMI; then:"), Run(export))

@@ -25,9 +25,9 @@ _NOT_EXPORTABLE = "NotExportable: This instance cannot be exported."
 _CREATE_IMAGE = Run(
     ("aws", "ec2", "create-image", "--instance-id", "{id}", "--name", "NAME"), "makes an AMI of it; then:"
 )
-_BY_IMAGE = (_CREATE_IMAGE, Run(("vmie", "export", "ami-…")))
+_BY_IMAGE = (_CREATE_IMAGE, Run(("vmie", "export", "AMI", "--format", "{format}")))
 #: what stands for an export's own names where there is none
-_ANY = {"id": "ID", "bucket": "BUCKET", "region": "REGION"}
+_ANY = {"id": "ID", "bucket": "BUCKET", "region": "REGION", "format": "vmdk"}
 _GRANT = Run(("vmie", "setup-role", "--export-bucket", "{bucket}"))
 
 
@@ -68,13 +68,14 @@ class ExportRule:
 
     def _finding(self, facts: ExportFacts, hit: str | tuple[Verdict, str]) -> Finding:
         verdict, message = (self.verdict, hit) if isinstance(hit, str) else hit
-        bucket = facts.request.bucket or (facts.bucket.name if facts.bucket else "B")
+        bucket = facts.request.bucket or (facts.bucket.name if facts.bucket else "BUCKET")
         return Finding(
             rule=self.id,
             verdict=verdict,
             message=message,
             actions=tuple(
-                _filled(one, id=facts.source.id, bucket=bucket, region=facts.region) for one in actions(self.cure)
+                _filled(one, id=facts.source.id, bucket=bucket, region=facts.region, format=facts.request.disk_format)
+                for one in actions(self.cure)
             ),
             source=self.source,
             predicts=self.predicts if verdict is Verdict.FAIL else "",
@@ -162,9 +163,9 @@ RULES: tuple[ExportRule, ...] = (
         judges.instance_raw,
         f"{SEED} (image formats); {GUIDE}; aws-sdk issue 535",
         (
-            Set("format", note="vmdk, vhd, ova; or:"),
+            Set("format", "vmdk", "or vhd, or ova; else:"),
             _CREATE_IMAGE,
-            Run(("vmie", "export", "ami-…", "--format", "raw")),
+            Run(("vmie", "export", "AMI", "--format", "raw")),
         ),
         predicts="InvalidParameter",
     ),
@@ -173,7 +174,7 @@ RULES: tuple[ExportRule, ...] = (
         "an AMI's format",
         judges.image_ova,
         GUIDE_IMAGE,
-        Set("format", note="vmdk, vhd or raw; or export an instance of it as OVA"),
+        Set("format", "vmdk", "or vhd, or raw; or export an instance of it as OVA"),
         predicts="InvalidParameter",
     ),
     ExportRule(
@@ -191,7 +192,7 @@ RULES: tuple[ExportRule, ...] = (
         (
             "name a bucket of {region}:",
             Set("bucket"),
-            Run(("vmie", "setup-role", "--export-bucket", "B", "--create-bucket"), "makes one"),
+            Run(("vmie", "setup-role", "--export-bucket", "BUCKET", "--create-bucket"), "makes one"),
         ),
         predicts="InvalidParameter: The given S3 object is not local to the region.",
     ),
