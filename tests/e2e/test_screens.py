@@ -83,7 +83,7 @@ def _batch(state: Path) -> None:
         PlanItem(f"web-{number:03}", ItemKind.IMPORT, f"/images/web-{number:03}.vmdk", {}, wave=number // 250)
         for number in range(500)
     )
-    now = dt.datetime.now(dt.UTC)
+    now = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=30)
     error = {"code": "VMIE-OS-005", "message": "AWS would refuse this image: VMIE-OS-005 the kernel is not known"}
     error |= {"cause": "AWS would say: ClientError: Unsupported kernel version 6.6.13-amd64", "request_id": ""}
     error |= {"cure": "make the release's stock kernel the default and reboot into it"}

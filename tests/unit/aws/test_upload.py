@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from vmie import events
 from vmie.aws.abandoned_uploads import abort
 from vmie.aws.parts import MAX_PARTS, MIB, Part, part_size_for
 from vmie.aws.session import Aws
@@ -83,7 +84,11 @@ def test_a_second_run_sends_only_what_is_missing(s3: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         upload(aws, TARGET, Bytes(content, fails_at=4), state=memory, options=options)
     held = s3.list_parts(Bucket="bucket", Key="key", UploadId=memory.upload_id).get("Parts", [])
-    done = upload(aws, TARGET, Bytes(content), state=memory, options=options)
+    seen: list[events.Event] = []
+    done = upload(aws, TARGET, Bytes(content), state=memory, options=options, reporter=seen.append)
+    shown = [one.done for one in seen if isinstance(one, events.Progress)]
+    assert shown == sorted(shown)
+    assert shown[0] >= sum(part["Size"] for part in held) > 0, "it goes on where it stood"
     assert done.bytes_sent == len(content) - sum(part["Size"] for part in held)
     assert s3.get_object(Bucket="bucket", Key="key")["Body"].read() == content
 
