@@ -9,13 +9,19 @@ from pages import HEAD
 SCREENS = Path(__file__).parent / "reference" / "screens"
 #: the screens in the order of the page, each with what was typed and what is to be seen
 SHOWN = {
-    "check": ("vmie check demo.ova", "One image: the verdict, the routes, then each finding once, with its rule and cure."),
+    "check": (
+        "vmie check demo.ova",
+        "One image: the verdict, the routes, then each finding once, with its rule and cure.",
+    ),
     "folder": ("vmie check images", "A folder: one table, worst first, and how many images have each finding."),
-    "import": ("vmie import demo.ova --name demo", "An import: what was made, what was sent, and the command to type next."),
+    "import": (
+        "vmie import demo.ova --name demo",
+        "An import: what was made, what was sent, and the command to type next.",
+    ),
     "refused": ("vmie import images/web-02.qcow2", "An image that AWS would refuse: nothing was sent."),
     "error": ("vmie import demo.ova --bucket my-images", "An error: what, why, and the command that mends it."),
     "batch": ("vmie batch status BATCH --watch", "The live table of a batch; `vmie batch run` shows it too."),
-    "help": ("vmie help convert", "A page of help."),
+    "help": ("vmie convert --help", "A page of help."),
 }
 
 

@@ -29,7 +29,7 @@ SCREENS = ROOT / "docs" / "reference" / "screens"
 SIZES = ((80, 24), (100, 30), (200, 50))
 BATCH = "batch-20260102-030405-a1b2c3"
 SHOWN = {
-    "help": "help convert",
+    "help": "convert --help",
     "check": "check demo.ova",
     "folder": "check images",
     "import": "import demo.ova --name demo",
@@ -45,15 +45,20 @@ CHANGING = (
     (r"\b[0-9.]+ [KMG]iB/s", "34.5 MiB/s"),
     (r"\b[0-9.]+ an hour", "240.0 an hour"),
     (r"about [0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}", "about 2026-01-02 05:06"),
+    (r"/tmp/vmie-[a-z0-9_]{8}", "/home/you/machines"),
     (r"http://127\.0\.0\.1:[0-9]+", "http://127.0.0.1:5555"),
 )
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict[str, str]]]:
+def world() -> Iterator[tuple[Path, dict[str, str]]]:
     """A folder with images and a batch of 500 in it, and the environment of a sandbox that stays."""
     tools.need("tmux", "qemu-img")
-    folder = tmp_path_factory.mktemp("screens")
+    with tempfile.TemporaryDirectory(prefix="vmie-", dir="/tmp") as made:  # a path that is as long each time
+        yield from _world(Path(made))
+
+
+def _world(folder: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     shutil.copy(ROOT / "examples" / "demo.ova", folder / "demo.ova")
     _images(folder)
     _batch(folder / "state")

@@ -154,7 +154,10 @@ class _Live:
         with self._lock:
             match event:
                 case events.Stage(name, detail):
-                    self._console.print(Text.assemble((name, "bold"), redacted(f": {detail}" if detail else "")))
+                    told = redacted(f"{name}: {detail}" if detail else name)
+                    line = Text("\n".join(wrapping.wrapped(told, wrapping.columns(sys.stderr), indent=2)))
+                    line.stylize("bold", 0, len(name))
+                    self._console.print(line)
                 case events.Note(text, level):
                     if level != "debug" or self._verbose:
                         style = "warning" if level == "warning" else "quiet" if level == "debug" else ""
