@@ -29,8 +29,8 @@ def screens() -> str:
     """The screens of 80 columns; those of 100 and 200 lie beside them."""
     parts = [
         HEAD + "# What the terminal shows\n",
-        "Drawn by tmux from the real commands at 80x24, 100x30 and 200x50, and compared by the tests; these have 80 columns,",
-        "[all of them](screens) are beside this page. Ids, times and rates stand for others.\n",
+        "Drawn by tmux from the real commands at 80x24, 100x30 and 200x50, and compared by the tests.",
+        "These have 80 columns, [all of them](screens) are beside this page. Ids, times and rates stand for others.\n",
     ]
     for name, (typed, words) in SHOWN.items():
         text = (SCREENS / f"{name}-80x24.txt").read_text(encoding="utf-8").rstrip()

@@ -16,7 +16,8 @@ _WANTED = {"a valid integer, unable to parse string as an integer": "a whole num
 
 def told(error: Any) -> UsageError:
     """One of click's usage errors as ours."""
-    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    context: Any = getattr(error, "ctx", None)
+    parameter: Any = getattr(error, "param", None)
     path = str(context.command_path) if context else "vmie"
     page = Run((*path.split(), "--help"), "shows how it is typed")
     message: str = getattr(error, "format_message", error.__str__)()
