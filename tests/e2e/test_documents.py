@@ -69,7 +69,7 @@ def test_every_command_parses(root: Any, page: Path, argv: list[str]) -> None:
         if word in getattr(node, "commands", {}):
             node = node.commands[word]
             own = {name: option for option in node.params for name in option.opts + option.secondary_opts}
-        elif word.startswith("-") and word != "-":
+        elif word.startswith("-") and word not in ("-", "--help"):
             name, equals, _ = word.partition("=")
             option = own.get(name) or everywhere.get(name)
             assert option is not None, f"{page.name}: vmie {' '.join(argv)}: there is no {name}"

@@ -15,7 +15,7 @@ from vmie.cli import help_page
 from vmie.cli.global_options import GLOBALS, HELP
 from vmie.cli.help_page import HelpPage, Row, Section
 from vmie.cli.verbs import VERBS, root_page
-from vmie.options.spelling import OLDER
+from vmie.options.spelling import present
 
 #: the group of options that name none
 _PLAIN = "Options"
@@ -151,8 +151,7 @@ def _argument(parameter: Any) -> str:
 def _option(parameter: Any, ctx: Any) -> Row:
     """An option with its value: the choices where there are, else the last word of its name."""
     record = parameter.get_help_record(ctx) or ("", "")
-    named = [one for one in parameter.opts if one not in OLDER.get(parameter.name, ())]
-    flags = ", ".join(sorted(named, key=len)) + "".join(f"/{one}" for one in parameter.secondary_opts)
+    flags = ", ".join(sorted(present(parameter.opts), key=len)) + "".join(f"/{one}" for one in parameter.secondary_opts)
     if parameter.is_flag:
         return Row(flags, record[1])
     found = _CHOICES.search(record[0])

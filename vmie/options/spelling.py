@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 #: field to flags; every other is ``--`` and its name
 FLAGS: Mapping[str, tuple[str, ...]] = {
@@ -15,8 +15,9 @@ FLAGS: Mapping[str, tuple[str, ...]] = {
     "export_buckets": ("--export-bucket",),
     "kms_keys": ("--allow-kms-key", "--kms-key"),
 }
-#: flags that still work, and that no help names: `--kms-key` is the key of what AWS makes, nothing else
-OLDER: Mapping[str, tuple[str, ...]] = {"kms_keys": ("--kms-key",), "sse_kms_key": ("--kms-key",)}
+#: flags that still work beside those that they are called now, and that no help names
+# `--kms-key` is the key of what AWS makes, and nothing else.
+_OLDER: Mapping[str, tuple[str, ...]] = {"--kms-key": ("--sse-kms-key", "--allow-kms-key")}
 #: what has no flag: field to what stands for its value
 ARGUMENTS: Mapping[str, str] = {
     "sources": "sources",
@@ -29,3 +30,8 @@ ARGUMENTS: Mapping[str, str] = {
 def typed(name: str) -> str:
     """An option's first flag, or what stands for an argument."""
     return ARGUMENTS.get(name) or FLAGS.get(name, (f"--{name.replace('_', '-')}",))[0]
+
+
+def present(flags: Sequence[str]) -> list[str]:
+    """The flags of one option, without those that another of them has replaced."""
+    return [flag for flag in flags if not set(_OLDER.get(flag, ())) & set(flags)]

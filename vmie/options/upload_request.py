@@ -14,7 +14,7 @@ from vmie.options import aws_names
 from vmie.options.base import option
 from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
 from vmie.options.shared import KEY_HELP, TransferOptions, judged_selection
-from vmie.options.spelling import ARGUMENTS, OLDER
+from vmie.options.spelling import ARGUMENTS
 from vmie.options.types import KmsKey, LocalPath, Text, UploadFormat
 
 
@@ -40,7 +40,7 @@ class UploadRequest(TransferOptions):
     as_is: bool = option(False, "Send the file as it is, whatever it is.")
     format: UploadFormat | None = option(None, "Send in this form.")
     force: bool = option(False, "Replace an object that is there and holds something else.")
-    sse_kms_key: KmsKey = option("", KEY_HELP, flags=("--sse-kms-key", *OLDER["sse_kms_key"]), group="Sending")
+    sse_kms_key: KmsKey = option("", KEY_HELP, flags=("--sse-kms-key", "--kms-key"), group="Sending")
 
     @property
     def object(self) -> S3Object:
