@@ -35,7 +35,7 @@ from vmie.options.base import extra
 #: the journal's step
 STEP = "way"
 #: options that say what is sent; others, as the bucket, only say how if it is that way
-_DECISIVE = {"s3": ("as_is", "format", "copy"), "ebs": ("zeros",)}
+_DECISIVE = {"s3": ("as_is", "format", "copy"), "ebs": ("zeros", "parent")}
 #: what deflate leaves of a disk's data, about; a guess, since it is not read for this
 _COMPRESSED = 0.5
 #: bytes per second that EBS takes for one snapshot: 1,000 blocks
