@@ -19,10 +19,11 @@ Result = TypeVar("Result")
 class InFlight:
     """The calls of one transfer; `add` waits for room."""
 
-    def __init__(self, pool: ThreadPoolExecutor, pace: Pace, stop: threading.Event) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, pace: Pace, stop: threading.Event, end: Callable[[], None]) -> None:
         self._pool = pool
         self._pace = pace
         self._stop = stop
+        self._end = end
         self.failures: list[BaseException] = []
 
     def add(self, work: Callable[[Item], Result], item: Item) -> Future[Result]:
@@ -41,6 +42,7 @@ class InFlight:
         except BaseException as error:
             self.failures.append(error)
             self._stop.set()
+            self._end()
             raise
 
 
@@ -52,7 +54,7 @@ def in_flight(pace: Pace, stop: threading.Event, end: Callable[[], None]) -> Ite
     and `end` called, which breaks off the others.
     """
     with ThreadPoolExecutor(MOST, thread_name_prefix="ebs") as pool:
-        calls = InFlight(pool, pace, stop)
+        calls = InFlight(pool, pace, stop, end)
         try:
             yield calls
             pool.shutdown(wait=True)
