@@ -60,17 +60,7 @@ def age(image: Path, folder: Path) -> None:
     with big.open("wb") as file:
         for _ in range(DELETED // (2 * MIB)):
             file.write(noise.randbytes(MIB) + b"a line of a log file, more or less\n" * (MIB // 35))
-    tools.run(
-        [
-            "dd",
-            f"if={image}",
-            f"of={part}",
-            "bs=1M",
-            f"skip={where[0] // MIB}",
-            f"count={where[1] // MIB}",
-            "conv=sparse",
-        ]
-    )
+    cut(image, part, where)
     tools.run(["debugfs", "-w", "-R", f"write {big} big", part])
     tools.run(["debugfs", "-w", "-R", "rm big", part])
     tools.run(["e2fsck", "-fn", part])
@@ -87,6 +77,12 @@ def root_of(image: Path) -> tuple[int, int]:
         found = [one.partition for one in machine.volumes if one.partition and one.content.kind == "ext4"]
     largest = max(found, key=lambda one: one.length)
     return largest.start, largest.length
+
+
+def cut(image: Path, part: Path, where: tuple[int, int]) -> None:
+    """Copy a range of whole MiB."""
+    start, length = (size // MIB for size in where)
+    tools.run(["dd", f"if={image}", f"of={part}", "bs=1M", f"skip={start}", f"count={length}", "conv=sparse"])
 
 
 def sent(image: Path, *, keep: bool, out: Path | None = None) -> dict[str, Any]:
@@ -109,12 +105,9 @@ def sparsified(aged: Path) -> dict[str, Any]:
 
 def check(short: Path, aged: Path, folder: Path) -> None:
     """The file system is whole."""
-    start, length = root_of(aged)
     back, part = folder / "back.raw", folder / "part"
     tools.run(["qemu-img", "convert", "-O", "raw", short, back])
-    tools.run(
-        ["dd", f"if={back}", f"of={part}", "bs=1M", f"skip={start // MIB}", f"count={length // MIB}", "conv=sparse"]
-    )
+    cut(back, part, root_of(aged))
     tools.run(["e2fsck", "-fn", part])
 
 

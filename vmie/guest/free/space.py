@@ -22,6 +22,8 @@ from vmie.guest.stream import Blocks
 #: Bounds that the content alone decides, and no clock: an upload that goes on must find the same space free.
 _BYTES = 16 << 30
 _MOST_RANGES = 2 << 20
+#: and of a volume, those too that are too short to count
+_MOST_SEEN = 4 << 20
 #: where tables lie: MBR, GPT and its copy
 _TABLES = 64 << 10
 #: bytes of a page by where its end has the magic, for each size that mkswap(8) knows
@@ -88,7 +90,9 @@ def _mark(machine: Machine, volume: Volume, maps: Sequence[FreeMap], *, copied: 
 def _pieces(machine: Machine, volume: Volume, *, least: int, most: int) -> array[int]:
     """(disk, offset, length) of what is free of `volume`, one behind the other; more than `most` where there are."""
     pieces = array("Q")
-    for start, end in joined(_ask(machine, volume, least=least)):
+    for number, (start, end) in enumerate(joined(_ask(machine, volume, least=least))):
+        if number > _MOST_SEEN:
+            return array("Q", bytes(8 * 3 * (most + 1)))
         if volume.blocks is None or end - start < least:
             continue
         for piece in machine.places(volume.blocks, start, end - start):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from vmie.guest.free.ranges import NotKnown, Range
 from vmie.guest.state import state
@@ -20,6 +21,8 @@ _KNOWN = 0x1 | 0x2 | 0x4 | 0x8 | 0x20 | 0x40 | 0x80
 _KNOWN_RO = 0xF
 _MAX_LEVELS = 9
 _MAX_GROUPS = 1 << 20
+#: free extents of one group
+_MAX_EXTENTS = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
             continue
         root, levels, total = (int.from_bytes(header[at : at + 4], "big") for at in (16, 28, 52))
         try:
-            found = list(_records(blocks, sb, first, root, levels))
+            found = list(islice(_records(blocks, sb, first, root, levels), _MAX_EXTENTS))
         except NotKnown:
             continue
         if sum(count for _, count in found) == total and all(start + count <= length for start, count in found):
