@@ -159,4 +159,4 @@ CLIENTS = {
     "Ansible amazon.aws": ansible,
     "Terraform AWS provider": terraform,
 }
-QUICK = ("s5cmd", "rclone", "AWS SDK for JavaScript v3", "ec2imgutils")
+QUICK = ("s5cmd", "rclone", "AWS SDK for JavaScript v3")

@@ -151,6 +151,7 @@ def test_four_workers_one_killed(site: Site) -> None:
     share(site, workers=4, items=60)
 
 
+@pytest.mark.soak
 def test_the_plans_limit_holds_whoever_started_first(site: Site) -> None:
     """A worker whose settings allow 20 was there before the plan that names 3 for every pool it is in."""
     site.start("worker", limit=20)
@@ -214,6 +215,7 @@ def test_given_up_with_nobody_at_work(site: Site) -> None:
     assert world.uploads() == 0
 
 
+@pytest.mark.soak
 def test_two_begin_the_same_plan_at_once(site: Site) -> None:
     path = plan(site.folder, items=2)
     both = [site.start("batch", "run", path) for _ in range(2)]

@@ -30,7 +30,7 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def import_(server: Server, folder: Path, image: Path, *, after: int = 0, batch: bool = False) -> int:
     """Run it, and kill it once `after` records of it were made: of its journal, and of single blocks; 0: never."""
-    environ = {**server.environ, "VMIE_STATE": str(folder / "state"), "VMIE_POLL_SECONDS": "0.05"}
+    environ = {**server.environ, "VMIE_STATE": str(folder / "state"), "VMIE_POLL_SECONDS": "0.2"}
     argv = ["--output", "json", "import", str(image), "--as", "snapshot", "--via", "ebs", "--skip-check", "all"]
     if batch:
         plan = folder / "plan.yaml"

@@ -20,7 +20,7 @@ def trial(server: Server, folder: Path) -> None:
     folder.mkdir()
     disk = folder / "web.raw"
     disk.write_bytes(bootable(mark=b"trial %d in %s" % (next(_numbers), bytes(folder))))
-    environ = {**server.environ, "VMIE_STATE": str(folder / "state"), "VMIE_POLL_SECONDS": "0.05"}
+    environ = {**server.environ, "VMIE_STATE": str(folder / "state"), "VMIE_POLL_SECONDS": "0.2"}
     argv = ["--output", "json", "import", str(disk), "--skip-check", "all", "--no-wait"]
     outs = [folder / f"{number}.json" for number in range(3)]
     codes = [reap(pid) for pid in [vmie(argv, environ=environ, out=out) for out in outs]]

@@ -27,7 +27,7 @@ class Machine:
     """The command line in forked processes, with one state folder."""
 
     def __init__(self, server: Server, folder: Path) -> None:
-        self._environ = {**server.environ, "VMIE_STATE": str(folder / "state"), "VMIE_POLL_SECONDS": "0.05"}
+        self._environ = {**server.environ, "VMIE_STATE": str(folder / "state"), "VMIE_POLL_SECONDS": "0.2"}
         self.out = folder / "out.json"
 
     def run(self, *argv: str | Path) -> int:

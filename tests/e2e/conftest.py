@@ -67,7 +67,7 @@ class Server:
 
     def start(self, *argv: str | Path, state: Path) -> subprocess.Popen[str]:
         """A vmie of its own process, pointed at this server."""
-        environ = {**os.environ, **self.environ, "VMIE_STATE": str(state), "VMIE_POLL_SECONDS": "0.05"}
+        environ = {**os.environ, **self.environ, "VMIE_STATE": str(state), "VMIE_POLL_SECONDS": "0.2"}
         return subprocess.Popen(
             [sys.executable, "-m", "vmie", "--output", "json", *map(str, argv)],
             env=environ,

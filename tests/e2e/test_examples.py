@@ -12,7 +12,7 @@ from tests.e2e.conftest import Done
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.mark.parametrize("name", ["plan.yaml", "plan.csv"])
+@pytest.mark.parametrize("name", ["plan.yaml", pytest.param("plan.csv", marks=pytest.mark.soak)])
 def test_an_example_plan_runs(vmie: Callable[..., Done], name: str) -> None:
     looked = vmie("--sandbox", "batch", "run", EXAMPLES / name, "--dry-run")
     assert looked.code == 0, looked.out + looked.err

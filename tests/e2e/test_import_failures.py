@@ -185,7 +185,7 @@ def test_role_may_not_read_the_object(box: Sandbox, vmie: Vmie, disk: Path) -> N
     assert keys(box) == [], "told before a byte is sent"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
 def test_interrupted_while_waiting(server: Server, disk: Path, tmp_path: Path, number: int) -> None:
     state = tmp_path / "state"
     process = server.start(*IMPORT, disk, state=state)

@@ -97,6 +97,7 @@ def test_windows_is_recognised_and_goes_as_windows(box: Sandbox, vmie: Vmie, win
     assert shown["Platform"] == "windows"
 
 
+@pytest.mark.soak
 def test_a_real_debian(box: Sandbox, vmie: Vmie, tmp_path: Path) -> None:
     need("qemu-img", "mmdebstrap")
     raw = debian_disk()

@@ -13,7 +13,6 @@ import pytest
 
 import vmie
 from tests.sandbox.conftest import bootable
-from tests.tools import ROOT
 from vmie import errors, events, sandbox
 from vmie.model import Route
 from vmie.sandbox import BUCKET
@@ -165,26 +164,6 @@ class TestEvents:
         argv = [sys.executable, "-c", code, str(odd), str(tmp_path / "out.raw")]
         done = subprocess.run(argv, check=True, capture_output=True)
         assert (done.stdout, done.stderr) == (b"", b"")
-
-
-class TestTypes:
-    def test_the_keywords_are_those_of_the_request(self, tmp_path: Path) -> None:
-        """mypy knows every option without a second list of them."""
-        lines = (
-            "import vmie",
-            'vmie.import_image("a", bucket="b", route="snapshot", skip_check=["all"], wait=False, on_event=print)',
-            'vmie.export("ami-1", format="vmdk", download="out", profile="work").location',
-            'vmie.upload("a", "s3://b/c", accelerate=True).object',
-            'vmie.setup_role(buckets=["a"], create_bucket=True).role_arn',
-            'vmie.import_image("a", buckett="b")',
-            'vmie.import_image("a", bucket=3)',
-        )
-        script = tmp_path / "script.py"
-        script.write_text("\n".join(lines) + "\n")
-        argv = [sys.executable, "-m", "mypy", "--follow-imports=silent", str(script)]
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True)
-        wrong = [line.split(":")[1] for line in done.stdout.splitlines() if ": error:" in line]
-        assert wrong == ["6", "7"], done.stdout
 
 
 class TestImports:

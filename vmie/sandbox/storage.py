@@ -105,6 +105,12 @@ class Blob:
                 yield holder, start + offset - begin, take
                 offset += take
 
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """(offset, length) of all but the pieces that are zeros by their kind."""
+        for (holder, _, size), end in zip(self._pieces, self._ends, strict=True):
+            if size and not isinstance(holder, ZeroFile):
+                yield end - size, size
+
     def chunks(self) -> Iterator[bytes]:
         """All bytes, a few MiB at a time."""
         for offset in range(0, self.size, CHUNK):

@@ -134,7 +134,7 @@ def _bucket(out: Saved, backend: Any, bucket: Any) -> None:
         if isinstance(key, FakeDeleteMarker):
             continue
         blob = stored(key)
-        objects.append({"key": key.name, **out.hold(blob.size, blob.pread, iter([(0, blob.size)]))})
+        objects.append({"key": key.name, **out.hold(blob.size, blob.pread, blob.ranges())})
     versions = sum(len(bucket.keys.getlist(name)) for name in bucket.keys)
     out.left_out["older versions of objects"] += versions - len(objects)
     out.left_out["uploads in parts under way"] += len(bucket.multiparts)
