@@ -45,7 +45,9 @@ class Users:
     def client(self, service: str) -> Any:
         given = self.server.environ
         session = boto3.Session(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
-        config = Config(retries={"total_max_attempts": 1}, read_timeout=60, s3={"addressing_style": "path"})
+        # the sandbox throttles as AWS does: StartSnapshot ten times a second
+        retries = {"mode": "standard", "total_max_attempts": 10 if service == "ebs" else 1}
+        config = Config(retries=retries, read_timeout=60, s3={"addressing_style": "path"})
         return session.client(service, endpoint_url=self.server.url, config=config)  # type: ignore[call-overload]
 
     def another(self) -> int | None:
