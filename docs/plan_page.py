@@ -60,6 +60,7 @@ _END = """
 |---|---|
 | `--no-wait` | a batch ends when its tasks have; `vmie batch run` may be interrupted and gone on with at any time |
 | `--client-token` | each item has its own, made from batch and key: that is what makes repetition harmless |
+| `--via`, `--since`, `--base`, `--force` of an export | a batch has AWS do its exports |
 | `--region`, `--profile` | fields of the item |
 | `--endpoint-url`, `--sandbox` | of the whole run |
 

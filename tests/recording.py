@@ -148,7 +148,7 @@ def _in_s3(kind: str, given: Mapping[str, Any]) -> list[str]:
 def _on_key(call: Call, kind: str, keys: Keys) -> list[str]:
     if call.service == "s3":
         return [keys.object] if call.parameters["Bucket"] == keys.bucket else []
-    if call.name == "ec2:CreateVolume":  # with the key of its snapshot, and here each result has the one
+    if call.name in ("ec2:CreateVolume", "ebs:GetSnapshotBlock"):  # with the key of its snapshot: here all have the one
         return [keys.result] if kind == "result-key" else []
     name = call.parameters.get("KeyId") or call.parameters.get("KmsKeyArn")
     found = keys.result if name == keys.alias else name

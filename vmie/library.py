@@ -164,7 +164,8 @@ def import_image(source: StrPaths, /, *, wait: bool = True, **options: Any) -> I
 def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult:
     """Export an instance (``i-…``) or an AMI (``ami-…``) to S3, and with `download` on to a folder.
 
-    `format` is vmdk, vhd, raw (AMIs only) or ova (instances only). Raises what `import_image` raises.
+    `format` is vmdk, vhd, raw (AMIs only) or ova (instances only). With ``via="ebs"`` also a snapshot or a volume, in
+    each of them, qcow2 or vhdx, into the local `file`. Raises what `import_image` raises.
     """
     connection, rest = placed(options)
     from vmie import options as requests  # noqa: PLC0415

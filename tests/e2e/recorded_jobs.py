@@ -220,6 +220,31 @@ def import_image_ebs(world: World) -> None:
     forgotten(world, "import", "--via", "ebs", "--skip-check", "all", world.disk())
 
 
+def encrypted_snapshot(world: World) -> str:
+    """One that is completed."""
+    made = ("import", "--via", "ebs", "--skip-check", "all", "--as", "snapshot", "--kms-key", world.keys.result)
+    with world.prepared():
+        return str(world.does(*made, world.disk())["snapshot_ids"][0])
+
+
+def read_snapshot(world: World) -> None:
+    world.does("convert", encrypted_snapshot(world), world.folder / "read.raw")
+
+
+def export_ebs(world: World) -> None:
+    snapshot, out = encrypted_snapshot(world), ("export", "--via", "ebs", "--format", "raw")
+    with world.prepared():
+        direct, ec2 = world.box.client("ebs"), world.box.client("ec2")
+        later = direct.start_snapshot(VolumeSize=1, ParentSnapshotId=snapshot)["SnapshotId"]
+        direct.complete_snapshot(SnapshotId=later, ChangedBlocksCount=0)
+        volume = ec2.create_volume(SnapshotId=snapshot, AvailabilityZone="us-east-1a")["VolumeId"]
+    world.does(*out, snapshot, world.folder / "base.raw")
+    since = ("--since", snapshot, "--base", world.folder / "base.raw")
+    world.does(*out, later, world.folder / "later.raw", *since)
+    for number, source in enumerate((volume, IMAGE, INSTANCE)):
+        world.does(*out, source, world.folder / f"{number}.raw")
+
+
 def export(world: World, source: str) -> None:
     out = ("export", source, "--format", "vmdk", "--bucket", BUCKET, "--skip-check", "all")
     world.does(*out, "--download", world.folder / "exported")
@@ -314,6 +339,8 @@ RECORDED: Mapping[Job, Callable[[World], None]] = {
     Job.IMPORT_VOLUME_EBS: import_volume_ebs,
     Job.EXPORT_IMAGE: export_image,
     Job.EXPORT_INSTANCE: export_instance,
+    Job.EXPORT_EBS: export_ebs,
+    Job.READ_SNAPSHOT: read_snapshot,
     Job.SETUP_ROLE: setup_role,
     Job.TASKS: tasks,
     Job.LIMITS: limits,

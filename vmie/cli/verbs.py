@@ -24,7 +24,9 @@ VERBS: Mapping[str, Verb] = {
     ),
     "check": Verb("check", "check", "Show whether AWS will accept an image, and why not, without AWS."),
     "import": Verb("import_", "import_", "Bring a virtual machine into EC2."),
-    "export": Verb("export", "export", "Take a virtual machine out of EC2: an instance, or an AMI."),
+    "export": Verb(
+        "export", "export", "Take a virtual machine out of EC2: an instance, an AMI, a snapshot or a volume."
+    ),
     "tasks": Verb("tasks", "", "The import and export tasks of a Region, whoever started them."),
     "explain": Verb(
         "explain", "explain", "Explain a message of AWS, why a task failed, or what a rule of `vmie check` rests on."

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from vmie.errors import Drop, UsageError, says
-from vmie.options.base import Options, option
+from vmie.errors import Drop, Set, UsageError, says
+from vmie.options.base import OneOf, Options, option
 from vmie.options.reasons import either
 from vmie.options.shared import judged_description, judged_tags
 from vmie.options.spelling import ARGUMENTS, FLAGS
@@ -19,18 +19,56 @@ _EXPORT = ("export",)
 
 
 def _source(text: str) -> str:
-    if not re.fullmatch(r"(i|ami)-[0-9a-zA-Z]+", text):
-        raise ValueError(f"{text!r} is neither an instance (i-…) nor an AMI (ami-…)", "name what to export")
+    if not re.fullmatch(r"(i|ami|snap|vol)-[0-9a-zA-Z]+", text):
+        wanted = "name an instance (i-…) or an AMI (ami-…); by EBS direct also a snapshot (snap-…) or a volume (vol-…)"
+        raise ValueError(f"{text!r} is nothing that can be exported", wanted)
     return text
 
 
+#: what only AWS's own export has, and what only an export by EBS direct has
+_OF_TASKS = ("bucket", "prefix", "description", "target", "role_name", "client_token", "download", "skip_check")
+_OF_BLOCKS = ("file", "since", "base", "force")
+_BLOCKS: dict[str, Any] = {"group": "By EBS direct", "in_plans": False}
+
+
 class ExportRequest(Options):
-    """One export: `source` is an instance or an AMI. "" and None leave an option to vmie or AWS."""
+    """One export: `source` is an instance or an AMI, by EBS direct also a snapshot or a volume.
+
+    "" and None leave an option to vmie or AWS.
+    """
 
     source: Annotated[Text, AfterValidator(_source)] = option(
-        ..., "An instance, or an AMI.", argument=True, metavar=ARGUMENTS["source"], in_plans=False
+        ...,
+        "An instance or an AMI; by EBS direct also a snapshot or a volume.",
+        argument=True,
+        metavar=ARGUMENTS["source"],
+        in_plans=False,
     )
-    format: ExportFormat = option(..., "The form to make: vmdk, vhd, ova (instances only) or raw (AMIs only).")
+    format: ExportFormat = option(
+        ...,
+        "The form to make: vmdk, vhd, ova (instances only) or raw (AMIs only). By EBS direct each, qcow2 and vhdx too.",
+    )
+    via: Annotated[str, OneOf("s3", "ebs")] = option(
+        "s3",
+        "s3: AWS writes objects into a bucket. ebs: the snapshots' blocks are read (EBS direct) into a local file.",
+        **_BLOCKS,
+    )
+    file: LocalPath = option(
+        "",
+        "The new file, with {via=ebs}; a number is put into its name for each of several disks.",
+        argument=True,
+        metavar=ARGUMENTS["file"],
+        in_plans=False,
+    )
+    since: Text = option(
+        "",
+        "Read only the blocks that changed since this earlier snapshot, whose disk {base} is. As qcow2 the new file "
+        "holds these alone, over {base}; in the other formats it is whole.",
+        metavar="snap-…",
+        **_BLOCKS,
+    )
+    base: LocalPath = option("", "The file with the disk of {since}; it stays as it is.", metavar="FILE", **_BLOCKS)
+    force: bool = option(False, "Replace the file where it exists.", **_BLOCKS)
     bucket: Bucket | None = option(
         None,
         "S3 bucket, in the same Region. Default: the settings', or what the role may use.",
@@ -85,7 +123,10 @@ class ExportRequest(Options):
     def conflicts(self) -> Iterator[UsageError]:
         """See `Options.conflicts`."""
         yield from judged_tags(self.tags, others=1)
+        yield from self._judged_way()
         yield from judged_description(self.description, marked=not self.is_image)
+        if self.via == "ebs":
+            return
         if self.target and self.is_image:
             yield UsageError(
                 says("{target} is for instances"),
@@ -99,6 +140,45 @@ class ExportRequest(Options):
                 cure=says("choose {_wanted} as {target}, or leave it out", _wanted=either(wanted)),
             )
 
+    def _judged_way(self) -> Iterator[UsageError]:
+        """What does not go with the way that was chosen."""
+        strange = tuple(one for one in (_OF_TASKS if self.via == "ebs" else _OF_BLOCKS) if one in self.model_fields_set)
+        if strange:
+            other = "s3" if self.via == "ebs" else "ebs"
+            yield UsageError(
+                says(f"{', '.join(f'{{{name}}}' for name in strange)}: only with {{via={other}}}"),
+                cause="no task is asked for: blocks are read" if self.via == "ebs" else "AWS writes the objects itself",
+                cure=Drop(strange),
+                fields=strange,
+            )
+        if self.via == "s3":
+            if self.source.startswith(("snap-", "vol-")):
+                cure = Set("via", "ebs", "reads the blocks")
+                yield UsageError(says("{source}: AWS exports instances and AMIs only"), cure=cure, fields=("source",))
+            if self.format in ("qcow2", "vhdx"):
+                yield UsageError(
+                    says("{format}: AWS makes no {_form}", _form=self.format),
+                    cure=(says("choose vmdk, vhd, raw or ova"), Set("via", "ebs", "makes it from the blocks")),
+                    fields=("format",),
+                )
+            return
+        if not self.file:
+            yield UsageError(says("{file} is missing"), cause="blocks are read into a file", cure="name the new file")
+        if bool(self.since) != bool(self.base):
+            lacking = "base" if self.since else "since"
+            yield UsageError(
+                says("{since} and {base} need each other"),
+                cause="what did not change is taken from the file with the earlier disk",
+                cure=Set(lacking),
+                fields=(lacking,),
+            )
+        if self.since and not (re.fullmatch(r"snap-[0-9a-f]+", self.since) and self.source.startswith("snap-")):
+            yield UsageError(
+                says("{since}: changes are between two snapshots"),
+                cure="name the later snapshot, then the earlier one, of the same volume",
+                fields=("since",),
+            )
+
     def lasting(self) -> dict[str, Any]:
         """What makes two exports different ones."""
-        return {name: value for name, value in self.as_json().items() if name != "skip_check"}
+        return {name: value for name, value in self.as_json().items() if name not in ("skip_check", "force")}

@@ -21,7 +21,8 @@ _OLDER: Mapping[str, tuple[str, ...]] = {"--kms-key": ("--sse-kms-key", "--allow
 #: what has no flag: field to what stands for its value
 ARGUMENTS: Mapping[str, str] = {
     "sources": "sources",
-    "source": "i-…|ami-…",
+    "source": "i-…|ami-…|snap-…|vol-…",
+    "file": "OUT",
     "path": "FILE",
     "url": "s3://BUCKET/KEY",
 }

@@ -85,6 +85,6 @@ StorageClass = Annotated[
 ]
 VolumeType = Annotated[str, OneOf("gp3", "gp2", "standard"), BeforeValidator(aws_names.volume_type)]
 ImportFormat = Annotated[str, OneOf("ova", "vmdk", "vhd", "vhdx", "raw"), Lower]
-ExportFormat = Annotated[str, OneOf("vmdk", "vhd", "raw", "ova"), Lower]
+ExportFormat = Annotated[str, OneOf("vmdk", "vhd", "raw", "ova", "qcow2", "vhdx"), Lower]
 UploadFormat = Annotated[str, OneOf("vmdk", "vhd", "raw"), Lower]
 Target = Annotated[str, OneOf("vmware", "microsoft", "citrix"), Lower]

@@ -40,6 +40,8 @@ class Job(StrEnum):
     EXPORT = "export"
     EXPORT_IMAGE = "export-image"
     EXPORT_INSTANCE = "export-instance"
+    EXPORT_EBS = "export-ebs"
+    READ_SNAPSHOT = "read-snapshot"
     UPLOAD = "upload"
     BATCH = "batch"
     SETUP_ROLE = "setup-role"

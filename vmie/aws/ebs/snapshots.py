@@ -75,7 +75,7 @@ def open_snapshot(
     from vmie.aws.ebs.snapshot_disk import SnapshotDisk  # noqa: PLC0415 - it is of these facts
 
     facts = describe(aws, snapshot_id)
-    if problem := _unreadable(facts):
+    if problem := unreadable(facts):
         raise problem
     blocks = -(-(facts.full_size or facts.size) // BLOCK)
     most = prices.reading(blocks)
@@ -83,7 +83,7 @@ def open_snapshot(
     return SnapshotDisk(EbsDirect(aws, clock=clock, reporter=reporter), facts)
 
 
-def _unreadable(facts: SnapshotFacts) -> VmieError | None:
+def unreadable(facts: SnapshotFacts) -> VmieError | None:
     """Why the blocks cannot be read (https://docs.aws.amazon.com/ebs/latest/userguide/ebs-accessing-snapshot.html)."""
     if facts.state != "completed":
         waits = facts.state == "pending"

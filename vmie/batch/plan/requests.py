@@ -72,7 +72,8 @@ def request(
 ) -> ImportRequest | ExportRequest | None:
     """The request, or None when anything about it was reported to be wrong; `spoilt` are fields that were before."""
     model: type[ImportRequest | ExportRequest] = ExportRequest if export else ImportRequest
-    given = {name: value for name, value in values.items() if name in fields_of(model)}
+    fields = fields_of(model)
+    given = {name: value for name, value in values.items() if name in fields and extra(fields[name]).in_plans}
     if export:
         name = {"Name": values["name"]} if "name" in values else {}
         # An unknown source was reported where it stands.

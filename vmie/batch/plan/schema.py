@@ -138,6 +138,8 @@ def _options(*, single: bool) -> dict[str, Any]:
         said = extra(info)
         if said.in_plans and said.single is single:
             other = theirs.get(name) if name in mine else None
+            if other is not None and not extra(other).in_plans:
+                other = None
             # A path begins at the plan file, which knows its folder.
             kept = tuple(one for one in info.metadata if one is not ABSOLUTE)
             inner: Any = Annotated[(info.annotation, *kept)] if kept else info.annotation

@@ -30,7 +30,7 @@ _BY_ROLE = (
 EXPORTS = (Job.EXPORT, Job.EXPORT_IMAGE, Job.EXPORT_INSTANCE)
 _CONVERSIONS = (Job.IMPORT_INSTANCE, Job.IMPORT_VOLUME)
 #: that go block by block, and ask for no task
-_DIRECT = (Job.EBS, Job.IMPORT_SNAPSHOT_EBS, Job.IMPORT_VOLUME_EBS)
+_DIRECT = (Job.EBS, Job.IMPORT_SNAPSHOT_EBS, Job.IMPORT_VOLUME_EBS, Job.EXPORT_EBS, Job.READ_SNAPSHOT)
 #: what an account can be looked at for
 JOBS = (*_BY_ROLE, Job.EXPORT_INSTANCE, *_CONVERSIONS, Job.UPLOAD, *_DIRECT)
 #: the last part of the key of an object that nobody writes: stands for every object of a job

@@ -25,7 +25,10 @@ _PROBES = ("vmimportexport_write_verification", "vmimportexport_write_verificati
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """What an export came to (contract: ``export``). `status` is active when it was not waited for."""
+    """What an export came to (contract: ``export``). `status` is active when it was not waited for.
+
+    Of one by EBS direct `downloaded` are its files, and `blocks_read` what was read of the snapshots.
+    """
 
     job: str
     status: str
@@ -35,18 +38,22 @@ class ExportResult:
     downloaded: tuple[str, ...] = ()
     seconds: float = 0.0
     bucket_from: str | None = None
+    via: str = "s3"
+    blocks_read: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
+        direct = {"via": "ebs", "file": self.location, "blocks_read": self.blocks_read} if self.via == "ebs" else {}
         return {
             "job": self.job,
             "status": self.status,
-            "task_id": self.task_id,
+            "task_id": self.task_id or None,
             "location": self.location,
             "objects": [item.url for item in self.objects],
             "downloaded": list(self.downloaded),
             "seconds": round(self.seconds, 3),
             "bucket_from": self.bucket_from,
+            **direct,
         }
 
 
