@@ -144,7 +144,7 @@ def _wave(wave: Any, shown: Status, width: int | None) -> Text:
 
     from vmie.cli.tables import STYLES
 
-    counted = [f"{wave.states[state]} {state}" for state in shown.columns if wave.states.get(state)]
+    counted = [f"{wave.states[state]}{wrapping.TOGETHER}{state}" for state in shown.columns if wave.states.get(state)]
     name = f"wave {wave.number}" if len(shown.waves) > 1 else "items"
     text = ", ".join([*counted, f"of {wave.total}"])
     line = Text("\n".join(wrapping.wrapped(text, width, first=f"{name:<8}  ", indent=10)))

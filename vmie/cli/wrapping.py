@@ -15,6 +15,8 @@ from typing import IO
 #: narrower terminals part the lines themselves
 _LEAST = 40
 _USUAL = (80, 24)
+#: stands for a space where no line may end
+TOGETHER = "\N{NO-BREAK SPACE}"
 #: a number stays with its unit
 _AMOUNT = re.compile(r"(\d) (?=(?:[KMGT]i)?B\b|s\b)")
 
@@ -48,17 +50,17 @@ def _size(stream: IO[str], variable: str, number: int, least: int) -> int | None
 def wrapped(text: str, width: int | None, *, first: str = "", indent: int = 0) -> Iterator[str]:
     """`text` after `first`, in lines of `width`; those below are indented. None leaves it in one."""
     if width is None:
-        yield first + text
+        yield first + text.replace(TOGETHER, " ")
         return
     lines = textwrap.wrap(
-        _AMOUNT.sub("\\1\N{NO-BREAK SPACE}", text),
+        _AMOUNT.sub(rf"\1{TOGETHER}", text),
         width,
         initial_indent=first,
         subsequent_indent=" " * indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    yield from (line.replace("\N{NO-BREAK SPACE}", " ") for line in lines or [first])
+    yield from (line.replace(TOGETHER, " ") for line in lines or [first])
 
 
 def command(argv: Sequence[str], width: int | None, *, first: str = "", indent: int = 0) -> Iterator[str]:

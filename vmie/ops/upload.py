@@ -238,7 +238,7 @@ def send(
     state.begin()
     reporter(events.Stage("upload", f"{plan.path.name} → {plan.target.url} ({plan.choice.reasons[0]})"))
     if plan.left_out:
-        reporter(events.Note(payloads.left_out(plan.left_out)))
+        reporter(events.Note(payloads.left_out(plan.left_out), "debug"))
     payload: WatchedPayload | None = None
     try:
         payload = _payload(plan, reporter, verify=verify)

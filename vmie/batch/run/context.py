@@ -177,7 +177,8 @@ class RunContext:
                     # During an upload there is no other place to check.
                     self.cancellation.check(item.batch)
                 case events.Note(text, level):
-                    self.reporter(events.Note(f"{item.key}: {text}", level))
+                    # Of hundreds of items only what may need somebody's attention; the rest with --verbose.
+                    self.reporter(events.Note(f"{item.key}: {text}", "debug" if level == "info" else level))
                 case events.AwsCall():
                     self.reporter(event)
 

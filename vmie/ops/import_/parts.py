@@ -48,7 +48,7 @@ def send(context: Context, request: ImportRequest, number: int, planned: Convers
     detail = f"{planned.path.name} → s3://{planned.object.bucket}/{planned.stem}.part… ({planned.choice.reasons[0]})"
     context.reporter(events.Stage("upload", detail))
     if planned.left_out:
-        context.reporter(events.Note(payloads.left_out(planned.left_out)))
+        context.reporter(events.Note(payloads.left_out(planned.left_out), "debug"))
     try:
         sent, count = _send(context, request, planned, planned.path, resumed=bool(known))
     except ImageError as error:
