@@ -42,8 +42,13 @@ class Browser:
             for end, number in zip(ends, (3, 4), strict=True):
                 os.dup2(end, number)
 
-        quietly = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.process = subprocess.Popen(argv, pass_fds=(3, 4), preexec_fn=place, **quietly)  # noqa: PLW1509 - it only duplicates
+        self.process = subprocess.Popen(
+            argv,
+            pass_fds=(3, 4),
+            preexec_fn=place,  # noqa: PLW1509 - it only duplicates
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(theirs_in)
         os.close(theirs_out)
         self._number = 0

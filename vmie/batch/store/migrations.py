@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from vmie.batch.store.state_errors import damaged
@@ -55,6 +57,12 @@ def expect_tables(db: sa.Connection) -> None:
     for name, table in db.execute(listed):
         if {str(name).lower(), str(table).lower()} & METADATA.tables.keys():
             raise damaged(f"{str(name)[:80]} is no plain table")
+
+
+def columns(engine: sa.Engine) -> list[sa.ColumnElement[Any]]:
+    """The columns of batches in tables left as an older vmie made them: False for flags that it had not."""
+    there = {column["name"] for column in sa.inspect(engine).get_columns(BATCHES.name)}
+    return [one if one.name in there else sa.literal(False).label(one.key) for one in BATCHES.c]
 
 
 def _accounts(db: sa.Connection) -> None:

@@ -97,10 +97,7 @@ class Store:
         counts: dict[str, list[Any]] = {}
         for row in self._rows(counted.group_by(ITEMS.c.batch, ITEMS.c.state)):
             counts.setdefault(row["batch"], []).append(row)
-        # The tables may be those of an older vmie, left as they are.
-        there = {column["name"] for column in sa.inspect(self.engine).get_columns(BATCHES.name)}
-        columns = [one if one.name in there else sa.literal(False).label(one.key) for one in BATCHES.c]
-        rows = self._rows(sa.select(*columns).order_by(BATCHES.c.created.desc()))
+        rows = self._rows(sa.select(*migrations.columns(self.engine)).order_by(BATCHES.c.created.desc()))
         return [overview_of(row, counts.get(row["batch"], [])) for row in rows]
 
     def batch(self, batch: str) -> Batch:
@@ -134,6 +131,12 @@ class Store:
     def paused(self) -> frozenset[str]:
         """The batches none of whose items is to begin."""
         return frozenset(self._scalars(sa.select(BATCHES.c.batch).where(BATCHES.c.paused)))
+
+    def mark(self, batch: str) -> object:
+        """Something that is another whenever the batch or an item of it has changed; costs little."""
+        latest = (sa.func.max(ITEMS.c.updated), sa.func.sum(ITEMS.c.round), BATCHES.c.paused, BATCHES.c.cancelling)
+        wanted = sa.select(*latest).where(ITEMS.c.batch == BATCHES.c.batch, BATCHES.c.batch == batch)
+        return self._rows(wanted.group_by(BATCHES.c.batch))
 
     def active(self) -> list[str]:
         """The batches with items that have not ended, oldest first."""
