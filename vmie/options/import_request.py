@@ -267,6 +267,11 @@ class ImportRequest(TransferOptions):
         if self.route.value in _OLDER:
             yield from self._older()
 
+    @property
+    def uefi(self) -> bool:
+        """Whether the machine boots by UEFI, as far as it is known."""
+        return self.boot_mode == "uefi"
+
     def described(self) -> dict[str, str | None]:
         """The guest as the call describes it: None for what is left to AWS, or has no parameter."""
         older = self.route.value in _OLDER

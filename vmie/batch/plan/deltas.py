@@ -17,9 +17,6 @@ from vmie.options import ImportRequest
 from vmie.options.base import extra, fields_of
 from vmie.options.import_conflicts import UNNEEDED_BY_EBS
 
-#: what a snapshot takes that something is made of, and what only a task does
-_OF_OTHERS = ("register", "imds_v2", "volume_type", *UNNEEDED_BY_EBS)
-
 
 def synced(plan: BatchPlan) -> BatchPlan:
     """`plan` as snapshots alone, each based on the disk's last one. Raises UsageError for an item that cannot be."""
@@ -32,13 +29,14 @@ def cut_over(plan: BatchPlan) -> BatchPlan:
 
 
 def _synced(item: PlanItem) -> PlanItem:
-    fields = fields_of(ImportRequest)
-    given = {
-        name: value
-        for name, value in _given(item).items()
-        if name not in _OF_OTHERS and Route.SNAPSHOT in (extra(fields[name]).routes or (Route.SNAPSHOT,))
-    }
+    given = {name: value for name, value in _given(item).items() if _of_snapshots(name)}
     return replace(item, kind=ItemKind.SNAPSHOT, request=_based(item, {**given, "route": Route.SNAPSHOT.value}))
+
+
+def _of_snapshots(name: str) -> bool:
+    """Whether an option says something of a snapshot: what that route alone takes is of the AMI that is made of it."""
+    routes = extra(fields_of(ImportRequest)[name]).routes
+    return name not in UNNEEDED_BY_EBS and (not routes or (Route.SNAPSHOT in routes and len(routes) > 1))
 
 
 def _given(item: PlanItem) -> dict[str, Any]:

@@ -126,7 +126,7 @@ def _expect_fitting(request: ImportRequest, disks: int) -> None:
             code="TooManyDisks",
             fields=("register",),
         )
-    if request.route is Route.IMAGE and request.boot_mode == "uefi" and not request.platform:
+    if request.route is Route.IMAGE and request.uefi and not request.platform:
         raise UsageError(
             says("{platform} is missing"),
             cause="ImportImage of a snapshot cannot tell the system of a machine with UEFI, and none was found in it",
