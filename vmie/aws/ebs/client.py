@@ -224,7 +224,7 @@ class EbsDirect:
                 )
             return answer
 
-        return self._again(attempt)
+        return retry.retried(attempt, clock=self._clock, reporter=self._reporter, single=True)
 
     def _paced(self, pace: Pace, action: str, call: Callable[[], T]) -> T:
         """A call that carries a block, at the pace of all of them."""
@@ -243,15 +243,12 @@ class EbsDirect:
             pace.taken(ticket)
             return done
 
-        return self._again(attempt)
+        return retry.retried(attempt, clock=self._clock, reporter=self._reporter)
 
     def _said(self, action: str, failure: Exception) -> VmieError:
         # one at a time: the catalogue is read at the first failure, and a hundred threads may fail together
         with self._lock:
             return translated(failure, action=action)
-
-    def _again(self, attempt: Callable[[], T]) -> T:
-        return retry.retried(attempt, clock=self._clock, reporter=self._reporter)
 
     def _client(self) -> Any:
         return self._aws.once("ebs")

@@ -41,6 +41,8 @@ _PATIENCE = {
     "renewed": poll.Patience(within=5, first=0.2, most=2.0),
     "broken": poll.Patience(within=300, first=0.5, most=20.0),
 }
+#: for calls before and after the blocks: nothing is lost yet, and an endpoint may be misspelt
+_SINGLE = {**_PATIENCE, "broken": poll.TRANSIENT}
 
 
 class Stoppable:
@@ -92,8 +94,8 @@ def _distrusted(error: BaseException | None) -> bool:
     return False
 
 
-def retried(attempt: Callable[[], T], *, clock: Clock, reporter: events.Reporter) -> T:
-    """What `attempt` answers, tried again while its failure may pass."""
+def retried(attempt: Callable[[], T], *, clock: Clock, reporter: events.Reporter, single: bool = False) -> T:
+    """What `attempt` answers, tried again while its failure may pass; `single`: it is not one of many blocks."""
     try:
         return attempt()
     except VmieError as error:
@@ -106,4 +108,6 @@ def retried(attempt: Callable[[], T], *, clock: Clock, reporter: events.Reporter
             raise first.pop()
         return attempt()
 
-    return poll.retrying(again, clock=clock, classify=kind_of, patience=_PATIENCE, report=reporter)
+    return poll.retrying(
+        again, clock=clock, classify=kind_of, patience=_SINGLE if single else _PATIENCE, report=reporter
+    )

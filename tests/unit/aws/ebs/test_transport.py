@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from email.utils import formatdate
 from typing import Any
 
@@ -227,6 +228,23 @@ def test_a_clock_that_is_off_is_corrected_by_the_refusal() -> None:
     first, second = (request.headers["x-amz-date"] for request in server.requests)
     assert second == time.strftime("%Y%m%dT%H%M", time.gmtime(later)) + second[13:]
     assert first[:13] != second[:13]
+
+
+def test_a_proxy_forwards_unless_the_host_is_excepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint() as server:
+        monkeypatch.setenv("HTTP_PROXY", server.url)
+        ebs = EbsDirect(connect(region="us-east-1", endpoint_url="http://ebs.invalid"))
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        excepted = direct(server)
+        for index, client in enumerate((ebs, excepted)):
+            with closing(client):
+                client.put(SNAPSHOT, index, DATA, DIGEST)
+    path = f"/snapshots/{SNAPSHOT}/blocks"
+    assert [request.line for request in server.requests] == [
+        f"PUT http://ebs.invalid{path}/0 HTTP/1.1",
+        f"PUT {path}/1 HTTP/1.1",
+    ]
+    assert server.requests[0].headers["host"] == "ebs.invalid"
 
 
 def test_what_is_no_snapshot_goes_into_no_request() -> None:
