@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import signal
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
+from botocore import hooks
 from botocore.loaders import Loader
 
 from vmie.sandbox.model_files import ParsedOnce, list_services
@@ -14,6 +18,30 @@ from vmie.sandbox.model_files import ParsedOnce, list_services
 # Thousands of tests make clients: parsing EC2's model for each was a third of their time.
 setattr(Loader, "list_available_services", list_services)  # noqa: B010 - botocore has no types to assign to
 setattr(Loader, "FILE_LOADER_CLASS", ParsedOnce)  # noqa: B010 - botocore has no types to assign to
+
+# So was most of a session: the names of a hundred events, and whether each of their handlers takes keywords.
+_taken: WeakKeyDictionary[Any, str | None] = WeakKeyDictionary()
+_names: dict[str, str] = {}
+_begin_aliaser = hooks.EventAliaser.__init__
+
+
+def _takes_keywords(handler: Any) -> str | None:
+    """In place of `botocore.hooks.accepts_kwargs`: each function is looked into once."""
+    function = getattr(handler, "__func__", handler)
+    if function not in _taken:
+        _taken[function] = inspect.getfullargspec(handler)[2]
+    return _taken[function]
+
+
+def _aliaser(self: Any, event_emitter: Any, event_aliases: Any = None) -> None:
+    """In place of `EventAliaser.__init__`: what the usual aliases make of a name is found once."""
+    _begin_aliaser(self, event_emitter, event_aliases)
+    if self._event_aliases == hooks.EVENT_ALIASES:
+        self._alias_name_cache = _names
+
+
+setattr(hooks, "accepts_kwargs", _takes_keywords)  # noqa: B010 - botocore has no types to assign to
+setattr(hooks.EventAliaser, "__init__", _aliaser)  # noqa: B010 - botocore has no types to assign to
 
 
 @pytest.fixture(autouse=True)

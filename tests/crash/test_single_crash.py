@@ -96,7 +96,7 @@ def test_given_up_instead_it_leaves_nothing(server: Server, machine: Machine, bi
     assert World(server).uploads() == 0
 
 
-@pytest.mark.parametrize("how", ["reset", "500"])
+@pytest.mark.parametrize("how", ["reset", pytest.param("500", marks=pytest.mark.soak)])
 def test_a_lost_answer_leaves_nothing(server: Server, machine: Machine, big: Path, how: str) -> None:
     server.control("faults", {"kind": "lose", "action": "CreateMultipartUpload", "times": 2, "how": how})
     assert machine.run("upload", big, f"s3://{BUCKET}/vmie/big.vmdk") == 0, machine.out.read_text()

@@ -22,7 +22,6 @@ from vmie.policy.wildcards import matches
 
 @pytest.fixture
 def world(vmie: Vmie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    monkeypatch.setenv("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
     with sandbox.start(seeded=True, speed=20_000, appears_after=0) as box, recorded() as recorder:
         kms, s3, iam = box.client("kms"), box.client("s3"), box.client("iam")
         keys = Keys(*(str(kms.create_key()["KeyMetadata"]["Arn"]) for _ in range(2)))
