@@ -91,11 +91,8 @@ def signatures(blocks: Blocks) -> frozenset[str]:
     """
     head = blocks.read(0, min(_HEAD, blocks.size))
     probed = (probe(blocks, head) for probe in (_lvm, _md, _ext, _swap, _fat, _ldm, _zfs))
-    found = {content.kind for content in probed if content is not None}
-    for one in (*_MAGICS, *_BEHIND):
-        if (content := _listed((one,), blocks, head)) is not None:
-            found.add(content.kind)
-    return frozenset(found)
+    listed = (_listed((one,), blocks, head) for one in (*_MAGICS, *_BEHIND))
+    return frozenset(content.kind for content in (*probed, *listed) if content is not None)
 
 
 def _magic(blocks: Blocks, head: bytes) -> Content | None:

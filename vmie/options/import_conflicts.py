@@ -60,6 +60,34 @@ def judged_direct(given: Mapping[str, Extra], sources: Sequence[str], route: Rou
         )
 
 
+def judged_licence(license_type: str, usage_operation: str) -> Iterator[UsageError]:
+    """Both say which licence the system has."""
+    if license_type and usage_operation:
+        yield UsageError(
+            says("{license_type} and {usage_operation} cannot both be given"),
+            cause="AWS refuses the two together: the usage operation says the licence already",
+            cure=Drop(("license_type",)),
+        )
+
+
+def judged_machine(machine: str, sources: Sequence[str]) -> Iterator[UsageError]:
+    """A machine is chosen of one appliance."""
+    if machine and (len(sources) > 1 or sources[0].startswith("s3://")):
+        yield UsageError(
+            says("{machine} needs one local appliance"),
+            cause="it chooses among the machines of one file, which is opened for that",
+            cure=Drop(("machine",), "or give the OVA or .ovf alone, as a local file"),
+        )
+
+
+def judged_name(name: str, tags: Mapping[str, str]) -> Iterator[UsageError]:
+    """The name is a tag."""
+    if name and tags.get("Name", name) != name:
+        yield UsageError(
+            says("{name} and the tag Name in {tags} differ"), cure=Drop(("name",), "the name is that very tag")
+        )
+
+
 def judged_sources(sources: Sequence[str], route: Route, via: str) -> Iterator[UsageError]:
     """What the route's call cannot take of the disks."""
     if len(sources) > 1 and route in (Route.SNAPSHOT, Route.VOLUME) and via == "s3":

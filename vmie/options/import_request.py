@@ -9,9 +9,9 @@ from typing import Annotated, Self
 from vmie.errors import Drop, Set, UsageError, says
 from vmie.limits import DISK_BYTES, GIB
 from vmie.model import Profile, Route
+from vmie.options import import_conflicts as together
 from vmie.options.base import OneOf, allow_names, extra, option
 from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
-from vmie.options.import_conflicts import judged_direct, judged_launch, judged_route, judged_sources
 from vmie.options.shared import TransferOptions, judged_description, judged_selection, judged_tags
 from vmie.options.spelling import FLAGS
 from vmie.options.types import (
@@ -227,38 +227,24 @@ class ImportRequest(TransferOptions):
         yield from judged_tags(self.tags, others=1 + (self.name != "" and "Name" not in self.tags))
         yield from judged_description(self.description, marked=self.route.value in _OLDER)
         given = {name: extra(info) for name, info in type(self).model_fields.items() if name in self.model_fields_set}
-        yield from judged_route(given, self.route, self.via)
+        yield from together.judged_route(given, self.route, self.via)
         if self.via == "ebs":
-            yield from judged_direct(given, self.sources, self.route)
-        if self.license_type and self.usage_operation:
-            yield UsageError(
-                says("{license_type} and {usage_operation} cannot both be given"),
-                cause="AWS refuses the two together: the usage operation says the licence already",
-                cure=Drop(("license_type",)),
-            )
+            yield from together.judged_direct(given, self.sources, self.route)
+        yield from together.judged_licence(self.license_type, self.usage_operation)
         yield from judged_selection(machine=self.machine, empty_disks=self.empty_disks, as_is=self.as_is)
-        if self.machine and (len(self.sources) > 1 or self.sources[0].startswith("s3://")):
-            yield UsageError(
-                says("{machine} needs one local appliance"),
-                cause="it chooses among the machines of one file, which is opened for that",
-                cure=Drop(("machine",), "or give the OVA or .ovf alone, as a local file"),
-            )
+        yield from together.judged_machine(self.machine, self.sources)
         if self.as_is and self.format:
             yield UsageError(says("{as_is} and {format} cannot both be given"), cure=_ONE_FORM)
-        if self.name and self.tags.get("Name", self.name) != self.name:
-            yield UsageError(
-                says("{name} and the tag Name in {tags} differ"),
-                cure=Drop(("name",), "the name is that very tag"),
-            )
+        yield from together.judged_name(self.name, self.tags)
         if self.imds_v2 and self.route is Route.SNAPSHOT and not self.register:
             yield UsageError(
                 says("{imds_v2} needs {register}"),
                 cause="a snapshot has no metadata options",
                 cure=Set("register", "NAME"),
             )
-        yield from judged_sources(self.sources, self.route, self.via)
+        yield from together.judged_sources(self.sources, self.route, self.via)
         if self.route is Route.INSTANCE:
-            yield from judged_launch(
+            yield from together.judged_launch(
                 instance_type=self.instance_type,
                 tenancy=self.tenancy,
                 private_ip=self.private_ip,
