@@ -31,7 +31,7 @@ from vmie.batch.run import api
 from vmie.batch.run.context import RunContext
 from vmie.batch.store.locations import Locations
 from vmie.batch.web import steering
-from vmie.batch.web.watch import Watch, serving
+from vmie.batch.web.watch import BatchWatch, serving
 from vmie.errors import UsageError, VmieError
 from vmie.settings import Settings
 
@@ -79,7 +79,7 @@ def running(context: BatchContext, batch: str, go: threading.Event) -> Iterator[
 
 
 @contextmanager
-def watched(context: BatchContext, batch: str) -> Iterator[Watch]:
+def watched(context: BatchContext, batch: str) -> Iterator[BatchWatch]:
     with serving(context, batch) as watch:
         follow = threading.Thread(target=watch.follow)
         follow.start()

@@ -21,7 +21,7 @@ from vmie import catalogue
 from vmie.ops import idempotency
 from vmie.ops.doctor import JOBS
 from vmie.ops.upload_state import Sent
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import JobKind
 from vmie.poll import wait
 from vmie.sandbox import Sandbox
 from vmie.sandbox.defaults import ACCESS_KEY, SECRET_KEY
@@ -37,8 +37,8 @@ DAY = 86_400.0
 #: in parts, as the sizes of parts are here
 LARGE = 12 * MIB
 BUCKETS = {
-    Job.SETUP_ROLE: ("recorded-in", "recorded-out", "recorded-acl"),
-    Job.DOCTOR: (BUCKET, "encrypted", "with-acl"),
+    JobKind.SETUP_ROLE: ("recorded-in", "recorded-out", "recorded-acl"),
+    JobKind.DOCTOR: (BUCKET, "encrypted", "with-acl"),
 }
 AS_INSTANCE = ("--as", "instance", "--instance-type", "m3.medium", "--platform", "Linux")
 
@@ -77,13 +77,13 @@ class World:
         self.box.faults.clear()
         return str(job)
 
-    def policy(self, job: Job) -> dict[str, Any]:
+    def policy(self, job: JobKind) -> dict[str, Any]:
         """What `vmie policy user` prints for the job."""
         where = [option for name in BUCKETS.get(job, (BUCKET, "encrypted")) for option in ("--bucket", name)]
         # an export cannot go into a bucket with a key
         held = ("--sse-kms-key", self.keys.object, "--kms-key", self.keys.result, "--source", f"s3://{OTHERS}/")
-        keys = () if job in (Job.EXPORT_IMAGE, Job.EXPORT_INSTANCE) else held
-        name = ("--role-name", ROLE) if job is Job.SETUP_ROLE else ()
+        keys = () if job in (JobKind.EXPORT_IMAGE, JobKind.EXPORT_INSTANCE) else held
+        name = ("--role-name", ROLE) if job is JobKind.SETUP_ROLE else ()
         whole = ("--account", ACCOUNT, "--region", REGION, *name)
         document: dict[str, Any] = self.does("policy", "user", "--job", job, *where, *keys, *whole)["document"]
         return document
@@ -328,21 +328,21 @@ def _with_acl(world: World) -> None:
     s3.create_bucket(Bucket="with-acl", ObjectOwnership="ObjectWriter")
 
 
-RECORDED: Mapping[Job, Callable[[World], None]] = {
-    Job.UPLOAD: upload,
-    Job.IMPORT_IMAGE: import_image,
-    Job.IMPORT_SNAPSHOT: import_snapshot,
-    Job.IMPORT_INSTANCE: import_instance,
-    Job.IMPORT_VOLUME: import_volume,
-    Job.IMPORT_IMAGE_EBS: import_image_ebs,
-    Job.IMPORT_SNAPSHOT_EBS: import_snapshot_ebs,
-    Job.IMPORT_VOLUME_EBS: import_volume_ebs,
-    Job.EXPORT_IMAGE: export_image,
-    Job.EXPORT_INSTANCE: export_instance,
-    Job.EXPORT_EBS: export_ebs,
-    Job.READ_SNAPSHOT: read_snapshot,
-    Job.SETUP_ROLE: setup_role,
-    Job.TASKS: tasks,
-    Job.LIMITS: limits,
-    Job.DOCTOR: doctor,
+RECORDED: Mapping[JobKind, Callable[[World], None]] = {
+    JobKind.UPLOAD: upload,
+    JobKind.IMPORT_IMAGE: import_image,
+    JobKind.IMPORT_SNAPSHOT: import_snapshot,
+    JobKind.IMPORT_INSTANCE: import_instance,
+    JobKind.IMPORT_VOLUME: import_volume,
+    JobKind.IMPORT_IMAGE_EBS: import_image_ebs,
+    JobKind.IMPORT_SNAPSHOT_EBS: import_snapshot_ebs,
+    JobKind.IMPORT_VOLUME_EBS: import_volume_ebs,
+    JobKind.EXPORT_IMAGE: export_image,
+    JobKind.EXPORT_INSTANCE: export_instance,
+    JobKind.EXPORT_EBS: export_ebs,
+    JobKind.READ_SNAPSHOT: read_snapshot,
+    JobKind.SETUP_ROLE: setup_role,
+    JobKind.TASKS: tasks,
+    JobKind.LIMITS: limits,
+    JobKind.DOCTOR: doctor,
 }

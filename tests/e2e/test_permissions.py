@@ -16,7 +16,7 @@ from vmie import sandbox
 from vmie.aws import copying, parts
 from vmie.policy import statements
 from vmie.policy.evaluate import Decision, decide
-from vmie.policy.permissions import Job, calls
+from vmie.policy.permissions import JobKind, calls
 from vmie.policy.wildcards import matches
 
 
@@ -44,7 +44,7 @@ def world(vmie: Vmie, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
 
 
 @pytest.mark.parametrize("job", RECORDED)
-def test_a_jobs_policy_allows_all_that_it_calls_and_nothing_else(world: World, job: Job) -> None:
+def test_a_jobs_policy_allows_all_that_it_calls_and_nothing_else(world: World, job: JobKind) -> None:
     policy = world.policy(job)
     world.allow(policy)  # the sandbox holds the caller to it, by its own knowledge of what each call needs
     RECORDED[job](world)

@@ -13,7 +13,7 @@ from tests.fuzz.sizes import inputs
 from vmie import policy
 from vmie.policy import evaluate, permissions, service
 from vmie.policy.evaluate import Access, Principal
-from vmie.policy.permissions import Job, Scope
+from vmie.policy.permissions import JobKind, Scope
 from vmie.policy.service import RoleDocuments, TaskOrigin
 
 _ACCOUNT = "123456789012"
@@ -25,7 +25,7 @@ _SEEDS: tuple[dict[str, Any], ...] = (
     policy.trust(),
     policy.trust(account=_ACCOUNT),
     policy.user(["images"]),
-    permissions.document([Job.IMPORT], Scope(buckets=("images",), account=_ACCOUNT)),
+    permissions.document([JobKind.IMPORT], Scope(buckets=("images",), account=_ACCOUNT)),
     policy.export_bucket("exports", canonical_id="c" * 64),
     {"Version": "2012-10-17", "Statement": policy.key_statement(_ROLE)},
     {

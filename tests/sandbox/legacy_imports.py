@@ -11,7 +11,7 @@ import boto3
 from tests.sandbox.conftest import BUCKET
 from vmie.aws import manifest
 from vmie.aws.manifest import ImportManifest, ManifestPart
-from vmie.aws.presign import Signer
+from vmie.aws.presign import Presigner
 from vmie.aws.session import Aws
 from vmie.model import S3Object
 from vmie.sandbox import environment
@@ -41,7 +41,7 @@ class Image:
         """Store the manifest; its presigned URL."""
         item = S3Object(BUCKET, self.key)
         self.aws.client("s3").put_object(Bucket=BUCKET, Key=self.key, Body=manifest.write(self.manifest))
-        return Signer(self.aws, seconds=86_400).get(item)
+        return Presigner(self.aws, seconds=86_400).get(item)
 
     def disk(self, *, url: str = "", gib: int = 1) -> dict[str, Any]:
         """``Image`` and ``Volume`` of a request."""
@@ -51,7 +51,7 @@ class Image:
 
 def stored(aws: Aws, data: bytes, *, format_: str = "RAW", name: str = "image", upload: bool = True) -> Image:
     """`data` in the bucket in parts of half a MiB, with a manifest that is right."""
-    signer, parts = Signer(aws, seconds=86_400), []
+    signer, parts = Presigner(aws, seconds=86_400), []
     for index, (start, end) in enumerate(manifest.ranges(len(data), PART)):
         item = S3Object(BUCKET, f"older/{name}.part{index}")
         if upload:

@@ -18,7 +18,7 @@ from tests.sandbox.legacy_imports import Image, conversion, keys, lasting_door, 
 from tests.tools import need, run
 from vmie import disk as disks
 from vmie import sandbox
-from vmie.aws.presign import Signer
+from vmie.aws.presign import Presigner
 from vmie.aws.session import Aws
 from vmie.disk import stream
 from vmie.model import S3Object
@@ -166,7 +166,7 @@ def failed(box: Sandbox, ec2: Any, task: Any, *, says: str) -> None:
 
 
 def test_an_expired_url(box: Sandbox, ec2: Any, image: Image) -> None:
-    url = Signer(image.aws, seconds=60).get(S3Object(BUCKET, image.key))
+    url = Presigner(image.aws, seconds=60).get(S3Object(BUCKET, image.key))
     image.write()
     box.advance(120)
     task = instance(ec2, image, DiskImages=[image.disk(url=url)])
@@ -175,7 +175,7 @@ def test_an_expired_url(box: Sandbox, ec2: Any, image: Image) -> None:
 
 def test_an_expired_part(box: Sandbox, ec2: Any, image: Image) -> None:
     item = S3Object(BUCKET, image.manifest.parts[2].key)
-    image.part(2, get_url=Signer(image.aws, seconds=1).get(item))
+    image.part(2, get_url=Presigner(image.aws, seconds=1).get(item))
     box.advance(5)
     failed(box, ec2, instance(ec2, image), says="Reason 403 Forbidden: part 2")
 
@@ -241,7 +241,7 @@ def test_a_manifest_behind_a_redirect(box: Sandbox, ec2: Any, image: Image) -> N
 def test_a_manifest_in_another_region(box: Sandbox, ec2: Any, image: Image) -> None:
     there = box.client("s3", region="eu-west-1")
     there.create_bucket(Bucket="far", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    url = Signer(image.aws, seconds=600).get(S3Object("far", "manifest.xml"))
+    url = Presigner(image.aws, seconds=600).get(S3Object("far", "manifest.xml"))
     failed(box, ec2, volume(ec2, image, **image.disk(url=url)), says="Reason 301 Moved Permanently")
 
 

@@ -19,7 +19,7 @@ from vmie.model import S3Object
 _LONGEST_SESSION = 36 * 3600
 
 
-class Signer:
+class Presigner:
     """Makes URLs that are good for `seconds` (cut to seven days) from the moment each is made."""
 
     def __init__(self, aws: Aws, *, seconds: float) -> None:

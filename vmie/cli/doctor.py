@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmie.cli import context, render
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import JobKind
 
 if TYPE_CHECKING:
     from vmie.model import Change
@@ -21,7 +21,7 @@ def doctor(
         str, typer.Option(metavar="B", help="Default: VMIE_BUCKET, the settings file, the role's policy.")
     ] = "",
     kms_key: Annotated[str, typer.Option(metavar="KEY", help="The key that results will be encrypted with.")] = "",
-    job: Annotated[Job, typer.Option("--for", help="What to check for.")] = Job.IMPORT,
+    job: Annotated[JobKind, typer.Option("--for", help="What to check for.")] = JobKind.IMPORT,
     role_name: Annotated[str, typer.Option(help="The service role (default vmimport).")] = "",
     fix: Annotated[bool, typer.Option("--fix", help="Fix what `vmie setup-role` can, then check again.")] = False,
 ) -> None:

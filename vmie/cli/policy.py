@@ -13,7 +13,7 @@ from vmie import partitions
 from vmie.cli import commands, context, render
 from vmie.errors import Set, UsageError
 from vmie.options.spelling import FLAGS
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import JobKind
 
 if TYPE_CHECKING:
     from vmie.partitions import AwsPartition
@@ -97,7 +97,7 @@ def role(
 
 
 _Jobs = Annotated[
-    list[Job] | None,
+    list[JobKind] | None,
     typer.Option("--job", help="What the rights are for; may be repeated. Default: import and export."),
 ]
 _Prefix = Annotated[
@@ -143,7 +143,7 @@ def user(
     from vmie import policy
     from vmie.policy import permissions
 
-    run, jobs = context.of(ctx), job or [Job.IMPORT, Job.EXPORT]
+    run, jobs = context.of(ctx), job or [JobKind.IMPORT, JobKind.EXPORT]
     if guide and job:
         raise UsageError("--guide and --job cannot both be given", cure="leave --job out")
     buckets = _names(bucket) or [name for name in (run.settings.bucket,) if name]

@@ -18,7 +18,7 @@ from vmie.ops import doctor, tasks
 from vmie.ops.doctor import Line, diagnosis
 from vmie.ops.export import rules as export_rules
 from vmie.ops.export.rules import ExportRule
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import JobKind
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -145,7 +145,7 @@ def task(aws: Aws, task_id: str, *, settings: Settings, clock: Clock) -> Explain
         aws,
         settings=settings,
         clock=clock,
-        job=_JOBS.get(shown.kind, Job.IMPORT_INSTANCE if shown.instance_id else Job.IMPORT_VOLUME),
+        job=_JOBS.get(shown.kind, JobKind.IMPORT_INSTANCE if shown.instance_id else JobKind.IMPORT_VOLUME),
         bucket=shown.bucket or "",
         key=_key(shown),
         role_name=str(shown.raw.get("RoleName") or ""),
@@ -170,10 +170,10 @@ def foreseen_by(entry: str) -> tuple[str, ...]:
 
 #: what a task is of, where its kind says it
 _JOBS = {
-    TaskKind.IMPORT_IMAGE: Job.IMPORT_IMAGE,
-    TaskKind.IMPORT_SNAPSHOT: Job.IMPORT_SNAPSHOT,
-    TaskKind.EXPORT_IMAGE: Job.EXPORT_IMAGE,
-    TaskKind.EXPORT_INSTANCE: Job.EXPORT_INSTANCE,
+    TaskKind.IMPORT_IMAGE: JobKind.IMPORT_IMAGE,
+    TaskKind.IMPORT_SNAPSHOT: JobKind.IMPORT_SNAPSHOT,
+    TaskKind.EXPORT_IMAGE: JobKind.EXPORT_IMAGE,
+    TaskKind.EXPORT_INSTANCE: JobKind.EXPORT_INSTANCE,
 }
 
 

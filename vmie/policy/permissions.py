@@ -22,7 +22,7 @@ from vmie.policy.compare import Document
 from vmie.policy.evaluate import Access
 
 
-class Job(StrEnum):
+class JobKind(StrEnum):
     """What rights are asked for; an `import` is one by image or snapshot, a `batch` many of them.
 
     `ebs` is what goes block by block, without a bucket and without the service role.
@@ -101,7 +101,7 @@ class Scope:
         }
 
 
-def calls(job: Job) -> Mapping[str, bool]:
+def calls(job: JobKind) -> Mapping[str, bool]:
     """What a job calls (``service:Operation``), and whether it needs to."""
     found: dict[str, bool] = {}
     for call, needed in _called(job.value):
@@ -110,7 +110,7 @@ def calls(job: Job) -> Mapping[str, bool]:
     return found
 
 
-def rights(jobs: Iterable[Job]) -> tuple[Right, ...]:
+def rights(jobs: Iterable[JobKind]) -> tuple[Right, ...]:
     """The rights that the jobs need together, each once; what one of them needs is needed."""
     found: dict[tuple[str, str, str], bool] = {}
     for job in jobs:
@@ -120,13 +120,13 @@ def rights(jobs: Iterable[Job]) -> tuple[Right, ...]:
     return tuple(Right(*atom, needed=needed) for atom, needed in found.items())
 
 
-def wants_bucket(jobs: Iterable[Job]) -> bool:
+def wants_bucket(jobs: Iterable[JobKind]) -> bool:
     """Whether the jobs cannot be done without a bucket."""
     patterns = _table()["resources"]
     return any(right.needed and "<bucket>" in patterns[right.on] for right in rights(jobs))
 
 
-def document(jobs: Iterable[Job], scope: Scope) -> Document:
+def document(jobs: Iterable[JobKind], scope: Scope) -> Document:
     """The policy that allows what the jobs call, on what `scope` names, and no more.
 
     A statement whose Sid begins with Look holds what the jobs go on without.
@@ -160,7 +160,7 @@ class Asked:
     needed: bool
 
 
-def asks(job: Job, scope: Scope, *, sample: str) -> tuple[Asked, ...]:
+def asks(job: JobKind, scope: Scope, *, sample: str) -> tuple[Asked, ...]:
     """The job's rights, each on one resource of its kind and with its condition met.
 
     `sample` is what stands for all objects, roles and policies: the last part of a name.

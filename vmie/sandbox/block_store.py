@@ -161,7 +161,7 @@ class WrittenBlocks(BlockSource):
         return source, _ABSENT
 
 
-class DiskBlocks(BlockSource):
+class BlocksOfDisk(BlockSource):
     """The blocks of a disk: those that its format allocates. Thread-safe."""
 
     def __init__(self, opener: Callable[[], Disk]) -> None:

@@ -49,10 +49,10 @@ from vmie.sandbox.service import (
     task_actions,
     volumes,
 )
-from vmie.sandbox.service.authorization import Authorization
+from vmie.sandbox.service.authorization import RoleJudge
 from vmie.sandbox.service.durations import Durations
 from vmie.sandbox.service.ebs import http as ebs_http
-from vmie.sandbox.service.ebs.actions import EbsDirect
+from vmie.sandbox.service.ebs.actions import EbsActions
 from vmie.sandbox.service.ebs.http import EbsRequest
 from vmie.sandbox.service.exports import ExportHandler
 from vmie.sandbox.service.imports import ImportHandler
@@ -108,7 +108,7 @@ class Emulator:
         self.service = TaskService(
             clock, self.faults, self.stats, self.suffix, limits, Durations(seed=seed), forgotten=_forget_tags
         )
-        self.ebs = EbsDirect(self.contents, clock=clock, suffix=self.suffix, secret=secrets.token_bytes(16))
+        self.ebs = EbsActions(self.contents, clock=clock, suffix=self.suffix, secret=secrets.token_bytes(16))
         #: ``host:port`` of the servers in front of it
         self.addresses: set[str] = set()
         self.organization = Organization()
@@ -207,7 +207,7 @@ class Emulator:
         tag_rules.install(self._patcher)
         legacy_instances.install(self._patcher)
         self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)
-        authorization = Authorization(self.role_history)
+        authorization = RoleJudge(self.role_history)
         imports = ImportHandler(authorization, self.contents, verdict=self._verdict, suffix=self.suffix, web=self._web)
         exports = ExportHandler(
             authorization,

@@ -11,7 +11,7 @@ import pytest
 
 from vmie.aws import presign
 from vmie.aws.credentials import CredentialFacts
-from vmie.aws.presign import Signer
+from vmie.aws.presign import Presigner
 from vmie.aws.session import Aws, connect
 from vmie.errors import AwsRefused, Set, VmieError
 from vmie.model import S3Object
@@ -30,7 +30,7 @@ def _keys(monkeypatch: pytest.MonkeyPatch) -> None:
 # The Regions in which botocore would sign with SigV2 (aws-facts 2.5), and two in which it would not.
 @pytest.mark.parametrize("region", ["us-east-1", "ap-northeast-1", "us-gov-west-1", "eu-central-1", "cn-north-1"])
 def test_sigv4_in_every_region(region: str) -> None:
-    signer = Signer(connect(region=region), seconds=3600)
+    signer = Presigner(connect(region=region), seconds=3600)
     for url in (signer.head(ITEM), signer.get(ITEM), signer.delete(ITEM)):
         parts, query = urlsplit(url), parse_qs(urlsplit(url).query)
         assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
@@ -42,20 +42,20 @@ def test_sigv4_in_every_region(region: str) -> None:
 
 
 def test_each_method_has_a_signature_of_its_own() -> None:
-    signer = Signer(connect(region="us-east-1"), seconds=60)
+    signer = Presigner(connect(region="us-east-1"), seconds=60)
     assert len({signer.head(ITEM), signer.get(ITEM), signer.delete(ITEM)}) == 3
 
 
 @pytest.mark.parametrize(("wanted", "given"), [(1e9, 604_800), (604_801, 604_800), (5400.9, 5400), (0, 1)])
 def test_the_lifetime_is_cut(wanted: float, given: int) -> None:
-    url = Signer(connect(region="us-east-1"), seconds=wanted).get(ITEM)
+    url = Presigner(connect(region="us-east-1"), seconds=wanted).get(ITEM)
     assert parse_qs(urlsplit(url).query)["X-Amz-Expires"] == [str(given)]
 
 
 def test_a_client_that_signs_otherwise_is_refused() -> None:
     client = boto3.client("s3", region_name="us-east-1")
     with pytest.raises(VmieError) as caught:
-        Signer(Aws.of({"s3": client}), seconds=60).get(ITEM)
+        Presigner(Aws.of({"s3": client}), seconds=60).get(ITEM)
     assert caught.value.code == "NotSigV4"
     assert "Signature=" not in str(caught.value.as_json())
 

@@ -11,7 +11,7 @@ import pytest
 from vmie import policy
 from vmie.cli import run
 from vmie.limits import export_canonical_id
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import JobKind
 
 ACCOUNT = "123456789012"
 KEY = f"arn:aws:kms:eu-west-1:{ACCOUNT}:key/1234abcd-12ab-34cd-56ef-1234567890ab"
@@ -45,8 +45,8 @@ def test_the_export_bucket_names_the_regions_user(capsys: pytest.CaptureFixture[
     assert run(["policy", "export-bucket", "--bucket", "b-1"]) == 2
 
 
-@pytest.mark.parametrize("job", Job)
-def test_a_job_may_touch_nothing_but_its_bucket(capsys: pytest.CaptureFixture[str], job: Job) -> None:
+@pytest.mark.parametrize("job", JobKind)
+def test_a_job_may_touch_nothing_but_its_bucket(capsys: pytest.CaptureFixture[str], job: JobKind) -> None:
     argv = ("--job", job, "--bucket", "b-1", "--bucket", "b-2", "--account", ACCOUNT, "--region", "eu-west-1")
     found = document(capsys, "user", *argv)
     for statement in found["Statement"]:
@@ -55,7 +55,7 @@ def test_a_job_may_touch_nothing_but_its_bucket(capsys: pytest.CaptureFixture[st
                 assert all(re.match(r"arn:aws:s3:::b-[12](/|$)", one) for one in statement["Resource"])
             if action.startswith("ec2:") and statement["Resource"] != ["*"]:
                 assert all(re.match(rf"arn:aws:ec2:eu-west-1:({ACCOUNT})?:", one) for one in statement["Resource"])
-            if action.startswith("iam:") and job is not Job.DOCTOR:
+            if action.startswith("iam:") and job is not JobKind.DOCTOR:
                 policies = [f"arn:aws:iam::{ACCOUNT}:policy/*", "arn:aws:iam::aws:policy/*"]
                 assert set(statement["Resource"]) <= {f"arn:aws:iam::{ACCOUNT}:role/vmimport", *policies}
 

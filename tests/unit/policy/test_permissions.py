@@ -14,7 +14,7 @@ import pytest
 from vmie import policy
 from vmie.policy import permissions
 from vmie.policy.evaluate import Access, Decision, decide
-from vmie.policy.permissions import Job, Scope
+from vmie.policy.permissions import JobKind, Scope
 
 REFERENCE: dict[str, Any] = json.loads((Path(__file__).parent / "service-authorization.json").read_text())
 ACTIONS: dict[str, Any] = REFERENCE["actions"]
@@ -30,8 +30,8 @@ WHOLE = Scope(
     result_keys=(KEY,),
     sources=("b-2/disks/",),
 )
-BY_EBS = {Job.EBS, Job.IMPORT_IMAGE_EBS, Job.IMPORT_SNAPSHOT_EBS, Job.IMPORT_VOLUME_EBS}
-EVERY = [(job, statement) for job in Job for statement in permissions.document([job], WHOLE)["Statement"]]
+BY_EBS = {one for one in JobKind if one.value.endswith("ebs")} | {JobKind.READ_SNAPSHOT}
+EVERY = [(job, statement) for job in JobKind for statement in permissions.document([job], WHOLE)["Statement"]]
 
 
 def kinds(action: str, resources: list[str]) -> set[str]:
@@ -56,8 +56,8 @@ def _pattern(arn: str) -> str:
     return re.sub(r"\\\$\\\{\w+\\\}", r"[^:]*", re.escape(arn))
 
 
-@pytest.mark.parametrize("job", Job)
-def test_every_action_is_aws_s_and_on_what_aws_says_it_is(job: Job) -> None:
+@pytest.mark.parametrize("job", JobKind)
+def test_every_action_is_aws_s_and_on_what_aws_says_it_is(job: JobKind) -> None:
     for statement in permissions.document([job], WHOLE)["Statement"]:
         for action in statement["Action"]:
             known = ACTIONS[action]["resources"]
@@ -68,7 +68,7 @@ def test_every_action_is_aws_s_and_on_what_aws_says_it_is(job: Job) -> None:
 
 
 @pytest.mark.parametrize(("job", "statement"), EVERY, ids=str)
-def test_a_condition_rests_on_keys_that_the_actions_have(job: Job, statement: dict[str, Any]) -> None:
+def test_a_condition_rests_on_keys_that_the_actions_have(job: JobKind, statement: dict[str, Any]) -> None:
     for tests in statement.get("Condition", {}).values():
         for key in tests:
             for action in statement["Action"]:
@@ -78,7 +78,7 @@ def test_a_condition_rests_on_keys_that_the_actions_have(job: Job, statement: di
 
 def test_what_an_action_depends_on_is_allowed_with_it() -> None:
     """AWS names what else a call may need: for these the tags of what is made, and nowhere iam:PassRole."""
-    for job in Job:
+    for job in JobKind:
         allowed = {action for statement in _statements(job) for action in statement["Action"]}
         for action in allowed - {"servicequotas:ListServiceQuotas"}:
             assert set(ACTIONS[action]["dependent"]) <= allowed, (job, action)
@@ -91,19 +91,19 @@ def test_every_call_is_one_of_the_sdk() -> None:
         service: session.get_service_model(services.get(service, service))
         for service in ("s3", "ec2", "iam", "kms", "sts", "ebs", "servicequotas")
     }
-    for job in Job:
+    for job in JobKind:
         for call in permissions.calls(job):
             service, _, operation = call.partition(":")
             assert operation in models[service].operation_names
             assert models[service].endpoint_prefix == service
 
 
-def _statements(*jobs: Job, scope: Scope = WHOLE) -> list[dict[str, Any]]:
+def _statements(*jobs: JobKind, scope: Scope = WHOLE) -> list[dict[str, Any]]:
     return policy.statements(permissions.document(jobs, scope))
 
 
-@pytest.mark.parametrize("job", Job)
-def test_nothing_is_granted_on_more_than_it_must_be(job: Job) -> None:
+@pytest.mark.parametrize("job", JobKind)
+def test_nothing_is_granted_on_more_than_it_must_be(job: JobKind) -> None:
     for statement in _statements(job):
         for action in statement["Action"]:
             assert "*" not in action
@@ -116,14 +116,14 @@ def test_nothing_is_granted_on_more_than_it_must_be(job: Job) -> None:
 
 
 def test_sids_are_what_iam_takes_and_each_is_once() -> None:
-    for jobs in ([job] for job in Job):
+    for jobs in ([job] for job in JobKind):
         sids = [statement["Sid"] for statement in _statements(*jobs)]
         assert len(set(sids)) == len(sids)
         assert all(re.fullmatch("[A-Za-z0-9]+", sid) for sid in sids)
 
 
-@pytest.mark.parametrize("job", Job)
-def test_what_the_doctor_asks_is_what_the_policy_allows(job: Job) -> None:
+@pytest.mark.parametrize("job", JobKind)
+def test_what_the_doctor_asks_is_what_the_policy_allows(job: JobKind) -> None:
     document = permissions.document([job], WHOLE)
     asked = permissions.asks(job, WHOLE, sample="vmie-doctor")
     for one in asked:
@@ -135,8 +135,8 @@ def test_what_the_doctor_asks_is_what_the_policy_allows(job: Job) -> None:
 
 
 def test_two_jobs_are_allowed_what_each_of_them_is() -> None:
-    together = permissions.document([Job.IMPORT_IMAGE, Job.EXPORT_INSTANCE], WHOLE)
-    for job in (Job.IMPORT_IMAGE, Job.EXPORT_INSTANCE):
+    together = permissions.document([JobKind.IMPORT_IMAGE, JobKind.EXPORT_INSTANCE], WHOLE)
+    for job in (JobKind.IMPORT_IMAGE, JobKind.EXPORT_INSTANCE):
         for one in permissions.asks(job, WHOLE, sample="x"):
             assert decide([together], one.access) is Decision.ALLOW
     assert decide([together], Access("ec2:ExportImage", f"arn:aws:ec2:eu-west-1:{ACCOUNT}:export-image-task/x")) is (
@@ -146,12 +146,12 @@ def test_two_jobs_are_allowed_what_each_of_them_is() -> None:
 
 def test_what_is_not_named_is_left_out() -> None:
     """No key, no source, no bucket: no statement about them, rather than one about all of them."""
-    resources = [one for job in Job for s in _statements(job, scope=Scope()) for one in s["Resource"]]
+    resources = [one for job in JobKind for s in _statements(job, scope=Scope()) for one in s["Resource"]]
     assert not [one for one in resources if ":kms:" in one or ":s3:" in one or "<" in one]
-    assert {job for job in Job if permissions.wants_bucket([job])} == set(Job) - {
-        Job.TASKS,
-        Job.LIMITS,
-        Job.DOCTOR,
+    assert {job for job in JobKind if permissions.wants_bucket([job])} == set(JobKind) - {
+        JobKind.TASKS,
+        JobKind.LIMITS,
+        JobKind.DOCTOR,
         *BY_EBS,
     }
 
@@ -170,11 +170,11 @@ def test_what_is_not_named_is_left_out() -> None:
     ],
 )
 def test_what_an_import_may_not(action: str, resource: str, context: dict[str, str]) -> None:
-    assert decide([permissions.document([Job.IMPORT], WHOLE)], Access(action, resource, context)) is Decision.SILENT
+    assert decide([permissions.document([JobKind.IMPORT], WHOLE)], Access(action, resource, context)) is Decision.SILENT
 
 
 def test_nothing_is_attached_that_vmie_did_not_make() -> None:
-    document = permissions.document([Job.IMPORT_INSTANCE], WHOLE)
+    document = permissions.document([JobKind.IMPORT_INSTANCE], WHOLE)
     volume = f"arn:aws:ec2:eu-west-1:{ACCOUNT}:volume/vol-1"
     assert decide([document], Access("ec2:AttachVolume", volume)) is Decision.SILENT
     ours = {"aws:ResourceTag/vmie:job": "job-1"}
@@ -185,7 +185,7 @@ def test_nothing_is_attached_that_vmie_did_not_make() -> None:
 MANAGED = 6144
 
 
-@pytest.mark.parametrize("jobs", [*([job] for job in Job), [Job.IMPORT, Job.EXPORT]], ids=str)
-def test_a_policy_fits_in_a_managed_one(jobs: list[Job]) -> None:
+@pytest.mark.parametrize("jobs", [*([job] for job in JobKind), [JobKind.IMPORT, JobKind.EXPORT]], ids=str)
+def test_a_policy_fits_in_a_managed_one(jobs: list[JobKind]) -> None:
     scope = replace(WHOLE, region="ap-northeast-1", buckets=("a-bucket-with-a-name-as-long-as-s3-takes-" + "x" * 21,))
     assert len(json.dumps(permissions.document(jobs, scope), separators=(",", ":"))) <= MANAGED

@@ -19,7 +19,7 @@ from vmie import events
 from vmie.aws.ebs import retry
 from vmie.aws.ebs.connections import Answer
 from vmie.aws.ebs.listing import pages
-from vmie.aws.ebs.pace import Pace
+from vmie.aws.ebs.pace import CallPace
 from vmie.aws.ebs.transport import Transport
 from vmie.aws.errors import refusals, translated
 from vmie.aws.session import Aws
@@ -76,7 +76,7 @@ class EbsDirect:
         self._lock = threading.Lock()
         self._closed = False
         #: of PutSnapshotBlock and GetSnapshotBlock: AWS counts them apart
-        self.puts, self.gets = Pace(), Pace()
+        self.puts, self.gets = CallPace(), CallPace()
 
     def until(self, stop: threading.Event) -> EbsDirect:
         """The same API for one transfer, with connections of its own: `close` it in the end.
@@ -226,7 +226,7 @@ class EbsDirect:
 
         return retry.retried(attempt, clock=self._clock, reporter=self._reporter, single=True)
 
-    def _paced(self, pace: Pace, action: str, call: Callable[[], T]) -> T:
+    def _paced(self, pace: CallPace, action: str, call: Callable[[], T]) -> T:
         """A call that carries a block, at the pace of all of them."""
 
         def attempt() -> T:

@@ -9,7 +9,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from vmie.aws.ebs.pace import MOST, Pace
+from vmie.aws.ebs.pace import MOST, CallPace
 from vmie.aws.parts import TransferStopped
 
 Item = TypeVar("Item")
@@ -19,7 +19,9 @@ Result = TypeVar("Result")
 class InFlight:
     """The calls of one transfer; `add` waits for room."""
 
-    def __init__(self, pool: ThreadPoolExecutor, pace: Pace, stop: threading.Event, end: Callable[[], None]) -> None:
+    def __init__(
+        self, pool: ThreadPoolExecutor, pace: CallPace, stop: threading.Event, end: Callable[[], None]
+    ) -> None:
         self._pool = pool
         self._pace = pace
         self._stop = stop
@@ -47,7 +49,7 @@ class InFlight:
 
 
 @contextmanager
-def in_flight(pace: Pace, stop: threading.Event, end: Callable[[], None]) -> Iterator[InFlight]:
+def in_flight(pace: CallPace, stop: threading.Event, end: Callable[[], None]) -> Iterator[InFlight]:
     """Calls that have all ended when the block has.
 
     The first failure of one is raised, or what ends the block (Ctrl-C, a caller that has enough): `stop` is then set
@@ -73,7 +75,7 @@ def in_order(
     items: Iterable[Item],
     work: Callable[[Item], Result],
     *,
-    pace: Pace,
+    pace: CallPace,
     stop: threading.Event,
     end: Callable[[], None],
 ) -> Iterator[Result]:

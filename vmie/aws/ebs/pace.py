@@ -47,7 +47,7 @@ class Ticket(NamedTuple):
     number: int
 
 
-class Pace:
+class CallPace:
     """The pace of one kind of call. Threads share it; `monotonic` is in seconds."""
 
     def __init__(self, *, most: int = MOST, monotonic: Callable[[], float] = time.monotonic) -> None:

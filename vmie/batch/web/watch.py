@@ -22,7 +22,7 @@ from vmie.escaping import visible
 _PAUSE, _DRAW_EVERY = 1.0, 30.0
 
 
-class Watch:
+class BatchWatch:
     """One batch, followed and steered; `server` has the page."""
 
     def __init__(self, context: BatchContext, batch: str, *, port: int) -> None:
@@ -89,9 +89,9 @@ class Watch:
 
 
 @contextmanager
-def serving(context: BatchContext, batch: str, *, port: int = 0) -> Iterator[Watch]:
+def serving(context: BatchContext, batch: str, *, port: int = 0) -> Iterator[BatchWatch]:
     """A batch's live page, on loopback, while the block runs. Raises UsageError where batch or port cannot be had."""
-    watch = Watch(context, batch, port=port)
+    watch = BatchWatch(context, batch, port=port)
     thread = threading.Thread(target=watch.server.serve_forever, name="batch-page", daemon=True)
     thread.start()
     try:

@@ -20,7 +20,7 @@ from vmie.model import Verdict
 from vmie.ops import bucket as buckets
 from vmie.ops.doctor import account, bucket, credentials, rights, role
 from vmie.ops.doctor.report import EXPORTS, JOBS, Case, Fix, Line, unknown
-from vmie.policy.permissions import Job, wants_bucket
+from vmie.policy.permissions import JobKind, wants_bucket
 from vmie.poll import Clock
 from vmie.settings import Settings
 
@@ -104,7 +104,7 @@ def case_of(
     *,
     settings: Settings,
     clock: Clock,
-    job: str = Job.IMPORT,
+    job: str = JobKind.IMPORT,
     bucket: str = "",
     key: str = "",
     role_name: str = "",
@@ -113,7 +113,7 @@ def case_of(
     """The case of a job, with what the settings (and the role's own policy) say of it. Raises UsageError."""
     if job not in JOBS:
         raise UsageError(says("{for}: choose from {jobs}, not {given!r}", jobs=", ".join(JOBS), given=job))
-    name, wanted = role_name or settings.role_name, Job(job)
+    name, wanted = role_name or settings.role_name, JobKind(job)
     return Case(
         aws=aws,
         settings=settings,

@@ -7,7 +7,7 @@ from vmie.errors import Run, VmieError
 from vmie.limits import EBS_PENDING_SNAPSHOTS
 from vmie.model import TaskKind, Verdict
 from vmie.ops.doctor.report import Case, Line, passed
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import JobKind
 
 #: warn when so much of a quota is used
 _NEARLY = 0.8
@@ -19,7 +19,7 @@ _BLOCK_SHARING = (
 
 def quotas(case: Case) -> list[Line]:
     """There is room for another task."""
-    if case.job is Job.UPLOAD:
+    if case.job is JobKind.UPLOAD:
         return []
     if case.direct:
         return _pending(case)

@@ -7,7 +7,7 @@ from vmie.aws import identity as caller
 from vmie.errors import Run, VmieError
 from vmie.model import Verdict
 from vmie.ops.doctor.report import Case, Line, passed, refused
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import JobKind
 
 #: AWS refuses requests that are signed further off than this (aws-facts 5.1, RequestExpired)
 SKEW_SECONDS = 300.0
@@ -130,7 +130,7 @@ def lifetime(case: Case) -> list[Line]:
         ]
     left = (facts.expires - case.clock.now()).total_seconds()
     hours = f"{left / 3600:.1f} hours" if left > 5400 else f"{left / 60:.0f} minutes"
-    if left >= (_BATCH_LIFETIME if case.job is Job.BATCH else _LIFETIME):
+    if left >= (_BATCH_LIFETIME if case.job is JobKind.BATCH else _LIFETIME):
         return [passed("lifetime", f"the session lasts another {hours}")]
     return [
         Line(

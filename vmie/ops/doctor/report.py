@@ -17,22 +17,28 @@ from vmie.model import Verdict
 from vmie.ops import setup_role
 from vmie.options import RoleRequest
 from vmie.policy import permissions
-from vmie.policy.permissions import Asked, Job, Scope
+from vmie.policy.permissions import Asked, JobKind, Scope
 from vmie.poll import Clock
 from vmie.settings import Settings
 
 #: jobs that work as the service role; exports of instances write as a user of the service, and the older imports read
 #: by presigned URLs
 _BY_ROLE = (
-    *(Job.IMPORT, Job.IMPORT_IMAGE, Job.IMPORT_IMAGE_EBS, Job.IMPORT_SNAPSHOT),
-    *(Job.BATCH, Job.EXPORT, Job.EXPORT_IMAGE),
+    *(JobKind.IMPORT, JobKind.IMPORT_IMAGE, JobKind.IMPORT_IMAGE_EBS, JobKind.IMPORT_SNAPSHOT),
+    *(JobKind.BATCH, JobKind.EXPORT, JobKind.EXPORT_IMAGE),
 )
-EXPORTS = (Job.EXPORT, Job.EXPORT_IMAGE, Job.EXPORT_INSTANCE)
-_CONVERSIONS = (Job.IMPORT_INSTANCE, Job.IMPORT_VOLUME)
+EXPORTS = (JobKind.EXPORT, JobKind.EXPORT_IMAGE, JobKind.EXPORT_INSTANCE)
+_CONVERSIONS = (JobKind.IMPORT_INSTANCE, JobKind.IMPORT_VOLUME)
 #: that go block by block, and ask for no task
-_DIRECT = (Job.EBS, Job.IMPORT_SNAPSHOT_EBS, Job.IMPORT_VOLUME_EBS, Job.EXPORT_EBS, Job.READ_SNAPSHOT)
+_DIRECT = (
+    JobKind.EBS,
+    JobKind.IMPORT_SNAPSHOT_EBS,
+    JobKind.IMPORT_VOLUME_EBS,
+    JobKind.EXPORT_EBS,
+    JobKind.READ_SNAPSHOT,
+)
 #: what an account can be looked at for
-JOBS = (*_BY_ROLE, Job.EXPORT_INSTANCE, *_CONVERSIONS, Job.UPLOAD, *_DIRECT)
+JOBS = (*_BY_ROLE, JobKind.EXPORT_INSTANCE, *_CONVERSIONS, JobKind.UPLOAD, *_DIRECT)
 #: the last part of the key of an object that nobody writes: stands for every object of a job
 SAMPLE = "vmie-doctor"
 
@@ -129,7 +135,7 @@ class Case:
     aws: Aws
     settings: Settings
     clock: Clock
-    job: Job = Job.IMPORT
+    job: JobKind = JobKind.IMPORT
     bucket: str = ""
     key: str = ""
     role_name: str = "vmimport"
@@ -150,7 +156,7 @@ class Case:
     @property
     def by_grant(self) -> bool:
         """Whether the service writes as its own user, at least for a part of it."""
-        return self.job in (Job.EXPORT, Job.EXPORT_INSTANCE)
+        return self.job in (JobKind.EXPORT, JobKind.EXPORT_INSTANCE)
 
     @property
     def converts(self) -> bool:

@@ -12,7 +12,7 @@ from vmie.errors import AwsRefused
 from vmie.model import Verdict
 from vmie.ops.doctor.report import Case, Fix, Line, allowing, passed, refused
 from vmie.policy.evaluate import Access
-from vmie.policy.permissions import Job
+from vmie.policy.permissions import JobKind
 from vmie.policy.service import KEY_ACTIONS, Judgement, export_asks, import_asks, why_not_trusted
 
 #: an organisation's policy limits the role too, and only IAM's simulator knows it
@@ -62,7 +62,7 @@ def needs(case: Case) -> list[Access]:
     partition = case.aws.partition
     if case.exports:
         return export_asks(partition, case.bucket, case.sample)
-    keys, image = case.keys or (case.sample,), case.job is not Job.IMPORT_SNAPSHOT
+    keys, image = case.keys or (case.sample,), case.job is not JobKind.IMPORT_SNAPSHOT
     asks = [ask for key in keys for ask in import_asks(partition, case.bucket, key, image=image)]
     return list({(ask.action, ask.resource): ask for ask in asks}.values())
 

@@ -93,7 +93,7 @@ def image(context: Context, request: ImportRequest, number: int, planned: Conver
     seconds = context.settings.deadline_seconds
     if warning := presign.expect_lasting(context.aws, seconds=seconds, now=context.clock.now()):
         context.reporter(events.Note(warning, "debug"))
-    signer = presign.Signer(context.aws, seconds=seconds)
+    signer = presign.Presigner(context.aws, seconds=seconds)
     keep = request.keep_object
     if planned.stored is not None:
         size = planned.source_size
@@ -147,7 +147,7 @@ def _sent_parts(planned: ConversionDisk, step: dict[str, Any]) -> Parts:
     return Parts(planned.object.bucket, planned.stem, int(step.get("done", 0)))
 
 
-def _part(signer: presign.Signer, item: S3Object, span: tuple[int, int], *, delete: bool) -> ManifestPart:
+def _part(signer: presign.Presigner, item: S3Object, span: tuple[int, int], *, delete: bool) -> ManifestPart:
     return ManifestPart(
         *span,
         key=item.key,

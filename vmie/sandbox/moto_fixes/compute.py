@@ -22,7 +22,7 @@ from moto.ec2.models.elastic_block_store import Snapshot
 from vmie.disk.base import Disk
 from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.block_disk import BlocksDisk
-from vmie.sandbox.block_store import BlockSource, DiskBlocks
+from vmie.sandbox.block_store import BlocksOfDisk, BlockSource
 
 GIB = 1 << 30
 #: the volume that snapshots made by the service name; there is no such volume (aws-facts 1.2)
@@ -57,7 +57,7 @@ class SnapshotContents:
 
     def remember(self, resource_id: str, opener: Callable[[], Disk]) -> None:
         """The snapshot or volume holds what `opener` opens."""
-        self.keep(resource_id, DiskBlocks(opener), size=0)
+        self.keep(resource_id, BlocksOfDisk(opener), size=0)
 
     def keep(self, resource_id: str, blocks: BlockSource, *, size: int) -> None:
         """The snapshot or volume of `size` bytes holds `blocks`."""
@@ -87,7 +87,7 @@ class SnapshotContents:
             blocks, size = self._held.get(resource_id, (None, 0))
         if blocks is None:
             return None
-        return blocks.opener() if isinstance(blocks, DiskBlocks) else BlocksDisk(blocks, size)
+        return blocks.opener() if isinstance(blocks, BlocksOfDisk) else BlocksDisk(blocks, size)
 
 
 class RegisteredImage(Ami):

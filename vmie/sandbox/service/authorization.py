@@ -23,7 +23,7 @@ OBJECT_NOT_LOCAL = "The given S3 object is not local to the region."
 BAD_SOURCE = "Invalid S3 source location"
 
 
-class Authorization:
+class RoleJudge:
     """Evaluates with the roles as `role_history` has them; raises ApiError with the service's message."""
 
     def __init__(self, role_history: RoleHistory) -> None:

@@ -12,7 +12,7 @@ from vmie.sandbox.api_errors import ApiError
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import GIB, SnapshotContents
 from vmie.sandbox.service import account_state
-from vmie.sandbox.service.authorization import Authorization
+from vmie.sandbox.service.authorization import RoleJudge
 from vmie.sandbox.service.ova_writer import write_ova
 from vmie.sandbox.service.tasks import SandboxTask, StepPending
 from vmie.sandbox.service.timeline import Phase
@@ -30,7 +30,7 @@ class ExportHandler:
 
     def __init__(
         self,
-        authorization: Authorization,
+        authorization: RoleJudge,
         contents: SnapshotContents,
         *,
         tasks: dict[str, SandboxTask],

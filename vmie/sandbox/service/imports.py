@@ -15,7 +15,7 @@ from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage, SnapshotContents
 from vmie.sandbox.service import soundness, validation
 from vmie.sandbox.service.account_state import StoredObject
-from vmie.sandbox.service.authorization import Authorization
+from vmie.sandbox.service.authorization import RoleJudge
 from vmie.sandbox.service.requests import SourceLocation
 from vmie.sandbox.service.tasks import SandboxTask, SourceView, TaskFailure
 from vmie.sandbox.service.timeline import Phase
@@ -29,7 +29,7 @@ class ImportHandler:
 
     def __init__(
         self,
-        authorization: Authorization,
+        authorization: RoleJudge,
         contents: SnapshotContents,
         *,
         verdict: validation.GuestVerdict,

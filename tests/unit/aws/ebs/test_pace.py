@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from vmie.aws.ebs.pace import MOST, Pace
+from vmie.aws.ebs.pace import MOST, CallPace
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Service:
         self._order = itertools.count()
         self._tokens, self._since, self._free = self.burst * self.limit, 0.0, 0.0
         self.taken, self.refused = [0] * self.clients, [0] * self.clients
-        self.paces = [Pace(monotonic=lambda: self.now) for _ in range(self.clients)]
+        self.paces = [CallPace(monotonic=lambda: self.now) for _ in range(self.clients)]
         self._left, self._under_way = [blocks] * self.clients, [0] * self.clients
         self._row: list[int] = [0] * self.clients
         self._asking = [False] * self.clients
@@ -142,7 +142,7 @@ def test_as_many_are_under_way_as_the_link_carries(link: float, delay: float, le
 
 def test_connections_that_break_together_are_one_sign_and_the_limit_comes_back() -> None:
     now = [0.0]
-    pace = Pace(monotonic=lambda: now[0])
+    pace = CallPace(monotonic=lambda: now[0])
     for _ in range(64):
         pace.broke()
     assert pace.limit == 32

@@ -30,7 +30,7 @@ _COMPARED = 20_000
 _REMEMBERED = 5_000
 
 
-class EbsDirect:
+class EbsActions:
     """Each action takes moto's EC2 of an account and Region and the request's parameters; raises ApiError."""
 
     def __init__(

@@ -17,7 +17,7 @@ from vmie.sandbox.fault_injection import ApiCall
 from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.service import services
 from vmie.sandbox.service.ebs import errors
-from vmie.sandbox.service.ebs.actions import EbsDirect
+from vmie.sandbox.service.ebs.actions import EbsActions
 
 Answer = tuple[int, dict[str, str], bytes]
 
@@ -59,7 +59,7 @@ class EbsRequest:
     read: Callable[[int], bytes]
 
 
-def respond(ebs: EbsDirect, request: EbsRequest) -> Answer:
+def respond(ebs: EbsActions, request: EbsRequest) -> Answer:
     """Status, headers and body; raises ApiError."""
     call, read = request.call, request.read
     parts = urlsplit(request.url)
