@@ -41,3 +41,8 @@ def run(argv: Sequence[str | os.PathLike[str]], **kwargs: object) -> subprocess.
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(map(str, argv))} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def sized(some: int, all_: int) -> list[object]:
+    """For `parametrize`: the size of every run, and the full one of `make soak`."""
+    return [some, pytest.param(all_, marks=pytest.mark.soak)]

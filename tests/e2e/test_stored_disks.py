@@ -218,10 +218,10 @@ def body(box: Sandbox, key: str) -> bytes:
     return box.client("s3").get_object(Bucket=BUCKET, Key=key)["Body"].read()  # type: ignore[no-any-return]
 
 
-@pytest.fixture
-def big(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def big(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random content that goes in several parts."""
-    path = tmp_path / "big.raw"
+    path = tmp_path_factory.mktemp("big") / "big.raw"
     path.write_bytes(bootable() + random.Random(5).randbytes(40 << 20))
     return path
 

@@ -45,7 +45,6 @@ class Users:
     def client(self, service: str) -> Any:
         given = self.server.environ
         session = boto3.Session(given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
-        # the sandbox throttles as AWS does: StartSnapshot ten times a second
         retries = {"mode": "standard", "total_max_attempts": 10 if service == "ebs" else 1}
         config = Config(retries=retries, read_timeout=60, s3={"addressing_style": "path"})
         return session.client(service, endpoint_url=self.server.url, config=config)  # type: ignore[call-overload]
@@ -91,10 +90,11 @@ def _user(users: Users, me: int, disk: bytes) -> None:
             ec2.deregister_image(ImageId=image_id)
             for snapshot_id in snapshots:
                 ec2.delete_snapshot(SnapshotId=snapshot_id)
-        made = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
-        put(ebs, made, number % 2048, filled("x"))
-        ebs.complete_snapshot(SnapshotId=made, ChangedBlocksCount=1)
-        ec2.delete_snapshot(SnapshotId=made)
+        if number % 8 == 0:  # AWS begins ten of them a second, and so does the sandbox
+            made = ebs.start_snapshot(VolumeSize=1)["SnapshotId"]
+            put(ebs, made, number % 2048, filled("x"))
+            ebs.complete_snapshot(SnapshotId=made, ChangedBlocksCount=1)
+            ec2.delete_snapshot(SnapshotId=made)
         s3.delete_object(Bucket=bucket, Key=key)
         users.ended("ended")
 

@@ -19,11 +19,9 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.sandbox.conftest import BUCKET, MIB, code_of
+from tests.tools import sized
 from vmie import sandbox
-from vmie.sandbox import Sandbox
 from vmie.sandbox.storage import Blob, BlobFile, BlobReader, BlobWriter
-
-SOAK = bool(os.environ.get("VMIE_SOAK"))
 
 
 def descriptors() -> list[Path]:
@@ -158,9 +156,8 @@ def test_every_version_is_listed_and_each_has_its_bytes(s3: Any) -> None:
     assert {len(body) for body in bodies} == {5 * MIB + 3}
 
 
-def test_many_objects_need_no_more_than_few(s3: Any) -> None:
-    count = 10_000 if SOAK else 100
-
+@pytest.mark.parametrize("count", sized(100, 10_000))
+def test_many_objects_need_no_more_than_few(s3: Any, count: int) -> None:
     def round_of(number: int) -> None:
         key = f"k{number % 50}"
         if number % 10 == 0:
@@ -188,7 +185,8 @@ def test_many_objects_need_no_more_than_few(s3: Any) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= files + 2
 
 
-def test_sandboxes_leave_nothing() -> None:
+@pytest.mark.parametrize("rounds", sized(10, 30))
+def test_sandboxes_leave_nothing(rounds: int) -> None:
     """In a process of its own, whose memory nothing else moves."""
     code = f"""
 import gc, os, threading, boto3
@@ -203,7 +201,7 @@ def resident():
     return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 for _ in range(3): one()
 before, files, threads = resident(), len(os.listdir("/proc/self/fd")), threading.active_count()
-for _ in range({30 if SOAK else 10}): one()
+for _ in range({rounds}): one()
 print((resident() - before) >> 20, len(os.listdir("/proc/self/fd")) - files, threading.active_count() - threads)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
@@ -219,15 +217,15 @@ def peak() -> Callable[[], float]:
     return lambda: (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
 
 
-SIZE = (2 << 30) if SOAK else (400 * MIB)
+SIZES = pytest.mark.parametrize("size", sized(400 * MIB, 2 << 30))
 
 
 @pytest.fixture
-def big(tmp_path: Path) -> Path:
+def big(tmp_path: Path, size: int) -> Path:
     path = tmp_path / "big"
     with path.open("wb") as file:
-        file.truncate(SIZE)
-        file.seek(SIZE - 3)
+        file.truncate(size)
+        file.seek(size - 3)
         file.write(b"end")
     return path
 
@@ -239,33 +237,35 @@ def drained(body: Any) -> tuple[int, bytes]:
     return total, last[-3:]
 
 
-def test_large_objects_pass_in_pieces(s3: Any, box: Sandbox, big: Path, peak: Callable[[], float]) -> None:
+@SIZES
+def test_large_objects_pass_in_pieces(s3: Any, big: Path, size: int, peak: Callable[[], float]) -> None:
     with big.open("rb") as file:
         s3.put_object(Bucket=BUCKET, Key="big", Body=file)
-    assert drained(s3.get_object(Bucket=BUCKET, Key="big")["Body"]) == (SIZE, b"end")
-    assert drained(s3.get_object(Bucket=BUCKET, Key="big", Range=f"bytes=10-{SIZE - 1}")["Body"]) == (SIZE - 10, b"end")
+    assert drained(s3.get_object(Bucket=BUCKET, Key="big")["Body"]) == (size, b"end")
+    assert drained(s3.get_object(Bucket=BUCKET, Key="big", Range=f"bytes=10-{size - 1}")["Body"]) == (size - 10, b"end")
     s3.copy_object(Bucket=BUCKET, Key="copy", CopySource={"Bucket": BUCKET, "Key": "big"}, ChecksumAlgorithm="CRC32")
     upload = s3.create_multipart_upload(Bucket=BUCKET, Key="part")["UploadId"]
     source = {"Bucket": BUCKET, "Key": "copy"}
     part = s3.upload_part_copy(Bucket=BUCKET, Key="part", UploadId=upload, PartNumber=1, CopySource=source)
     parts = {"Parts": [{"PartNumber": 1, "ETag": part["CopyPartResult"]["ETag"]}]}
     s3.complete_multipart_upload(Bucket=BUCKET, Key="part", UploadId=upload, MultipartUpload=parts)
-    assert drained(s3.get_object(Bucket=BUCKET, Key="part")["Body"]) == (SIZE, b"end")
+    assert drained(s3.get_object(Bucket=BUCKET, Key="part")["Body"]) == (size, b"end")
     assert peak() < 120
 
 
-def test_and_over_http(big: Path, peak: Callable[[], float]) -> None:
+@SIZES
+def test_and_over_http(big: Path, size: int, peak: Callable[[], float]) -> None:
     with sandbox.serve(seeded=True) as box:
         s3 = box.client("s3")
         with big.open("rb") as file:
             s3.put_object(Bucket=BUCKET, Key="big", Body=file)
-        assert drained(s3.get_object(Bucket=BUCKET, Key="big")["Body"]) == (SIZE, b"end")
+        assert drained(s3.get_object(Bucket=BUCKET, Key="big")["Body"]) == (size, b"end")
         url = urlsplit(s3.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": "big"}))
         connection = http.client.HTTPConnection(url.netloc)
         connection.request("GET", f"{url.path}?{url.query}")
         assert connection.getresponse().read(10) == bytes(10)
         connection.close()  # whoever hangs up does no harm
-        assert s3.head_object(Bucket=BUCKET, Key="big")["ContentLength"] == SIZE
+        assert s3.head_object(Bucket=BUCKET, Key="big")["ContentLength"] == size
     assert peak() < 120
 
 
