@@ -79,7 +79,7 @@ def test_only_the_disk_that_failed_has_another_task(box: Sandbox, vmie: Vmie, fo
 @pytest.mark.parametrize("call", ["ImportInstance", "ImportVolume"])
 def test_a_lost_answer_makes_no_second_task(box: Sandbox, vmie: Vmie, folder: Path, call: str) -> None:
     box.faults.lose(call)
-    done = vmie("batch", "run", plan(folder, INSTANCE % ""))
+    done = vmie("--verbose", "batch", "run", plan(folder, INSTANCE % ""))
     assert done.code == 0, done.out + done.err
     assert box.stats.as_json()["tasks"] == {"conversion": 2}
     assert "was made by an earlier call" in done.err

@@ -23,20 +23,20 @@ _list_services = Loader.list_available_services
 class ParsedOnce(JSONFileLoader):
     """Loaders keep what they return and do not change it, so that moto and all sessions can share it.
 
-    All but the paths of S3's operations, which its clients cut the bucket out of (botocore.handlers): moto routes by
-    them.
+    All but S3's: its clients cut the bucket out of the paths (botocore.handlers), which moto routes by, and moto adds
+    what clients do not know. A copy of it takes a fifth of the time that reading it does.
     """
 
     def load_file(self, file_path: str) -> Any:
         """The model in `file_path` (a path without its suffix), None when there is none."""
         found = _read(file_path) if self.exists(file_path) else None
         if found and "operations" in found and "/s3/" in file_path.replace("\\", "/"):
-            return {**found, "operations": {name: _own_path(one) for name, one in found["operations"].items()}}
+            return _copied(found)
         return found
 
 
-def _own_path(operation: dict[str, Any]) -> dict[str, Any]:
-    return {**operation, "http": dict(operation["http"])}
+def _copied(value: Any) -> Any:
+    return {name: _copied(one) for name, one in value.items()} if isinstance(value, dict) else value
 
 
 @cache

@@ -128,8 +128,8 @@ def test_what_aws_takes_is_taken(folder: Path, fields: str) -> None:
 
 def test_a_wrong_format_of_an_export_is_not_missing_too(folder: Path) -> None:
     found = mistakes(folder, "items:\n  - {source: i-0123456789abcdef0, format: vhdx}\n")
-    assert [(field, message) for _, field, message in found] == [
-        ("items[0].format", "format: 'vhdx' does not fit; choose vmdk, vhd, raw or ova; did you mean vhd?")
+    assert [(field, message.partition(";")[0]) for _, field, message in found] == [
+        ("items[0].format", "format: AWS makes no vhdx")
     ]
 
 
