@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vmie import events
+from vmie import events, posix
 from vmie.settings import Settings, state_path
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ class Connection:
 
     def context(self) -> Context:
         """What an operation works with."""
+        posix.require("jobs")
         from vmie.ops.context import Context  # noqa: PLC0415 - boto3 is imported with it
 
         return Context(self.aws, self.settings, self.reporter, state=self.state)
@@ -54,6 +55,7 @@ class Connection:
 
     def batches(self, url: str = "", *, uploads: int | None = None) -> BatchContext:
         """What batches need; `url` is the database that keeps them, "" for the folder of jobs."""
+        posix.require("batches")
         from vmie.batch.context import BatchContext  # noqa: PLC0415
         from vmie.batch.store.locations import Locations  # noqa: PLC0415
 

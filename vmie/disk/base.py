@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self
 
+from vmie.disk.positional import BINARY, NOFOLLOW, NONBLOCK, pread
 from vmie.errors import ImageError
 from vmie.model import Extent
 
@@ -53,7 +54,7 @@ class FileSource:
     def __init__(self, path: str | os.PathLike[str], *, follow: bool = True) -> None:
         self.path: Path | None = Path(path)
         self.name = str(path)
-        flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW)
+        flags = os.O_RDONLY | BINARY | NONBLOCK | (0 if follow else NOFOLLOW)
         try:
             self._fd = os.open(path, flags)
         except OSError as error:
@@ -82,7 +83,7 @@ class FileSource:
         if offset >= self.size or length <= 0:
             return b""
         try:
-            data = os.pread(self._fd, length, offset)
+            data = pread(self._fd, length, offset)
         except OSError as error:
             if self._fd < 0:
                 raise ValueError(f"{self.name} is closed") from error
@@ -94,7 +95,7 @@ class FileSource:
             return data
         parts = [data]
         got = len(data)
-        while got < length and (piece := os.pread(self._fd, length - got, offset + got)):
+        while got < length and (piece := pread(self._fd, length - got, offset + got)):
             parts.append(piece)
             got += len(piece)
         return b"".join(parts)

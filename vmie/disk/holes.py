@@ -12,6 +12,7 @@ from vmie.errors import ImageError
 from vmie.model import ExtentKind
 
 _WITHOUT_HOLES = frozenset({errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
+_TELLS_HOLES = hasattr(os, "SEEK_DATA")  # Windows does not
 
 
 def file_runs(source: Source, offset: int, length: int) -> Iterator[tuple[int, ExtentKind]]:
@@ -44,7 +45,7 @@ def file_allocated(source: Source) -> int:
 
 def _descriptor(source: Source) -> int | None:
     fileno = getattr(source, "fileno", None)
-    return None if fileno is None else int(fileno())
+    return None if fileno is None or not _TELLS_HOLES else int(fileno())
 
 
 def _next_data(descriptor: int, position: int, stop: int, name: str) -> tuple[int, int]:

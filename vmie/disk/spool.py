@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from vmie.disk.base import Source, depth_of
+from vmie.disk.positional import pread, pwrite
 from vmie.disk.reading import damaged
 from vmie.disk.refusals import MAX_DISK, refused
 from vmie.errors import ImageError
@@ -75,7 +77,7 @@ class Spooled:
         """See `Source.pread`."""
         self._fill(offset + length)
         length = min(length, self._position - offset)
-        return os.pread(self._file.fileno(), length, offset).ljust(length, b"\0") if length > 0 else b""
+        return pread(self._file.fileno(), length, offset).ljust(length, b"\0") if length > 0 else b""
 
     def close(self) -> None:
         """Give the room back, and close the source."""
@@ -121,7 +123,7 @@ class Spooled:
         try:
             self._expect_room()
             while block:
-                written = os.pwrite(self._file.fileno(), block, at)
+                written = pwrite(self._file.fileno(), block, at)
                 block, at = block[written:], at + written
         except OSError as error:
             raise self._no_room(error) from error
@@ -130,8 +132,7 @@ class Spooled:
         if self._stored < self._looked:
             return
         self._looked = self._stored + _LOOK_EVERY
-        room = os.fstatvfs(self._file.fileno())
-        if room.f_bavail * room.f_frsize < _KEPT_FREE:
+        if shutil.disk_usage(_folder()).free < _KEPT_FREE:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _endless(self) -> ImageError:

@@ -76,7 +76,10 @@ def written(target: Path, *, source: Path, replace: bool, needed: int) -> Iterat
 
 
 def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows opens no folder, and one may be written to without being readable
+        return
     try:
         os.fsync(descriptor)
     except OSError as error:
