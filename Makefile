@@ -13,7 +13,7 @@ COMPILE := .cache/lock/bin/uv pip compile --quiet --upgrade --universal --python
 # Tests start hundreds of processes: none of them is to compile the package anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-newest field clients moto-patches lint lock sbom bench docs soak steady clean system-tools
+.PHONY: demo test test-newest package site field clients moto-patches lint lock sbom bench docs soak steady clean system-tools
 
 demo: $(VENV)/.demo ## create the environment and run the main job on examples/demo.ova, offline
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh examples/demo.sh
@@ -32,6 +32,9 @@ lint: $(VENV)/.dev
 
 docs: $(VENV)/.dev ## regenerate docs/reference from the code
 	$(BIN)/python docs/generate.py
+
+package: $(VENV)/.dev $(TOOLS)/.done ## dist/: sdist and wheel, checked, installed and used on every supported Python that is here
+	sh tests/package.sh $(TOOLS)/bin/twine $(BIN)/python
 
 bench: $(VENV)/.dev $(TOOLS)/.done system-tools ## every benchmark, both sides in one run
 	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
@@ -76,7 +79,7 @@ lock: ## resolve requirements/*.txt anew, for every Python and platform that is 
 	$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip --disable-pip-version-check -q install uv
 	for part in demo dev; do extra=$$part; test $$part = dev || extra=sandbox; \
 	  $(COMPILE) pyproject.toml requirements/build.in --extra $$extra -o requirements/$$part.txt || exit 1; done
-	$(COMPILE) requirements/tools.in -o requirements/tools.txt
+	for part in tools docs; do $(COMPILE) requirements/$$part.in -o requirements/$$part.txt || exit 1; done
 	for part in requirements/clients/*.in; do $(COMPILE) $$part -o $${part%.in}.txt || exit 1; done
 
 sbom: $(TOOLS)/.done ## dist/sbom.json: every package that `pip install 'vmie[sandbox]'` brings, with hashes (CycloneDX)

@@ -1,3 +1,3 @@
 """The version, on the lowest floor: requests, manifests and reports carry it."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from tests.e2e.conftest import Done
 from tests.sandbox.conftest import BUCKET
+from tests.tools import ROOT
 from vmie import cli, sandbox
 from vmie.errors import Interrupted, Run, UsageError
 from vmie.sandbox import Sandbox
@@ -158,7 +160,7 @@ def test_without_the_extra_the_sandbox_says_how_to_get_it(monkeypatch: pytest.Mo
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match="not installed") as error, sandbox.start():
         pass
-    assert "vmie[sandbox]" in error.value.cure
+    assert f"install --editable {shlex.quote(f'{ROOT}[sandbox]')}" in error.value.cure
 
 
 @pytest.mark.parametrize("region", ["cn-north-1", "us-gov-west-1"])

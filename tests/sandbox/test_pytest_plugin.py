@@ -125,4 +125,4 @@ def test_without_the_extra_it_is_silent_until_it_is_used(tmp_path: Path) -> None
     (tmp_path / "test_theirs.py").write_text("def test_other(): pass\ndef test_it(vmie_sandbox): pass\n")
     done = pytest_in(tmp_path, PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
     assert "1 passed, 1 error" in done.stdout, done.stdout
-    assert "pip install 'vmie[sandbox]'" in done.stdout
+    assert f"pip install --editable '{ROOT}[sandbox]'" in done.stdout

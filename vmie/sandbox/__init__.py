@@ -24,7 +24,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Unpack
 
+from vmie import posix
 from vmie.errors import Run, UsageError
+from vmie.installation import add_extra
 from vmie.sandbox.defaults import BUCKET, DEFAULT_SPEED, ROLE, SPEEDS, environment, speed_of
 from vmie.sandbox.options import SandboxOptions
 from vmie.sandbox.patching import Patcher
@@ -77,6 +79,7 @@ def serve(
 
 def _imported(module: str) -> Any:
     """A module that needs moto, imported. Raises UsageError where the extra is not installed."""
+    posix.require("the sandbox and its tests")
     # moto opens a boto session while it is imported: a broken profile of the user must not break this.
     aside = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
     os.environ |= {"AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull}
@@ -88,7 +91,7 @@ def _imported(module: str) -> Any:
         raise UsageError(
             f"the sandbox needs {error.name}, which is not installed",
             cause="it is an extra: vmie without it talks to AWS only",
-            cure=Run(("pip", "install", "vmie[sandbox]")),
+            cure=Run(add_extra("sandbox")),
             code="NoSandbox",
         ) from error
     finally:
