@@ -1,0 +1,110 @@
+"""`vmie diff`: equal is equal, and what changed is named; qemu-img says the same of the whole."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Done
+from tests.guests import ext4
+from tests.tools import find, need, run, sized
+from vmie import sandbox
+
+Vmie = Callable[..., Done]
+MIB = 1 << 20
+START = 1 * MIB
+UUID = "25eb0518-5bdf-4c2f-a6b6-3ea76eebb2a1"
+FILES = {f"etc/conf-{number}": random.Random(number).randbytes(3000 + 700 * number) for number in range(12)}
+
+
+def disk_of(folder: Path, name: str, files: dict[str, bytes]) -> Path:
+    """A disk with one partition of ext4 that holds `files`."""
+    tree = folder / f"{name}-tree"
+    for path, data in files.items():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        (tree / path).write_bytes(data)
+    (tree / "link").symlink_to("etc/conf-1")
+    part = ext4(folder / f"{name}.part", tree, options=("-U", UUID, "-O", "^has_journal"))
+    path = folder / f"{name}.raw"
+    with path.open("wb") as file:
+        file.truncate(START + part.stat().st_size)
+        file.seek(START)
+        file.write(part.read_bytes())
+    run(["sfdisk", "-q", "--no-reread", "--no-tell-kernel", path], input="start=2048, type=83\n")
+    return path
+
+
+def same_by_qemu(one: Path, other: Path) -> bool:
+    argv = [str(find("qemu-img")), "compare", "-f", "raw", "-F", "raw", str(one), str(other)]
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("trials", sized(10, 100))
+def test_one_changed_byte_is_found_and_its_file_named(vmie: Vmie, tmp_path: Path, trials: int) -> None:
+    need("mke2fs", "sfdisk", "qemu-img")
+    path = disk_of(tmp_path, "one", FILES)
+    sound = path.read_bytes()
+    other = tmp_path / "other.raw"
+    chance = random.Random(trials)
+    for _ in range(trials):
+        name = chance.choice(list(FILES))
+        at = sound.index(FILES[name]) + chance.randrange(len(FILES[name]))
+        data = bytearray(sound)
+        data[at] ^= 1 << chance.randrange(8)
+        other.write_bytes(data)
+        assert not same_by_qemu(path, other)
+        done = vmie("diff", str(path), str(other))
+        found = done.json["result"]
+        assert (done.code, found["equal"], found["bytes_different"]) == (1, False, 4096)
+        assert [one["offset"] <= at < one["offset"] + one["length"] for one in found["ranges"]] == [True]
+        assert found["files"] == [{"path": f"/{name}", "change": "content", "where": "disk 0 partition 1"}]
+        assert found["unread"] == []
+
+
+def test_whatever_holds_it_an_equal_disk_is_equal(vmie: Vmie, tmp_path: Path) -> None:
+    need("mke2fs", "sfdisk", "qemu-img")
+    path = disk_of(tmp_path, "one", FILES)
+    run(["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", path, tmp_path / "same.qcow2"])
+    done = vmie("diff", str(path), str(tmp_path / "same.qcow2"))
+    assert (done.code, done.json["result"]["equal"], done.json["result"]["ranges"]) == (0, True, [])
+    run(["qemu-img", "resize", "-q", "-f", "qcow2", tmp_path / "same.qcow2", "1G"])
+    assert vmie("diff", str(path), str(tmp_path / "same.qcow2")).code == 0
+    nothing = vmie("diff", str(path), str(tmp_path / "none.raw"))
+    assert (nothing.code, "cannot open" in nothing.json["error"]["message"]) == (2, True)
+
+
+def test_files_that_came_went_and_changed(vmie: Vmie, tmp_path: Path) -> None:
+    need("mke2fs", "sfdisk")
+    path = disk_of(tmp_path, "one", FILES)
+    changed = {**FILES, "etc/conf-2": b"short", "etc/new": b"x", "etc/conf-5": FILES["etc/conf-5"] + b"!"}
+    del changed["etc/conf-3"]
+    found = vmie("diff", str(path), str(disk_of(tmp_path, "other", changed))).json["result"]
+    assert {(one["path"], one["change"]) for one in found["files"]} == {
+        ("/etc/conf-2", "content"),
+        ("/etc/conf-3", "removed"),
+        ("/etc/conf-5", "content"),
+        ("/etc/new", "added"),
+    }
+
+
+def test_a_snapshot_and_the_file_that_it_was_made_of(vmie: Vmie, tmp_path: Path) -> None:
+    need("mke2fs", "sfdisk")
+    path = disk_of(tmp_path, "one", FILES)
+    with sandbox.start(seeded=True, speed=20_000, appears_after=0):
+        made = vmie("import", str(path), "--as", "snapshot", "--via", "ebs", "--skip-check", "all")
+        assert made.code == 0, made.out
+        (snapshot,) = made.json["result"]["snapshot_ids"]
+        done = vmie("diff", str(path), snapshot)
+        assert (done.code, done.json["result"]["equal"]) == (0, True), done.out
+        assert done.json["result"]["blocks_read"] > 0
+        data = bytearray(path.read_bytes())
+        data[data.index(FILES["etc/conf-7"]) + 5] ^= 1
+        path.write_bytes(data)
+        done = vmie("diff", str(path), snapshot)
+    assert done.code == 1
+    assert [one["path"] for one in done.json["result"]["files"]] == ["/etc/conf-7"]
+    assert "costs about $" in done.err

@@ -1,0 +1,174 @@
+"""The files of two disks that differ, by name: both trees are walked where a range touches their file system.
+
+The second disk is read only where it differs: everything else is the first one's, so that a snapshot's blocks are not
+paid for twice.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from vmie.disk import Disk
+from vmie.errors import ImageError
+from vmie.guest.budget import Budget, OverBudget
+from vmie.guest.filesystem import FileKind, FileStatus, FileSystem, FileSystemError
+from vmie.guest.machine import READABLE, Machine, Volume
+
+#: of a whole comparison: names of files, bytes read of each disk, seconds
+_NAMES, _BYTES, _SECONDS = 2_000_000, 1 << 40, 3600.0
+_PIECE = 1 << 20
+#: files that are named
+_MOST = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file of one file system, `where` it lies; `change` is added, removed, content, mode, target or kind."""
+
+    where: str
+    path: str
+    change: str
+
+    def as_json(self) -> dict[str, Any]:
+        """One element of ``files[]``."""
+        return {"path": self.path, "change": self.change, "where": self.where}
+
+
+class _Second:
+    """The second disk: where no range is, the bytes of the first are the same and nearer."""
+
+    def __init__(self, first: Disk, second: Disk, ranges: Sequence[tuple[int, int]]) -> None:
+        self._first, self._second = first, second
+        self._ranges = ranges
+        self._starts = [start for start, _ in ranges]
+        self.size = second.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `guest.stream.Blocks.read`."""
+        length = min(length, self.size - offset)
+        if length <= 0:
+            return b""
+        index = bisect_right(self._starts, offset) - 1
+        touched = index >= 0 and sum(self._ranges[index]) > offset
+        touched = touched or (index + 1 < len(self._starts) and self._starts[index + 1] < offset + length)
+        if touched or offset + length > self._first.size:
+            return self._second.read(offset, length)
+        return self._first.read(offset, length)
+
+
+def changed_files(
+    first: Disk,
+    second: Disk,
+    ranges: Sequence[tuple[int, int]],
+    *,
+    whole: bool,
+    files: list[FileChange],
+    unread: list[tuple[str, str]],
+) -> None:
+    """Add to `files` and `unread` what lies in `ranges`; `whole` says that these are all of them."""
+    near = _Second(first, second, ranges) if whole else second
+    machines = [_machine(first), _machine(near)]
+    try:
+        for machine in machines:
+            machine.read()
+        others = {volume.where: volume for volume in machines[1].volumes}
+        for volume in machines[0].volumes:
+            if _touched(volume, ranges):
+                other = others.get(volume.where)
+                files += _of_volume(machines, volume, other, unread)
+                del files[_MOST:]
+        gone = {volume.where for volume in machines[0].volumes}
+        unread += [(where, "it is on the second disk only") for where in others if where not in gone]
+    except (OverBudget, ImageError) as error:
+        unread.append(("the disks", str(error)))
+    finally:
+        for machine in machines:
+            machine.close()
+
+
+def _machine(disk: Any) -> Machine:
+    return Machine([disk], budget=Budget(seconds=_SECONDS, read_bytes=_BYTES, entries=_NAMES))
+
+
+def _touched(volume: Volume, ranges: Sequence[tuple[int, int]]) -> bool:
+    """Whether a range lies in the partition; logical volumes and arrays may lie anywhere."""
+    partition = volume.partition
+    if partition is None:
+        return True
+    end = partition.start + partition.length
+    return any(start < end and start + length > partition.start for start, length in ranges)
+
+
+def _of_volume(
+    machines: Sequence[Machine], volume: Volume, other: Volume | None, unread: list[tuple[str, str]]
+) -> Iterator[FileChange]:
+    if other is None:
+        unread.append((volume.where, "it is on the first disk only"))
+        return
+    if volume.content.kind not in READABLE:
+        if volume.content.kind not in ("lvm2", "md", "empty"):
+            unread.append((volume.where, f"what is in it ({volume.content.kind}) is not looked into"))
+        return
+    pair = [machine.filesystem(one) for machine, one in zip(machines, (volume, other), strict=True)]
+    if pair[0] is None or pair[1] is None:
+        unread.append((volume.where, "its file system cannot be opened on both disks"))
+        return
+    walk = _Walk(volume.where, pair[0], pair[1])
+    yield from walk.changes()
+    unread += walk.unread
+
+
+class _Walk:
+    """Two file systems side by side."""
+
+    def __init__(self, where: str, one: FileSystem, other: FileSystem) -> None:
+        self._where = where
+        self._both = (one, other)
+        self._left = _NAMES
+        self.unread: list[tuple[str, str]] = []
+
+    def changes(self) -> Iterator[FileChange]:
+        """What differs, folder by folder."""
+        folders = ["/"]
+        while folders:
+            folder = folders.pop()
+            try:
+                names = [set(one.listdir(folder)) - {".", ".."} for one in self._both]
+                for name in sorted(names[0] | names[1]):
+                    path = f"{folder.rstrip('/')}/{name}"
+                    self._left -= 1
+                    if self._left < 0:
+                        self.unread.append((self._where, f"more than {_NAMES:,} files"))
+                        return
+                    change = self._change(path, name in names[0], name in names[1])
+                    if change == "folder":
+                        folders.append(path)
+                    elif change:
+                        yield FileChange(self._where, path, change)
+            except FileSystemError as error:
+                self.unread.append((f"{self._where}:{folder}", str(error)))
+
+    def _change(self, path: str, before: bool, after: bool) -> str:
+        """How the file at `path` changed, "" not at all, "folder" for one to look into."""
+        if before != after:
+            return "removed" if before else "added"
+        one, other = (files.lstat(path) for files in self._both)
+        if one is None or other is None or one.kind is not other.kind:
+            return "" if one is other else "kind"
+        if one.kind is FileKind.DIRECTORY:
+            return "folder"
+        if one.kind is FileKind.LINK and len({files.readlink(path) for files in self._both}) > 1:
+            return "target"
+        if one.kind is FileKind.FILE and (one.size != other.size or not self._same(path, one)):
+            return "content"
+        return "mode" if one.mode != other.mode else ""
+
+    def _same(self, path: str, status: FileStatus) -> bool:
+        for offset in range(0, status.size, _PIECE):
+            pieces = [files.read(path, _PIECE, offset) for files in self._both]
+            if pieces[0] != pieces[1]:
+                return False
+        return True
