@@ -82,8 +82,11 @@ def test_files_that_came_went_and_changed(vmie: Vmie, tmp_path: Path) -> None:
     path = disk_of(tmp_path, "one", FILES)
     changed = {**FILES, "etc/conf-2": b"short", "etc/new": b"x", "etc/conf-5": FILES["etc/conf-5"] + b"!"}
     del changed["etc/conf-3"]
+    (tmp_path / "other-tree" / "etc").mkdir(parents=True)
+    (tmp_path / "other-tree" / "etc").chmod(0o700)
     found = vmie("diff", str(path), str(disk_of(tmp_path, "other", changed))).json["result"]
     assert {(one["path"], one["change"]) for one in found["files"]} == {
+        ("/etc", "mode"),
         ("/etc/conf-2", "content"),
         ("/etc/conf-3", "removed"),
         ("/etc/conf-5", "content"),
@@ -105,6 +108,8 @@ def test_a_snapshot_and_the_file_that_it_was_made_of(vmie: Vmie, tmp_path: Path)
         data[data.index(FILES["etc/conf-7"]) + 5] ^= 1
         path.write_bytes(data)
         done = vmie("diff", str(path), snapshot)
-    assert done.code == 1
+        turned = vmie("diff", snapshot, str(path))
+    assert (done.code, turned.code) == (1, 1)
+    assert turned.json["result"]["files"] == done.json["result"]["files"]
     assert [one["path"] for one in done.json["result"]["files"]] == ["/etc/conf-7"]
     assert "costs about $" in done.err

@@ -51,8 +51,8 @@ def _lines(found: Difference, one: str, other: str) -> Iterator[str]:
     yield visible(shown(found, (one, other)))
     for change in found.files[:_MOST]:
         yield f"  {change.change:8} {visible(f'{change.where}: {change.path}')}"
-    if len(found.files) > _MOST:
-        yield f"  and {len(found.files) - _MOST:,} files more"
+    if (more := len(found.files) + found.more_files - _MOST) > 0:
+        yield f"  and {more:,} files more"
     for where, why in found.unread[:_MOST]:
         yield visible(f"  not compared by file: {where}: {why}")
     for offset, length in found.ranges[:_MOST]:

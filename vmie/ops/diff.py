@@ -40,9 +40,11 @@ class Difference:
     ranges: list[tuple[int, int]] = field(default_factory=list)
     more_ranges: int = 0
     differing: int = 0
+    more_files: int = 0
     files: list[FileChange] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
     blocks_read: int | None = None
+    _end: int = -1
 
     @property
     def equal(self) -> bool:
@@ -58,6 +60,7 @@ class Difference:
             "ranges": [{"offset": offset, "length": length} for offset, length in self.ranges[:_SHOWN]],
             "more_ranges": self.more_ranges + max(0, len(self.ranges) - _SHOWN),
             "files": [one.as_json() for one in self.files],
+            "more_files": self.more_files,
             "unread": [{"where": where, "why": why} for where, why in self.unread],
             **({} if self.blocks_read is None else {"blocks_read": self.blocks_read}),
         }
@@ -65,11 +68,12 @@ class Difference:
     def add(self, offset: int, length: int) -> None:
         """One more range, after all others."""
         self.differing += length
-        if self.ranges and sum(self.ranges[-1]) == offset and not self.more_ranges:
+        follows, self._end = offset == self._end, offset + length
+        if follows and not self.more_ranges:
             self.ranges[-1] = (self.ranges[-1][0], self.ranges[-1][1] + length)
-        elif len(self.ranges) < _MOST_RANGES:
+        elif not follows and len(self.ranges) < _MOST_RANGES:
             self.ranges.append((offset, length))
-        else:
+        elif not follows:
             self.more_ranges += 1
 
 
@@ -95,7 +99,7 @@ def diff(
         for offset, length in _ranges(first, second):
             found.add(offset, length)
         if found.ranges:
-            changed_files(
+            found.more_files = changed_files(
                 first, second, found.ranges, whole=not found.more_ranges, files=found.files, unread=found.unread
             )
         counted = [disk.blocks_read for disk in (first, second) if isinstance(disk, Counted)]

@@ -1,7 +1,6 @@
 """The files of two disks that differ, by name: both trees are walked where a range touches their file system.
 
-The second disk is read only where it differs: everything else is the first one's, so that a snapshot's blocks are not
-paid for twice.
+A snapshot is read only where it differs from a file: all else is the file's too, and nearer.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from vmie.errors import ImageError
 from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.filesystem import FileKind, FileStatus, FileSystem, FileSystemError
 from vmie.guest.machine import READABLE, Machine, Volume
+from vmie.ops.opening import Counted
 
 #: of a whole comparison: names of files, bytes read of each disk, seconds
 _NAMES, _BYTES, _SECONDS = 2_000_000, 1 << 40, 3600.0
@@ -37,14 +37,14 @@ class FileChange:
         return {"path": self.path, "change": self.change, "where": self.where}
 
 
-class _Second:
-    """The second disk: where no range is, the bytes of the first are the same and nearer."""
+class _Far:
+    """A disk that is read only where it differs from a nearer one."""
 
-    def __init__(self, first: Disk, second: Disk, ranges: Sequence[tuple[int, int]]) -> None:
-        self._first, self._second = first, second
+    def __init__(self, near: Disk, far: Disk, ranges: Sequence[tuple[int, int]]) -> None:
+        self._near, self._far = near, far
         self._ranges = ranges
         self._starts = [start for start, _ in ranges]
-        self.size = second.size
+        self.size = far.size
 
     def read(self, offset: int, length: int) -> bytes:
         """See `guest.stream.Blocks.read`."""
@@ -54,9 +54,9 @@ class _Second:
         index = bisect_right(self._starts, offset) - 1
         touched = index >= 0 and sum(self._ranges[index]) > offset
         touched = touched or (index + 1 < len(self._starts) and self._starts[index + 1] < offset + length)
-        if touched or offset + length > self._first.size:
-            return self._second.read(offset, length)
-        return self._first.read(offset, length)
+        if touched or offset + length > self._near.size:
+            return self._far.read(offset, length)
+        return self._near.read(offset, length)
 
 
 def changed_files(
@@ -67,19 +67,29 @@ def changed_files(
     whole: bool,
     files: list[FileChange],
     unread: list[tuple[str, str]],
-) -> None:
-    """Add to `files` and `unread` what lies in `ranges`; `whole` says that these are all of them."""
-    near = _Second(first, second, ranges) if whole else second
-    machines = [_machine(first), _machine(near)]
+) -> int:
+    """Add to `files` and `unread` what lies in `ranges`; how many files more there are than are named.
+
+    `whole` says that these are all ranges.
+    """
+    pair: list[Any] = [first, second]
+    if whole and isinstance(first, Counted):
+        pair[0] = _Far(second, first, ranges)
+    elif whole:
+        pair[1] = _Far(first, second, ranges)
+    machines = [_machine(one) for one in pair]
+    more = 0
     try:
         for machine in machines:
             machine.read()
         others = {volume.where: volume for volume in machines[1].volumes}
         for volume in machines[0].volumes:
             if _touched(volume, ranges):
-                other = others.get(volume.where)
-                files += _of_volume(machines, volume, other, unread)
-                del files[_MOST:]
+                for change in _of_volume(machines, volume, others.get(volume.where), unread):
+                    if len(files) < _MOST:
+                        files.append(change)
+                    else:
+                        more += 1
         gone = {volume.where for volume in machines[0].volumes}
         unread += [(where, "it is on the second disk only") for where in others if where not in gone]
     except (OverBudget, ImageError) as error:
@@ -87,6 +97,7 @@ def changed_files(
     finally:
         for machine in machines:
             machine.close()
+    return more
 
 
 def _machine(disk: Any) -> Machine:
@@ -116,50 +127,60 @@ def _of_volume(
     if pair[0] is None or pair[1] is None:
         unread.append((volume.where, "its file system cannot be opened on both disks"))
         return
-    walk = _Walk(volume.where, pair[0], pair[1])
-    yield from walk.changes()
-    unread += walk.unread
+    yield from _Walk(volume.where, pair[0], pair[1], unread).changes()
 
 
 class _Walk:
     """Two file systems side by side."""
 
-    def __init__(self, where: str, one: FileSystem, other: FileSystem) -> None:
+    def __init__(self, where: str, one: FileSystem, other: FileSystem, unread: list[tuple[str, str]]) -> None:
         self._where = where
         self._both = (one, other)
         self._left = _NAMES
-        self.unread: list[tuple[str, str]] = []
+        self._unread = unread
 
     def changes(self) -> Iterator[FileChange]:
         """What differs, folder by folder."""
         folders = ["/"]
         while folders:
             folder = folders.pop()
-            try:
-                names = [set(one.listdir(folder)) - {".", ".."} for one in self._both]
-                for name in sorted(names[0] | names[1]):
-                    path = f"{folder.rstrip('/')}/{name}"
-                    self._left -= 1
-                    if self._left < 0:
-                        self.unread.append((self._where, f"more than {_NAMES:,} files"))
-                        return
-                    change = self._change(path, name in names[0], name in names[1])
-                    if change == "folder":
+            for path, before, after in self._names(folder):
+                self._left -= 1
+                if self._left < 0:
+                    self._unread.append((self._where, f"more than {_NAMES:,} files"))
+                    return
+                try:
+                    change = self._change(path, before, after)
+                    if before and after and self._is_folder(path):
                         folders.append(path)
-                    elif change:
-                        yield FileChange(self._where, path, change)
-            except FileSystemError as error:
-                self.unread.append((f"{self._where}:{folder}", str(error)))
+                except FileSystemError as error:
+                    self._unread.append((f"{self._where}: {path}", str(error)))
+                    continue
+                if change:
+                    yield FileChange(self._where, path, change)
+
+    def _names(self, folder: str) -> list[tuple[str, bool, bool]]:
+        """(path, whether the first has it, whether the second has it) of all in a folder."""
+        try:
+            names = [set(one.listdir(folder)) - {".", ".."} for one in self._both]
+        except FileSystemError as error:
+            self._unread.append((f"{self._where}: {folder}", str(error)))
+            return []
+        return [
+            (f"{folder.rstrip('/')}/{name}", name in names[0], name in names[1]) for name in sorted(names[0] | names[1])
+        ]
+
+    def _is_folder(self, path: str) -> bool:
+        both = [files.lstat(path) for files in self._both]
+        return all(one is not None and one.kind is FileKind.DIRECTORY for one in both)
 
     def _change(self, path: str, before: bool, after: bool) -> str:
-        """How the file at `path` changed, "" not at all, "folder" for one to look into."""
+        """How the file at `path` changed, "" not at all."""
         if before != after:
             return "removed" if before else "added"
         one, other = (files.lstat(path) for files in self._both)
         if one is None or other is None or one.kind is not other.kind:
             return "" if one is other else "kind"
-        if one.kind is FileKind.DIRECTORY:
-            return "folder"
         if one.kind is FileKind.LINK and len({files.readlink(path) for files in self._both}) > 1:
             return "target"
         if one.kind is FileKind.FILE and (one.size != other.size or not self._same(path, one)):
