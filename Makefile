@@ -77,6 +77,7 @@ $(TOOLS)/.done: requirements/tools.txt
 
 lock: ## resolve requirements/*.txt anew, for every Python and platform that is supported
 	$(PYTHON) -m venv .cache/lock && .cache/lock/bin/python -m pip --disable-pip-version-check -q install uv
+	$(COMPILE) pyproject.toml requirements/build.in -o requirements/container.txt
 	for part in demo dev; do extra=$$part; test $$part = dev || extra=sandbox; \
 	  $(COMPILE) pyproject.toml requirements/build.in --extra $$extra -o requirements/$$part.txt || exit 1; done
 	for part in tools docs; do $(COMPILE) requirements/$$part.in -o requirements/$$part.txt || exit 1; done
