@@ -30,7 +30,7 @@ lint: $(VENV)/.dev
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python docs/generate.py --check
 
-docs: $(VENV)/.dev ## regenerate docs/reference from the code
+docs: $(VENV)/.dev ## regenerate docs/reference and man/ from the code
 	$(BIN)/python docs/generate.py
 
 package: $(VENV)/.dev $(TOOLS)/.done ## dist/: sdist and wheel, checked, installed and used on every supported Python that is here

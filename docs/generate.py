@@ -1,4 +1,4 @@
-"""Write docs/reference from the code; with --check, fail when a page is stale (CI)."""
+"""Write docs/reference and man/ from the code; with --check, fail when a page is stale (CI)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import errors_page
+import man_pages
 import pages
 import permissions_page
 import plan_page
@@ -16,6 +17,7 @@ from vmie.checks.docs_page import rules
 from vmie.cli.terms import TERMS
 
 REFERENCE = Path(__file__).parent / "reference"
+MANUAL = Path(__file__).parents[1] / "man"
 
 #: page name -> what renders it; each verb, rule or table adds its own
 PAGES: dict[str, Callable[[], str]] = {
@@ -33,13 +35,13 @@ PAGES: dict[str, Callable[[], str]] = {
 
 def main() -> int:
     """Return 1 when --check finds a stale page."""
-    stale = []
-    for name, render in PAGES.items():
-        page = REFERENCE / name
-        text = render()
+    wanted = {REFERENCE / name: render() for name, render in PAGES.items()}
+    wanted |= {MANUAL / name: text for name, text in man_pages.man_pages().items()}
+    stale = [page.name for page in MANUAL.glob("*") if page not in wanted]
+    for page, text in wanted.items():
         if "--check" in sys.argv:
             if not page.exists() or page.read_text() != text:
-                stale.append(name)
+                stale.append(page.name)
         else:
             page.parent.mkdir(parents=True, exist_ok=True)
             page.write_text(text)

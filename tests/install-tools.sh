@@ -30,6 +30,7 @@ chromium chromium
 xmllint libxml2-utils
 npm npm
 tmux tmux
+mandoc mandoc
 LIST
 if [ -z "$missing" ]; then
     :

@@ -305,6 +305,7 @@ ROLE_INLINE_POLICY_CHARACTERS = Limit(
 ALL: tuple[Limit, ...] = tuple(
     value for name, value in list(globals().items()) if name.isupper() and isinstance(value, Limit)
 )
+BY_ID: Mapping[str, Limit] = {limit.id: limit for limit in ALL}
 
 #: What ImportImage takes, and when: VHDX came after the seed.
 IMPORT_FORMATS: Mapping[Profile, tuple[str, ...]] = {

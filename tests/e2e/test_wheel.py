@@ -56,11 +56,13 @@ def test_it_is_the_wheel_that_runs(elsewhere: Path) -> None:
     assert str(elsewhere / "site") in done.stdout, done.stderr
 
 
-def test_the_templates_are_inside(elsewhere: Path) -> None:
+def test_the_templates_and_the_manual_are_inside(elsewhere: Path) -> None:
     shipped = elsewhere / "site" / "vmie" / "policies"
     for template in (ROOT / "policies").glob("*.json"):
         assert json.loads((shipped / template.name).read_text()) == json.loads(template.read_text())
     assert (elsewhere / "site" / "vmie" / "py.typed").exists()
+    manual = elsewhere / "site" / "share" / "man" / "man1"
+    assert {page.name for page in manual.iterdir()} == {page.name for page in (ROOT / "man").iterdir()}
 
 
 def test_a_role_can_be_set_up_from_it(elsewhere: Path) -> None:

@@ -27,7 +27,7 @@ class Command(TyperCommand):
 
     def get_help(self, ctx: Any) -> str:
         """The page of this verb."""
-        return _page(self, ctx).text(help_page.columns())
+        return page(self, ctx).text(help_page.columns())
 
     def get_params(self, ctx: Any) -> Any:
         """Its own parameters; for the shell's completion the global options too."""
@@ -39,8 +39,7 @@ class Group(TyperGroup):
 
     def get_help(self, ctx: Any) -> str:
         """The page of this group, with the verbs in it."""
-        listed = [Row(name, help_page.summary(one.help or "")) for name, one in self.commands.items() if not one.hidden]
-        return _page(self, ctx, Section("Verbs", listed)).text(help_page.columns())
+        return page(self, ctx).text(help_page.columns())
 
     def get_params(self, ctx: Any) -> Any:
         """See `Command.get_params`."""
@@ -126,9 +125,14 @@ def _hoisted(command: Any, ctx: Any) -> list[Any]:
     return [one for one in root.params if not own & set(one.opts)]
 
 
-def _page(command: Any, ctx: Any, *listed: Section) -> HelpPage:
+def page(command: Any, ctx: Any) -> HelpPage:
+    """The page of help of a verb, or of a group with the verbs in it."""
     from vmie.options.base import GROUPS
 
+    listed: tuple[Section, ...] = ()
+    if verbs := getattr(command, "commands", None):
+        rows = [Row(name, help_page.summary(one.help or "")) for name, one in verbs.items() if not one.hidden]
+        listed = (Section("Verbs", rows),)
     panels: dict[str, list[Row]] = {name: [] for name in ("Arguments", *GROUPS, _PLAIN)}
     for parameter in command.params:
         if getattr(parameter, "hidden", False):

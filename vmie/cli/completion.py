@@ -67,7 +67,7 @@ def explained() -> Iterable[str]:
     """What `vmie explain` takes as one word."""
     from vmie.ops import explaining
 
-    return (*explaining.rule_ids(), *_tasks())
+    return (*explaining.ids(), *_tasks())
 
 
 def _jobs() -> list[str]:

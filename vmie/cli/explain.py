@@ -24,13 +24,13 @@ def explain(
     what: Annotated[
         list[str],
         typer.Argument(
-            metavar="MESSAGE|TASK|RULE...",
-            help="A message of AWS, a task's id, or a rule's.",
+            metavar="MESSAGE|TASK|ID...",
+            help="A message of AWS, a task's id, or the id of a rule, message or limit.",
             autocompletion=completion.explained,
         ),
     ],
 ) -> None:
-    """Explain a message of AWS, why a task failed, or what a rule of `vmie check` rests on.
+    """Explain a message of AWS, why a task failed, a rule of `vmie check`, or a limit.
 
     vmie explain "ClientError: No valid partitions. Not a valid volume."
 
@@ -38,8 +38,10 @@ def explain(
 
     vmie explain VMIE-OS-005
 
-    A message, or a part of one, is explained from the catalogue, offline. For a task, its object, role and key
-    are checked too, to name the actual cause among the possible ones.
+    vmie explain concurrent-imports
+
+    A message, or a part of one, is explained from the catalogue, offline; so are rules and limits. For a task, its
+    object, role and key are checked too, to name the actual cause among the possible ones.
     """
     from vmie.ops import explaining as op
     from vmie.poll import SystemClock
@@ -51,7 +53,12 @@ def explain(
     else:
         found = op.message(text)
     render.finish(
-        run, "explain", found.as_json(TERMS), text="\n".join(_rule_lines(found.rule) if found.rule else _lines(found))
+        run,
+        "explain",
+        found.as_json(TERMS),
+        text="\n".join(
+            _rule_lines(found.rule) if found.rule else _limit_lines(found) if found.limit else _lines(found)
+        ),
     )
 
 
@@ -75,7 +82,7 @@ def _lines(found: Explained) -> list[str]:
         return [
             *lines,
             *_block(
-                "rules and limits about it (`vmie explain RULE`)", [f"{name}  {title}" for name, title in found.near]
+                "rules and limits about it (`vmie explain ID`)", [f"{name}  {title}" for name, title in found.near]
             ),
         ]
     culprit = found.culprit
@@ -107,6 +114,20 @@ def _rule_lines(rule: Rule | ExportRule) -> list[str]:
         *_block("evidence", [one.line for one in rule.evidence]),
         *_block("AWS would say", [shown["predicts"]] if shown["predicts"] else []),
         *_block("cure", shown["cure"]),
+    ]
+
+
+def _limit_lines(found: Explained) -> list[str]:
+    known, limit = found.explanation, found.limit
+    if known is None or limit is None:
+        return []
+    was = [f"2016: {limit.seed:,} {limit.unit}"] if limit.seed is not None and limit.seed != limit.value else []
+    return [
+        f"{limit.id}: {known.message}",
+        *was,
+        *_block("note", list(known.causes)),
+        *_block("cure", [action.text(TERMS) for action in known.cure]),
+        f"source: {limit.source}",
     ]
 
 

@@ -48,7 +48,7 @@ class HelpPage(NamedTuple):
 
     def text(self, width: int) -> str:
         """The page in lines of at most `width` characters; only commands, to be copied whole, may be longer."""
-        prose, examples = _parted(self.description)
+        prose, examples = parted(self.description)
         blocks = [_wrapped(f"Usage: {self.usage}", width, "", " " * 7)]
         blocks += [_wrapped(one, width, "  ", "  ") for one in prose[:1]]
         if examples:
@@ -75,12 +75,12 @@ def columns() -> int:
 
 def summary(description: str) -> str:
     """The first sentence of a description, whole."""
-    prose, _ = _parted(description)
+    prose, _ = parted(description)
     first, dot, _ = (prose[0] if prose else "").partition(". ")
     return first + ("." if dot else "")
 
 
-def _parted(description: str) -> tuple[list[str], list[str]]:
+def parted(description: str) -> tuple[list[str], list[str]]:
     """Paragraphs of prose, and the commands among them."""
     prose: list[str] = []
     examples: list[str] = []

@@ -29,7 +29,7 @@ VERBS: Mapping[str, Verb] = {
     ),
     "tasks": Verb("tasks", "", "The import and export tasks of a Region, whoever started them."),
     "explain": Verb(
-        "explain", "explain", "Explain a message of AWS, why a task failed, or what a rule of `vmie check` rests on."
+        "explain", "explain", "Explain a message of AWS, why a task failed, a rule of `vmie check`, or a limit."
     ),
     "doctor": Verb("doctor", "doctor", "Find what would stop an import or export, before it starts."),
     "limits": Verb("limits", "limits", "Show every limit of AWS: in 2016, today, vmie's own, and what is in use now."),

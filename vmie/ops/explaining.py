@@ -32,7 +32,7 @@ _RULE = re.compile(r"(?:VMIE-)?([A-Z]{2,8}-\d{3})", re.IGNORECASE)
 class Explained:
     """`explanation` is None for a task that did not fail. `lines` are what was looked at, failures first.
 
-    `rule` is set where a rule of `vmie check` was asked for. `like` are the messages of which the text may be a part:
+    `rule` or `limit` is set where one was asked for by its id. `like` are the messages of which the text may be a part:
     a single one is explained, several are named. `near` are rules and limits (id, what it says) about the
     words, where no message has them.
     """
@@ -41,6 +41,7 @@ class Explained:
     task: Task | None = None
     lines: tuple[Line, ...] = ()
     rule: Rule | ExportRule | None = None
+    limit: limits.Limit | None = None
     like: tuple[CatalogueEntry, ...] = ()
     near: tuple[tuple[str, str], ...] = ()
 
@@ -70,18 +71,23 @@ class Explained:
             "task": self.task.as_json() if self.task else None,
             "lines": [line.as_json() for line in self.lines],
             "rule": self.rule.as_json(terms) if self.rule else None,
+            "limit": self.limit.as_json() if self.limit else None,
             "like": [{"id": entry.id, "message": catalogue.words(entry.id)} for entry in self.like],
             "near": [{"id": name, "title": title} for name, title in self.near],
         }
 
 
 def message(text: str) -> Explained:
-    """Explain what somebody's log says, a part of it, or a rule by its id; nothing is asked of AWS.
+    """Explain what somebody's log says, a part of it, or a rule, message or limit by its id; nothing is asked of AWS.
 
     Raises UsageError for a rule that there is not.
     """
     if named := _RULE.fullmatch(text.strip()):
         return _rule(f"VMIE-{named[1].upper()}")
+    if (name := text.strip().lower()) in catalogue.entries():
+        return Explained(catalogue.explanation(catalogue.entries()[name], catalogue.words(name)))
+    if name in limits.BY_ID:
+        return _limit(limits.BY_ID[name])
     known = catalogue.explain(text)
     if known.known:
         return Explained(known)
@@ -93,19 +99,38 @@ def message(text: str) -> Explained:
 
 def _about(text: str) -> tuple[tuple[str, str], ...]:
     """The rules and limits that have every word of a short text in them; () for a long one."""
-    wanted = set(re.findall(r"\w{3,}", text[:200].lower()))
+    wanted = {word.removesuffix("s") for word in re.findall(r"\w{3,}", text[:200].lower())}
     if not wanted or len(wanted) > _MOST_WORDS:
         return ()
     every = [(rule.id, rule.title) for rule in RULES]
     every += [(rule.id, rule.title) for rule in export_rules.RULES]
     every += [(one.id, f"{one.title}: {one.value:,} {one.unit} ({one.source})") for one in limits.ALL]
-    found = (one for one in every if wanted <= set(re.findall(r"[^\W_]+", " ".join(one).lower())))
+    found = (one for one in every if wanted <= _stems(" ".join(one)))
     return tuple(found)[:_MOST_NEAR]
 
 
-def rule_ids() -> tuple[str, ...]:
-    """The id of every rule that can be explained."""
-    return (*(rule.id for rule in RULES), *(rule.id for rule in export_rules.RULES))
+def _stems(text: str) -> set[str]:
+    return {word.removesuffix("s") for word in re.findall(r"[^\W_]+", text.lower())}
+
+
+def ids() -> tuple[str, ...]:
+    """Every id that can be explained: of rules, messages and limits."""
+    rules = (*(rule.id for rule in RULES), *(rule.id for rule in export_rules.RULES))
+    return (*rules, *catalogue.entries(), *limits.BY_ID)
+
+
+def _limit(limit: limits.Limit) -> Explained:
+    """What a limit is, and what can be done about it."""
+    ask = ("ask for more: Service Quotas",) if limit.adjustable else ()
+    explanation = Explanation(
+        id=limit.id,
+        message=f"{limit.title}: {limit.value:,} {limit.unit}",
+        causes=(limit.note,) if limit.note else (),
+        cure=actions((*ask, Run(("vmie", "limits"), "shows what is in use"))),
+        kind="limit",
+        source=limit.source,
+    )
+    return Explained(explanation, limit=limit)
 
 
 def _rule(rule_id: str) -> Explained:
