@@ -53,7 +53,7 @@ def test_an_interruption_is_answered_at_any_moment(large: Path, tmp_path: Path, 
         assert json.loads(out)["error"]["code"] == "Interrupted"
         assert "Traceback" not in err
     assert not list(tmp_path.glob("*.partial"))
-    code, out, err = stopped(argv[2:], tmp_path, after=1.5, how=how)
+    code, out, err = stopped(argv[2:], tmp_path, after=0.9, how=how)
     assert (code, out) == (130, "")
     assert err.splitlines()[-2:] == ["error: interrupted", "  cure: run the same command again"]
 
