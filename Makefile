@@ -36,6 +36,17 @@ docs: $(VENV)/.dev ## regenerate docs/reference and man/ from the code
 package: $(VENV)/.dev $(TOOLS)/.done ## dist/: sdist and wheel, checked, installed and used on every supported Python that is here
 	sh tests/package.sh $(TOOLS)/bin/twine $(BIN)/python
 
+# The site in an environment of its own; mkdocs-material tells of its successor in every build, and that is noted.
+site: export NO_MKDOCS_2_WARNING := 1
+site: .venv-docs/.done ## the site, into dist/site: every link and anchor is checked, a broken one fails
+	.venv-docs/bin/python -m mkdocs build --strict
+
+.venv-docs/.done: requirements/docs.txt pyproject.toml
+	$(PYTHON) -m venv .venv-docs || { test "$$(id -u)" = 0 && apt-get install -y -qq python3-venv && $(PYTHON) -m venv .venv-docs; }
+	.venv-docs/bin/python -m pip --disable-pip-version-check -q install --require-hashes -r requirements/docs.txt
+	.venv-docs/bin/python -m pip --disable-pip-version-check -q install --no-deps --no-build-isolation -e .
+	@touch $@
+
 bench: $(VENV)/.dev $(TOOLS)/.done system-tools ## every benchmark, both sides in one run
 	for b in benchmarks/bench_*.py; do $(BIN)/python $$b || exit 1; done
 
@@ -80,7 +91,8 @@ lock: ## resolve requirements/*.txt anew, for every Python and platform that is 
 	$(COMPILE) pyproject.toml requirements/build.in -o requirements/container.txt
 	for part in demo dev; do extra=$$part; test $$part = dev || extra=sandbox; \
 	  $(COMPILE) pyproject.toml requirements/build.in --extra $$extra -o requirements/$$part.txt || exit 1; done
-	for part in tools docs; do $(COMPILE) requirements/$$part.in -o requirements/$$part.txt || exit 1; done
+	$(COMPILE) requirements/tools.in -o requirements/tools.txt
+	$(COMPILE) pyproject.toml requirements/build.in requirements/docs.in -o requirements/docs.txt
 	for part in requirements/clients/*.in; do $(COMPILE) $$part -o $${part%.in}.txt || exit 1; done
 
 sbom: $(TOOLS)/.done ## dist/sbom.json: every package that `pip install 'vmie[sandbox]'` brings, with hashes (CycloneDX)
@@ -96,4 +108,4 @@ system-tools: ## what the tests need from Debian: installed where that can be do
 	@sh tests/install-tools.sh
 
 clean:
-	rm -rf $(VENV) .venv-newest $(TOOLS) dist build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-newest .venv-docs $(TOOLS) dist build .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis

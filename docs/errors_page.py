@@ -29,13 +29,15 @@ _AGAIN = {
     "wait-for-quota": "yes, when another task has ended: vmie queues",
     "permanent": "no: something must be changed first",
 }
-_SECTIONS = {"api": "What a call answers", "task": "What a failed task says"}
+#: of an entry that a look at the account decides
+DIAGNOSED = "`vmie doctor` tells which of the causes it is; a failed import or export ends with that"
+SECTIONS = {"api": "What a call answers", "task": "What a failed task says"}
 
 
 def errors(terms: Terms = PYTHON) -> str:
     """The page as Markdown; `terms` write the options."""
     parts = [_HEAD]
-    for kind, title in _SECTIONS.items():
+    for kind, title in SECTIONS.items():
         parts.append(f"## {title}\n")
         parts += [_entry(entry, terms) for entry in catalogue.entries().values() if entry.kind == kind]
     return "\n".join(parts)
@@ -44,19 +46,42 @@ def errors(terms: Terms = PYTHON) -> str:
 def _entry(entry: CatalogueEntry, terms: Terms) -> str:
     lines = [f"### {entry.id}", "", f"    {catalogue.words(entry.id)}", ""]
     if entry.codes:
-        calls = f", of {', '.join(entry.operations)}" if entry.operations else ""
-        lines += [f"Codes: {', '.join(f'`{code}`' for code in entry.codes)}{calls}.", ""]
-    lines += ["Causes:", "", *(f"{number}. {cause}" for number, cause in enumerate(entry.causes, 1)), ""]
-    lines += ["Cure:", "", *(f"- {_step(step, terms)}" for step in entry.cure), ""]
-    lines += [f"Again? {_AGAIN[entry.retry]}.", ""]
-    if rules := foreseen_by(entry.id):
-        lines.append(
-            f"- `vmie check` foresees it: {', '.join(f'[{rule}](rules.md#{_anchor(rule)})' for rule in rules)}."
-        )
+        lines += [f"Codes: {codes(entry)}.", ""]
+    lines += ["Causes:", "", *causes(entry), ""]
+    lines += ["Cure:", "", *cures(entry, terms), ""]
+    lines += [f"Again? {again(entry)}.", ""]
+    if rules := rule_links(entry):
+        lines.append(f"- `vmie check` foresees it: {rules}.")
     if entry.id in CHECKS:
-        lines += ["`vmie doctor` tells which of the causes it is; a failed import or export ends with that.", ""]
+        lines += [f"{DIAGNOSED}.", ""]
     lines.append(f"Source: {entry.source}.")
     return "\n".join(lines) + "\n"
+
+
+def codes(entry: CatalogueEntry) -> str:
+    """The codes of an entry, and the calls of which they are believed."""
+    calls = f", of {', '.join(entry.operations)}" if entry.operations else ""
+    return f"{', '.join(f'`{code}`' for code in entry.codes)}{calls}"
+
+
+def causes(entry: CatalogueEntry) -> list[str]:
+    """A numbered list, most likely first."""
+    return [f"{number}. {cause}" for number, cause in enumerate(entry.causes, 1)]
+
+
+def cures(entry: CatalogueEntry, terms: Terms) -> list[str]:
+    """A list of what to do."""
+    return [f"- {_step(step, terms)}" for step in entry.cure]
+
+
+def again(entry: CatalogueEntry) -> str:
+    """Whether the same again may succeed."""
+    return _AGAIN[entry.retry]
+
+
+def rule_links(entry: CatalogueEntry, page: str = "rules.md") -> str:
+    """The rules that foresee it, linked to the page of rules."""
+    return ", ".join(f"[{rule}]({page}#{_anchor(rule)})" for rule in foreseen_by(entry.id))
 
 
 def _step(step: Action, terms: Terms) -> str:

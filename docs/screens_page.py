@@ -7,6 +7,7 @@ from pathlib import Path
 from pages import HEAD
 
 SCREENS = Path(__file__).parent / "reference" / "screens"
+_ALL = "https://github.com/vmie/vmie/tree/main/docs/reference/screens"
 #: the screens in the order of the page, each with what was typed and what is to be seen
 SHOWN = {
     "check": (
@@ -30,7 +31,7 @@ def screens() -> str:
     parts = [
         HEAD + "# What the terminal shows\n",
         "Drawn by tmux from the real commands at 80x24, 100x30 and 200x50, and compared by the tests.",
-        "These have 80 columns, [all of them](screens) are beside this page. Ids, times and rates stand for others.\n",
+        f"These have 80 columns, [all of them]({_ALL}) are in the repository. Ids, times and rates stand for others.\n",
     ]
     for name, (typed, words) in SHOWN.items():
         text = (SCREENS / f"{name}-80x24.txt").read_text(encoding="utf-8").rstrip()

@@ -34,9 +34,18 @@ def test_github_would_take_each_file() -> None:
         ("vendor.github-workflows", WORKFLOWS),
         ("vendor.github-actions", [ACTION]),
         ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
+        ("custom.github-workflows-require-timeout", WORKFLOWS),
     )
     for schema, files in schemas:
         tools.run(["check-jsonschema", "--builtin-schema", schema, *files])
+
+
+def test_the_hook_and_the_action_look_at_the_same_files() -> None:
+    (hook,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert hook["entry"] == "vmie check"
+    (action,) = re.findall(r'_IMAGE = re\.compile\(r"([^"]+)", re\.IGNORECASE\)', CHECK.read_text())
+    assert hook["files"] == f"(?i){action}"
+    assert re.search(hook["files"], "build/Disk.QCOW2.gz")
 
 
 def test_actions_are_pinned_to_a_commit_and_their_version_is_told() -> None:
