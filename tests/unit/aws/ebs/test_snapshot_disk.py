@@ -101,7 +101,8 @@ def test_reads_that_follow_each_other_are_foreseen_and_others_are_not(disk: Snap
     for index in range(5):
         disk.read(index * BLOCK, BLOCK)
     disk.read(5 * BLOCK, 16)
-    disk.close()
+    for block in list(disk._blocks.values()):
+        block.result()
     assert disk.blocks_read == len(HELD)
 
 
