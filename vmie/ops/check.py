@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ from vmie.checks import CheckedDisk, Subject
 from vmie.errors import ImageError
 from vmie.guest import Budget, inspect
 from vmie.guest.disk_facts import Problem
-from vmie.guest.facts import GuestFacts
+from vmie.guest.facts import Firmware, GuestFacts
 from vmie.model import Finding, Profile, Route, Verdict
 from vmie.ops import check_verify
 from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
@@ -24,7 +24,17 @@ from vmie.poll import Clock
 if TYPE_CHECKING:
     from vmie.disk import Disk
 
-__all__ = ["CheckReport", "ImageReport", "blocking", "check", "named", "predict", "skipping"]
+__all__ = [
+    "CheckReport",
+    "ImageReport",
+    "Prospect",
+    "blocking",
+    "check",
+    "named",
+    "predict",
+    "prospect",
+    "skipping",
+]
 
 
 def check(
@@ -151,21 +161,48 @@ def predict(disks: Sequence[Disk], *, route: Route = Route.IMAGE, today: dt.date
 
     The disks are judged as they are, by today's rules. For the sandbox.
     """
-    finding = _first_failure(disks, route=route, today=today)
+    subject = _as_it_is(disks, look=route in {Route.IMAGE, Route.INSTANCE}, today=today)
+    found = checks.judge(subject, routes=(route,))
+    finding = next((one for one in found if one.verdict is Verdict.FAIL), None)
     if finding is None:
         return None
     return finding.predicts or f"ClientError: {finding.message}"
 
 
-def _first_failure(disks: Sequence[Disk], *, route: Route, today: dt.date | None) -> Finding | None:
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What a start of a machine that came by a route would meet; "" and () where nothing was found."""
+
+    findings: tuple[Finding, ...]
+    systems: int
+    windows: bool
+    firmware: str
+    distribution: str = ""
+    system: str = ""
+    kernel: str = ""
+    root: str = ""
+
+
+def prospect(disks: Sequence[Disk], *, route: Route) -> Prospect:
+    """What stands in the way of a start, of a machine that came to EC2 by `route`. For the sandbox."""
+    subject = _as_it_is(disks, look=True, today=None)
+    found = tuple(one for one in checks.judge(subject, routes=(route,)) if one.verdict is not Verdict.PASS)
+    guest, root = subject.guest, subject.linux
+    firmware = "" if guest.firmware is Firmware.UNKNOWN else guest.firmware.value
+    systems = len(guest.roots)
+    if root is None:
+        return Prospect(found, systems, windows=subject.windows is not None, firmware=firmware)
+    named = (root.distribution, root.pretty_name or root.distribution, root.default_kernel, root.root_device)
+    return Prospect(found, systems, False, firmware, *named)
+
+
+def _as_it_is(disks: Sequence[Disk], *, look: bool, today: dt.date | None) -> Subject:
+    """A machine whose files are sent as they are; `look`: its guest is looked into too."""
     images = [image_of(disk, disk.source.name) for disk in disks]
     guest = GuestFacts()
-    if route in {Route.IMAGE, Route.INSTANCE}:
+    if look:
         guest, images = _look(disks, images)
     appliance = next((disk.facts["appliance"] for disk in disks if disk.facts.get("appliance")), None)
     machine = machine_of(appliance) if appliance else None
     subject = Subject(tuple(images), guest, machine, as_is=True)
-    if today is not None:
-        subject = replace(subject, today=today)
-    found = checks.judge(subject, routes=(route,))
-    return next((finding for finding in found if finding.verdict is Verdict.FAIL), None)
+    return subject if today is None else replace(subject, today=today)

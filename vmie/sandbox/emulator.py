@@ -58,6 +58,7 @@ from vmie.sandbox.service.exports import ExportHandler
 from vmie.sandbox.service.imports import ImportHandler
 from vmie.sandbox.service.legacy_actions import LegacyActions
 from vmie.sandbox.service.legacy_imports import LegacyImportHandler
+from vmie.sandbox.service.machines import Machines
 from vmie.sandbox.service.role_history import RoleHistory
 from vmie.sandbox.service.task_service import Quotas, TaskService
 from vmie.sandbox.service.tasks import SandboxTask
@@ -204,6 +205,7 @@ class Emulator:
         images.install(self._patcher, self.contents)
         image_deprecation.install(self._patcher, self.clock)
         launches.install(self._patcher)
+        Machines(self.contents, self.clock, self.faults).install(self._patcher)
         tag_rules.install(self._patcher)
         legacy_instances.install(self._patcher)
         self.role_history = RoleHistory(account_state.roles, clock=self.clock, faults=self.faults)

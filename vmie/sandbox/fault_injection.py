@@ -55,7 +55,7 @@ class Fault:
     region: str = ""
 
 
-KINDS = ("throttle", "unavailable", "fail", "lose", "fail_task", "stall_task")
+KINDS = ("throttle", "unavailable", "fail", "lose", "fail_task", "stall_task", "no_console", "end_instance")
 
 
 @dataclass
@@ -131,6 +131,16 @@ class FaultInjector:
         """Let the next tasks never leave the step `at` ("": the first)."""
         self.add(Fault("stall_task", "*", times, probability, at=at, task_kind=str(kind)))
 
+    def no_console(self, *, times: int | None = 1) -> None:
+        """Let the next instances print nothing on their serial console."""
+        self.add(Fault("no_console", times=times))
+
+    def end_instance(
+        self, *, code: str = "Client.InternalError", message: str = "", times: int | None = 1, probability: float = 1.0
+    ) -> None:
+        """Let EC2 end the next instances as soon as they begin, with `code` as the reason of their state."""
+        self.add(Fault("end_instance", "*", times, probability, code=code, message=message))
+
     def add(self, fault: Fault) -> None:
         """Queue one fault; raises ValueError for a kind that does not exist."""
         if fault.kind not in KINDS:
@@ -168,6 +178,10 @@ class FaultInjector:
         failure = self._take(("fail_task",), "*", task_kind=kind)
         stall = self._take(("stall_task",), "*", task_kind=kind)
         return ((failure.at, failure.message) if failure else None), (stall.at if stall else None)
+
+    def for_instance(self, kind: str) -> Fault | None:
+        """The fault of a new instance: `no_console` or `end_instance`."""
+        return self._take((kind,), "*")
 
     def _take(self, kinds: tuple[str, ...], action: str, *, task_kind: str = "", region: str = "") -> Fault | None:
         with self._lock:

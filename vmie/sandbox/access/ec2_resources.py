@@ -79,6 +79,7 @@ RESOURCES: Mapping[str, tuple[str, ...]] = {
     "GetLaunchTemplateData": ("instance*",),
     "DescribeVpcAttribute": ("vpc*",),
     "GetImageAncestry": ("image*",),
+    "ReplaceImageInstanceTypeSpecification": ("image*",),
 }
 #: how the ids of each type begin
 PREFIXES: Mapping[str, str] = {

@@ -115,6 +115,10 @@ class RegisteredImage(Ami):
         self.source_image_id: str | None = None
         self.source_image_region: str | None = None
         self.usage_operation = "RunInstances"
+        #: as DescribeImages shows it, {} for none
+        self.instance_type_specification: dict[str, list[dict[str, str]]] = {}
+        #: ImportImage has put EC2's drivers into the guest
+        self.prepared = False
         self.platform_details = "Windows" if self.platform == "windows" else "Linux/UNIX"
 
     @property

@@ -33,7 +33,7 @@ _NAMED_ALIKE = (
 _ATTRIBUTES = {"kernel": "kernel_id", "ramdisk": "ramdisk_id"} | {name: xform_name(name) for name in _NAMED_ALIKE}
 _MEMBERS = {"kernel": "KernelId", "ramdisk": "RamdiskId"}
 #: what a copy of an image has as well
-_KEPT = ("ena_support", "sriov_net_support", "imds_support", "tpm_support", "uefi_data", "usage_operation")
+_KEPT = ("ena_support", "sriov_net_support", "imds_support", "tpm_support", "uefi_data", "usage_operation", "prepared")
 
 
 def install(patcher: Patcher, contents: SnapshotContents) -> None:

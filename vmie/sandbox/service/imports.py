@@ -201,6 +201,7 @@ class ImportHandler:
             root_device_name=devices[0].name,
             firmware=task.firmware,
         )
+        image.prepared = True  # with EC2's drivers, and DHCP
         image.usage_operation = task.request.get("UsageOperation") or usage_operation(task)
         backend.amis[image.id] = image
 

@@ -10,7 +10,7 @@ from moto.ec2.models.instances import Instance
 
 from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage
 from vmie.sandbox.patching import Patcher
-from vmie.sandbox.service import image_rules, volumes
+from vmie.sandbox.service import image_rules, launch_rules, volumes
 
 Mapped = Mapping[str, Any]
 
@@ -28,6 +28,7 @@ def _run_instances(original: Any) -> Any:
         asked = kwargs.get("block_device_mappings", data.get("BlockDeviceMappings"))
         if not isinstance(image, RegisteredImage) or "launch_config" in kwargs:
             return original(self, image_id, *args, **kwargs)
+        launch_rules.require(image, kwargs.get("instance_type") or data.get("InstanceType") or "")
         wanted = mapping_of(self, image, asked or ())
         tags = (kwargs.get("tags") or {}).get("volume", {})
         # moto would replace all devices by those that are given, without what they hold
