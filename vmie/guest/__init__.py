@@ -7,7 +7,9 @@ Start with `facts`: the nouns. `filesystem` is the door to the readers: `libyal`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from vmie.guest import efi, linux
 from vmie.guest.budget import Budget, OverBudget
@@ -31,25 +33,42 @@ _MOUNTS = (
 )
 
 
+@dataclass(slots=True)
+class OpenGuest:
+    """A machine whose file systems are open: its facts, and each system with its files, in the order of the roots."""
+
+    machine: Machine
+    facts: GuestFacts = field(default_factory=GuestFacts)
+    systems: list[tuple[LinuxFacts | WindowsFacts, Tree]] = field(default_factory=list)
+
+
 def inspect(disks: Sequence[Blocks], *, budget: Budget) -> GuestFacts:
     """What is on `disks` (`disk.Disk`s, in the machine's order), as far as it can be read within `budget`.
 
     Never raises for what is in the image: that ends in `GuestFacts.problems`. One thread at a time.
     """
+    with opened(disks, budget=budget) as guest:
+        return guest.facts
+
+
+@contextmanager
+def opened(disks: Sequence[Blocks], *, budget: Budget) -> Iterator[OpenGuest]:
+    """As `inspect`, with everything left open until the end of the block."""
     machine = Machine(disks, budget=budget)
-    roots: list[LinuxFacts | WindowsFacts] = []
+    guest = OpenGuest(machine)
     loaders: list[str] = []
     fallback: bool | None = None
     try:
-        machine.read()
-        for _, esp in efi.system_partitions(machine):
-            loaders += efi.loaders(esp)
-            fallback = bool(fallback) or any(path.upper() == efi.FALLBACK for path in loaders)
-        _roots(machine, roots)
-        return _facts(machine, roots, loaders, fallback)
-    except OverBudget as error:
-        machine.problems.append(Problem("the image", "the inspection was broken off", str(error)))
-        return _facts(machine, roots, loaders, fallback)
+        try:
+            machine.read()
+            for _, esp in efi.system_partitions(machine):
+                loaders += efi.loaders(esp)
+                fallback = bool(fallback) or any(path.upper() == efi.FALLBACK for path in loaders)
+            _roots(machine, guest.systems)
+        except OverBudget as error:
+            machine.problems.append(Problem("the image", "the inspection was broken off", str(error)))
+        guest.facts = _facts(machine, [facts for facts, _ in guest.systems], loaders, fallback)
+        yield guest
     finally:
         machine.close()
 
@@ -82,7 +101,7 @@ def _boot_disk(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> Disk
     return machine.layouts[disk] if disk < len(machine.layouts) else DiskLayout(index=0, size=0)
 
 
-def _roots(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> None:
+def _roots(machine: Machine, roots: list[tuple[LinuxFacts | WindowsFacts, Tree]]) -> None:
     skeletons: list[tuple[Volume, FileSystem]] = []
     seen: list[FileSystem] = []
     for volume in machine.volumes:
@@ -95,7 +114,7 @@ def _roots(machine: Machine, roots: list[LinuxFacts | WindowsFacts]) -> None:
 
             found = windows.inspect(filesystem, volume=volume.where, disk=volume.disk)
             if found is not None:
-                roots.append(found)
+                roots.append((found, Tree(filesystem, budget=machine.budget, where=volume.where)))
             continue
         systems = installations(machine, volume, filesystem)
         if systems:
@@ -128,7 +147,7 @@ def _linux(
     *,
     etc: FileSystem | None = None,
     beside: Sequence[FileSystem] | None = None,
-) -> LinuxFacts:
+) -> tuple[LinuxFacts, Tree]:
     """What is installed in `root`; with `beside`, the systems found there, the one that its boot loader starts."""
     tree = Tree(root, budget=machine.budget, where=volume.where)
     if etc is not None:
@@ -139,9 +158,9 @@ def _linux(
         tree.problem("/etc/fstab", "the inspection was broken off", str(error))
     facts = linux.inspect(tree, machine.devices, volume=volume.where, disk=volume.disk)
     if beside is None:
-        return facts
+        return facts, tree
     booted = booted_instead(machine, tree, facts.cmdline)
-    return facts if booted is None or booted in beside else _linux(machine, volume, booted)
+    return (facts, tree) if booted is None or booted in beside else _linux(machine, volume, booted)
 
 
 def _mount(machine: Machine, tree: Tree, devices: Devices) -> None:
@@ -174,4 +193,4 @@ def _holding(machine: Machine, *paths: str) -> FileSystem | None:
     return None
 
 
-__all__ = ["Budget", "GuestFacts", "inspect"]
+__all__ = ["Budget", "GuestFacts", "OpenGuest", "inspect", "opened"]

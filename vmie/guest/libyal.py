@@ -11,7 +11,7 @@ import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from vmie.guest.budget import Budget, OverBudget
 from vmie.guest.filesystem import MODES, FileKind, FileStatus, FileSystem, FileSystemError
@@ -41,6 +41,24 @@ def open_filesystem(
     return adaptor(blocks, content, budget)
 
 
+@runtime_checkable
+class Numbered(Protocol):
+    """A file system whose files have a place of their own: an inode, an MFT record, a directory entry."""
+
+    blocks: Blocks
+
+    def number(self, path: str) -> int:
+        """The inode's or the record's number, of FAT the byte of the volume where the entry begins."""
+
+
+@runtime_checkable
+class Spread(Numbered, Protocol):
+    """One whose reader tells where the pieces of a file lie."""
+
+    def extents(self, path: str) -> list[tuple[int, int]]:
+        """(offset in the volume, length) of the pieces of the file at `path`."""
+
+
 class _Libyal(ABC):
     """What the four readers have in common."""
 
@@ -52,7 +70,7 @@ class _Libyal(ABC):
         self.kind = content.kind
         self.label = content.label
         self.uuid = content.uuid
-        self._blocks = blocks
+        self.blocks = blocks
         self._budget = budget
         self._stream = Stream(blocks)
         self._kept: dict[str, Any] = {}
@@ -74,7 +92,11 @@ class _Libyal(ABC):
 
     @cached_property
     def _state(self) -> FileSystemState:
-        return state(self._blocks, self.kind)
+        return state(self.blocks, self.kind)
+
+    @abstractmethod
+    def number(self, path: str) -> int:
+        """See `Numbered.number`."""
 
     @property
     def size(self) -> int | None:
@@ -158,6 +180,10 @@ class _Unix(_Libyal):
         size = int(self._guard(lambda: entry.size) or 0)
         return FileStatus(MODES.get(stat.S_IFMT(mode), FileKind.OTHER), size, stat.S_IMODE(mode))
 
+    def number(self, path: str) -> int:
+        entry = self._need(path)
+        return int(self._guard(lambda: entry.inode_number))
+
 
 class _Ext(_Unix):
     module = "pyfsext"
@@ -191,6 +217,15 @@ class _Ntfs(_Windows):
             return FileStatus(FileKind.LINK)
         return FileStatus(FileKind.FILE, int(self._guard(lambda: entry.size) or 0))
 
+    def number(self, path: str) -> int:
+        entry = self._need(path)
+        return int(self._guard(lambda: entry.file_reference)) & ((1 << 48) - 1)
+
+    def extents(self, path: str) -> list[tuple[int, int]]:
+        entry = self._need(path)
+        count = int(self._guard(lambda: entry.number_of_extents))
+        return [self._guard(lambda index=index: entry.get_extent(index))[:2] for index in range(count)]  # type: ignore[misc]
+
     @cached_property
     def _counted(self) -> int | None:
         """Clusters whose bit in $Bitmap is not set."""
@@ -223,6 +258,10 @@ class _Fat(_Windows):
         if path == "/" or int(self._guard(lambda: entry.file_attribute_flags) or 0) & _DIRECTORY:
             return FileStatus(FileKind.DIRECTORY)
         return FileStatus(FileKind.FILE, int(self._guard(lambda: entry.size) or 0))
+
+    def number(self, path: str) -> int:
+        entry = self._need(path)
+        return int(self._guard(lambda: entry.identifier))
 
 
 _ADAPTORS: dict[str, type[_Ext | _Xfs | _Ntfs | _Fat]] = {

@@ -27,7 +27,9 @@ _MAX_GROUPS = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
-class _Super:
+class Superblock:
+    """Where things lie; sizes and places in blocks, but `block`, `cluster` and `descriptor` in bytes."""
+
     block: int
     cluster: int
     blocks: int
@@ -62,7 +64,9 @@ class _Super:
 
 
 @dataclass(frozen=True, slots=True)
-class _Group:
+class Group:
+    """What a descriptor says; places in blocks."""
+
     bitmap: int
     inode_bitmap: int
     inode_table: int
@@ -75,7 +79,7 @@ def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
 
     Raises NotKnown, ImageError, OverBudget.
     """
-    sb = _super(blocks)
+    sb = superblock(blocks)
     tables = _tables(blocks, sb)
     starts = [start for start, _ in tables]
     ratio = sb.cluster // sb.block
@@ -95,7 +99,7 @@ def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
             yield from of_bitmap(bitmap, count=count, unit=sb.cluster, at=first * sb.block, least=least)
 
 
-def _tables(blocks: Blocks, sb: _Super) -> list[Range]:
+def _tables(blocks: Blocks, sb: Superblock) -> list[Range]:
     """Where bitmaps and inode tables lie, in blocks: a group without a bitmap may hold those of others."""
     kinds: tuple[list[Range], ...] = ([], [], [])
     for group in _groups(blocks, sb):
@@ -108,7 +112,8 @@ def _tables(blocks: Blocks, sb: _Super) -> list[Range]:
     return merged(one for runs in kinds for one in runs)
 
 
-def _super(blocks: Blocks) -> _Super:
+def superblock(blocks: Blocks) -> Superblock:
+    """That of a clean file system whose features are all known. Raises NotKnown, ImageError, OverBudget."""
     raw = blocks.read(1024, 1024)
     if len(raw) < 1024 or raw[56:58] != b"\x53\xef":
         raise NotKnown("there is no super block")
@@ -127,7 +132,7 @@ def _super(blocks: Blocks) -> _Super:
         count |= int.from_bytes(raw[0x150:0x154], "little") << 32
     block = 1024 << log_block
     inode_size = int.from_bytes(raw[0x58:0x5A], "little") if int.from_bytes(raw[0x4C:0x50], "little") else 128
-    found = _Super(
+    found = Superblock(
         block=block,
         cluster=1024 << log_cluster if ro_compat & _BIGALLOC else block,
         blocks=count,
@@ -149,18 +154,19 @@ def _super(blocks: Blocks) -> _Super:
     return found
 
 
-def _groups(blocks: Blocks, sb: _Super) -> Iterator[_Group]:
+def _groups(blocks: Blocks, sb: Superblock) -> Iterator[Group]:
     left = sb.groups
     for number in range(-(-sb.groups // sb.per_block)):
-        data = blocks.read(_descriptors(sb, number) * sb.block, sb.block)
+        data = blocks.read(descriptors_at(sb, number) * sb.block, sb.block)
         if len(data) < sb.block:
             raise NotKnown("its group descriptors lie outside the volume")
         for at in range(0, min(left, sb.per_block) * sb.descriptor, sb.descriptor):
-            yield _group(data[at : at + sb.descriptor])
+            yield group_descriptor(data[at : at + sb.descriptor])
         left -= sb.per_block
 
 
-def _group(raw: bytes) -> _Group:
+def group_descriptor(raw: bytes) -> Group:
+    """The descriptor of a group, of 32 or 64 bytes."""
     bitmap, inode_bitmap, table, free_low, _, _, flags = struct.unpack_from("<IIIHHHH", raw, 0)
     if len(raw) >= 64:
         highs = struct.unpack_from("<IIIH", raw, 0x20)
@@ -168,10 +174,10 @@ def _group(raw: bytes) -> _Group:
         inode_bitmap |= highs[1] << 32
         table |= highs[2] << 32
         free_low |= highs[3] << 16
-    return _Group(bitmap, inode_bitmap, table, free_low, flags)
+    return Group(bitmap, inode_bitmap, table, free_low, flags)
 
 
-def _descriptors(sb: _Super, number: int) -> int:
+def descriptors_at(sb: Superblock, number: int) -> int:
     """The block that holds the descriptors of the `number`th run of groups."""
     # with blocks of 1 KiB the super block is block 1, also where bigalloc counts groups from block 0
     shifted = 1 if sb.block == 1024 and sb.first == 0 else 0
@@ -181,7 +187,7 @@ def _descriptors(sb: _Super, number: int) -> int:
     return sb.start_of(group) + (1 if sb.has_super(group) else 0) + (0 if group else shifted)
 
 
-def _head(sb: _Super, group: int) -> int:
+def _head(sb: Superblock, group: int) -> int:
     """Blocks at the start of `group` that hold copies of the super block and of descriptors."""
     own = 1 if sb.has_super(group) else 0
     if sb.incompat & _META_BG and group // sb.per_block >= sb.first_meta:

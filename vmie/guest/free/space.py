@@ -122,11 +122,18 @@ def _keep_shared(machine: Machine, index: int, found: FreeMap) -> None:
         elif partition.type in LOGICAL_DISK_TYPES:
             found.unknown.append((volume.where, "dynamic disks are not read here"))
             found.remove(partition.start, end)
-        elif partition.type in _VERIFIED or (volume.blocks is not None and _head(volume.blocks) == _VERITY):
+        elif sealed(volume):
             found.unknown.append((f"disk {index}", "dm-verity hashes free space too"))
             found.remove(0, found.size)
     for start, end in _only_in_mbr(machine, index):
         found.remove(start, end)
+
+
+def sealed(volume: Volume) -> bool:
+    """Whether dm-verity hashes what is on the disk of `volume`, all blocks of a file system alike."""
+    partition = volume.partition
+    verified = partition is not None and partition.type in _VERIFIED
+    return verified or (volume.blocks is not None and _head(volume.blocks) == _VERITY)
 
 
 def _head(blocks: Blocks) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from vmie.guest.filesystem import FileSystem, FileSystemError
 from vmie.guest.free.ranges import NotKnown, Range, of_bitmap
@@ -28,10 +29,7 @@ def ntfs(blocks: Blocks, files: FileSystem, *, least: int) -> Iterator[Range]:
     Raises NotKnown, FileSystemError, ImageError, OverBudget.
     """
     raw = blocks.read(0, 512)
-    if files.clean is not True or not _log_is_clean(files):
-        raise NotKnown("its log is to be replayed, or it is to be checked")
-    if files.lstat("/hiberfil.sys") and files.read("/hiberfil.sys", 4).lower() not in (b"", b"\0\0\0\0", b"wake"):
-        raise NotKnown("Windows is hibernated, or went down with Fast Startup")
+    at_rest(files)
     if _has_shadow_copies(blocks):
         raise NotKnown("shadow copies of it may need what is free by now")
     sector, per = struct.unpack_from("<HB", raw, 11)
@@ -45,6 +43,14 @@ def ntfs(blocks: Blocks, files: FileSystem, *, least: int) -> Iterator[Range]:
         yield from of_bitmap(piece, count=count, unit=unit, at=at * 8 * unit, least=least)
         if len(piece) < _PIECE:
             break
+
+
+def at_rest(files: FileSystem) -> None:
+    """Raise NotKnown unless the NTFS was unmounted by a Windows that does not mean to go on; also FileSystemError."""
+    if files.clean is not True or not _log_is_clean(files):
+        raise NotKnown("its log is to be replayed, or it is to be checked")
+    if files.lstat("/hiberfil.sys") and files.read("/hiberfil.sys", 4).lower() not in (b"", b"\0\0\0\0", b"wake"):
+        raise NotKnown("Windows is hibernated, or went down with Fast Startup")
 
 
 def _log_is_clean(files: FileSystem) -> bool:
@@ -86,12 +92,26 @@ def _has_shadow_copies(blocks: Blocks) -> bool:
     return True
 
 
-def fat(blocks: Blocks, *, least: int) -> Iterator[Range]:
-    """Free ranges of FAT16 and FAT32 of `least` bytes, in bytes of the volume.
+@dataclass(frozen=True, slots=True)
+class FatLayout:
+    """Sizes and places in bytes.
 
-    Raises NotKnown, ImageError, OverBudget.
+    The table begins at `begin`, has entries of `width` and is there `tables` times, each of `length`; the first of
+    `clusters`, each of `unit`, is at `base`.
     """
-    raw = blocks.read(0, 512)
+
+    width: int
+    begin: int
+    unit: int
+    base: int
+    clusters: int
+    tables: int
+    length: int
+
+
+def fat_layout(blocks: Blocks) -> FatLayout:
+    """Of a clean FAT16 or FAT32. Raises NotKnown, ImageError, OverBudget."""
+    raw = blocks.read(0, 512).ljust(512, b"\0")
     sector, per, reserved, tables, roots, small = struct.unpack_from("<HBHBHH", raw, 11)
     length = int.from_bytes(raw[22:24], "little") or int.from_bytes(raw[36:40], "little")
     total = small or int.from_bytes(raw[32:36], "little")
@@ -107,12 +127,22 @@ def fat(blocks: Blocks, *, least: int) -> Iterator[Range]:
         raise NotKnown("it is to be checked")
     if (clusters + 2) * width > length * sector:
         raise NotKnown("its table does not fit its clusters")
-    unit, base, begin = per * sector, data * sector, reserved * sector
+    return FatLayout(width, reserved * sector, per * sector, data * sector, clusters, tables, length * sector)
+
+
+def fat(blocks: Blocks, *, least: int) -> Iterator[Range]:
+    """Free ranges of FAT16 and FAT32 of `least` bytes, in bytes of the volume.
+
+    Raises NotKnown, ImageError, OverBudget.
+    """
+    found = fat_layout(blocks)
+    width, unit, base, end = found.width, found.unit, found.base, (found.clusters + 2) * found.width
     free = re.compile(rb"(?:\x00{%d}){%d,}" % (width, max(1, least // unit)))
-    for at in range(0, (clusters + 2) * width, _PIECE):
-        size = min(_PIECE, (clusters + 2) * width - at)
-        piece = blocks.read(begin + at, size)
-        if any(blocks.read(begin + copy * length * sector + at, size) != piece for copy in range(1, tables)):
+    for at in range(0, end, _PIECE):
+        size = min(_PIECE, end - at)
+        piece = blocks.read(found.begin + at, size)
+        copies = range(1, found.tables)
+        if any(blocks.read(found.begin + copy * found.length + at, size) != piece for copy in copies):
             continue
         for run in free.finditer(piece):
             # a run may begin in the middle of an entry

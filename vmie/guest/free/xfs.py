@@ -26,7 +26,9 @@ _MAX_EXTENTS = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
-class _Super:
+class Superblock:
+    """Sizes of a block and a sector in bytes, of the volume and its groups in blocks."""
+
     block: int
     sector: int
     blocks: int
@@ -37,7 +39,7 @@ class _Super:
 
 def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
     """Free ranges of `least` bytes, in bytes of the volume. Raises NotKnown, ImageError, OverBudget."""
-    sb = _super(blocks)
+    sb = superblock(blocks)
     if state(blocks, "xfs").clean is not True:
         raise NotKnown("its log is to be replayed, or is not in the volume")
     for group in range(sb.groups):
@@ -56,7 +58,8 @@ def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
                 yield (first + start) * sb.block, (first + start + count) * sb.block
 
 
-def _super(blocks: Blocks) -> _Super:
+def superblock(blocks: Blocks) -> Superblock:
+    """That of a file system whose features are all known. Raises NotKnown, ImageError, OverBudget."""
     raw = blocks.read(0, 512)
     if len(raw) < 512 or raw[:4] != b"XFSB":
         raise NotKnown("there is no super block")
@@ -70,10 +73,10 @@ def _super(blocks: Blocks) -> _Super:
     read_only, incompat = struct.unpack_from(">II", raw, 212)
     if version not in (4, 5) or (version == 5 and (incompat & ~_KNOWN or read_only & ~_KNOWN_RO)):
         raise NotKnown("it has features that are not known here, or is to be repaired")
-    return _Super(block, sector, count, per_group, groups, version)
+    return Superblock(block, sector, count, per_group, groups, version)
 
 
-def _records(blocks: Blocks, sb: _Super, first: int, root: int, levels: int) -> Iterator[tuple[int, int]]:
+def _records(blocks: Blocks, sb: Superblock, first: int, root: int, levels: int) -> Iterator[tuple[int, int]]:
     """(start, count) in blocks of the group, from the leftmost leaf along the siblings."""
     if not 1 <= levels <= _MAX_LEVELS:
         raise NotKnown("a tree is damaged")
@@ -101,7 +104,7 @@ def _records(blocks: Blocks, sb: _Super, first: int, root: int, levels: int) -> 
         number = right
 
 
-def _node(blocks: Blocks, sb: _Super, number: int, level: int, magic: bytes) -> tuple[bytes, int, int, int]:
+def _node(blocks: Blocks, sb: Superblock, number: int, level: int, magic: bytes) -> tuple[bytes, int, int, int]:
     """(bytes, level, records, right sibling) of a block of a tree."""
     data = blocks.read(number * sb.block, sb.block)
     if len(data) < sb.block or data[:4] != magic:

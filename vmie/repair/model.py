@@ -1,0 +1,72 @@
+"""The nouns of repair: what a mend wants of a file, what was changed, and what stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vmie.repair.files import GuestFiles
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """The file at `path` (in the guest, links are followed) is to hold `after`; `why` in words for people.
+
+    `fill` is what the format ignores at its end: it makes up for what is missing where the file may not become so
+    short. A newline for text, a zero byte for an initramfs, b"" where the size must be kept.
+    `comment` begins a line of text that may be left out where there is no room for all; "" where none may.
+    """
+
+    path: str
+    after: bytes
+    why: str
+    fill: bytes = b"\n"
+    comment: str = "#"
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is not mended: of which rule, why, and the command that mends it in the guest; "" where there is none."""
+
+    rule: str
+    why: str
+    by_hand: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """One way to mend: `rules` are those whose findings it is meant to take away, () for one that none asks for.
+
+    `apply` looks at the guest's files, with what the mends before it changed, and says what it wants. It decides by
+    content alone, so that a repair that is made again makes the same layer.
+    """
+
+    name: str
+    rules: tuple[str, ...]
+    apply: Callable[[GuestFiles], Iterable[Edit | Left]]
+
+
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """A file that was changed where it lies: `before` and `after` are its whole contents.
+
+    `rules` are those for which it was, `why` one sentence per edit, `where` the volume ("disk 0 partition 1").
+    """
+
+    path: str
+    where: str
+    before: bytes
+    after: bytes
+    rules: tuple[str, ...]
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What was done: `mended` are rules without a finding by now, `left` what stays of those that had one."""
+
+    changes: tuple[FileChange, ...] = ()
+    mended: tuple[str, ...] = ()
+    left: tuple[Left, ...] = ()
