@@ -23,12 +23,14 @@ if TYPE_CHECKING:
         cancel,
         check,
         convert,
+        diff,
         export,
         import_image,
         resume,
         run_batch,
         setup_role,
         upload,
+        verify,
     )
 
 __all__ = [
@@ -36,6 +38,7 @@ __all__ = [
     "cancel",
     "check",
     "convert",
+    "diff",
     "disk",
     "errors",
     "events",
@@ -47,6 +50,7 @@ __all__ = [
     "sandbox",
     "setup_role",
     "upload",
+    "verify",
 ]
 
 _MODULES = ("disk", "errors", "events", "model", "sandbox")

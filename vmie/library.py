@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from vmie import event_log
 from vmie.cures import says
 from vmie.errors import UsageError
+from vmie.library_compare import diff, verify
 from vmie.library_place import OnEvent, Place, StrPath, connected, placed
 from vmie.model import Profile, Route
 from vmie.typed_keywords import keywords, one_and_keywords, two_and_keywords
@@ -42,7 +43,19 @@ StrPaths = StrPath | Sequence[StrPath]
 ResultT = TypeVar("ResultT", bound="Result")
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
-__all__ = ["cancel", "check", "convert", "export", "import_image", "resume", "run_batch", "setup_role", "upload"]
+__all__ = [
+    "cancel",
+    "check",
+    "convert",
+    "diff",
+    "export",
+    "import_image",
+    "resume",
+    "run_batch",
+    "setup_role",
+    "upload",
+    "verify",
+]
 
 
 if TYPE_CHECKING:

@@ -49,6 +49,11 @@ def _lines(found: Difference, one: str, other: str) -> Iterator[str]:
     from vmie.ops.diff import shown
 
     yield visible(shown(found, (one, other)))
+    yield from details(found)
+
+
+def details(found: Difference) -> Iterator[str]:
+    """The files and ranges that differ, the first of each."""
     for change in found.files[:_MOST]:
         yield f"  {change.change:8} {visible(f'{change.where}: {change.path}')}"
     if (more := len(found.files) + found.more_files - _MOST) > 0:

@@ -36,6 +36,7 @@ VERBS: Mapping[str, Verb] = {
     "policy": Verb("policy", "", "Print least-privilege policies; nothing is asked of AWS."),
     "convert": Verb("convert", "convert", "Write a disk as stream-optimised VMDK, dynamic VHD, raw, qcow2 or VHDX."),
     "diff": Verb("diff", "diff", "Show where two disks differ: which bytes, and which files by name."),
+    "verify": Verb("verify", "verify", "Prove that a snapshot holds what was sent, block by block."),
     "upload": Verb("upload", "upload", "Send a disk to S3 in the form that EC2 takes; no EC2 call is made."),
     "resume": Verb(
         "jobs", "resume", "Resume a job or batch that was interrupted or failed; nothing is sent or created twice."

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,23 +18,20 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from vmie.errors import Run, UsageError
+from vmie.jobs.kept import KeptJob, is_job, read
 from vmie.model import DAMAGED, JobSummary
 from vmie.ops import ownership
-from vmie.ops.journal import bytes_held, damage
+from vmie.ops.journal import bytes_held
 from vmie.ops.process_lock import ProcessLock
-
-_ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 
 RUNNING, DONE, FAILED, CANCELLED = "running", "done", "failed", "cancelled"
 #: AWS has the task and nobody waits for it
 SUBMITTED = "submitted"
-#: far above what a job of a thousand disks has
-_MOST_BYTES = 64 << 20
 #: the longest wait, in seconds, for another command that is looking for its job or making it
 _BEGIN_WITHIN = 30.0
 
 
-class Job:
+class Job(KeptJob):
     """An open job: a `vmie.ops.journal.Journal` in a file, under an exclusive lock until closed."""
 
     def __init__(self, path: Path, *, now: Callable[[], datetime], data: dict[str, Any] | None = None) -> None:
@@ -51,37 +47,12 @@ class Job:
                 code="JobLocked",
             )
         try:
-            self._data: dict[str, Any] = _read(path) if data is None else data
+            super().__init__(path, read(path) if data is None else data)
         except UsageError:
             self._lock.release()
             raise
         if data is not None:
             self._write()
-
-    @property
-    def job(self) -> str:
-        """The job's id."""
-        return self._path.stem
-
-    @property
-    def kind(self) -> str:
-        """The verb that began it."""
-        return str(self._data["kind"])
-
-    @property
-    def request(self) -> dict[str, Any]:
-        """The options it was begun with."""
-        return dict(self._data["request"])
-
-    @property
-    def status(self) -> str:
-        """What was last recorded: running, done, failed or cancelled."""
-        return str(self._data["status"])
-
-    def get(self, step: str) -> dict[str, Any] | None:
-        """See `Journal.get`."""
-        found = self._data["steps"].get(step)
-        return dict(found) if found is not None else None
 
     def put(self, step: str, value: dict[str, Any]) -> None:
         """See `Journal.put`."""
@@ -89,27 +60,12 @@ class Job:
             self._data["steps"][step] = value
             self._write()
 
-    @property
-    def begun(self) -> bool:
-        """Whether anything was done yet."""
-        return bool(self._data["steps"])
-
     def finish(self, status: str, result: dict[str, Any] | None = None) -> None:
         """Record how the job ended, and what it came to."""
         self._data["status"] = status
         if result is not None:
             self._data["result"] = result
         self._write()
-
-    @property
-    def result(self) -> dict[str, Any] | None:
-        """What it came to, None when it did not end or was ended by a version that kept no results."""
-        return _mapping(self._data.get("result"))
-
-    @property
-    def plan(self) -> dict[str, Any] | None:
-        """The plan that it was last carried out by, None before there was one."""
-        return _mapping(self._data.get("plan"))
 
     def keep_plan(self, plan: dict[str, Any]) -> None:
         """Record the plan, so that steps that need nothing else can be taken without what it was made from."""
@@ -205,7 +161,7 @@ class JobStore:
         """The job with the fingerprint whose status is one of `wanted`, locked; None when there is none."""
         for path in self._paths():
             try:
-                data = _read(path)
+                data = read(path)
             except UsageError:
                 continue
             if data.get("fingerprint") != fingerprint or data["status"] not in wanted:
@@ -226,11 +182,19 @@ class JobStore:
 
     def open(self, job: str) -> Job:
         """An existing job, locked; raises UsageError when there is none of that name."""
+        return Job(self._existing(job), now=self._now)
+
+    def read(self, job: str) -> KeptJob:
+        """An existing job as it is now, whoever works on it; raises UsageError when there is none of that name."""
+        path = self._existing(job)
+        return KeptJob(path, read(path))
+
+    def _existing(self, job: str) -> Path:
         path = self._root / f"{job}.json"
-        if not _ID.fullmatch(job) or not path.exists():
+        if not is_job(job) or not path.exists():
             raise UsageError(f"there is no job {job!r}", cure=Run(("vmie", "jobs"), "lists them"))
         ownership.check(self._root.parent, self._root, path)
-        return Job(path, now=self._now)
+        return path
 
     def list(self) -> list[JobSummary]:
         """Every job, newest first."""
@@ -238,13 +202,13 @@ class JobStore:
 
     def _paths(self) -> Iterator[Path]:
         if self._root.is_dir():
-            yield from (path for path in sorted(self._root.glob("job-*.json")) if _ID.fullmatch(path.stem))
+            yield from (path for path in sorted(self._root.glob("job-*.json")) if is_job(path.stem))
 
 
 def _summary(path: Path) -> JobSummary:
     """What `vmie jobs` shows of a job; one bad file must not hide the others."""
     try:
-        return _summed(path, _read(path))
+        return _summed(path, read(path))
     except (UsageError, OSError, KeyError, TypeError, ValueError):
         return JobSummary(job=path.stem, status=DAMAGED, kind="", source=str(path), task_id=None, updated="")
 
@@ -270,29 +234,5 @@ def _summed(path: Path, data: dict[str, Any]) -> JobSummary:
     )
 
 
-def _mapping(value: Any) -> dict[str, Any] | None:
-    return dict(value) if isinstance(value, dict) else None
-
-
 def _lock(path: Path) -> ProcessLock:
     return ProcessLock(path.with_suffix(".lock"))
-
-
-#: what a job file holds at least, and of which kind
-_SHAPE: Mapping[str, type] = {
-    **dict.fromkeys(("status", "kind", "source", "updated"), str),
-    **dict.fromkeys(("request", "steps"), dict),
-}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as file:
-            data = json.loads(file.read(_MOST_BYTES).decode("utf-8"))
-        wrong = sorted(name for name, kind in _SHAPE.items() if not isinstance(data.get(name), kind))
-        wrong += filter(None, (damage(name, step) for name, step in (data.get("steps") or {}).items()))
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
-        raise UsageError(f"cannot read the job file {path}: {error}", cure="remove it if it is damaged") from error
-    if wrong:
-        raise UsageError(f"the job file {path} is damaged: {', '.join(wrong)[:500]}", cure="remove it")
-    return dict(data)

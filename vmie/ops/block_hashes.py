@@ -34,11 +34,17 @@ class BlockHashes:
     """The digests of a snapshot of `count` blocks. Thread-safe; memory is a bit per block.
 
     `path` None keeps them for this process only; `about` is whatever else to say of the snapshot. Where the file is of
-    another snapshot, or damaged, it begins anew.
+    another snapshot, or damaged, it begins anew; a `read_only` one is left as it is.
     """
 
     def __init__(
-        self, path: Path | None, *, snapshot_id: str, count: int, about: Mapping[str, str] | None = None
+        self,
+        path: Path | None,
+        *,
+        snapshot_id: str,
+        count: int,
+        about: Mapping[str, str] | None = None,
+        read_only: bool = False,
     ) -> None:
         self.snapshot_id = snapshot_id
         self.count = count
@@ -48,9 +54,10 @@ class BlockHashes:
         self._unsynced = 0
         #: named where it cannot be written
         self._place = path or Path(tempfile.gettempdir())
-        self._file = _opened(path)
+        self._read_only = read_only
+        self._file = _opened(path, read_only=read_only)
         head = {"format": _FORMAT, "snapshot": snapshot_id, "blocks": count, **(about or {})}
-        if _head(self._file) == head:
+        if read_only or _head(self._file) == head:
             self._mark()
         else:
             with ownership.usable(self._place):
@@ -63,12 +70,11 @@ class BlockHashes:
 
     @classmethod
     def existing(cls, path: Path) -> Self | None:
-        """What is kept at `path`; None where nothing is."""
+        """What is kept at `path`, to be read only; None where nothing is."""
         head = described(path)
         if head is None:
             return None
-        about = {name: text for name, text in head.items() if name not in ("format", "snapshot", "blocks")}
-        return cls(path, snapshot_id=str(head["snapshot"]), count=int(head["blocks"]), about=about)
+        return cls(path, snapshot_id=str(head["snapshot"]), count=int(head["blocks"]), read_only=True)
 
     def digest(self, index: int) -> bytes | None:
         """The digest of block `index`, None where none was sent."""
@@ -114,7 +120,8 @@ class BlockHashes:
     def close(self) -> None:
         """Close the file; what it holds is safe on the medium."""
         if self._file >= 0:
-            self.sync()
+            if not self._read_only:
+                self.sync()
             os.close(self._file)
             self._file = -1
 
@@ -155,10 +162,12 @@ def described(path: Path) -> Mapping[str, Any] | None:
     return head if 0 < head["blocks"] <= 1 << 27 and all(isinstance(v, str | int) for v in head.values()) else None
 
 
-def _opened(path: Path | None) -> int:
+def _opened(path: Path | None, *, read_only: bool) -> int:
     if path is None:
         with tempfile.TemporaryFile() as file:
             return os.dup(file.fileno())
+    if read_only:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     ownership.make_folder(path.parent)
     with ownership.usable(path):
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -98,13 +98,18 @@ def diff(
         reporter(events.Stage("compare", f"{one} with {other}"))
         for offset, length in _ranges(first, second):
             found.add(offset, length)
-        if found.ranges:
-            found.more_files = changed_files(
-                first, second, found.ranges, whole=not found.more_ranges, files=found.files, unread=found.unread
-            )
+        name_files(first, second, found)
         counted = [disk.blocks_read for disk in (first, second) if isinstance(disk, Counted)]
         found.blocks_read = sum(counted) if counted else None
     return found
+
+
+def name_files(first: Disk, second: Disk, found: Difference) -> None:
+    """Add to `found` the files that lie in its ranges."""
+    if found.ranges:
+        found.more_files = changed_files(
+            first, second, found.ranges, whole=not found.more_ranges, files=found.files, unread=found.unread
+        )
 
 
 def _ranges(one: Disk, other: Disk) -> Iterator[tuple[int, int]]:

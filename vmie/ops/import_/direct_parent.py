@@ -131,22 +131,25 @@ def _unfit(message: str, cause: str, cure: Cure) -> PreflightError:
     return PreflightError(message, cause=cause, cure=cure, code=UNFIT, fields=("parent",))
 
 
+def kept_at(state: Path, snapshot_id: str) -> Path | None:
+    """Where the digests of all blocks are kept that a completed snapshot has; None where they are not."""
+    written = block_hashes.described(hashes_path(state, snapshot_id))
+    # what was written to a snapshot without a parent is all that it has
+    whole = written is None or bool(written.get("parent"))
+    path = (_whole_path if whole else hashes_path)(state, snapshot_id)
+    found = block_hashes.described(path)
+    return path if found is not None and found["snapshot"] == snapshot_id else None
+
+
 def content(context: Context, client: EbsDirect, snapshot_id: str, *, count: int) -> BlockHashes:
     """The digests of all blocks that a completed snapshot of `count` blocks has. Close them.
 
     Raises AwsRefused, VmieError where its blocks have to be read and cannot be.
     """
     state = context.state
-    if state is not None:
-        whole = _whole_path(state, snapshot_id)
-        written = block_hashes.described(hashes_path(state, snapshot_id))
-        # what was written to a snapshot without a parent is all that it has
-        path = whole if written is None or written.get("parent") else hashes_path(state, snapshot_id)
-        known = BlockHashes.existing(path)
-        if known is not None and known.snapshot_id == snapshot_id:
-            return known
-        if known is not None:
-            known.close()
+    known = BlockHashes.existing(path) if state and (path := kept_at(state, snapshot_id)) else None
+    if known is not None:
+        return known
     text = f"what the blocks of {snapshot_id} hold is not known here: they are read, once"
     context.reporter(events.Note(text))
     read = read_blocks(client, snapshot_id, client.blocks(snapshot_id))
