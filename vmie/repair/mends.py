@@ -1,0 +1,17 @@
+"""The table of all mends, in the order in which they are made. To add one, add it here."""
+
+from __future__ import annotations
+
+from vmie.repair.boot_devices import BOOT_DEVICES
+from vmie.repair.console import SERIAL_CONSOLE
+from vmie.repair.model import Mend
+from vmie.repair.mounts import FSTAB
+
+MENDS: tuple[Mend, ...] = (
+    FSTAB,
+    BOOT_DEVICES,
+    SERIAL_CONSOLE,
+)
+
+#: rules whose findings one of them may take away
+MENDABLE = frozenset(rule for mend in MENDS for rule in mend.rules)
