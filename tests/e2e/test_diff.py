@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import ntfs
 from tests.e2e.conftest import Done
 from tests.guests import ext4
 from tests.tools import find, need, run, sized
@@ -63,6 +64,55 @@ def test_one_changed_byte_is_found_and_its_file_named(vmie: Vmie, tmp_path: Path
         assert [one["offset"] <= at < one["offset"] + one["length"] for one in found["ranges"]] == [True]
         assert found["files"] == [{"path": f"/{name}", "change": "content", "where": "disk 0 partition 1"}]
         assert found["unread"] == []
+
+
+def xfs(path: Path, folder: Path) -> None:
+    proto = folder / "proto"
+    listed = "\n".join(f"{one.name} ---644 0 0 {one}" for one in sorted((folder / "files").iterdir()))
+    proto.write_text(f"/dev/null\n0 0\nd--755 0 0\n{listed}\n$\n")
+    run(["truncate", "-s", "320m", path])
+    run(["mkfs.xfs", "-q", "-p", proto, path])
+
+
+def nt(path: Path, folder: Path) -> None:
+    ntfs.make(path)
+    for one in (folder / "files").iterdir():
+        ntfs.put(path, f"/{one.name}", one.read_bytes())
+
+
+def fat(path: Path, folder: Path) -> None:
+    run(["truncate", "-s", "40m", path])
+    run(["mkfs.fat", "-F", "32", "-s", "1", path])
+    run(["mcopy", "-i", path, *sorted((folder / "files").iterdir()), "::/"])
+
+
+@pytest.mark.parametrize("trials", sized(2, 34))
+@pytest.mark.parametrize("make", [xfs, nt, fat])
+def test_one_changed_byte_on_other_file_systems(
+    vmie: Vmie, tmp_path: Path, trials: int, make: Callable[[Path, Path], None]
+) -> None:
+    need("mkfs.xfs", "mkfs.fat", "mcopy")
+    files = {name.removeprefix("etc/"): data for name, data in FILES.items()}
+    (tmp_path / "files").mkdir()
+    for name, data in files.items():
+        (tmp_path / "files" / name).write_bytes(data)
+    path, other = tmp_path / "one.raw", tmp_path / "other.raw"
+    make(path, tmp_path)
+    run(["cp", "--sparse=always", path, other])
+    sound = path.read_bytes()
+    chance = random.Random(trials)
+    for _ in range(trials):
+        name = chance.choice(list(files))
+        at = sound.index(files[name]) + chance.randrange(len(files[name]))
+        with other.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes([sound[at] ^ 1 << chance.randrange(8)]))
+        found = vmie("diff", path, other).json["result"]
+        with other.open("r+b") as file:
+            file.seek(at)
+            file.write(sound[at : at + 1])
+        assert (found["bytes_different"], found["unread"]) == (4096, [])
+        assert [(one["path"], one["change"]) for one in found["files"]] == [(f"/{name}", "content")]
 
 
 def test_whatever_holds_it_an_equal_disk_is_equal(vmie: Vmie, tmp_path: Path) -> None:

@@ -20,8 +20,12 @@ from vmie.ops.opening import Counted
 #: of a whole comparison: names of files, bytes read of each disk, seconds
 _NAMES, _BYTES, _SECONDS = 2_000_000, 1 << 40, 3600.0
 _PIECE = 1 << 20
-#: files that are named
-_MOST = 10_000
+#: files that are named, and places that are named as not compared
+_MOST, _MOST_UNREAD = 10_000, 1000
+#: names of one folder, and characters of a path (PATH_MAX of Linux)
+_IN_FOLDER, _PATH = 200_000, 4096
+#: of a file system's files as many bytes are read as its disk has, so many times: hard links and holes add up
+_TIMES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +95,10 @@ def changed_files(
                     else:
                         more += 1
         gone = {volume.where for volume in machines[0].volumes}
-        unread += [(where, "it is on the second disk only") for where in others if where not in gone]
+        for where in others.keys() - gone:
+            _leave(unread, where, "it is on the second disk only")
     except (OverBudget, ImageError) as error:
-        unread.append(("the disks", str(error)))
+        _leave(unread, "the disks", str(error))
     finally:
         for machine in machines:
             machine.close()
@@ -101,7 +106,15 @@ def changed_files(
 
 
 def _machine(disk: Any) -> Machine:
-    return Machine([disk], budget=Budget(seconds=_SECONDS, read_bytes=_BYTES, entries=_NAMES))
+    return Machine([disk], budget=Budget(seconds=_SECONDS, read_bytes=_BYTES, entries=_IN_FOLDER))
+
+
+def _leave(unread: list[tuple[str, str]], where: str, why: str) -> None:
+    """Name a place that is not compared; beyond a bound only that there are more."""
+    if len(unread) < _MOST_UNREAD:
+        unread.append((where, why))
+    elif len(unread) == _MOST_UNREAD:
+        unread.append(("more places", "they are not named"))
 
 
 def _touched(volume: Volume, ranges: Sequence[tuple[int, int]]) -> bool:
@@ -117,26 +130,31 @@ def _of_volume(
     machines: Sequence[Machine], volume: Volume, other: Volume | None, unread: list[tuple[str, str]]
 ) -> Iterator[FileChange]:
     if other is None:
-        unread.append((volume.where, "it is on the first disk only"))
+        _leave(unread, volume.where, "it is on the first disk only")
         return
     if volume.content.kind not in READABLE:
         if volume.content.kind not in ("lvm2", "md", "empty"):
-            unread.append((volume.where, f"what is in it ({volume.content.kind}) is not looked into"))
+            _leave(unread, volume.where, f"what is in it ({volume.content.kind}) is not looked into")
         return
     pair = [machine.filesystem(one) for machine, one in zip(machines, (volume, other), strict=True)]
     if pair[0] is None or pair[1] is None:
-        unread.append((volume.where, "its file system cannot be opened on both disks"))
+        _leave(unread, volume.where, "its file system cannot be opened on both disks")
         return
-    yield from _Walk(volume.where, pair[0], pair[1], unread).changes()
+    size = max(source.size for machine in machines for source in machine.sources)
+    yield from Walk(volume.where, pair[0], pair[1], unread, size=size).changes()
 
 
-class _Walk:
-    """Two file systems side by side."""
+class Walk:
+    """Two file systems side by side, on disks of `size` bytes at most."""
 
-    def __init__(self, where: str, one: FileSystem, other: FileSystem, unread: list[tuple[str, str]]) -> None:
+    def __init__(
+        self, where: str, one: FileSystem, other: FileSystem, unread: list[tuple[str, str]], *, size: int
+    ) -> None:
         self._where = where
         self._both = (one, other)
         self._left = _NAMES
+        self._size = size
+        self._bytes = _TIMES * size
         self._unread = unread
 
     def changes(self) -> Iterator[FileChange]:
@@ -147,14 +165,17 @@ class _Walk:
             for path, before, after in self._names(folder):
                 self._left -= 1
                 if self._left < 0:
-                    self._unread.append((self._where, f"more than {_NAMES:,} files"))
+                    _leave(self._unread, self._where, f"more than {_NAMES:,} files")
                     return
+                if len(path) > _PATH:
+                    _leave(self._unread, self._where, f"a path of more than {_PATH:,} characters")
+                    continue
                 try:
                     change = self._change(path, before, after)
                     if before and after and self._is_folder(path):
                         folders.append(path)
                 except FileSystemError as error:
-                    self._unread.append((f"{self._where}: {path}", str(error)))
+                    _leave(self._unread, f"{self._where}: {path}", str(error))
                     continue
                 if change:
                     yield FileChange(self._where, path, change)
@@ -164,8 +185,10 @@ class _Walk:
         try:
             names = [set(one.listdir(folder)) - {".", ".."} for one in self._both]
         except FileSystemError as error:
-            self._unread.append((f"{self._where}: {folder}", str(error)))
+            _leave(self._unread, f"{self._where}: {folder}", str(error))
             return []
+        if any(len(some) >= _IN_FOLDER - 2 for some in names):
+            _leave(self._unread, f"{self._where}: {folder}", f"more than {_IN_FOLDER:,} names in one folder")
         return [
             (f"{folder.rstrip('/')}/{name}", name in names[0], name in names[1]) for name in sorted(names[0] | names[1])
         ]
@@ -188,7 +211,12 @@ class _Walk:
         return "mode" if one.mode != other.mode else ""
 
     def _same(self, path: str, status: FileStatus) -> bool:
-        for offset in range(0, status.size, _PIECE):
+        """Whether the content is the same, as far as it is read: a hole may be larger than the disk."""
+        end = min(status.size, self._size, self._bytes)
+        if end < status.size:
+            _leave(self._unread, f"{self._where}: {path}", f"only the first {end:,} of its {status.size:,} bytes")
+        self._bytes -= end
+        for offset in range(0, end, _PIECE):
             pieces = [files.read(path, _PIECE, offset) for files in self._both]
             if pieces[0] != pieces[1]:
                 return False
