@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 VMIE = (sys.executable, "-m", "vmie")
+pytestmark = pytest.mark.usefixtures("started_anew")
 
 
 def environ(tmp_path: Path) -> dict[str, str]:

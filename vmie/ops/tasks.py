@@ -14,6 +14,9 @@ from vmie.model import Task, TaskKind, TaskState
 from vmie.ops import waiting
 from vmie.ops.context import Context
 
+#: seconds that a task which is named may be unknown: it was made elsewhere, a while ago
+_SEEN_WITHIN = 20.0
+
 
 def listing(
     aws: Aws,
@@ -86,7 +89,8 @@ def watch(context: Context, task_ids: Sequence[str] = ()) -> Watched:
         kind_of(task_id)
     active = [TaskState.ACTIVE]
     begun: list[Task | str] = list(ids) or list(listing(context.aws, states=active, reporter=context.reporter))
-    poller = _poller(context, deadline=math.inf)
+    pace = waiting.wait_settings(context.settings)
+    poller = _poller(context, replace(pace, deadline=math.inf, visible_within=_SEEN_WITHIN))
     watches = [poller.watch(task, settle=True) for task in begun]
     poll.run(poller, clock=context.clock)
     return Watched(
@@ -99,12 +103,11 @@ def watch(context: Context, task_ids: Sequence[str] = ()) -> Watched:
     )
 
 
-def _poller(context: Context, *, deadline: float | None = None) -> poll.Poller:
+def _poller(context: Context, settings: poll.WaitSettings | None = None) -> poll.Poller:
     """One that never cancels a task for its age."""
-    pace = waiting.wait_settings(context.settings)
     return waiting.poller(
         context.aws,
-        settings=pace if deadline is None else replace(pace, deadline=deadline),
+        settings=settings or waiting.wait_settings(context.settings),
         clock=context.clock,
         cancels=False,
         reporter=context.reporter,
