@@ -6,10 +6,13 @@ from vmie.repair.boot_devices import BOOT_DEVICES
 from vmie.repair.console import SERIAL_CONSOLE
 from vmie.repair.model import Mend
 from vmie.repair.mounts import FSTAB
+from vmie.repair.network import DHCP, PERSISTENT_NET
 
 MENDS: tuple[Mend, ...] = (
     FSTAB,
     BOOT_DEVICES,
+    PERSISTENT_NET,
+    DHCP,
     SERIAL_CONSOLE,
 )
 

@@ -53,7 +53,7 @@ def _links(tree: Tree) -> Iterator[Rename]:
 def _udev(tree: Tree) -> Iterator[Rename]:
     """A rule's name counts where the kernel would not give it: a new card is called eth0 anyhow."""
     renumbers = renumbered(tree)
-    for path in _rule_files(tree):
+    for path in rule_files():
         for line in tree.lines(path):
             name, card = _NAMED.search(line), _BY.search(line)
             if name and card and (renumbers or not re.fullmatch(r"eth\d+", name[1])):
@@ -62,10 +62,11 @@ def _udev(tree: Tree) -> Iterator[Rename]:
 
 def udev_rules(tree: Tree) -> str:
     """A rules file that binds an interface's name to the old machine's MAC address, "" when there is none."""
-    return next((path for path in _rule_files(tree) if any("NAME=" in line for line in tree.lines(path))), "")
+    return next((path for path in rule_files() if any("NAME=" in line for line in tree.lines(path))), "")
 
 
-def _rule_files(tree: Tree) -> list[str]:
+def rule_files() -> list[str]:
+    """Where udev's rules that give names lie."""
     return [f"/etc/udev/rules.d/{name}" for name in _RULES]
 
 
