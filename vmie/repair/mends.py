@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from vmie.repair.boot_devices import BOOT_DEVICES
+from vmie.repair.cloud_init import CLOUD_INIT
 from vmie.repair.console import SERIAL_CONSOLE
+from vmie.repair.hypervisor_services import HYPERVISOR_SERVICES
 from vmie.repair.model import Mend
 from vmie.repair.mounts import FSTAB
 from vmie.repair.network import DHCP, PERSISTENT_NET
@@ -13,6 +15,8 @@ MENDS: tuple[Mend, ...] = (
     BOOT_DEVICES,
     PERSISTENT_NET,
     DHCP,
+    CLOUD_INIT,
+    HYPERVISOR_SERVICES,
     SERIAL_CONSOLE,
 )
 

@@ -9,7 +9,7 @@ from vmie.guest.linux.ssh_access import access_lists
 from vmie.guest.linux_facts import Sshd
 from vmie.guest.tree import Tree
 
-_SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/bin/systemd")
+SYSTEMD = ("/usr/lib/systemd/systemd", "/lib/systemd/systemd", "/bin/systemd")
 _WANTS = tuple(
     f"{base}/{target}.wants"
     for base in ("/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
@@ -20,7 +20,7 @@ _RUNLEVELS = ("/etc/rc3.d", "/etc/rc2.d", "/etc/rc.d/rc3.d", "/etc/init.d/rc3.d"
 
 def enabled(tree: Tree, *names: str) -> bool | None:
     """Whether a service of one of `names` starts at boot; None when the init system cannot be determined."""
-    if tree.first(*_SYSTEMD):
+    if tree.first(*SYSTEMD):
         return any(_systemd(tree, name) for name in names) or any(_sysv(tree, name) for name in names)
     if tree.first(*_RUNLEVELS, "/etc/init", "/etc/inittab"):
         return any(_sysv(tree, name) or _upstart(tree, name) for name in names)
