@@ -16,8 +16,8 @@ What each job calls, and what its caller must be allowed for that: `vmie policy 
 off, resumed and given up, and fails where this page says less, or more.
 
 *looks*: the job goes on without the right, and sees less beforehand; those statements have a Sid that begins with
-`Look`. An `import` is by image or snapshot, an `export` of an AMI or an instance, a `batch` many imports. Kinds of
-resource, and which actions are on which: [AWS's reference](https://docs.aws.amazon.com/service-authorization/latest/reference/).
+`Look`. An `import` is by image or snapshot, an `export` of an AMI or an instance, a `batch` many imports, also block by
+block (without those rights the others go on). Kinds of resource, and which actions are on which: [AWS's reference](https://docs.aws.amazon.com/service-authorization/latest/reference/).
 
 Not in any of them: `sts:GetCallerIdentity`, which needs no right; `iam:PassRole`, which AWS's reference names for none
 of the calls; `ec2:TerminateInstances` and whatever else the guide grants beyond what is called (`--guide` prints that).

@@ -17,6 +17,7 @@ import pytest
 from tests.e2e.conftest import Done
 from tests.recording import ACCOUNT, REGION, Keys, Recorder
 from tests.sandbox.conftest import BUCKET, MIB, bootable
+from tests.sandbox.ebs_direct import put
 from vmie import catalogue
 from vmie.ops import idempotency
 from vmie.ops.doctor import JOBS
@@ -201,6 +202,19 @@ def direct(world: World, *made_of_it: str) -> None:
     world.does(*verb, world.disk(), "--kms-key", world.keys.result)
     for ending in ("resume", "cancel"):
         world.does(ending, world.broken("CompleteSnapshot", *verb, world.disk()))
+    # a parent of which nothing is known here
+    world.does(*verb, world.disk(), "--parent", elsewhere(world))
+
+
+def elsewhere(world: World) -> str:
+    """A completed snapshot that somebody else made, encrypted with the key of results."""
+    with world.prepared():
+        ebs, block = world.box.client("ebs"), os.urandom(512 << 10)
+        made = ebs.start_snapshot(VolumeSize=1, Encrypted=True, KmsKeyArn=world.keys.result)["SnapshotId"]
+        put(ebs, made, 0, block)
+        ebs.complete_snapshot(SnapshotId=made, ChangedBlocksCount=1)
+        world.box.advance(60)
+    return str(made)
 
 
 def import_snapshot_ebs(world: World) -> None:
@@ -261,14 +275,13 @@ def export_instance(world: World) -> None:
 
 
 def batch(world: World) -> None:
-    by_object(world)
-    by_object(world, "--as", "snapshot")
-    world.recorder.take()
-    sources = [world.disk(), world.disk(LARGE)]
+    """Items of every way that a plan may have."""
+    ways = ("name: web", "as: snapshot, register: made", "via: ebs, platform: Linux, name: direct")
+    ways += ("via: ebs, as: snapshot", "via: ebs, as: volume, availability_zone: us-east-1a")
+    items = "".join(f"  - {{source: {world.disk()}, {way}}}\n" for way in ways)
     plan = world.folder / "plan.yaml"
-    items = f"  - {{source: {sources[0]}, name: web}}\n  - {{source: {sources[1]}, as: snapshot, register: made}}\n"
     plan.write_text(f"defaults: {{skip_check: all, bucket: {BUCKET}}}\nitems:\n{items}", encoding="utf-8")
-    world.does("batch", "run", plan)
+    assert world.does("batch", "run", plan)["completed"] == len(ways)
 
 
 def setup_role(world: World) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.recorded_jobs import BUCKETS, CALLER, EVERYTHING, OTHERS, RECORDED, Vmie, World
+from tests.e2e.recorded_jobs import BUCKETS, CALLER, EVERYTHING, OTHERS, RECORDED, Vmie, World, batch
 from tests.recording import Keys, accesses, recorded
 from tests.sandbox.conftest import BUCKET, MIB
 from vmie import sandbox
@@ -61,6 +61,15 @@ def test_a_jobs_policy_allows_all_that_it_calls_and_nothing_else(world: World, j
     }
     used = {(ask.action, _any_bucket(ask.resource)) for ask in asked}
     assert [one for one in granted if not any(one[0] == a and matches(one[1], r) for a, r in used)] == []
+
+
+def test_a_batch_is_allowed_all_ways_of_its_items(world: World) -> None:
+    policy = world.policy(JobKind.BATCH)
+    world.allow(policy)
+    batch(world)
+    asked = list(accesses(world.recorder.take(), world.keys))
+    assert {"ebs:PutSnapshotBlock", "ec2:ImportImage", "ec2:CreateVolume"} <= {ask.action for ask in asked}
+    assert [ask for ask in asked if decide([policy], ask) is not Decision.ALLOW] == []
 
 
 def _any_bucket(arn: str) -> str:

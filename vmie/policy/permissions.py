@@ -199,6 +199,8 @@ def _called(job: str) -> Iterator[tuple[str, bool]]:
     entry = _table()["jobs"][job]
     for other in entry.get("with", ()):
         yield from _called(other)
+    for other in entry.get("may", ()):
+        yield from ((call, False) for call, _ in _called(other))
     yield from ((call, True) for call in entry.get("needs", ()))
     yield from ((call, False) for call in entry.get("looks", ()))
 

@@ -120,7 +120,7 @@ def _judged(case: Case, arn: str, found: list[Simulated]) -> list[Line]:
                 "permissions",
                 Verdict.WARN,
                 f"you may not {_listed(case, optional)}",
-                f"{_why(optional)}; the {case.job} works without, but less can be checked beforehand",
+                f"{_why(optional)}; the {case.job} goes on without, but can do less, or check less beforehand",
                 cure,
             )
         )
