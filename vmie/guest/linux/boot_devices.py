@@ -9,6 +9,10 @@ What becomes of one that is absent is what the programs of the boot do:
 - dracut: root=, rd.lvm.lv=, rd.lvm.vg=, rd.luks.uuid= and rd.md.uuid= must all be there, else its queue ends in
   "Could not boot." and an emergency shell; resume= is cancelled after the time-out ("Cancelling resume operation")
   (modules.d/*/parse-*.sh and dracut-initqueue.sh, https://github.com/dracut-ng/dracut-ng).
+- a root on a server (NFS, iSCSI, NBD, live:http …) is in no image: whether it can be had cannot be known here
+  (dracut.cmdline(7); Documentation/admin-guide/nfs/nfsroot.rst in the kernel's sources).
+- overlayroot: what its dev= names is waited for, and the root is mounted without it
+  (scripts/init-bottom/overlayroot, https://launchpad.net/cloud-initramfs-tools).
 - systemd waits 90 seconds for what crypttab names; cryptsetup.target is wanted by the boot, not required
   (crypttab(5), systemd-cryptsetup-generator(8)).
 """
@@ -26,11 +30,26 @@ from vmie.guest.linux.shell import variables
 from vmie.guest.linux_facts import BootDevice, Effect
 from vmie.guest.tree import Tree
 
+#: roots on a server
+_SERVERS: tuple[str, ...] = (
+    "/dev/nfs",
+    "nfs:",
+    "nfs4:",
+    "iscsi:",
+    "nbd:",
+    "fcoe:",
+    "http:",
+    "https:",
+    "ftp:",
+    "live:http",
+    "live:nfs",
+)
+_SERVERS += ("dhcp", "aoe:", "cifs:", "nvmf:", "live:ftp", "live:tftp", "ceph:", "9p:")
 _MAX_FOUND = 200
 _MAX_LINES = 500
 _MAX_WORDS = 400
-#: roots that are no disk of the image: the network, the initramfs itself, what systemd or the kernel chooses
-_NO_DISK = ("/dev/nfs", "/dev/root", "/dev/ram", "/dev/gpt-auto-root")
+#: roots that are no disk of the image: the initramfs itself, what systemd or the kernel chooses
+_NO_DISK = ("/dev/root", "/dev/ram", "/dev/gpt-auto-root")
 _DRACUT = ("/usr/lib/dracut", "/usr/share/dracut", "/usr/bin/dracut", "/usr/sbin/dracut", "/sbin/dracut")
 #: initramfs generators whose programs know no rd.… option
 _OTHERS = ("/usr/share/initramfs-tools", "/usr/lib/initcpio", "/usr/bin/mkinitcpio")
@@ -130,6 +149,9 @@ def _all(asked: _Boot) -> Iterator[BootDevice]:
     if resume.lower() not in ("", "auto", "none"):
         present = asked.devices.present(resume)
         yield BootDevice(f"RESUME={resume}", "/etc/initramfs-tools/conf.d/resume", Effect.WAITS, present)
+    overlay = variables(tree.text("/etc/overlayroot.conf")).get("overlayroot", "")
+    for option, present in _overlaid(asked.devices, f"overlayroot={overlay}"):
+        yield BootDevice(option, "/etc/overlayroot.conf", Effect.WAITS, present)
 
 
 def _later(tree: Tree) -> Iterator[tuple[str, str]]:
@@ -184,6 +206,8 @@ def _options(asked: _Boot, cmdline: str) -> Iterator[tuple[str, Effect, bool | N
             yield f"rootflags={flags}", Effect.STOPS, False
     if (usr := last.get("mount.usr", "")) and asked.strict:
         yield f"mount.usr={usr}", Effect.STOPS, asked.devices.present(usr)
+    for option, present in _overlaid(asked.devices, f"overlayroot={last.get('overlayroot', '')}"):
+        yield option, Effect.WAITS, present
     resume = last.get("resume", "")
     if resume.startswith(("/dev/", *TAGS)) and "noresume" not in words:
         yield f"resume={resume}", Effect.WAITS, asked.devices.present(resume)
@@ -193,9 +217,20 @@ def _options(asked: _Boot, cmdline: str) -> Iterator[tuple[str, Effect, bool | N
             yield from _stacked(asked, key, value.strip('"'), last)
 
 
+def _overlaid(devices: Devices, option: str) -> Iterator[tuple[str, bool | None]]:
+    """The device that overlayroot= keeps changes on: "/dev/x", "LABEL=x" or "device:dev=LABEL=x,timeout=20"."""
+    value = option.partition("=")[2].strip("\"'")
+    named = re.search(r"(?:^|[:,])dev=([^,]+)", value)
+    device = named[1] if named else value
+    if device.startswith(("/dev/", *TAGS)):
+        yield option, devices.present(device)
+
+
 def _root(devices: Devices, root: str) -> bool | None:
+    if spelled(root).startswith(_SERVERS):
+        return None
     if spelled(root).startswith(_NO_DISK) or not spelled(root).startswith(("/dev/", *TAGS)):
-        return True  # nothing that an image could lack: nfs:…, live:…, gpt-auto
+        return True  # nothing that an image could lack: live:…, gpt-auto
     if named_by_hardware(root):
         # the order of the disks may be another; that the name changes on EC2 is said by a rule of its own
         number = re.search(r"(\d*)$", re.sub(r"^/dev/nvme\d+n\d+", "", spelled(root)))

@@ -85,17 +85,31 @@ def told(options: str, more: Tree | None = None) -> list[tuple[str, Effect, bool
         "8:2",
         "ca01",
         f"/dev/mapper/luks-{LUKS}",
-        "nfs:server:/export",
         "live:CDLABEL=x",
         "zfs:rpool/root",
         "/dev/ram0",
         "UUID=$unset",
-        "/dev/nfs",
         "gpt-auto",
     ],
 )
 def test_a_root_that_is_there_or_that_no_image_could_lack(root: str) -> None:
     assert told(f"root={root} ro quiet") == []
+
+
+@pytest.mark.parametrize(
+    "root", ["/dev/nfs", "nfs:10.0.0.1:/export", "nfs4:server:/x", "dhcp", "iscsi:1.2.3.4::::iqn.x"]
+)
+def test_whether_a_root_on_a_server_can_be_had_is_not_known(root: str) -> None:
+    assert told(f"root={root} ro quiet") == [(f"root={root}", Effect.STOPS, None)]
+
+
+def test_where_changes_are_kept_is_waited_for() -> None:
+    assert told(f"root=UUID={HERE} overlayroot=UUID={HERE}") == []
+    assert told(f"root=UUID={HERE} overlayroot=tmpfs:swap=1") == []
+    gone = f"overlayroot=device:dev=UUID={GONE},timeout=20"
+    assert told(f"root=UUID={HERE} {gone}") == [(gone, Effect.WAITS, False)]
+    conf = {"/etc/overlayroot.conf": '# dev\noverlayroot_cfgdisk="disabled"\noverlayroot="LABEL=data"\n'}
+    assert told(f"root=UUID={HERE}", conf) == [("overlayroot=LABEL=data", Effect.WAITS, False)]
 
 
 @pytest.mark.parametrize(
