@@ -75,6 +75,35 @@ def test_a_chain_sends_what_changed(days: int, box: Sandbox, vmie: Vmie, raw: Pa
     assert read(nothing["snapshot_ids"][0], len(data)) == data
 
 
+def test_a_parent_is_deleted_only_where_that_was_said_and_may_be(box: Sandbox, vmie: Vmie, raw: Path) -> None:
+    def there() -> set[str]:
+        found = box.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]
+        return {one["SnapshotId"] for one in found if "vmie" in str(one.get("Tags"))}
+
+    ids = []
+    for day, more in enumerate(((), (), ("--delete-parent",), ("--delete-parent", "--register", "moved"))):
+        change(raw, day * BLOCK, random.Random(day).randbytes(100))
+        result = done(vmie(*SNAPSHOT, raw, "--parent", "last", *more))
+        ids += result["snapshot_ids"]
+        assert result["parent_deleted"] is (day >= 2)
+    assert there() == {ids[0], ids[3]}
+    assert read(ids[3], 4 * MIB) == raw.read_bytes(), "what it had of its parents stays"
+
+    change(raw, 0, b"in an AMI")
+    answer = vmie(*SNAPSHOT, raw, "--parent", "last", "--delete-parent")
+    assert done(answer)["parent_deleted"] is False
+    assert f"{ids[3]} is not deleted" in answer.err
+    ids += done(answer)["snapshot_ids"]
+
+    change(raw, 0, b"while another is written")
+    box.faults.fail("CompleteSnapshot", code="AccessDeniedException", message="not now", status=403)
+    stopped = vmie(*SNAPSHOT, raw, "--parent", "last")
+    answer = vmie(*SNAPSHOT, raw, "--parent", "last", "--delete-parent")
+    assert done(answer)["parent_deleted"] is False
+    assert "is being written" in answer.err
+    assert done(vmie("resume", stopped.json["result"]["job"]))["parent"] == ids[-1]
+
+
 def test_what_stopped_goes_on_from_the_same_parent(box: Sandbox, vmie: Vmie, raw: Path) -> None:
     first = done(vmie(*SNAPSHOT, raw))["snapshot_ids"][0]
     change(raw, 3 * BLOCK, b"changed")
@@ -150,7 +179,7 @@ def test_a_batch_is_synced_again_and_again_and_then_cut_over(
     other.write_bytes(bootable(2 * MIB, mark=b"x" * MIB)[: 2 * MIB])
     plan = tmp_path / "plan.yaml"
     plan.write_text(
-        "defaults: {via: ebs, skip_check: all}\n"
+        "defaults: {via: ebs, skip_check: all, delete_parent: true}\n"
         "items:\n"
         "  - {source: web.raw, route: snapshot, register: moved-web}\n"
         "  - {source: db.raw, route: image, platform: Linux}\n"
@@ -169,6 +198,9 @@ def test_a_batch_is_synced_again_and_again_and_then_cut_over(
     last = ran("--cut-over")
     assert all(item["image_id"] for item in last)
     assert sum(item["bytes_sent"] for item in last) == BLOCK
+    left = box.client("ec2").describe_snapshots(OwnerIds=["self"])["Snapshots"]
+    earlier = {one for item in (*first, *second) for one in item["snapshot_ids"]}
+    assert not earlier & {one["SnapshotId"] for one in left}
     assert read(last[0]["snapshot_ids"][0], 4 * MIB) == raw.read_bytes()
     plan.write_text("items:\n  - {source: web.raw, route: snapshot}\n")
     assert "via: ebs" in vmie("batch", "run", plan, "--sync").json["error"]["cure"]

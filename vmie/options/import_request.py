@@ -106,6 +106,14 @@ class ImportRequest(TransferOptions):
         via="ebs",
         guesses=("since", "base", "incremental"),
     )
+    delete_parent: bool = option(
+        False,
+        "With {parent}: delete that snapshot once the new one is completed. What EBS needs of its blocks stays.",
+        group="Sending",
+        routes=("image", "snapshot", "volume"),
+        via="ebs",
+        guesses=("drop_parent", "delete_old"),
+    )
     bucket: Bucket | None = _object(
         None,
         "S3 bucket, in the same Region. Default: the settings', or what the role may use.",

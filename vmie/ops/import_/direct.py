@@ -91,6 +91,7 @@ class DirectImport(ImportOperation[DirectPlan]):
             "blocks_written": sum(int(step.get("written", 0)) for step in known),
             "blocks_skipped": sum(int(step.get("skipped", 0)) for step in known),
             "parent": next((str(step["parent"]) for step in known if step.get("parent")), None),
+            "parent_deleted": any(step.get("parent_deleted") for step in known),
         }
 
     def _steps(self) -> list[dict[str, Any]]:
@@ -136,7 +137,10 @@ class DirectImport(ImportOperation[DirectPlan]):
         return [one for one in self._snapshots if one]
 
     def _tidy(self) -> None:
-        """Nothing was made but what stays."""
+        """Delete the snapshots that those of this job are based on, where the user said so."""
+        if self.planned.request.delete_parent:
+            for number in range(len(self.planned.disks)):
+                self._writer(number).delete_parent()
 
     def _made(self, done: Sequence[Task]) -> Made:
         return Made(snapshot_ids=tuple(self._snapshots))
@@ -244,6 +248,7 @@ class DirectImage(DirectImport):
 
     def _tidy(self) -> None:
         """The AMI has snapshots of its own: those that were written are needed no more."""
+        super()._tidy()
         for number in range(len(self.planned.disks)):
             with suppress(TaskFailed):
                 self._writer(number).remove()

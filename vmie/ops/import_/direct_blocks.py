@@ -104,12 +104,18 @@ class DiskBlocks:
             self._manifest.close()
 
     def wanted(
-        self, have: BlockHashes, behind: Callable[[int], None], *, parent: BlockHashes | None = None
+        self,
+        have: BlockHashes,
+        behind: Callable[[int], None],
+        *,
+        parent: BlockHashes | None = None,
+        due: Callable[[], bool] = lambda: False,
     ) -> Iterator[tuple[int, bytes]]:
         """Each block that is to be written and is not among those that AWS has; `behind` hears how far it came.
 
         Of a snapshot with a `parent` only those that differ from the parent's, with zeros in place of what is there no
-        more. Raises ImageError (SourceChanged) when the file changes meanwhile.
+        more; and one that does not differ where one is `due`. Raises ImageError (SourceChanged) when the file changes
+        meanwhile.
         """
         planned = self._planned
         for index, needed in self._plan if parent is None else _with_inherited(self._plan, parent):
@@ -117,7 +123,7 @@ class DiskBlocks:
                 data = _ZEROS if needed is None else self._read(index)
                 if planned.identity.touched(planned.path):
                     raise source_changed(planned.path, "while it was uploaded", "")
-                if _differs(data, parent.digest(index) if parent else None, needed=bool(needed)):
+                if _differs(data, parent.digest(index) if parent else None, needed=bool(needed)) or due():
                     yield index, data
             self.read = min(self._disk.size, (index + 1) * BLOCK)
             behind(self.read)

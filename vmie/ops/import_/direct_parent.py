@@ -131,6 +131,16 @@ def _unfit(message: str, cause: str, cure: Cure) -> PreflightError:
     return PreflightError(message, cause=cause, cure=cure, code=UNFIT, fields=("parent",))
 
 
+def needed_by(context: Context, parent: str, *, but: str) -> str:
+    """A pending snapshot of this machine's jobs that is based on `parent`, other than `but`; "" where there is none."""
+    if context.state is None:
+        return ""
+    heads = (block_hashes.described(path) for path in (context.state / "blocks").glob("snap-*.sha256"))
+    ids = [str(head["snapshot"]) for head in heads if head is not None and head.get("parent") == parent]
+    there = snapshots.look(context.aws, [one for one in ids if one != but])
+    return next((one for one, found in there.items() if found.state == "pending"), "")
+
+
 def kept_at(state: Path, snapshot_id: str) -> Path | None:
     """Where the digests of all blocks are kept that a completed snapshot has; None where they are not."""
     written = block_hashes.described(hashes_path(state, snapshot_id))

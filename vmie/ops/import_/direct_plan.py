@@ -26,10 +26,6 @@ from vmie.options import ImportRequest
 UNSAFE_ZEROS = "unsafe-zeros"
 #: the rules about the largest disk of a task
 _SIZES = ("VMIE-LIM-001", "VMIE-LIM-002")
-#: minutes without a block after which EBS gives a snapshot up: a night and more to mend what stopped it. Each block
-#: that is written begins them anew, so that they need not last for all of a disk.
-#: https://docs.aws.amazon.com/ebs/latest/APIReference/API_StartSnapshot.html (10 to 4320, 60 by default)
-TIMEOUT = 24 * 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,6 @@ class DirectPlan:
     notes: tuple[str, ...] = ()
     #: whether an AMI that is registered from the snapshot is said to have ENA
     ena: bool = True
-    timeout: int = TIMEOUT
     #: there is none
     bucket: buckets.ChosenBucket | None = None
     object_url: str | None = None

@@ -11,8 +11,7 @@ The journal's step ``snapshot N`` of disk N names the snapshot; which of its blo
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from typing import Any
 
@@ -29,6 +28,7 @@ from vmie.ops.context import Context
 from vmie.ops.import_ import direct_parent
 from vmie.ops.import_.direct_blocks import DiskBlocks
 from vmie.ops.import_.direct_plan import DirectPlan, expect_zeros
+from vmie.ops.import_.direct_progress import LEAST, Sent, paced, timeout
 from vmie.ops.upload_plan import SOURCE_CHANGED, source_changed
 
 #: how often one run begins a snapshot anew: EBS gave it up, or somebody deleted it
@@ -98,15 +98,14 @@ class SnapshotWriter:
             if not self._is_over(error) or tries <= 1:
                 self._clear_after(error)
                 raise
-            text = f"{self.snapshot_id} takes no more blocks ({error.code}): another snapshot is begun"
-            self._context.reporter(events.Note(text, "warning"))
+            self._context.reporter(events.Note(f"{self._ended(error)}: another snapshot is begun", "warning"))
             self.begin_anew()
             self.send(tries=tries - 1)
 
     def begin_anew(self) -> None:
         """Nothing can come of the snapshot any more: remove it, and let the next one be another."""
         left, attempt = self.snapshot_id, int(self.known.get("attempt", 1))
-        self._keep(attempt=attempt + 1, snapshot_id="", completed=False, parent=self._disk.parent)
+        self._keep(attempt=attempt + 1, snapshot_id="", completed=False, parent=self._disk.parent, timeout=0)
         self._mistaken = False
         if left:
             with suppress(VmieError):  # it may be gone
@@ -120,6 +119,25 @@ class SnapshotWriter:
             return left
         return ""
 
+    def delete_parent(self) -> None:
+        """Delete the snapshot that a completed one is based on; where that cannot be, it is said and all is well."""
+        parent, own = str(self.known.get("parent") or ""), self.snapshot_id
+        if not parent or not self.completed or self.known.get("parent_deleted"):
+            return
+        report, why = self._context.reporter, ""
+        try:
+            if other := direct_parent.needed_by(self._context, parent, but=own):
+                why = f"{other} is being written, and based on it too"
+            else:
+                dropped(self._context, parent)
+        except VmieError as error:
+            why = error.message
+        if why:
+            report(events.Note(f"{parent} is not deleted: {why}", "warning"))
+            return
+        self._keep(parent_deleted=True)
+        report(events.Note(f"{parent} deleted: {own} has all that is needed of it"))
+
     # --- the steps ------------------------------------------------------------------------------------
 
     def _start(self, client: EbsDirect) -> str:
@@ -128,7 +146,10 @@ class SnapshotWriter:
         token = hashlib.sha256(f"{journal.job}/{self._number}/{attempt}/snapshot".encode()).hexdigest()[:40]
         # Before the call: whatever becomes of its answer, the same token gives the same snapshot.
         parent = str(self.known.get("parent", self._disk.parent))
-        self._keep(attempt=attempt, identity=self._disk.identity.as_json(), parent=parent)
+        minutes = int(self.known.get("timeout", 0)) or timeout(
+            self._disk.blocks, self.known, rate=self._plan.request.max_rate
+        )
+        self._keep(attempt=attempt, identity=self._disk.identity.as_json(), parent=parent, timeout=minutes)
 
         def start() -> Started:
             return client.start(
@@ -140,7 +161,7 @@ class SnapshotWriter:
                 # a child is encrypted as its parent is, and nothing may be said of it
                 encrypted=(plan.encrypted or None) if not parent else None,
                 kms_key=plan.kms_key if not parent else "",
-                timeout=plan.timeout,
+                timeout=minutes,
             )
 
         first = self._context.settings.poll_seconds or _QUOTA_PAUSE
@@ -168,20 +189,27 @@ class SnapshotWriter:
             blocks = opened.enter_context(DiskBlocks(disk, request, zeros=request.zeros, verify=verify))
             for note in blocks.notes:
                 context.reporter(events.Note(note, "warning"))
-            sent = _Sent(hashes, disk.size, context.reporter)
+            sent = Sent(hashes, disk.size, context, within=float(self.known.get("timeout") or LEAST))
             try:
-                wanted = blocks.wanted(hashes, sent.behind, parent=inherited)
+                wanted = blocks.wanted(hashes, sent.behind, parent=inherited, due=sent.due)
                 if request.max_rate:
-                    wanted = _paced(wanted, request.max_rate, context.clock)
+                    wanted = paced(wanted, request.max_rate, context.clock)
                 send_blocks(client, snapshot_id, wanted, done=sent.done, total=disk.blocks)
             finally:
                 hashes.sync()
-                self._keep(sent=int(self.known.get("sent", 0)) + sent.bytes)
+                self._count(sent)
             blocks.settle()
             self._complete(client, snapshot_id, hashes)
             if inherited is not None:
                 direct_parent.keep_whole(context, hashes, inherited)
             self._keep(completed=True)
+
+    def _count(self, sent: Sent) -> None:
+        bytes_, seconds = (
+            int(self.known.get("sent", 0)) + sent.bytes,
+            float(self.known.get("seconds", 0)) + sent.seconds,
+        )
+        self._keep(sent=bytes_, seconds=round(seconds, 3))
 
     def _inherited(self, client: EbsDirect, opened: ExitStack) -> BlockHashes | None:
         """What the snapshot has of its parent before a block was written."""
@@ -221,6 +249,13 @@ class SnapshotWriter:
 
     # --- when it stops --------------------------------------------------------------------------------
 
+    def _ended(self, error: VmieError) -> str:
+        if error.reason != "WRITE_REQUEST_TIMEOUT":
+            return f"{self.snapshot_id} takes no more blocks ({error.code})"
+        minutes = int(self.known.get("timeout", 0))
+        within = f"{minutes / 60:.1f} hours" if minutes else "its timeout"
+        return f"EBS gave {self.snapshot_id} up with what was written to it, since no block came for {within}"
+
     def _is_over(self, error: VmieError) -> bool:
         """Whether nothing more can be written to the snapshot, so that another one is to be begun."""
         return bool(self.snapshot_id) and (error.reason in _OVER or self._mistaken)
@@ -242,44 +277,6 @@ class SnapshotWriter:
 
     def _keep(self, **values: Any) -> None:
         self._context.journal.put(self._step, {**self.known, **values})
-
-
-class _Sent:
-    """Counts what AWS has, and tells how far it came."""
-
-    def __init__(self, hashes: BlockHashes, size: int, reporter: events.Reporter) -> None:
-        self._hashes = hashes
-        self._size = size
-        self._reporter = reporter
-        self._lock = threading.Lock()
-        self._read = 0
-        self.bytes = 0
-
-    def behind(self, read: int) -> None:
-        """So many bytes of the disk were read."""
-        self._read = read
-        if read % (64 * BLOCK) == 0 or read == self._size:
-            self._report()
-
-    def done(self, index: int, digest: bytes) -> None:
-        """AWS has block `index`."""
-        self._hashes.put(index, digest)
-        with self._lock:
-            self.bytes += BLOCK
-        self._report()
-
-    def _report(self) -> None:
-        self._reporter(events.Progress("upload", self._read, self._size, self.bytes))
-
-
-def _paced(blocks: Iterator[tuple[int, bytes]], rate: float, clock: poll.Clock) -> Iterator[tuple[int, bytes]]:
-    """The same, and no more than `rate` bytes a second of them."""
-    began = clock.now()
-    for number, one in enumerate(blocks):
-        early = number * BLOCK / rate - (clock.now() - began).total_seconds()
-        if early > 0:
-            clock.sleep(early)
-        yield one
 
 
 def _full(error: BaseException) -> str:

@@ -35,6 +35,7 @@ class ImportResult:
     blocks_written: int = 0
     blocks_skipped: int = 0
     parent: str | None = None
+    parent_deleted: bool = False
     seconds_sending: float = 0.0
 
     @property
@@ -44,7 +45,8 @@ class ImportResult:
 
     def as_json(self) -> dict[str, Any]:
         """The contracted shape."""
-        blocks = {"blocks_written": self.blocks_written, "blocks_skipped": self.blocks_skipped, "parent": self.parent}
+        named = ("blocks_written", "blocks_skipped", "parent", "parent_deleted")
+        blocks = {name: getattr(self, name) for name in named}
         return {
             "job": self.job,
             "route": self.route.value,
