@@ -7,6 +7,7 @@ while read -r program package; do
     command -v "$program" >/dev/null 2>&1 || [ -x "/sbin/$program" ] || [ -x "/usr/sbin/$program" ] || missing="$missing $package"
 done <<'LIST'
 qemu-img qemu-utils
+qemu-system-x86_64 qemu-system-x86
 mke2fs e2fsprogs
 debugfs e2fsprogs
 mkfs.xfs xfsprogs

@@ -20,6 +20,7 @@ from vmie._version import __version__
 if TYPE_CHECKING:
     from vmie import disk, errors, events, model, sandbox
     from vmie.library import (
+        boot_image,
         cancel,
         check,
         convert,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "boot_image",
     "cancel",
     "check",
     "convert",

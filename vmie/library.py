@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from vmie import event_log
 from vmie.cures import says
 from vmie.errors import UsageError
+from vmie.library_boot import boot_image
 from vmie.library_compare import diff, verify
 from vmie.library_place import OnEvent, Place, StrPath, connected, placed
 from vmie.model import Profile, Route
@@ -44,6 +45,7 @@ ResultT = TypeVar("ResultT", bound="Result")
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
 __all__ = [
+    "boot_image",
     "cancel",
     "check",
     "convert",
@@ -278,9 +280,6 @@ def cancel(job: str, *, reason: str = "", batch_state: str = "", **place: Unpack
     from vmie.jobs import runner  # noqa: PLC0415
 
     runner.cancel(connection.context(), job, reason=reason)
-
-
-# --- from keywords to requests ------------------------------------------------------------------------------
 
 
 def _choice(name: str, kind: type[ChoiceT], value: str) -> ChoiceT:

@@ -59,9 +59,9 @@ class NbdServer:
     Raises UsageError for a folder whose name is too long for a socket.
     """
 
-    def __init__(self, disk: Disk, folder: Path) -> None:
+    def __init__(self, disk: Disk, folder: Path, *, name: str = "disk") -> None:
         self.disk = disk
-        self.path = folder / "disk"
+        self.path = folder / name
         self.size = -(-disk.size // _SECTOR) * _SECTOR
         self.failure: ImageError | None = None
         if len(bytes(self.path)) > _PATH:

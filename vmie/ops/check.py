@@ -30,6 +30,7 @@ __all__ = [
     "Prospect",
     "blocking",
     "check",
+    "examined",
     "named",
     "predict",
     "prospect",
@@ -71,6 +72,12 @@ def check(
             subject = replace(subject, profile=profile, as_is=as_is, today=today)
             images.append(_judge(opened, subject, routes=routes))
     return CheckReport(tuple(images), profile=profile, strict=strict, as_is=as_is)
+
+
+def examined(opened: Opened, *, clock: Clock) -> ImageReport:
+    """One machine that is open, judged by today's rules."""
+    subject = _subject(opened, verify=False, chosen="", reporter=events.silent)
+    return _judge(opened, replace(subject, today=clock.now().date()), routes=tuple(Route))
 
 
 def _subject(opened: Opened, *, verify: bool, chosen: str, reporter: events.Reporter) -> Subject:

@@ -1,0 +1,101 @@
+"""A machine's disks started here and judged: stopped as soon as the verdict is certain, or when the time is over."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from vmie import events
+from vmie.boot import installed
+from vmie.boot.model import BootEvidence, BootResult, BootStage, BootVerdict
+from vmie.boot.nbd import NbdServer
+from vmie.boot.qemu import QemuMachine, private_folder
+from vmie.disk import Disk
+
+#: seconds between two looks at the console, and at the screen
+_TICK = 0.25
+_SCREEN = 2.0
+#: seconds after what decided, for what explains it, or for the prompt and the address that follow
+_AFTER_FAILURE = 1.5
+_AFTER_SUCCESS = 8.0
+_AFTER_LOGIN = 3.0
+#: machines that start over so often do not come up
+_RESTARTS = 3
+_RESTART_SOURCE = "https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html"
+
+
+def boot(
+    disks: Sequence[Disk],
+    *,
+    uefi: bool = False,
+    timeout: float = 600.0,
+    reporter: events.Reporter = events.silent,
+) -> tuple[BootResult, bytes | None]:
+    """Start the disks of one machine, the boot disk first, in QEMU; nothing is written to them. With its last picture.
+
+    `timeout` in seconds. Raises UsageError (NoQemu, NoUefiFirmware) for what is not installed, VmieError (QemuFailed),
+    and ImageError for what could not be read of a disk, when the machine did not start.
+    """
+    began = time.monotonic()
+    with ExitStack() as stack:
+        folder = stack.enter_context(private_folder())
+        served = [stack.enter_context(NbdServer(disk, folder, name=f"disk{n}")) for n, disk in enumerate(disks)]
+        machine = QemuMachine(folder, [one.path for one in served], uefi=installed.uefi() if uefi else None)
+        with machine:
+            reporter(events.Note(f"QEMU works {'with' if installed.kvm() else 'without'} KVM", "debug"))
+            _watch(machine, began + timeout, reporter)
+            picture = machine.picture()
+        found = _result(machine, over=time.monotonic() - began)
+        failure = next((one.failure for one in served if one.failure), None)
+    if failure is not None and found.verdict is not BootVerdict.BOOTS:
+        raise failure
+    return replace(found, firmware="uefi" if uefi else "bios"), picture
+
+
+def _watch(machine: QemuMachine, until: float, reporter: events.Reporter) -> None:
+    """Until the verdict is certain and explained, the machine is gone or the time is over."""
+    decided = 0.0
+    next_look = 0.0
+    stage: BootStage | None = None
+    while machine.running and (now := time.monotonic()) < until:
+        machine.wait(_TICK)
+        if now >= next_look:
+            machine.look()
+            next_look = now + _SCREEN
+        reading = machine.console.reading()
+        if reading.stage is not stage and reading.stage is not None:
+            stage = reading.stage
+            reporter(events.Stage("boot", stage.value))
+        if machine.restarts >= _RESTARTS and not reading.certain:
+            return
+        if reading.certain:
+            decided = decided or now
+            up = reading.verdict is BootVerdict.BOOTS
+            asks = reading.stage is BootStage.LOGIN
+            patience = _AFTER_FAILURE if not up else _AFTER_LOGIN if asks else _AFTER_SUCCESS
+            if (up and asks and machine.dhcp.address) or now - decided > patience:
+                return
+
+
+def _result(machine: QemuMachine, *, over: float) -> BootResult:
+    reading = machine.console.reading(ended=True)
+    verdict, stage, evidence = reading.verdict, reading.stage, reading.evidence
+    address = machine.dhcp.address
+    if verdict is BootVerdict.UNKNOWN and machine.restarts >= _RESTARTS:
+        said = f"the machine was reset {machine.restarts} times"
+        verdict = BootVerdict.FAILS
+        evidence = (*evidence, BootEvidence(said, stage or BootStage.FIRMWARE, "it starts over", _RESTART_SOURCE))
+    if verdict is BootVerdict.BOOTS and address and stage is BootStage.LOGIN:
+        stage = BootStage.NETWORK
+    return BootResult(
+        verdict=verdict,
+        stage=stage,
+        evidence=evidence,
+        rules=reading.rules,
+        seconds=over,
+        cpu_seconds=machine.cpu_seconds,
+        last_lines=reading.last_lines,
+        address=address,
+    )
