@@ -25,6 +25,7 @@ from vmie.errors import UsageError
 from vmie.library_boot import boot_image
 from vmie.library_compare import diff, verify
 from vmie.library_place import OnEvent, Place, StrPath, connected, placed
+from vmie.library_repair import repair_image
 from vmie.model import Profile, Route
 from vmie.typed_keywords import keywords, one_and_keywords, two_and_keywords
 
@@ -52,6 +53,7 @@ __all__ = [
     "diff",
     "export",
     "import_image",
+    "repair_image",
     "resume",
     "run_batch",
     "setup_role",

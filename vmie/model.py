@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from vmie.errors import PYTHON, Action, Terms, lines_of
+from vmie.errors import PYTHON, Action, Run, Terms, lines_of
 
 
 class Route(StrEnum):
@@ -121,6 +121,8 @@ class Finding:
     without: tuple[tuple[Route, str], ...] = ()
     note: bool = False
     mended: bool = False
+    #: the command that mends it in a layer over the image, where there is one
+    repair: Run | None = None
 
     @property
     def cure(self) -> str:
@@ -148,6 +150,8 @@ class Finding:
             out["leaves_without"] = {route.value: what for route, what in self.without}
         if self.mended:
             out["mended"] = True
+        if self.repair is not None:
+            out["repair"] = self.repair.text(terms)
         return out
 
 

@@ -180,6 +180,8 @@ def _findings(same: Sequence[Finding]) -> Iterator[Line]:
     yield from _told(same)
     for number, line in enumerate(same[0].cure_text(TERMS).splitlines()):
         yield from _labelled("      " if number else "cure: ", line, "busy")
+    if same[0].repair is not None:
+        yield from _labelled("mends with: ", same[0].repair.text(TERMS), "busy")
 
 
 def _on(routes: Sequence[Route]) -> str:

@@ -23,6 +23,7 @@ VERBS: Mapping[str, Verb] = {
         "setup_role", "setup_role", "Make the service role that VM Import/Export works as, or bring it up to date."
     ),
     "check": Verb("check", "check", "Show whether AWS will accept an image, and why not, without AWS."),
+    "repair": Verb("repair", "repair", "Mend what a check finds in an image, in a layer over it."),
     "import": Verb("import_", "import_", "Bring a virtual machine into EC2."),
     "export": Verb(
         "export", "export", "Take a virtual machine out of EC2: an instance, an AMI, a snapshot or a volume."

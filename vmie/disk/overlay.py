@@ -117,6 +117,38 @@ class Overlay(Disk):
         self.base.close()
 
 
+class Differences(Disk):
+    """Only what an overlay changed, in whole units of `unit` bytes; holes else. For a file over the disk below."""
+
+    def __init__(self, overlay: Overlay, *, unit: int) -> None:
+        super().__init__(overlay.source)
+        self.format, self.variant, self.size = overlay.format, overlay.variant, overlay.size
+        self._overlay = overlay
+        self._unit = unit
+
+    @property
+    def allocated_size(self) -> int:  # type: ignore[override]
+        """The bytes of all units that were changed."""
+        return sum(end - start for start, end in self._changed())
+
+    def _changed(self) -> Iterator[tuple[int, int]]:
+        end = 0
+        for start, data in self._overlay.changes():
+            first = max(end, start // self._unit * self._unit)
+            end = max(end, min(self.size, -(-(start + len(data)) // self._unit) * self._unit))
+            if first < end:
+                yield first, end
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `Disk.read`: as the overlay has it."""
+        return self._overlay.read(offset, length)
+
+    def extents(self) -> Iterator[Extent]:
+        """See `Disk.extents`."""
+        hole = iter([Extent(0, self.size, ExtentKind.HOLE)])
+        return coalesced(_over(hole, list(self._changed())), self.size)
+
+
 def _over(extents: Iterable[Extent], changed: list[tuple[int, int]]) -> Iterator[tuple[int, ExtentKind]]:
     """(length, kind) of `extents` with the ranges `changed` on top."""
     index = 0

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 from vmie import checks, events
 from vmie.checks import CheckedDisk, Subject
-from vmie.errors import ImageError
+from vmie.errors import ImageError, Run
 from vmie.guest import Budget, inspect
 from vmie.guest.disk_facts import Problem
 from vmie.guest.facts import Firmware, GuestFacts
+from vmie.guest.linux_facts import LinuxFacts
 from vmie.model import Finding, Profile, Route, Verdict
 from vmie.ops import check_verify
 from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
 from vmie.ops.check_report import CheckReport, ImageReport, blocking, named, skipping
-from vmie.ops.opening import Snapshots
+from vmie.ops.opening import Snapshots, is_snapshot
 from vmie.poll import Clock
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def _subject(opened: Opened, *, verify: bool, chosen: str, reporter: events.Repo
 
 def _judge(opened: Opened, subject: Subject, *, routes: Sequence[Route]) -> ImageReport:
     path, guest = str(opened.paths[0]), subject.guest
-    everything = checks.judge(subject, path=path)
+    everything = _mendable(opened, checks.judge(subject, path=path), guest)
     by_route = checks.verdicts(everything)
     appliance = opened.appliance or {}
     return ImageReport(
@@ -110,6 +111,22 @@ def _judge(opened: Opened, subject: Subject, *, routes: Sequence[Route]) -> Imag
         blocks_read=opened.blocks_read,
         error=opened.error,
     )
+
+
+def _mendable(opened: Opened, findings: list[Finding], guest: GuestFacts) -> list[Finding]:
+    """`findings`, those with the command that may mend them: not in what cannot be written in place."""
+    systems = guest.roots
+    dirty = any(root.dirty if isinstance(root, LinuxFacts) else root.dirty_volume for root in systems)
+    closed = dirty or any(root.filesystem == "btrfs" for root in systems)
+    if not systems or closed or any(map(is_snapshot, opened.paths)):
+        return findings
+    from vmie.repair.mends import MENDABLE  # noqa: PLC0415 - for a guest that has something to mend
+
+    command = Run(("vmie", "repair", *map(str, opened.paths)))
+    return [
+        replace(one, repair=command) if one.verdict is not Verdict.PASS and one.rule in MENDABLE else one
+        for one in findings
+    ]
 
 
 def _recommend(everything: Sequence[Finding], by_route: dict[Route, Verdict], guest: GuestFacts) -> Route | None:

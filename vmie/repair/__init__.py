@@ -7,6 +7,6 @@ from __future__ import annotations
 
 from vmie.repair.engine import apply, repair
 from vmie.repair.files import GuestFiles, encoded
-from vmie.repair.model import Edit, FileChange, Left, Mend, Repair
+from vmie.repair.model import Edit, FileChange, Left, Mend, Reason, Repair
 
-__all__ = ["Edit", "FileChange", "GuestFiles", "Left", "Mend", "Repair", "apply", "encoded", "repair"]
+__all__ = ["Edit", "FileChange", "GuestFiles", "Left", "Mend", "Reason", "Repair", "apply", "encoded", "repair"]

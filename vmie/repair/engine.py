@@ -5,7 +5,7 @@ judge(facts) ──► findings before ──► mends ──► edits ──►
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from vmie.checks import SEVERITY
@@ -15,13 +15,14 @@ from vmie.guest import Budget, GuestFacts, OpenGuest, opened
 from vmie.guest.budget import OverBudget
 from vmie.guest.in_place import NotWritable, Patch
 from vmie.guest.machine import Volume
-from vmie.model import Finding, Verdict
+from vmie.model import Finding, Route, Verdict
 from vmie.repair.files import GuestFiles
 from vmie.repair.model import Edit, FileChange, Left, Mend, Repair
 
 Judge = Callable[[GuestFacts], Sequence[Finding]]
-#: rule → the messages of its findings that are no pass, each with its verdict
-_Hits = dict[str, dict[str, Verdict]]
+#: rule → the messages of its findings that are no pass: the verdict, and what a machine would be without
+_Hit = tuple[Verdict, tuple[tuple[Route, str], ...]]
+_Hits = dict[str, dict[str, _Hit]]
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ def apply(overlays: Sequence[Overlay], mends: Sequence[Mend], *, budget: Budget 
     Every file is read back; one that differs takes everything back (ImageError). `mended` stays empty.
     """
     with opened(overlays, budget=budget or Budget()) as guest:
-        plan = _plan(guest, overlays, mends)
+        plan = _plan(guest, overlays, mends, ())
     _read_back(overlays, plan.changes, budget or Budget())
     return Repair(tuple(plan.changes), (), tuple(plan.left))
 
@@ -62,8 +63,9 @@ def repair(
         wanted = [mend for mend in mends if _asked(mend, before, chosen)]
         useless: dict[str, Left] = {}
         while True:
-            plan = _plan(guest, overlays, [mend for mend in wanted if mend.name not in useless])
-            after = _after(overlays, plan, judge, budget())
+            plan = _plan(guest, overlays, [mend for mend in wanted if mend.name not in useless], before)
+            findings = _judged(overlays, plan, judge, budget())
+            after = _hits(findings)
             failed = [mend for mend in plan.active if mend.rules and not _helped(mend, before, after)]
             if not failed:
                 break
@@ -76,7 +78,7 @@ def repair(
     left = [*plan.left, *useless.values()]
     told = {one.rule for one in left}
     left += [Left(rule, message) for rule, found in after.items() if rule not in told for message in found]
-    return Repair(tuple(plan.changes), tuple(mended), tuple(dict.fromkeys(left)))
+    return Repair(tuple(plan.changes), tuple(mended), tuple(dict.fromkeys(left)), tuple(findings))
 
 
 def _asked(mend: Mend, hits: _Hits, only: set[str]) -> bool:
@@ -85,14 +87,14 @@ def _asked(mend: Mend, hits: _Hits, only: set[str]) -> bool:
     return not mend.rules or any(rule in hits for rule in mend.rules)
 
 
-def _plan(guest: OpenGuest, overlays: Sequence[Overlay], mends: Sequence[Mend]) -> _Plan:
-    """Ask every mend for every system, and write what they want."""
+def _plan(guest: OpenGuest, overlays: Sequence[Overlay], mends: Sequence[Mend], found: Container[str]) -> _Plan:
+    """Ask every mend for every system, and write what they want; `found` are the rules with findings."""
     plan = _Plan()
     for facts, tree in guest.systems:
         files = GuestFiles(guest, facts, tree)
         for mend in mends:
             try:
-                if _made(files, mend, plan.left):
+                if _made(files, mend, tuple(rule for rule in mend.rules if rule in found), plan.left):
                     plan.active.append(mend)
             except OverBudget as error:
                 plan.left.append(Left(next(iter(mend.rules), ""), f"{mend.name}: {error}"))
@@ -102,17 +104,17 @@ def _plan(guest: OpenGuest, overlays: Sequence[Overlay], mends: Sequence[Mend]) 
     return plan
 
 
-def _made(files: GuestFiles, mend: Mend, left: list[Left]) -> bool:
-    """Take up what `mend` wants; whether that changed anything."""
+def _made(files: GuestFiles, mend: Mend, rules: tuple[str, ...], left: list[Left]) -> bool:
+    """Take up what `mend` wants, because of `rules`; whether that changed anything."""
     changed = False
     for wish in mend.apply(files):
         if isinstance(wish, Left):
             left.append(wish)
             continue
         try:
-            changed |= files.edit(wish, rules=mend.rules)
+            changed |= files.edit(wish, rules=rules)
         except NotWritable as error:
-            left.append(Left(next(iter(mend.rules), ""), f"{wish.path}: {error}"))
+            left.append(Left(next(iter(rules or mend.rules), ""), f"{wish.path}: {error}"))
     return changed
 
 
@@ -126,31 +128,33 @@ def _write(guest: OpenGuest, overlays: Sequence[Overlay], volume: Volume, patch:
         done += length
 
 
-def _after(overlays: Sequence[Overlay], plan: _Plan, judge: Judge, budget: Budget) -> _Hits:
-    _read_back(overlays, plan.changes, budget)
+def _judged(overlays: Sequence[Overlay], plan: _Plan, judge: Judge, budget: Budget) -> Sequence[Finding]:
     with opened(overlays, budget=budget) as guest:
-        return _hits(judge(guest.facts))
+        _compare(guest, overlays, plan.changes)
+        return judge(guest.facts)
 
 
 def _read_back(overlays: Sequence[Overlay], changes: Sequence[FileChange], budget: Budget) -> None:
     """Raise ImageError, with everything taken back, unless every changed file reads as it was meant to."""
-    if not changes:
-        return
     with opened(overlays, budget=budget) as guest:
-        for change in changes:
-            trees = [tree for facts, tree in guest.systems]
-            found = [tree.read(change.path, limit=len(change.after) + 1) for tree in trees]
-            if change.after not in found:
-                for overlay in overlays:
-                    overlay.clear()
-                raise ImageError(f"{change.path} does not read back as it was written: nothing was changed")
+        _compare(guest, overlays, changes)
+
+
+def _compare(guest: OpenGuest, overlays: Sequence[Overlay], changes: Sequence[FileChange]) -> None:
+    for change in changes:
+        found = [tree.read(change.path, limit=len(change.after) + 1) for _, tree in guest.systems]
+        if change.after not in found:
+            for overlay in overlays:
+                overlay.clear()
+            raise ImageError(f"{change.path} does not read back as it was written: nothing was changed")
 
 
 def _hits(findings: Iterable[Finding]) -> _Hits:
+    """What is found; not what an import mends by writing the disk in another form."""
     found: _Hits = {}
     for finding in findings:
-        if finding.verdict is not Verdict.PASS:
-            found.setdefault(finding.rule, {})[finding.message] = finding.verdict
+        if finding.verdict is not Verdict.PASS and not finding.mended:
+            found.setdefault(finding.rule, {})[finding.message] = finding.verdict, finding.without
     return found
 
 
@@ -165,8 +169,8 @@ def _helped(mend: Mend, before: _Hits, after: _Hits) -> bool:
     return gone
 
 
-def _worst(found: dict[str, Verdict]) -> int:
-    return min((SEVERITY.index(verdict) for verdict in found.values()), default=len(SEVERITY))
+def _worst(found: dict[str, _Hit]) -> int:
+    return min((SEVERITY.index(verdict) for verdict, _ in found.values()), default=len(SEVERITY))
 
 
 __all__ = ["Edit", "apply", "repair"]

@@ -13,7 +13,7 @@ from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.machine import Volume
 from vmie.guest.tree import ResolvedPath, Tree
 from vmie.guest.windows_facts import WindowsFacts
-from vmie.repair.model import Edit, FileChange
+from vmie.repair.model import Edit, FileChange, Reason
 
 
 @dataclass(slots=True)
@@ -23,8 +23,7 @@ class _Changed:
     map: FileMap
     before: bytes
     after: bytes
-    rules: list[str] = field(default_factory=list)
-    why: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
 
 
 class GuestFiles:
@@ -74,8 +73,8 @@ class GuestFiles:
         if after == now:
             return False
         changed.after = after
-        changed.rules += [rule for rule in rules if rule not in changed.rules]
-        changed.why += [edit.why] if edit.why not in changed.why else []
+        reason = Reason(edit.why, rules)
+        changed.reasons += [reason] if reason not in changed.reasons else []
         self._changed[_key(changed.place)] = changed
         return True
 
@@ -121,7 +120,7 @@ class GuestFiles:
     def changes(self) -> list[FileChange]:
         """What was changed, in the order in which it was begun."""
         return [
-            FileChange(one.place.path, one.volume.where, one.before, one.after, tuple(one.rules), tuple(one.why))
+            FileChange(one.place.path, one.volume.where, one.before, one.after, tuple(one.reasons))
             for one in self._changed.values()
             if one.before != one.after
         ]

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from vmie.model import Finding
+
 if TYPE_CHECKING:
     from vmie.repair.files import GuestFiles
 
@@ -49,24 +51,40 @@ class Mend:
 
 
 @dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a file was changed, in words, and the rules whose findings asked for it: () for a mend that none asks for."""
+
+    why: str
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FileChange:
     """A file that was changed where it lies: `before` and `after` are its whole contents.
 
-    `rules` are those for which it was, `why` one sentence per edit, `where` the volume ("disk 0 partition 1").
+    `where` is the volume ("disk 0 partition 1"), `reasons` are one for each mend.
     """
 
     path: str
     where: str
     before: bytes
     after: bytes
-    rules: tuple[str, ...]
-    why: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Those of all reasons."""
+        return tuple(dict.fromkeys(rule for one in self.reasons for rule in one.rules))
 
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """What was done: `mended` are rules without a finding by now, `left` what stays of those that had one."""
+    """What was done: `mended` are rules without a finding by now, `left` what stays of those that had one.
+
+    `findings` are those of the mended disks.
+    """
 
     changes: tuple[FileChange, ...] = ()
     mended: tuple[str, ...] = ()
     left: tuple[Left, ...] = ()
+    findings: tuple[Finding, ...] = ()

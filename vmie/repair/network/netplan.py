@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from vmie.guest.linux import netplan
 from vmie.repair.network.stacked import Stacked
 
 _ANY = """network:
@@ -18,6 +17,8 @@ _NONE = "network:\n  version: 2\n"
 
 def edited(text: str, names: list[str], first: bool) -> str:
     """Any card by DHCP, by the renderer of `text`; with `first` False none."""
+    from vmie.guest.linux import netplan  # noqa: PLC0415 - a YAML library, for the guests that need one
+
     try:
         document = netplan.load(text)
     except netplan.NetplanError as error:
