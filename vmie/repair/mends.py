@@ -6,11 +6,13 @@ from vmie.repair.boot_devices import BOOT_DEVICES
 from vmie.repair.cloud_init import CLOUD_INIT
 from vmie.repair.console import SERIAL_CONSOLE
 from vmie.repair.hypervisor_services import HYPERVISOR_SERVICES
+from vmie.repair.initramfs import INITRAMFS_DRIVERS
 from vmie.repair.model import Mend
 from vmie.repair.mounts import FSTAB
 from vmie.repair.network import DHCP, PERSISTENT_NET
 
 MENDS: tuple[Mend, ...] = (
+    INITRAMFS_DRIVERS,
     FSTAB,
     BOOT_DEVICES,
     PERSISTENT_NET,

@@ -93,7 +93,7 @@ def boot(tree: Tree) -> Boot:
         loader = Bootloader.GRUB2
     images = Images()
     if choice:
-        images = Images(_find(tree, choice.images.kernel), _find(tree, choice.images.initramfs))
+        images = Images(find(tree, choice.images.kernel), find(tree, choice.images.initramfs))
         if choice.images.kernel and not images.kernel:
             tree.problem(choice.images.kernel, "the default boot entry's kernel is not there", choice.source)
     saved = environment.get("saved_entry", "")
@@ -195,7 +195,7 @@ def _texts(tree: Tree, paths: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def _find(tree: Tree, path: str) -> str:
+def find(tree: Tree, path: str) -> str:
     """A boot loader's path in the tree: it counts from the file system that holds it, which may be mounted at /boot."""
     if not path:
         return ""
@@ -210,7 +210,7 @@ def _find(tree: Tree, path: str) -> str:
 
 def _named(tree: Tree, path: str) -> str:
     """The name of a file that a boot loader's path leads to, links resolved."""
-    return (_find(tree, path) or path).rpartition("/")[2]
+    return (find(tree, path) or path).rpartition("/")[2]
 
 
 def _platforms(tree: Tree) -> tuple[str, ...]:

@@ -111,8 +111,6 @@ def names(place: ResolvedPath, *, budget: Budget, seen: Callable[[str], bool]) -
         packed = _Packed(reader(feed), listing, budget)
         if _walk(packed, listing, budget, seen):
             return listing
-        if kind == "zstd":
-            break  # its reader takes more of the file than the frame
         packed.skip(budget.unpacked)
     if not listing.entries:
         raise UnpackError("it holds no files")

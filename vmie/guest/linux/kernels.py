@@ -85,10 +85,10 @@ def version_of(tree: Tree, path: str) -> str:
     version = match["version"] if match else ""
     if version[:1].isdigit():
         return version
-    return _inside(tree, path) or version or path.rpartition("/")[2]
+    return version_inside(tree, path) or version or path.rpartition("/")[2]
 
 
-def _inside(tree: Tree, path: str) -> str:
+def version_inside(tree: Tree, path: str) -> str:
     """The version that an x86 image points to: https://docs.kernel.org/arch/x86/boot.html (kernel_version)."""
     head = tree.read(path, limit=0x210) or b""
     if head[0x202:0x206] != b"HdrS":

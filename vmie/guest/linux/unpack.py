@@ -17,6 +17,7 @@ STEP = 1 << 20
 _FEED = 256 << 10
 _LZMA_MEMORY = 128 << 20
 _ZSTD_WINDOW = 64 << 20
+_ZSTD_HEAD = 18
 
 
 class UnpackError(Exception):
@@ -120,15 +121,39 @@ def _gzip(feed: Feed) -> Iterator[bytes]:
 
 
 def _zstd(feed: Feed) -> Iterator[bytes]:
+    """One frame, by its blocks of at most 128 KiB (RFC 8878, 3.1.1): the streaming readers pass its end."""
     zstandard = importlib.import_module("zstandard")
-    machine = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
     try:
-        with machine.stream_reader(feed, read_size=_FEED, read_across_frames=True, closefd=False) as reader:
-            while data := reader.read(STEP):
+        head = feed.peek(_ZSTD_HEAD)
+        frame, length = zstandard.get_frame_parameters(head), zstandard.frame_header_size(head)
+        if frame.window_size > _ZSTD_WINDOW:
+            raise GaveUpError(f"it needs too much memory: a window of {frame.window_size >> 20} MiB")
+        unpack = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW).decompressobj().decompress
+        unpack(feed.take(length))
+        last = False
+        while not last:
+            packed, last = _zstd_blocks(feed)
+            data = unpack(packed + (feed.take(4) if last and frame.has_checksum else b""))
+            if data:
                 yield data
     except zstandard.ZstdError as error:
-        kind = GaveUpError if "too much memory" in str(error) else UnpackError
-        raise kind(str(error)) from error
+        raise UnpackError(str(error)) from error
+
+
+def _zstd_blocks(feed: Feed) -> tuple[bytes, bool]:
+    """As many blocks as unpack to `STEP` bytes at most, and whether the last one is among them."""
+    parts = []
+    for _ in range(STEP >> 17):
+        head = int.from_bytes(feed.peek(3), "little")
+        kind, size = head >> 1 & 3, head >> 3
+        length = 3 + (1 if kind == 1 else size)
+        block = feed.take(length)
+        if kind == 3 or len(block) < length or size > 1 << 17:
+            raise UnpackError("a block of it is damaged, or it ends too early")
+        parts.append(block)
+        if head & 1:
+            return b"".join(parts), True
+    return b"".join(parts), False
 
 
 _LZ4_BLOCK = 8 << 20
