@@ -26,7 +26,7 @@ from vmie.batch.store.locations import Locations
 from vmie.errors import UsageError, VmieError
 from vmie.settings import Settings
 
-REGIONS = [f"eu-west-{number}" for number in range(1, 8)]
+REGIONS = [f"eu-west-{number}" for number in range(1, 5)]
 SLOTS = 20
 
 

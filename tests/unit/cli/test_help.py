@@ -133,7 +133,7 @@ def _offered(shell: str, line: str, home: dict[str, str]) -> list[str]:
         "zsh": {"_TYPER_COMPLETE_ARGS": line},
         "fish": {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
     }[shell]
-    argv = [sys.executable, "-c", "from vmie.cli import main; main()"]
+    argv = [sys.executable, "-m", "vmie"]
     env = home | asked | {"_VMIE_COMPLETE": f"complete_{shell}"}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, check=True)
     assert done.stderr == ""
