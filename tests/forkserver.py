@@ -26,7 +26,17 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 USUAL = subprocess.Popen
 #: what the interpreter, and some library, reads once as it starts
-_READ_AT_START = ("PYTHON", "LANG", "LC_", "MOTO_", "TYPER_USE", "_TYPER_FORCE", "TERMINAL_WIDTH", "FORCE_COLOR", "GITHUB_")
+_READ_AT_START = (
+    "PYTHON",
+    "LANG",
+    "LC_",
+    "MOTO_",
+    "TYPER_USE",
+    "_TYPER_FORCE",
+    "TERMINAL_WIDTH",
+    "FORCE_COLOR",
+    "GITHUB_",
+)
 #: what a command asks of its process beyond this is left to the usual way
 _PLAIN: dict[str, tuple[Any, ...]] = {
     "preexec_fn": (None,),

@@ -18,13 +18,13 @@ from vmie.ops.import_.direct_parent import kept_at
 from vmie.ops.import_.direct_plan import DirectPlan
 from vmie.ops.import_.direct_send import step_of
 from vmie.ops.opening import Opening
-from vmie.ops.verify import Sent
+from vmie.ops.verify import SentDisk
 from vmie.poll import Clock
 
 
 def of(
     source: str, snapshot_ids: Sequence[str], *, state: Path, opening: Opening, index: int | None, clock: Clock
-) -> tuple[Sent, ...]:
+) -> tuple[SentDisk, ...]:
     """What the snapshots are to hold by an import's job, or by a disk where a file is called so.
 
     Raises UsageError, PreflightError, ImageError.
@@ -36,7 +36,9 @@ def of(
     return of_job(kept, state, snapshot_ids, index=index)
 
 
-def of_job(kept: KeptJob, state: Path, snapshot_ids: Sequence[str], *, index: int | None = None) -> tuple[Sent, ...]:
+def of_job(
+    kept: KeptJob, state: Path, snapshot_ids: Sequence[str], *, index: int | None = None
+) -> tuple[SentDisk, ...]:
     """What the snapshots of a job are to hold, or `snapshot_ids`, which are copies of them; `index`: of one disk.
 
     A job by S3 keeps no digests: its snapshots are compared with its files. Raises UsageError, PreflightError.
@@ -64,7 +66,7 @@ def of_job(kept: KeptJob, state: Path, snapshot_ids: Sequence[str], *, index: in
     return tuple(found)
 
 
-def _direct(kept: KeptJob, state: Path) -> Iterator[Sent]:
+def _direct(kept: KeptJob, state: Path) -> Iterator[SentDisk]:
     """Of an import by EBS direct: the digests that were kept of each disk, else its file."""
     if kept.plan is None:
         raise UsageError(f"{kept.job} was begun by another version, which kept no plan", cure="compare with the file")
@@ -90,7 +92,7 @@ def _direct(kept: KeptJob, state: Path) -> Iterator[Sent]:
                 code="NothingToCompareWith",
             )
         label = f"{disk.label} as {kept.job} sent it"
-        yield Sent(snapshot_id, label, opening, path, disk.index, str(record or ""), disk.size)
+        yield SentDisk(snapshot_id, label, opening, path, disk.index, str(record or ""), disk.size)
 
 
 def _same(disk: DirectDisk) -> bool:
@@ -99,7 +101,7 @@ def _same(disk: DirectDisk) -> bool:
     return False
 
 
-def _by_object(kept: KeptJob) -> list[Sent]:
+def _by_object(kept: KeptJob) -> list[SentDisk]:
     """Of an import by S3: its local files, and the snapshots that AWS made of them."""
     made = [str(one) for one in (kept.result or {}).get("snapshot_ids") or ()]
     if not made:

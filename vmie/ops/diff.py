@@ -17,7 +17,7 @@ from vmie import events
 from vmie.disk import Disk, Extent
 from vmie.disk.extents import zeros
 from vmie.model import ExtentKind
-from vmie.ops.diff_files import FileChange, changed_files
+from vmie.ops.diff_files import FileDifference, changed_files
 from vmie.ops.opening import Counted, Opening, Snapshots
 
 #: read at once of each disk: eight blocks of a snapshot
@@ -41,7 +41,7 @@ class Difference:
     more_ranges: int = 0
     differing: int = 0
     more_files: int = 0
-    files: list[FileChange] = field(default_factory=list)
+    files: list[FileDifference] = field(default_factory=list)
     unread: list[tuple[str, str]] = field(default_factory=list)
     blocks_read: int | None = None
     _end: int = -1

@@ -29,7 +29,7 @@ _TIMES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class FileChange:
+class FileDifference:
     """A file of one file system, `where` it lies; `change` is added, removed, content, mode, target or kind."""
 
     where: str
@@ -69,7 +69,7 @@ def changed_files(
     ranges: Sequence[tuple[int, int]],
     *,
     whole: bool,
-    files: list[FileChange],
+    files: list[FileDifference],
     unread: list[tuple[str, str]],
 ) -> int:
     """Add to `files` and `unread` what lies in `ranges`; how many files more there are than are named.
@@ -128,7 +128,7 @@ def _touched(volume: Volume, ranges: Sequence[tuple[int, int]]) -> bool:
 
 def _of_volume(
     machines: Sequence[Machine], volume: Volume, other: Volume | None, unread: list[tuple[str, str]]
-) -> Iterator[FileChange]:
+) -> Iterator[FileDifference]:
     if other is None:
         _leave(unread, volume.where, "it is on the first disk only")
         return
@@ -157,7 +157,7 @@ class Walk:
         self._bytes = _TIMES * size
         self._unread = unread
 
-    def changes(self) -> Iterator[FileChange]:
+    def changes(self) -> Iterator[FileDifference]:
         """What differs, folder by folder."""
         folders = ["/"]
         while folders:
@@ -178,7 +178,7 @@ class Walk:
                     _leave(self._unread, f"{self._where}: {path}", str(error))
                     continue
                 if change:
-                    yield FileChange(self._where, path, change)
+                    yield FileDifference(self._where, path, change)
 
     def _names(self, folder: str) -> list[tuple[str, bool, bool]]:
         """(path, whether the first has it, whether the second has it) of all in a folder."""

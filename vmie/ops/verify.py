@@ -26,13 +26,13 @@ from vmie.ops import atomic_file, ingest
 from vmie.ops.block_hashes import BlockHashes
 from vmie.ops.diff import Difference, name_files
 from vmie.ops.opening import Opening, Snapshots, is_snapshot
-from vmie.ops.verify_blocks import Content, Expected, OfDisk, OfRecord, compare
+from vmie.ops.verify_blocks import ContentDigest, Expected, OfDisk, OfRecord, compare
 from vmie.ops.verify_statement import Verified, VerifiedSnapshot, statement
 from vmie.poll import Clock
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentDisk:
     """What one snapshot is to hold: a local disk (`path`, "" where it is there no more), or the digests in `record`.
 
     `index` of an appliance's disks, as `opening` opens it; `label` says which disk it is, `size` (bytes) that of a disk
@@ -52,7 +52,7 @@ class Sent:
 class VerifyPlan:
     """Snapshots to be read, and the disks that they are compared with."""
 
-    sent: tuple[Sent, ...]
+    sent: tuple[SentDisk, ...]
     snapshots: Snapshots
     statement: Path | None = None
     force: bool = False
@@ -74,7 +74,7 @@ class VerifyPlan:
 
 def of_image(
     source: Path, snapshot_ids: Sequence[str], *, opening: Opening, index: int | None = None
-) -> tuple[Sent, ...]:
+) -> tuple[SentDisk, ...]:
     """A disk and its snapshot; the disks of an appliance and theirs, boot disk first; `index` is one of them.
 
     Raises UsageError where they do not go together, ImageError.
@@ -84,9 +84,9 @@ def of_image(
     return paired(disks_of(source, opening=opening, index=index), snapshot_ids, what=str(source))
 
 
-def disks_of(source: Path, *, opening: Opening, index: int | None = None) -> tuple[Sent, ...]:
+def disks_of(source: Path, *, opening: Opening, index: int | None = None) -> tuple[SentDisk, ...]:
     """The disks of a file, or the one at `index`, without their snapshots. Raises ImageError."""
-    whole = Sent("", str(source), opening, str(source))
+    whole = SentDisk("", str(source), opening, str(source))
     if index is not None:
         return (replace(whole, label=f"disk {index} of {source}", index=index),)
     look = None if is_snapshot(source) else ingest.look(source, opening, whole=False)
@@ -95,7 +95,7 @@ def disks_of(source: Path, *, opening: Opening, index: int | None = None) -> tup
     return tuple(replace(whole, label=f"disk {number} of {source}", index=number) for number in range(look.disks))
 
 
-def paired(disks: Sequence[Sent], snapshot_ids: Sequence[str], *, what: str) -> tuple[Sent, ...]:
+def paired(disks: Sequence[SentDisk], snapshot_ids: Sequence[str], *, what: str) -> tuple[SentDisk, ...]:
     """Each disk with its snapshot. Raises UsageError where there are more of one, or it is none."""
     if wrong := next((one for one in snapshot_ids if not is_snapshot(one)), None):
         raise UsageError(f"{wrong} is not the id of a snapshot", cure="name one: snap-…")
@@ -108,7 +108,9 @@ def paired(disks: Sequence[Sent], snapshot_ids: Sequence[str], *, what: str) -> 
     return tuple(replace(one, snapshot_id=snapshot_id) for one, snapshot_id in zip(disks, snapshot_ids, strict=True))
 
 
-def plan(sent: Sequence[Sent], *, snapshots: Snapshots, target: Path | None = None, force: bool = False) -> VerifyPlan:
+def plan(
+    sent: Sequence[SentDisk], *, snapshots: Snapshots, target: Path | None = None, force: bool = False
+) -> VerifyPlan:
     """See that the statement has a place. Raises UsageError."""
     if target is not None:
         atomic_file.check(target, source=_source(sent), force=force)
@@ -136,7 +138,7 @@ def apply(plan: VerifyPlan, *, clock: Clock, reporter: events.Reporter = events.
     return replace(found, statement=str(plan.statement))
 
 
-def _one(sent: Sent, snapshot: SnapshotDisk, reporter: events.Reporter, *, hashed: bool) -> VerifiedSnapshot:
+def _one(sent: SentDisk, snapshot: SnapshotDisk, reporter: events.Reporter, *, hashed: bool) -> VerifiedSnapshot:
     with ExitStack() as opened:
         expected = _expected(sent, opened)
         found = Difference((expected.size, snapshot.size), blocks_read=0)
@@ -153,7 +155,7 @@ def _one(sent: Sent, snapshot: SnapshotDisk, reporter: events.Reporter, *, hashe
             why = f"{sent.label} has {expected.size:,} bytes, and {sent.snapshot_id} is of {snapshot.size:,}"
             return replace(made, why=why)
         reporter(events.Stage("verify", f"{sent.snapshot_id} with {sent.label}"))
-        content = Content(expected.size) if hashed else None
+        content = ContentDigest(expected.size) if hashed else None
         compare(snapshot, expected, found, content=content, report=reporter)
         if found.ranges:
             _name_files(sent, expected, snapshot, found)
@@ -162,14 +164,14 @@ def _one(sent: Sent, snapshot: SnapshotDisk, reporter: events.Reporter, *, hashe
         return replace(made, free_blocks=expected.freed, sha256=sha256, source_sha256=source_sha256)
 
 
-def _expected(sent: Sent, opened: ExitStack) -> Expected:
+def _expected(sent: SentDisk, opened: ExitStack) -> Expected:
     record = BlockHashes.existing(Path(sent.record)) if sent.record else None
     if record is not None:
         return OfRecord(opened.enter_context(record), sent.size)
     return OfDisk(opened.enter_context(_disk(sent)))
 
 
-def _name_files(sent: Sent, expected: Expected, snapshot: SnapshotDisk, found: Difference) -> None:
+def _name_files(sent: SentDisk, expected: Expected, snapshot: SnapshotDisk, found: Difference) -> None:
     """The files that lie in blocks that differ, where the disk is here to say so."""
     if found.more_ranges:  # all of the snapshot would be read once more
         found.unread.append(("the disk", "too many ranges differ to look for files in them"))
@@ -185,7 +187,7 @@ def _name_files(sent: Sent, expected: Expected, snapshot: SnapshotDisk, found: D
             found.unread.append(("the disk", str(error)))
 
 
-def _disk(sent: Sent) -> Disk:
+def _disk(sent: SentDisk) -> Disk:
     return sent.opening.disk(Path(sent.path), index=sent.index)
 
 
@@ -193,5 +195,5 @@ def _snapshot(snapshots: Snapshots, snapshot_id: str) -> SnapshotDisk:
     return cast("SnapshotDisk", snapshots(snapshot_id))
 
 
-def _source(sent: Sequence[Sent]) -> Path:
+def _source(sent: Sequence[SentDisk]) -> Path:
     return Path(sent[0].path or sent[0].snapshot_id)

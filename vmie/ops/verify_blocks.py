@@ -82,7 +82,7 @@ class OfRecord:
         return hashlib.sha256(data).digest() == (self._record.digest(index) or _ZERO_DIGEST)
 
 
-class Content:
+class ContentDigest:
     """The SHA-256 of a disk, of its first `size` bytes and of all of it, from its blocks in order; gaps are zeros."""
 
     def __init__(self, size: int) -> None:
@@ -116,7 +116,12 @@ class Content:
 
 
 def compare(
-    snapshot: SnapshotDisk, expected: Expected, found: Difference, *, content: Content | None, report: events.Reporter
+    snapshot: SnapshotDisk,
+    expected: Expected,
+    found: Difference,
+    *,
+    content: ContentDigest | None,
+    report: events.Reporter,
 ) -> None:
     """Add to `found` the blocks that differ; `content` gets every block that is not a hole on both sides."""
     count, after = -(-snapshot.size // BLOCK), -1

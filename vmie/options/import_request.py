@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Annotated, Self
 
-from vmie.errors import Drop, Set, UsageError, says
+from vmie.errors import Drop, UsageError, says
 from vmie.limits import DISK_BYTES, GIB
 from vmie.model import Profile, Route
 from vmie.options import import_conflicts as together
@@ -244,12 +244,8 @@ class ImportRequest(TransferOptions):
         if self.as_is and self.format:
             yield UsageError(says("{as_is} and {format} cannot both be given"), cure=_ONE_FORM)
         yield from together.judged_name(self.name, self.tags)
-        if self.imds_v2 and self.route is Route.SNAPSHOT and not self.register:
-            yield UsageError(
-                says("{imds_v2} needs {register}"),
-                cause="a snapshot has no metadata options",
-                cure=Set("register", "NAME"),
-            )
+        if self.imds_v2 and not self.register:
+            yield from together.judged_metadata(self.route)
         yield from together.judged_sources(self.sources, self.route, self.via)
         if self.route is Route.INSTANCE:
             yield from together.judged_launch(
@@ -259,7 +255,7 @@ class ImportRequest(TransferOptions):
                 subnet=self.subnet,
             )
         if self.route.value in _OLDER:
-            yield from self._older()
+            yield from together.judged_older(self.boot_mode, self.format, self.route)
 
     @property
     def uefi(self) -> bool:
@@ -291,17 +287,3 @@ class ImportRequest(TransferOptions):
         elif not self.boot_mode and firmware == "bios" and self.register:
             found["boot_mode"] = "legacy-bios"
         return self.model_copy(update=found), found
-
-    def _older(self) -> Iterator[UsageError]:
-        if self.boot_mode == "uefi":
-            yield UsageError(
-                says(f"{{boot_mode=uefi}}: not with {{route={self.route}}}"),
-                cause=f"{self.route.call} has no such parameter",
-                cure=says("leave it out, or use {route=image}"),
-            )
-        if self.format in ("ova", "vhdx"):
-            yield UsageError(
-                says(f"{{format={self.format}}}: not with {{route={self.route}}}"),
-                cause="the older calls take VMDK, VHD and raw",
-                cure="leave it out: vmie sends a stream-optimised VMDK",
-            )

@@ -11,7 +11,7 @@ from vmie.guest.machine import Volume
 from vmie.repair import kernel_options
 from vmie.repair.devices import lasting_name, logical_name, meant, only_swap, root_volume
 from vmie.repair.files import GuestFiles, encoded
-from vmie.repair.kernel_options import Scope
+from vmie.repair.kernel_options import OptionScope
 from vmie.repair.model import Edit, Left, Mend
 
 _WHY = "the boot names what is in the image, by a name that lasts"
@@ -48,7 +48,7 @@ class _Options:
         default: Kernel | None = next((one for one in facts.kernels if one.default), None)
         self._bare = default is not None and not default.has_initramfs
 
-    def named(self, words: list[str], _scope: Scope) -> list[str]:
+    def named(self, words: list[str], _scope: OptionScope) -> list[str]:
         """`words` with devices that are there; what boot would only wait for is left out."""
         found = [self._word(word) for word in words]
         kept = [word for word in found if word is not None]

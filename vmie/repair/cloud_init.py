@@ -9,7 +9,7 @@ from vmie.guest.linux.cloud_init import configs
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.repair import kernel_options
 from vmie.repair.files import GuestFiles, encoded
-from vmie.repair.kernel_options import Scope
+from vmie.repair.kernel_options import OptionScope
 from vmie.repair.model import Edit, Left, Mend
 
 _RULE = "VMIE-LNX-008"
@@ -46,7 +46,7 @@ def _apply(files: GuestFiles) -> Iterator[Edit | Left]:
         yield Edit(path, encoded(_LISTED.sub(_LIST, text) if listing else joined + _LIST), _WHY)
 
 
-def _unbound(words: list[str], _scope: Scope) -> list[str]:
+def _unbound(words: list[str], _scope: OptionScope) -> list[str]:
     return [word for word in words if not word.startswith(_OPTIONS)]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from vmie.repair import kernel_options
 from vmie.repair.files import GuestFiles, encoded
-from vmie.repair.kernel_options import Scope
+from vmie.repair.kernel_options import OptionScope
 from vmie.repair.model import Edit, Left, Mend
 
 #: what keeps the kernel or the boot from saying anything, or shows a picture instead
@@ -34,11 +34,11 @@ def _apply(files: GuestFiles) -> Iterator[Edit | Left]:
     yield from _impatient(files)
 
 
-def _loud(words: list[str], scope: Scope) -> list[str]:
+def _loud(words: list[str], scope: OptionScope) -> list[str]:
     """`words` without what silences, and with the serial console last; a part of a line is only made louder."""
     kept = [word for word in words if not _SILENT.fullmatch(word)]
     consoles = [word for word in kept if word.startswith("console=")]
-    if scope is Scope.PART and not consoles:
+    if scope is OptionScope.PART and not consoles:
         return kept
     if consoles and consoles[-1].startswith("console=ttyS0"):
         return kept

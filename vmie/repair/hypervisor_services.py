@@ -12,7 +12,7 @@ from vmie.guest.linux import services
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.repair import kernel_options
 from vmie.repair.files import GuestFiles
-from vmie.repair.kernel_options import Scope
+from vmie.repair.kernel_options import OptionScope
 from vmie.repair.model import Edit, Left, Mend
 
 _RULE = "VMIE-LNX-009"
@@ -46,8 +46,8 @@ def _apply(files: GuestFiles) -> Iterator[Edit | Left]:
         return
     wanted = [f"systemd.mask={name}.service" for name in started]
 
-    def masked(words: list[str], scope: Scope) -> list[str]:
-        return words + [word for word in wanted if scope is Scope.WHOLE and word not in words]
+    def masked(words: list[str], scope: OptionScope) -> list[str]:
+        return words + [word for word in wanted if scope is OptionScope.WHOLE and word not in words]
 
     yield from kernel_options.changed(
         files, masked, f"services of another hypervisor do not start: {', '.join(started)}"

@@ -45,14 +45,14 @@ _LINE = re.compile(r"^(?P<head>)(?P<words>[^#\s].*)$", re.MULTILINE)
 _SIZE_OF_GRUBENV = 1024
 
 
-class Scope(Enum):
+class OptionScope(Enum):
     """`WHOLE` is all that a kernel gets; `PART` is joined with others: what is missing may stand there."""
 
     WHOLE = "whole"
     PART = "part"
 
 
-Change = Callable[[list[str], Scope], list[str]]
+Change = Callable[[list[str], OptionScope], list[str]]
 
 
 def changed(files: GuestFiles, change: Change, why: str) -> Iterator[Edit]:
@@ -73,9 +73,9 @@ def changed(files: GuestFiles, change: Change, why: str) -> Iterator[Edit]:
                 yield Edit(path, encoded(found), why, fill=b"", comment="")
 
 
-def _sources(files: GuestFiles) -> Iterator[tuple[str, tuple[tuple[re.Pattern[str], Scope], ...]]]:
+def _sources(files: GuestFiles) -> Iterator[tuple[str, tuple[tuple[re.Pattern[str], OptionScope], ...]]]:
     """The files that hold command lines, each real one once, and how they are found in it."""
-    whole, part = Scope.WHOLE, Scope.PART
+    whole, part = OptionScope.WHOLE, OptionScope.PART
     stubs = [f"/boot/efi/EFI/{name}/grub.cfg" for name in files.tree.listdir("/boot/efi/EFI")[:_MOST_FILES]]
     more = [f"/etc/default/grub.d/{name}" for name in files.tree.listdir("/etc/default/grub.d")[:_MOST_FILES]]
     listed = [
@@ -102,17 +102,17 @@ def _grubenvs(files: GuestFiles) -> list[str]:
     return [path for real, path in found.items() if real]
 
 
-def _rewritten(text: str, patterns: tuple[tuple[re.Pattern[str], Scope], ...], change: Change) -> str:
+def _rewritten(text: str, patterns: tuple[tuple[re.Pattern[str], OptionScope], ...], change: Change) -> str:
     for pattern, scope in patterns:
         text = pattern.sub(lambda match, scope=scope: _line(match, scope, change), text)  # type: ignore[misc]
     return text
 
 
-def _line(match: re.Match[str], scope: Scope, change: Change) -> str:
+def _line(match: re.Match[str], scope: OptionScope, change: Change) -> str:
     named = match.groupdict()
     words = _WORD.findall(match["words"])
     # RHEL 8 keeps the options of all its entries in one variable
-    scope = Scope.PART if "$kernelopts" in words or "${kernelopts}" in words else scope
+    scope = OptionScope.PART if "$kernelopts" in words or "${kernelopts}" in words else scope
     wanted = change(list(words), scope)
     if wanted == words:
         return match[0]
@@ -124,7 +124,7 @@ def _in_block(text: str, change: Change) -> str:
 
     def line(match: re.Match[str]) -> str:
         words = _WORD.findall(match["words"].replace("\\", ""))
-        wanted = change(list(words), Scope.WHOLE)
+        wanted = change(list(words), OptionScope.WHOLE)
         return match[0] if wanted == words else match["head"] + " ".join(wanted)
 
     body = text.rstrip("#")

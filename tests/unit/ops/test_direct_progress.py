@@ -10,7 +10,7 @@ import pytest
 
 from vmie import events
 from vmie.ops.block_hashes import BlockHashes
-from vmie.ops.import_.direct_progress import Sent, timeout
+from vmie.ops.import_.direct_progress import BlocksSent, timeout
 
 MIB = 1 << 20
 
@@ -35,7 +35,7 @@ def test_a_block_is_due_once_half_of_the_timeout_went_by() -> None:
     now = [dt.datetime(2026, 1, 1, tzinfo=dt.UTC)]
     context: Any = SimpleNamespace(reporter=events.silent, clock=SimpleNamespace(now=lambda: now[0]))
     with BlockHashes(None, snapshot_id="snap-1", count=10) as hashes:
-        sent = Sent(hashes, 10, context, within=60)
+        sent = BlocksSent(hashes, 10, context, within=60)
         due = []
         for minutes, put in ((29, False), (2, False), (29, True), (29, False), (2, False), (1, False)):
             now[0] += dt.timedelta(minutes=minutes)

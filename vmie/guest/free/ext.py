@@ -27,7 +27,7 @@ _MAX_GROUPS = 1 << 19
 
 
 @dataclass(frozen=True, slots=True)
-class Superblock:
+class ExtSuperblock:
     """Where things lie; sizes and places in blocks, but `block`, `cluster` and `descriptor` in bytes."""
 
     block: int
@@ -64,7 +64,7 @@ class Superblock:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class BlockGroup:
     """What a descriptor says; places in blocks."""
 
     bitmap: int
@@ -99,7 +99,7 @@ def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
             yield from of_bitmap(bitmap, count=count, unit=sb.cluster, at=first * sb.block, least=least)
 
 
-def _tables(blocks: Blocks, sb: Superblock) -> list[Range]:
+def _tables(blocks: Blocks, sb: ExtSuperblock) -> list[Range]:
     """Where bitmaps and inode tables lie, in blocks: a group without a bitmap may hold those of others."""
     kinds: tuple[list[Range], ...] = ([], [], [])
     for group in _groups(blocks, sb):
@@ -112,7 +112,7 @@ def _tables(blocks: Blocks, sb: Superblock) -> list[Range]:
     return merged(one for runs in kinds for one in runs)
 
 
-def superblock(blocks: Blocks) -> Superblock:
+def superblock(blocks: Blocks) -> ExtSuperblock:
     """That of a clean file system whose features are all known. Raises NotKnown, ImageError, OverBudget."""
     raw = blocks.read(1024, 1024)
     if len(raw) < 1024 or raw[56:58] != b"\x53\xef":
@@ -132,7 +132,7 @@ def superblock(blocks: Blocks) -> Superblock:
         count |= int.from_bytes(raw[0x150:0x154], "little") << 32
     block = 1024 << log_block
     inode_size = int.from_bytes(raw[0x58:0x5A], "little") if int.from_bytes(raw[0x4C:0x50], "little") else 128
-    found = Superblock(
+    found = ExtSuperblock(
         block=block,
         cluster=1024 << log_cluster if ro_compat & _BIGALLOC else block,
         blocks=count,
@@ -154,7 +154,7 @@ def superblock(blocks: Blocks) -> Superblock:
     return found
 
 
-def _groups(blocks: Blocks, sb: Superblock) -> Iterator[Group]:
+def _groups(blocks: Blocks, sb: ExtSuperblock) -> Iterator[BlockGroup]:
     left = sb.groups
     for number in range(-(-sb.groups // sb.per_block)):
         data = blocks.read(descriptors_at(sb, number) * sb.block, sb.block)
@@ -165,7 +165,7 @@ def _groups(blocks: Blocks, sb: Superblock) -> Iterator[Group]:
         left -= sb.per_block
 
 
-def group_descriptor(raw: bytes) -> Group:
+def group_descriptor(raw: bytes) -> BlockGroup:
     """The descriptor of a group, of 32 or 64 bytes."""
     bitmap, inode_bitmap, table, free_low, _, _, flags = struct.unpack_from("<IIIHHHH", raw, 0)
     if len(raw) >= 64:
@@ -174,10 +174,10 @@ def group_descriptor(raw: bytes) -> Group:
         inode_bitmap |= highs[1] << 32
         table |= highs[2] << 32
         free_low |= highs[3] << 16
-    return Group(bitmap, inode_bitmap, table, free_low, flags)
+    return BlockGroup(bitmap, inode_bitmap, table, free_low, flags)
 
 
-def descriptors_at(sb: Superblock, number: int) -> int:
+def descriptors_at(sb: ExtSuperblock, number: int) -> int:
     """The block that holds the descriptors of the `number`th run of groups."""
     # with blocks of 1 KiB the super block is block 1, also where bigalloc counts groups from block 0
     shifted = 1 if sb.block == 1024 and sb.first == 0 else 0
@@ -187,7 +187,7 @@ def descriptors_at(sb: Superblock, number: int) -> int:
     return sb.start_of(group) + (1 if sb.has_super(group) else 0) + (0 if group else shifted)
 
 
-def _head(sb: Superblock, group: int) -> int:
+def _head(sb: ExtSuperblock, group: int) -> int:
     """Blocks at the start of `group` that hold copies of the super block and of descriptors."""
     own = 1 if sb.has_super(group) else 0
     if sb.incompat & _META_BG and group // sb.per_block >= sb.first_meta:

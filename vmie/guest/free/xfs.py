@@ -26,7 +26,7 @@ _MAX_EXTENTS = 1 << 21
 
 
 @dataclass(frozen=True, slots=True)
-class Superblock:
+class XfsSuperblock:
     """Sizes of a block and a sector in bytes, of the volume and its groups in blocks."""
 
     block: int
@@ -58,7 +58,7 @@ def free(blocks: Blocks, *, least: int) -> Iterator[Range]:
                 yield (first + start) * sb.block, (first + start + count) * sb.block
 
 
-def superblock(blocks: Blocks) -> Superblock:
+def superblock(blocks: Blocks) -> XfsSuperblock:
     """That of a file system whose features are all known. Raises NotKnown, ImageError, OverBudget."""
     raw = blocks.read(0, 512)
     if len(raw) < 512 or raw[:4] != b"XFSB":
@@ -73,10 +73,10 @@ def superblock(blocks: Blocks) -> Superblock:
     read_only, incompat = struct.unpack_from(">II", raw, 212)
     if version not in (4, 5) or (version == 5 and (incompat & ~_KNOWN or read_only & ~_KNOWN_RO)):
         raise NotKnown("it has features that are not known here, or is to be repaired")
-    return Superblock(block, sector, count, per_group, groups, version)
+    return XfsSuperblock(block, sector, count, per_group, groups, version)
 
 
-def _records(blocks: Blocks, sb: Superblock, first: int, root: int, levels: int) -> Iterator[tuple[int, int]]:
+def _records(blocks: Blocks, sb: XfsSuperblock, first: int, root: int, levels: int) -> Iterator[tuple[int, int]]:
     """(start, count) in blocks of the group, from the leftmost leaf along the siblings."""
     if not 1 <= levels <= _MAX_LEVELS:
         raise NotKnown("a tree is damaged")
@@ -104,7 +104,7 @@ def _records(blocks: Blocks, sb: Superblock, first: int, root: int, levels: int)
         number = right
 
 
-def _node(blocks: Blocks, sb: Superblock, number: int, level: int, magic: bytes) -> tuple[bytes, int, int, int]:
+def _node(blocks: Blocks, sb: XfsSuperblock, number: int, level: int, magic: bytes) -> tuple[bytes, int, int, int]:
     """(bytes, level, records, right sibling) of a block of a tree."""
     data = blocks.read(number * sb.block, sb.block)
     if len(data) < sb.block or data[:4] != magic:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 
 from vmie.disk.crc32c import register
-from vmie.guest.free.ext import Superblock, descriptors_at, group_descriptor, superblock
+from vmie.guest.free.ext import ExtSuperblock, descriptors_at, group_descriptor, superblock
 from vmie.guest.in_place.file_map import MOST, MOST_PIECES, FileMap, NotWritable, Patch, Piece, contiguous, least_of
 from vmie.guest.stream import Blocks
 
@@ -59,7 +59,7 @@ def file_map(blocks: Blocks, number: int) -> FileMap:
     return FileMap(size, min(least, size), room, pieces, resized)
 
 
-def _inode(blocks: Blocks, sb: Superblock, raw: bytes, number: int) -> tuple[int, bytes]:
+def _inode(blocks: Blocks, sb: ExtSuperblock, raw: bytes, number: int) -> tuple[int, bytes]:
     """(offset in the volume, bytes) of an inode."""
     per_group = int.from_bytes(raw[0x28:0x2C], "little")
     size = int.from_bytes(raw[0x58:0x5A], "little") if int.from_bytes(raw[0x4C:0x50], "little") else 128
@@ -78,7 +78,7 @@ def _inode(blocks: Blocks, sb: Superblock, raw: bytes, number: int) -> tuple[int
     return place, inode
 
 
-def _extents(blocks: Blocks, sb: Superblock, root: bytes) -> Iterator[Piece]:
+def _extents(blocks: Blocks, sb: ExtSuperblock, root: bytes) -> Iterator[Piece]:
     """(first block in the file, first block in the volume, count) of what was written, from an extent tree."""
     todo, seen = [(root, _MAX_DEPTH + 1)], 0
     while todo:
@@ -99,7 +99,7 @@ def _extents(blocks: Blocks, sb: Superblock, root: bytes) -> Iterator[Piece]:
                 yield start, high << 32 | low, count
 
 
-def _indirect(blocks: Blocks, sb: Superblock, inode: bytes, size: int) -> Iterator[Piece]:
+def _indirect(blocks: Blocks, sb: ExtSuperblock, inode: bytes, size: int) -> Iterator[Piece]:
     """The same of a file whose inode lists its blocks: twelve, then by one, two and three steps."""
     slots = struct.unpack_from("<15I", inode, 0x28)
     count, number = -(-size // sb.block), 0
@@ -114,7 +114,7 @@ def _indirect(blocks: Blocks, sb: Superblock, inode: bytes, size: int) -> Iterat
             number += 1
 
 
-def _listed(blocks: Blocks, sb: Superblock, slot: int, depth: int, count: int) -> Iterator[int]:
+def _listed(blocks: Blocks, sb: ExtSuperblock, slot: int, depth: int, count: int) -> Iterator[int]:
     """The first `count` blocks of the file that the block `slot`, `depth` steps from data, leads to; 0 for holes."""
     if count <= 0:
         return
@@ -132,7 +132,7 @@ def _listed(blocks: Blocks, sb: Superblock, slot: int, depth: int, count: int) -
         count -= each
 
 
-def _seed(raw: bytes, sb: Superblock) -> int | None:
+def _seed(raw: bytes, sb: ExtSuperblock) -> int | None:
     """What checksums begin with; None for a file system without them."""
     if not sb.ro_compat & _CHECKSUMS:
         return None

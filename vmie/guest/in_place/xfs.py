@@ -10,7 +10,7 @@ import struct
 from collections.abc import Iterator
 
 from vmie.disk.crc32c import crc32c
-from vmie.guest.free.xfs import Superblock, superblock
+from vmie.guest.free.xfs import XfsSuperblock, superblock
 from vmie.guest.in_place.file_map import MOST, MOST_PIECES, FileMap, NotWritable, Patch, Piece, contiguous, least_of
 from vmie.guest.state import state
 from vmie.guest.stream import Blocks
@@ -56,7 +56,7 @@ def file_map(blocks: Blocks, number: int) -> FileMap:
     return FileMap(size, min(size, least_of(room, sb.block)), room, pieces, resized)
 
 
-def _inode(blocks: Blocks, sb: Superblock, raw: bytes, number: int) -> tuple[int, bytes]:
+def _inode(blocks: Blocks, sb: XfsSuperblock, raw: bytes, number: int) -> tuple[int, bytes]:
     """(offset in the volume, bytes) of an inode: its number is the group, the block in it and the slot in that."""
     size, per_log, shift = int.from_bytes(raw[104:106], "big"), raw[123], raw[124]
     if not 256 <= size <= 2048 or size << per_log != sb.block or not 0 < shift < 32:
@@ -72,7 +72,7 @@ def _inode(blocks: Blocks, sb: Superblock, raw: bytes, number: int) -> tuple[int
     return place, inode
 
 
-def _listed(blocks: Blocks, sb: Superblock, inode: bytes, shift: int) -> Iterator[Piece]:
+def _listed(blocks: Blocks, sb: XfsSuperblock, inode: bytes, shift: int) -> Iterator[Piece]:
     """(first block in the file, first block as XFS numbers it, count) of the data of `inode`."""
     core = 176 if inode[4] == 3 else 100
     fork = inode[core : core + inode[82] * 8] if inode[82] else inode[core:]
@@ -90,7 +90,7 @@ def _listed(blocks: Blocks, sb: Superblock, inode: bytes, shift: int) -> Iterato
         raise NotWritable("its inode is damaged")
 
 
-def _tree(blocks: Blocks, sb: Superblock, fork: bytes, shift: int) -> Iterator[Piece]:
+def _tree(blocks: Blocks, sb: XfsSuperblock, fork: bytes, shift: int) -> Iterator[Piece]:
     """The records of a B+tree of extents: its root is the fork of the inode."""
     head, magic = (72, b"BMA3") if sb.version == 5 else (24, b"BMAP")
     most = (sb.block - head) // 16

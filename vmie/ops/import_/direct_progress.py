@@ -31,7 +31,7 @@ def timeout(blocks: int, known: Mapping[str, Any], *, rate: float | None) -> int
     return int(min(_MOST, LEAST + _TIMES * forecast))
 
 
-class Sent:
+class BlocksSent:
     """Counts what AWS has, and tells how far it came; `within` minutes AWS waits for a block."""
 
     def __init__(self, hashes: BlockHashes, size: int, context: Context, *, within: float) -> None:

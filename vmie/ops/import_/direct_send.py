@@ -28,7 +28,7 @@ from vmie.ops.context import Context
 from vmie.ops.import_ import direct_parent
 from vmie.ops.import_.direct_blocks import DiskBlocks
 from vmie.ops.import_.direct_plan import DirectPlan, expect_zeros
-from vmie.ops.import_.direct_progress import LEAST, Sent, paced, timeout
+from vmie.ops.import_.direct_progress import LEAST, BlocksSent, paced, timeout
 from vmie.ops.upload_plan import SOURCE_CHANGED, source_changed
 
 #: how often one run begins a snapshot anew: EBS gave it up, or somebody deleted it
@@ -189,7 +189,7 @@ class SnapshotWriter:
             blocks = opened.enter_context(DiskBlocks(disk, request, zeros=request.zeros, verify=verify))
             for note in blocks.notes:
                 context.reporter(events.Note(note, "warning"))
-            sent = Sent(hashes, disk.size, context, within=float(self.known.get("timeout") or LEAST))
+            sent = BlocksSent(hashes, disk.size, context, within=float(self.known.get("timeout") or LEAST))
             try:
                 wanted = blocks.wanted(hashes, sent.behind, parent=inherited, due=sent.due)
                 if request.max_rate:
@@ -204,7 +204,7 @@ class SnapshotWriter:
                 direct_parent.keep_whole(context, hashes, inherited)
             self._keep(completed=True)
 
-    def _count(self, sent: Sent) -> None:
+    def _count(self, sent: BlocksSent) -> None:
         bytes_, seconds = (
             int(self.known.get("sent", 0)) + sent.bytes,
             float(self.known.get("seconds", 0)) + sent.seconds,

@@ -15,7 +15,7 @@ from vmie.guest.linux_facts import LinuxFacts
 from vmie.guest.network_facts import Interface
 from vmie.repair import kernel_options
 from vmie.repair.files import GuestFiles, encoded
-from vmie.repair.kernel_options import Scope
+from vmie.repair.kernel_options import OptionScope
 from vmie.repair.model import Edit, Left, Mend
 from vmie.repair.network import ifcfg, ifupdown, ini, netplan
 from vmie.repair.network.stacked import Stacked
@@ -106,12 +106,12 @@ def _links(files: GuestFiles, facts: LinuxFacts) -> Iterator[Edit]:
     yield from kernel_options.changed(files, _unnamed, "the card that it names will not be there")
 
 
-def _unnamed(words: list[str], _scope: Scope) -> list[str]:
+def _unnamed(words: list[str], _scope: OptionScope) -> list[str]:
     return [word for word in words if not word.startswith("ifname=")]
 
 
-def _unrenamed(words: list[str], scope: Scope) -> list[str]:
-    wanted = [] if scope is Scope.PART else ["net.ifnames=0", "biosdevname=0"]
+def _unrenamed(words: list[str], scope: OptionScope) -> list[str]:
+    wanted = [] if scope is OptionScope.PART else ["net.ifnames=0", "biosdevname=0"]
     return words + [word for word in wanted if word not in words]
 
 

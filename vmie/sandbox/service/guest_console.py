@@ -33,7 +33,7 @@ class GuestConsole:
 
 
 @dataclass(frozen=True, slots=True)
-class Hardware:
+class InstanceHardware:
     """What the instance type and the AMI decide. `firmware` is legacy-bios or uefi."""
 
     nitro: bool = True
@@ -58,17 +58,17 @@ _ENA = "VMIE-BOOT-009"
 _DRACUT = ("rhel", "centos", "rocky", "alma", "fedora", "oracle", "amzn", "suse", "sles", "opensuse")
 
 
-def of(disks: Sequence[Disk], hardware: Hardware) -> GuestConsole:
+def of(disks: Sequence[Disk], hardware: InstanceHardware) -> GuestConsole:
     """The console of a machine with these disks, boot disk first."""
     return shown(prospect(disks, route=Route.IMAGE if hardware.prepared else Route.SNAPSHOT), hardware)
 
 
-def good(hardware: Hardware, *, system: str = "Amazon Linux 2023") -> GuestConsole:
+def good(hardware: InstanceHardware, *, system: str = "Amazon Linux 2023") -> GuestConsole:
     """The console of a machine that starts."""
     return GuestConsole((*_kernel(hardware, "6.1.0"), *_userland(system)), f"{system} tty1\n\nlogin: ", reachable=True)
 
 
-def shown(found: Prospect, hardware: Hardware) -> GuestConsole:
+def shown(found: Prospect, hardware: InstanceHardware) -> GuestConsole:
     """The console of what was found."""
     broken = {one.rule for one in found.findings if _stops(one, hardware)}
     misfit = bool(found.firmware) and hardware.firmware not in _starts(found.firmware)
@@ -102,7 +102,7 @@ def _starts(firmware: str) -> tuple[str, ...]:
     return known.get(firmware, ("legacy-bios", "uefi"))
 
 
-def _stops(one: Finding, hardware: Hardware) -> bool:
+def _stops(one: Finding, hardware: InstanceHardware) -> bool:
     if one.rule == _NVME and not hardware.nitro:
         return False
     if one.rule == _XEN_DISK:
@@ -110,7 +110,7 @@ def _stops(one: Finding, hardware: Hardware) -> bool:
     return any(what == "boot" for _, what in one.without)
 
 
-def _offline(found: Prospect, hardware: Hardware) -> bool:
+def _offline(found: Prospect, hardware: InstanceHardware) -> bool:
     lost = [one for one in found.findings if any(what == "network" for _, what in one.without)]
     return any(one.rule != _ENA or hardware.nitro for one in lost)
 
@@ -118,7 +118,7 @@ def _offline(found: Prospect, hardware: Hardware) -> bool:
 # --- the lines -----------------------------------------------------------------------------------------
 
 
-def _no_loader(hardware: Hardware) -> GuestConsole:
+def _no_loader(hardware: InstanceHardware) -> GuestConsole:
     if hardware.firmware == "legacy-bios":
         return GuestConsole(screen=NOT_BOOTABLE)
     lines = (
@@ -135,7 +135,7 @@ def _grub(*words: str) -> GuestConsole:
     return GuestConsole((*lines, (_LOADER, "Press any key to continue..."), (_LOADER + 1, "grub> ")), "grub> ")
 
 
-def _kernel(hardware: Hardware, version: str) -> Lines:
+def _kernel(hardware: InstanceHardware, version: str) -> Lines:
     first = "BdsDxe: starting Boot0001" if hardware.firmware == "uefi" else "Booting from Hard Disk..."
     hypervisor = "KVM" if hardware.nitro else "Xen"
     return (

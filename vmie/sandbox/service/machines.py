@@ -23,7 +23,7 @@ from vmie.sandbox.moto_fixes import compute
 from vmie.sandbox.moto_fixes.compute import RegisteredImage, SnapshotContents
 from vmie.sandbox.patching import Patcher
 from vmie.sandbox.service import guest_console, launch_rules
-from vmie.sandbox.service.guest_console import GuestConsole, Hardware
+from vmie.sandbox.service.guest_console import GuestConsole, InstanceHardware
 
 #: GetConsoleOutput without Latest shows what was posted some minutes after the start
 #: https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_GetConsoleOutput.html
@@ -39,7 +39,7 @@ class Machines:
         self._contents = contents
         self._clock = clock
         self._faults = faults
-        self._consoles: dict[tuple[str, Hardware], GuestConsole] = {}
+        self._consoles: dict[tuple[str, InstanceHardware], GuestConsole] = {}
         self._lock = threading.Lock()
 
     def install(self, patcher: Patcher) -> None:
@@ -104,7 +104,7 @@ class Machines:
     def _console(self, instance: Any) -> GuestConsole:
         image = instance.ec2_backend.amis.get(instance.image_id)
         kind = instance.instance_type
-        hardware = Hardware(
+        hardware = InstanceHardware(
             nitro=launch_rules.nitro(kind),
             firmware=launch_rules.firmware_of(image, kind),
             prepared=bool(getattr(image, "prepared", False)),
