@@ -24,6 +24,7 @@ from vmie.cures import says
 from vmie.errors import UsageError
 from vmie.library_boot import boot_image
 from vmie.library_compare import diff, verify
+from vmie.library_jobs import cancel, finished, resume
 from vmie.library_place import OnEvent, Place, StrPath, connected, placed
 from vmie.library_repair import repair_image
 from vmie.model import Profile, Route
@@ -31,18 +32,15 @@ from vmie.typed_keywords import keywords, one_and_keywords, two_and_keywords
 
 if TYPE_CHECKING:
     from vmie.batch.run.api import BatchResult
-    from vmie.jobs.runner import JobOutcome
     from vmie.ops.check import CheckReport
     from vmie.ops.convert import Converted
     from vmie.ops.export import ExportResult
     from vmie.ops.import_ import ImportResult
-    from vmie.ops.protocols import Result
     from vmie.ops.role_plan import RoleResult
     from vmie.ops.upload import UploadResult
     from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest
 
 StrPaths = StrPath | Sequence[StrPath]
-ResultT = TypeVar("ResultT", bound="Result")
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
 
 __all__ = [
@@ -174,7 +172,7 @@ def import_image(source: StrPaths, /, *, wait: bool = True, **options: Any) -> I
     from vmie.ops.import_ import operation  # noqa: PLC0415
 
     request = requests.ImportRequest(**{"sources": source, **rest})
-    return _result(runner.run(operation(connection.context(), request), wait=wait))
+    return finished(runner.run(operation(connection.context(), request), wait=wait))
 
 
 @one_and_keywords(_Export)
@@ -190,7 +188,7 @@ def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult
     from vmie.ops.export import operation  # noqa: PLC0415
 
     request = requests.ExportRequest(**{"source": source, **rest})
-    return _result(runner.run(operation(connection.context(), request), wait=wait))
+    return finished(runner.run(operation(connection.context(), request), wait=wait))
 
 
 @two_and_keywords(_Upload)
@@ -202,7 +200,7 @@ def upload(source: StrPath, target: str, /, **options: Any) -> UploadResult:
     from vmie.ops.upload import UploadOperation  # noqa: PLC0415
 
     request = requests.UploadRequest(**{"path": source, "url": target, **rest})
-    return _result(runner.run(UploadOperation(connection.context(), request)))
+    return finished(runner.run(UploadOperation(connection.context(), request)))
 
 
 @keywords(_Role)
@@ -244,46 +242,6 @@ def run_batch(
     return outcome
 
 
-def resume(
-    job: str,
-    *,
-    wait: bool = True,
-    retry_failed: bool = False,
-    batch_state: str = "",
-    **place: Unpack[Place],
-) -> ImportResult | ExportResult | UploadResult | BatchResult:
-    """Continue a job or batch that was interrupted or failed; nothing is sent or created twice.
-
-    Raises UsageError when there is none of that name, when it is done, or when another process works on it.
-    """
-    connection = connected(place)
-    if job.startswith("batch-"):
-        from vmie.batch.run import api  # noqa: PLC0415
-
-        batches = connection.batches(batch_state)
-        elsewhere = api.resume_elsewhere(batches, job, retry_failed=retry_failed)
-        outcome = elsewhere or api.run(batches, job, retry_failed=retry_failed)
-        api.mark_reported(batches, outcome.batch)
-        return outcome
-    from vmie.jobs import runner  # noqa: PLC0415
-
-    result: ImportResult | ExportResult | UploadResult = _result(runner.resume(connection.context(), job, wait=wait))
-    return result
-
-
-def cancel(job: str, *, reason: str = "", batch_state: str = "", **place: Unpack[Place]) -> None:
-    """Cancel a job or batch: its tasks are cancelled, its uploads aborted and its objects removed."""
-    connection = connected(place)
-    if job.startswith("batch-"):
-        from vmie.batch.run import api  # noqa: PLC0415
-
-        api.cancel(connection.batches(batch_state), job)
-        return
-    from vmie.jobs import runner  # noqa: PLC0415
-
-    runner.cancel(connection.context(), job, reason=reason)
-
-
 def _choice(name: str, kind: type[ChoiceT], value: str) -> ChoiceT:
     try:
         return kind(value)
@@ -294,8 +252,3 @@ def _choice(name: str, kind: type[ChoiceT], value: str) -> ChoiceT:
 
 def _listed(given: StrPaths) -> Sequence[StrPath]:
     return [given] if isinstance(given, str | os.PathLike) else list(given)
-
-
-def _result(outcome: JobOutcome[Any, ResultT]) -> ResultT:
-    assert outcome.result is not None  # noqa: S101 - only a dry run has none
-    return outcome.result
