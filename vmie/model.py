@@ -144,15 +144,13 @@ class Finding:
             "routes": [route.value for route in self.routes],
             "predicts": self.predicts,
         }
-        if self.path:
-            out["path"] = self.path
-        if self.without:
-            out["leaves_without"] = {route.value: what for route, what in self.without}
-        if self.mended:
-            out["mended"] = True
-        if self.repair is not None:
-            out["repair"] = self.repair.text(terms)
-        return out
+        more = {
+            "path": self.path,
+            "leaves_without": {route.value: what for route, what in self.without},
+            "mended": self.mended,
+            "repair": self.repair.text(terms) if self.repair else "",
+        }
+        return out | {name: value for name, value in more.items() if value}
 
 
 class TaskKind(StrEnum):
