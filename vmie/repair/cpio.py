@@ -43,7 +43,7 @@ class Entry:
 
 
 @dataclass
-class Archive:
+class CpioArchive:
     """One archive up to its trailer; `read` gives its bytes, which end at `end` (behind the trailer)."""
 
     read: Read
@@ -64,20 +64,20 @@ class Archive:
 
 
 @dataclass
-class Stream:
+class CpioStream:
     """A stretch of the file from `start`: a plain archive, or a compressed stream of one or several."""
 
     start: int
     kind: str
-    archives: list[Archive]
+    archives: list[CpioArchive]
 
 
-def streams(read: Read, size: int, scratch: BinaryIO, *, budget: Budget) -> list[Stream]:
+def streams(read: Read, size: int, scratch: BinaryIO, *, budget: Budget) -> list[CpioStream]:
     """All of an initramfs of `size` bytes; what is compressed is unpacked into `scratch`.
 
     Raises UnpackError (damaged, or not understood to its last byte), and OverBudget.
     """
-    found: list[Stream] = []
+    found: list[CpioStream] = []
     feed = Feed(read, size=size)
     while _past_zeros(feed, budget):
         start = feed.position
@@ -85,7 +85,7 @@ def streams(read: Read, size: int, scratch: BinaryIO, *, budget: Budget) -> list
             raise GaveUpError(f"it holds more than {_MAX_STREAMS} archives")
         if feed.peek(6) in _MAGICS:
             archive = _archive(read, start, size, budget)
-            found.append(Stream(start, "", [archive]))
+            found.append(CpioStream(start, "", [archive]))
             feed = _from(read, archive.end, size)
             continue
         kind, reader = compression(feed)
@@ -97,7 +97,7 @@ def streams(read: Read, size: int, scratch: BinaryIO, *, budget: Budget) -> list
             scratch.write(piece)
             if scratch.tell() > budget.unpacked:
                 raise GaveUpError(f"it unpacks to more than {budget.unpacked >> 20} MiB")
-        found.append(Stream(start, kind, list(_unpacked(scratch, first, scratch.tell(), budget))))
+        found.append(CpioStream(start, kind, list(_unpacked(scratch, first, scratch.tell(), budget))))
     return found
 
 
@@ -118,7 +118,7 @@ def _past_zeros(feed: Feed, budget: Budget) -> bool:
     return False
 
 
-def _unpacked(scratch: BinaryIO, start: int, end: int, budget: Budget) -> Iterator[Archive]:
+def _unpacked(scratch: BinaryIO, start: int, end: int, budget: Budget) -> Iterator[CpioArchive]:
     def read(offset: int, length: int) -> bytes:
         scratch.seek(offset)
         return scratch.read(max(0, min(length, end - offset)))
@@ -130,8 +130,8 @@ def _unpacked(scratch: BinaryIO, start: int, end: int, budget: Budget) -> Iterat
         feed = _from(read, archive.end, end)
 
 
-def _archive(read: Read, at: int, end: int, budget: Budget) -> Archive:
-    archive = Archive(read)
+def _archive(read: Read, at: int, end: int, budget: Budget) -> CpioArchive:
+    archive = CpioArchive(read)
     while len(archive.entries) <= _MAX_ENTRIES:
         one = _entry(read, at, end)
         at += one.length

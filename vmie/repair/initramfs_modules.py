@@ -15,7 +15,7 @@ from typing import BinaryIO
 from vmie.guest.budget import Budget
 from vmie.guest.linux.unpack import GaveUpError
 from vmie.repair import kmod_index
-from vmie.repair.cpio import Archive, Entry, Read, Stream, entry, streams, trailer
+from vmie.repair.cpio import CpioArchive, CpioStream, Entry, Read, entry, streams, trailer
 from vmie.repair.kernel_modules import ModuleFolder
 from vmie.repair.kmod_index import Index, module_name
 
@@ -33,7 +33,7 @@ class Unpacked:
 
     kept: int
     kind: str
-    archives: list[Archive]
+    archives: list[CpioArchive]
     folder: bytes = b""
     #: by their names: where they lie within the folder
     modules: dict[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ def take_apart(read: Read, size: int, version: str, scratch: BinaryIO, *, budget
     return unpacked
 
 
-def _look(unpacked: Unpacked, found: list[Stream], version: str) -> None:
+def _look(unpacked: Unpacked, found: list[CpioStream], version: str) -> None:
     folders = set()
     for one in (one for stream in found for archive in stream.archives for one in archive.entries):
         unpacked.names[one.name] = one
@@ -161,7 +161,7 @@ def _entries(unpacked: Unpacked, files: Mapping[bytes, bytes]) -> dict[bytes, by
     return found
 
 
-def _copied(archive: Archive, entries: list[Entry]) -> Iterator[bytes]:
+def _copied(archive: CpioArchive, entries: list[Entry]) -> Iterator[bytes]:
     """Entries as they are, neighbours in one go."""
     at = end = 0
     for one in entries:
@@ -172,7 +172,7 @@ def _copied(archive: Archive, entries: list[Entry]) -> Iterator[bytes]:
     yield from _pieces(archive, at, end)
 
 
-def _pieces(archive: Archive, at: int, end: int) -> Iterator[bytes]:
+def _pieces(archive: CpioArchive, at: int, end: int) -> Iterator[bytes]:
     while at < end:
         piece = archive.read(at, min(_PIECE, end - at))
         if not piece:
