@@ -50,6 +50,7 @@ _guest = partial(option, group="The guest", routes=_IMPORTS)
 _licence = partial(option, group="The guest", routes=("image",))
 _sent = partial(option, group="Sending", routes=_IMPORTS)
 _object = partial(option, via="s3")
+_blocks = partial(option, group="Sending", routes=("image", "snapshot", "volume"), via="ebs")
 _instance = partial(option, group="Instance", routes=("instance",))
 
 
@@ -88,30 +89,21 @@ class ImportRequest(TransferOptions):
         routes=("image", "snapshot", "volume"),
         guesses=("transport", "method", "through"),
     )
-    zeros: Annotated[str, OneOf("used", "all", "none")] = option(
+    zeros: Annotated[str, OneOf("used", "all", "none")] = _blocks(
         "used",
         "With {via=ebs}: the zeros that are written. used: where a file system may rely on them. all: all. none: none; "
         "for disks that will never be encrypted.",
-        group="Sending",
-        routes=("image", "snapshot", "volume"),
-        via="ebs",
     )
-    parent: Parent = option(
+    parent: Parent = _blocks(
         "",
         "With {via=ebs}: write only what differs from this snapshot, which the new one is based on; last: from the "
         "newest one that the same disk was written to.",
         metavar="snap-…|last",
-        group="Sending",
-        routes=("image", "snapshot", "volume"),
-        via="ebs",
         guesses=("since", "base", "incremental"),
     )
-    delete_parent: bool = option(
+    delete_parent: bool = _blocks(
         False,
         "With {parent}: delete that snapshot once the new one is completed. What EBS needs of its blocks stays.",
-        group="Sending",
-        routes=("image", "snapshot", "volume"),
-        via="ebs",
         guesses=("drop_parent", "delete_old"),
     )
     bucket: Bucket | None = _object(

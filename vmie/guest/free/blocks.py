@@ -17,46 +17,41 @@ import re
 from collections.abc import Iterator
 
 from vmie.disk.base import Disk
+from vmie.guest.free.bits import Bits
 from vmie.guest.free.free_map import FreeSpace
 from vmie.guest.free.space import free_space
 from vmie.model import ExtentKind
 
 #: bytes of a block of EBS: always whole bytes of `FreeSpace.granules`
 BLOCK = 512 << 10
-_NEVER, _IF_NOT_ZERO, _ALWAYS = 0, 1, 2
-_TO_ASK = re.compile(rb"[\x01\x02]+")
-_HOLDS_DATA = bytes([_IF_NOT_ZERO, _IF_NOT_ZERO, _ALWAYS]) + bytes(253)
 
 
 class BlockPlan:
-    """Of the blocks of a disk, which are written, which only if they are not zeros; a byte of memory for each.
+    """Of the blocks of a disk, which are written, which only if they are not zeros; two bits of memory for each.
 
     Iterate for ``(index, always)`` in order: read block `index`, and write it if `always` or a byte of it is not 0.
     Blocks that are left out are never asked for. The last block may reach beyond the disk's end: with zeros.
     """
 
-    def __init__(self, marks: bytes, free: FreeSpace) -> None:
-        self._marks = marks
-        #: what was found free, and why what is not known counts as in use
-        self.free = free
+    def __init__(self, count: int, asked: Bits, always: Bits) -> None:
+        self._asked, self._always = asked, always
         #: the blocks of the disk, up to its end
-        self.count = len(marks)
+        self.count = count
         #: blocks that are written whatever they hold, and blocks that are written if they are not zeros
-        self.certain = marks.count(_ALWAYS)
-        self.possible = marks.count(_IF_NOT_ZERO)
+        self.certain = always.count()
+        self.possible = asked.count() - self.certain
 
     def __iter__(self) -> Iterator[tuple[int, bool]]:
-        return self.starting(0)
-
-    def starting(self, first: int) -> Iterator[tuple[int, bool]]:
-        """The same from block `first` on."""
-        for run in _TO_ASK.finditer(self._marks, first):
-            for index in range(run.start(), run.end()):
-                yield index, self._marks[index] == _ALWAYS
+        always = self._always.raw
+        for first, stop in self._asked.runs(0, len(self._asked.raw)):
+            for index in range(first, stop):
+                yield index, bool(always[index >> 3] & 1 << (index & 7))
 
     def __getitem__(self, index: int) -> bool | None:
         """Whether the block is always written; None when it never is. Raises IndexError."""
-        return None if self._marks[index] == _NEVER else self._marks[index] == _ALWAYS
+        if not 0 <= index < self.count:
+            raise IndexError(index)
+        return self._always[index] if self._asked[index] else None
 
 
 def block_plan(disk: Disk, *, zeros: str = "used", free: FreeSpace | None = None) -> BlockPlan:
@@ -67,26 +62,26 @@ def block_plan(disk: Disk, *, zeros: str = "used", free: FreeSpace | None = None
     and clean: every block counts as used. Raises ImageError where the container is damaged.
     """
     count = -(-disk.size // BLOCK)
+    asked, always = Bits(count), Bits(count)
+    if zeros != "none":
+        asked.fill(0, count, value=True)
+        always.fill(0, count, value=True)
     if zeros == "all":
-        return BlockPlan(bytes([_ALWAYS]) * count, FreeSpace())
-    if zeros == "none":
-        free, marks = FreeSpace(), bytearray(count)
-    else:
-        free = free if free is not None else free_space([disk])[0]
-        marks = bytearray([_ALWAYS]) * count
-        for first, stop in _free_blocks(free):
-            marks[first:stop] = bytes(stop - first)
+        return BlockPlan(count, asked, always)
+    if zeros == "used":
+        for first, stop in _free_blocks(free if free is not None else free_space([disk])[0]):
+            asked.fill(first, stop, value=False)
+            always.fill(first, stop, value=False)
     for extent in disk.extents():
         if extent.kind is ExtentKind.ALLOCATED and extent.length > 0:
-            first, stop = extent.offset // BLOCK, -(-extent.end // BLOCK)
-            marks[first:stop] = marks[first:stop].translate(_HOLDS_DATA)
-    return BlockPlan(bytes(marks), free)
+            asked.fill(extent.offset // BLOCK, min(count, -(-extent.end // BLOCK)), value=True)
+    return BlockPlan(count, asked, always)
 
 
 def _free_blocks(free: FreeSpace) -> Iterator[tuple[int, int]]:
     """Runs of blocks that are wholly free: (first, stop)."""
     width = BLOCK // (8 * free.granule)
-    for run in re.finditer(rb"\xff{%d,}" % width, free.granules):
+    for run in re.finditer(rb"\xff{%d,}" % width, free.granules.raw):
         first, stop = -(-run.start() // width), run.end() // width
         if first < stop:
             yield first, stop
