@@ -16,7 +16,7 @@ from vmie.guest.disk_facts import Problem
 from vmie.guest.facts import Firmware, GuestFacts
 from vmie.guest.linux_facts import LinuxFacts
 from vmie.model import Finding, Profile, Route, Verdict
-from vmie.ops import check_verify
+from vmie.ops import check_verify, mending
 from vmie.ops.check_inputs import Opened, expand, image_of, machine_of, open_machine
 from vmie.ops.check_report import CheckReport, ImageReport, blocking, named, skipping
 from vmie.ops.opening import Snapshots, is_snapshot
@@ -51,6 +51,7 @@ def check(
     machine: str = "",
     empty_disks: bool = False,
     verify: bool = False,
+    repair: bool = False,
     snapshots: Snapshots | None = None,
     reporter: events.Reporter = events.silent,
 ) -> CheckReport:
@@ -60,7 +61,8 @@ def check(
     all files, in the order given. `machine` and `empty_disks` are as `disk.open` has them. `routes` narrows the
     findings, not the verdicts. A file that cannot be read is a failed image with its `error`; only UsageError (an
     empty folder, nothing given) is raised. With `verify` all of every file is read. A snapshot's id stands for its
-    disk where `snapshots` opens it; what AWS refuses is raised.
+    disk where `snapshots` opens it; what AWS refuses is raised. With `repair` the disks are judged as `vmie repair`
+    would leave them.
     """
     files = expand(paths)
     machines = [files] if together else [[path] for path in files]
@@ -69,6 +71,8 @@ def check(
     for group in machines:
         reporter(events.Note(f"looking into {', '.join(map(str, group))}", "debug"))
         with open_machine(group, machine=machine, empty_disks=empty_disks, snapshots=snapshots) as opened:
+            if repair and opened.error is None:
+                opened.disks = list(mending.mended(opened)[0])
             subject = _subject(opened, verify=verify, chosen=machine, reporter=reporter)
             subject = replace(subject, profile=profile, as_is=as_is, today=today)
             images.append(_judge(opened, subject, routes=routes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,15 @@ _LARGEST_DESCRIPTOR = 10 << 20
 class FileIdentity:
     """What shows that a local file is still the same: bytes, nanoseconds, inode, a sampled SHA-256.
 
-    `sample` also covers the other files of a disk in several (a VMDK's extents, the disks beside an .ovf).
+    `sample` also covers the other files of a disk in several (a VMDK's extents, the disks beside an .ovf). `layer` is
+    the digest of what a repair lays over the disk, "" without one: the file is the same, what is sent of it is not.
     """
 
     size: int
     mtime_ns: int
     inode: int
     sample: str
+    layer: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, path: Path) -> FileIdentity:
@@ -41,7 +43,8 @@ class FileIdentity:
 
     def as_json(self) -> dict[str, Any]:
         """For the journal."""
-        return {"size": self.size, "mtime_ns": self.mtime_ns, "inode": self.inode, "sample": self.sample}
+        shown = {"size": self.size, "mtime_ns": self.mtime_ns, "inode": self.inode, "sample": self.sample}
+        return {**shown, "layer": self.layer} if self.layer else shown
 
     def touched(self, path: Path) -> bool:
         """Whether the file itself was written to or replaced, by its times alone: cheap enough for every part."""

@@ -19,6 +19,7 @@ from vmie.disk.ovf_system import SEVERAL_MACHINES
 from vmie.errors import Drop, ImageError, Set, UsageError
 from vmie.guest import free
 from vmie.model import Route
+from vmie.ops import mending
 
 #: formats that ImportImage and ImportSnapshot take, by our names (aws-facts 3.1)
 AWS_FORMATS = {"vmdk": "VMDK", "vhd": "VHD", "vhdx": "VHDX", "raw": "RAW", "ova": "OVA"}
@@ -99,6 +100,10 @@ class Selection(Protocol):
     def empty_disks(self) -> bool:
         """Whether they are made."""
 
+    @property
+    def repair_of(self) -> tuple[str, ...]:
+        """The files of the machine that is mended on the way, () for none."""
+
 
 class Sending(Selection, Protocol):
     """A selection that is sent."""
@@ -108,17 +113,27 @@ class Sending(Selection, Protocol):
         """Whether what lies in free space goes too."""
 
 
-def opened(path: Path, selected: Selection, *, index: int | None = None) -> disk.Disk:
-    """The disk at `index` of the selected machine, or the only one. Raises ImageError."""
-    return disk.open(path, index=index or 0, machine=selected.machine, empty_disks=selected.empty_disks)
+def opened(path: Path, selected: Selection, *, index: int | None = None, layer: str | None = None) -> disk.Disk:
+    """The disk at `index` of the selected machine, or the only one; mended, where that is wanted.
+
+    `layer` is the digest of what mending it came to before, None where that is not known. Raises ImageError.
+    """
+    found = disk.open(path, index=index or 0, machine=selected.machine, empty_disks=selected.empty_disks)
+    if not selected.repair_of:
+        return found
+    try:
+        return mending.over(found, path, index, selected, expected=layer)
+    except BaseException:
+        found.close()
+        raise
 
 
-def to_send(path: Path, sent: Sending, *, index: int | None = None) -> disk.Disk:
+def to_send(path: Path, sent: Sending, *, index: int | None = None, layer: str | None = None) -> disk.Disk:
     """The disk at `index` as it is streamed: zeros for what its file systems call free, unless `keep_free`.
 
-    Raises ImageError.
+    `layer` is as in `opened`. Raises ImageError.
     """
-    found = opened(path, sent, index=index)
+    found = opened(path, sent, index=index, layer=layer)
     if sent.keep_free:
         return found
     try:
@@ -130,7 +145,7 @@ def to_send(path: Path, sent: Sending, *, index: int | None = None) -> disk.Disk
 
 def _disk(path: Path, selected: Selection) -> disk.Disk:
     """`opened`, but ImageError for what is surely no disk."""
-    found = opened(path, selected)
+    found = disk.open(path, machine=selected.machine, empty_disks=selected.empty_disks)
     try:
         expected_disk(found.source, found.facts)
     except BaseException:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 from vmie import disk
 from vmie.cures import says
@@ -40,6 +40,7 @@ class Opening:
     machine: str = ""
     empty_disks: bool = False
     snapshots: Snapshots | None = None
+    repair_of: ClassVar[tuple[str, ...]] = ()
 
     def disk(self, source: Path, *, index: int | None = None) -> Disk:
         """The disk of a file or a snapshot.

@@ -133,15 +133,23 @@ class StreamPayload:
 
 
 def payload(
-    path: Path, selected: ingest.Sending, choice: ingest.Choice, *, size: int, index: int | None, verify: bool
+    path: Path,
+    selected: ingest.Sending,
+    choice: ingest.Choice,
+    *,
+    size: int,
+    index: int | None,
+    verify: bool,
+    layer: str | None = None,
 ) -> FilePayload | StreamPayload:
     """The bytes to send: the file of `size` bytes as it is, or its disk re-streamed. Raises ImageError.
 
-    With `verify` damage is looked for on the way, and raised at the latest by `settle`.
+    With `verify` damage is looked for on the way, and raised at the latest by `settle`. `layer` is as `ingest.opened`
+    has it.
     """
     if choice.method == "as-is":
         return FilePayload(path, size, verify=verify)
-    opened = ingest.to_send(path, selected, index=index)
+    opened = ingest.to_send(path, selected, index=index, layer=layer)
     try:
         notes: list[str] = []
         manifest = None

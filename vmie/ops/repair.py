@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,6 +20,7 @@ from vmie.checks import Subject
 from vmie.disk.base import Disk
 from vmie.disk.overlay import Overlay
 from vmie.errors import ImageError, Run, UsageError
+from vmie.guest.budget import Budget
 from vmie.guest.facts import GuestFacts
 from vmie.model import Finding, Route, Verdict
 from vmie.ops.check_inputs import expand, open_machine
@@ -28,6 +30,8 @@ from vmie.repair.mends import MENDABLE, MENDS
 
 #: characters of a file that a result shows, before and after
 _SHOWN = 64 << 10
+#: read of the disks for each look: file systems' structures, initramfs files, kernels' modules
+_BYTES = 16 << 30
 #: passwords and hashes of them: in fstab, grub.cfg, profiles of networks, cloud-init's users
 _SECRET = re.compile(
     r"(?i)(\b[\w-]*(?:passw(?:or)?d|psk|secret|token)[\w-]*)([ \t]*[=:][ \t]*|[ \t]+\S+[ \t]+)[^\s,#]+"
@@ -119,7 +123,12 @@ def mend(layers: Sequence[Overlay], subject: Subject, *, only: Sequence[str] = (
     def judge(guest: GuestFacts) -> list[Finding]:
         return checks.judge(replace(subject, guest=guest), path=path)
 
-    return repair(layers, MENDS, judge=judge, only=only)
+    return repair(layers, MENDS, judge=judge, only=only, budget=_budget)
+
+
+def _budget() -> Budget:
+    """Bounds that the content alone decides, and no clock: a repair that is made again must come to the same."""
+    return Budget(seconds=math.inf, read_bytes=_BYTES)
 
 
 def _known(only: Sequence[str]) -> None:

@@ -265,7 +265,8 @@ def send(
 
 
 def _payload(plan: UploadPlan, reporter: events.Reporter, *, verify: bool) -> WatchedPayload:
-    made = payloads.payload(plan.path, plan, plan.choice, size=plan.source_size, index=plan.index, verify=verify)
+    how: dict[str, Any] = {"size": plan.source_size, "index": plan.index, "verify": verify}
+    made = payloads.payload(plan.path, plan, plan.choice, **how, layer=plan.identity.layer)
     for note in made.notes:
         reporter(events.Note(note, "warning"))
     return WatchedPayload(plan, made)

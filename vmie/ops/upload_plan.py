@@ -41,6 +41,8 @@ class UploadPlan:
     notes: tuple[str, ...] = ()
     keep_free: bool = False
     left_out: int = 0
+    #: the files of the machine that is mended on the way
+    repair_of: tuple[str, ...] = ()
 
     @property
     def findings(self) -> tuple[Finding, ...]:

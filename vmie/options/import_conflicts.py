@@ -70,6 +70,23 @@ def judged_licence(license_type: str, usage_operation: str) -> Iterator[UsageErr
         )
 
 
+def judged_repair(sources: Sequence[str], *, as_is: bool) -> Iterator[UsageError]:
+    """What is mended, `sources`, is read here, and sent anew."""
+    if sources and as_is:
+        yield UsageError(
+            says("{as_is} and {repair} cannot both be given"),
+            cause="a file that is mended does not go as it is",
+            cure=(Drop(("as_is",), "or:"), Drop(("repair",))),
+        )
+    if stored := [source for source in sources if source.startswith("s3://")]:
+        yield UsageError(
+            says("{repair}: {_source} is in S3, where nothing is mended", _source=stored[0]),
+            cause="AWS reads it there itself",
+            cure=Drop(("repair",), "or give the local file"),
+            fields=("repair", "sources"),
+        )
+
+
 def judged_machine(machine: str, sources: Sequence[str]) -> Iterator[UsageError]:
     """A machine is chosen of one appliance."""
     if machine and (len(sources) > 1 or sources[0].startswith("s3://")):

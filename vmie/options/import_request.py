@@ -167,6 +167,11 @@ class ImportRequest(TransferOptions):
     )
     imds_v2: bool = option(False, "With {register}: instances demand IMDSv2.", routes=("snapshot",))
     volume_type: VolumeType = option("gp3", "With {register}: of the AMI's root volume.", routes=("snapshot",))
+    repair: bool = _sent(
+        False,
+        "Mend on the way what the check finds, as `vmie repair` does; the file itself stays.",
+        guesses=("mend",),
+    )
     as_is: bool = _sent(False, "Send the file as it is, never re-streamed.", via="s3")
     format: ImportFormat | None = _object(
         None, "Send in this form; of an s3:// source the form it is in.", group="Sending", guesses=("disk_format",)
@@ -224,7 +229,7 @@ class ImportRequest(TransferOptions):
     def conflicts(self) -> Iterator[UsageError]:
         """See `Options.conflicts`."""
         yield from super().conflicts()
-        yield from judged_tags(self.tags, others=1 + (self.name != "" and "Name" not in self.tags))
+        yield from judged_tags(self.tags, others=1 + self.repair + (self.name != "" and "Name" not in self.tags))
         yield from judged_description(self.description, marked=self.route.value in _OLDER)
         given = {name: extra(info) for name, info in type(self).model_fields.items() if name in self.model_fields_set}
         yield from together.judged_route(given, self.route, self.via)
@@ -233,6 +238,7 @@ class ImportRequest(TransferOptions):
         yield from together.judged_licence(self.license_type, self.usage_operation)
         yield from judged_selection(machine=self.machine, empty_disks=self.empty_disks, as_is=self.as_is)
         yield from together.judged_machine(self.machine, self.sources)
+        yield from together.judged_repair(self.repair_of, as_is=self.as_is)
         if self.as_is and self.format:
             yield UsageError(says("{as_is} and {format} cannot both be given"), cure=_ONE_FORM)
         yield from together.judged_name(self.name, self.tags)
@@ -248,6 +254,11 @@ class ImportRequest(TransferOptions):
             )
         if self.route.value in _OLDER:
             yield from together.judged_older(self.boot_mode, self.format, self.route)
+
+    @property
+    def repair_of(self) -> tuple[str, ...]:
+        """The local files of the machine that is mended on the way, () for none."""
+        return tuple(self.sources) if self.repair else ()
 
     @property
     def uefi(self) -> bool:

@@ -43,6 +43,11 @@ class UploadRequest(TransferOptions):
     sse_kms_key: KmsKey = option("", KEY_HELP, flags=("--sse-kms-key", "--kms-key"), group="Sending")
 
     @property
+    def repair_of(self) -> tuple[str, ...]:
+        """Nothing is mended on the way of an upload."""
+        return ()
+
+    @property
     def object(self) -> S3Object:
         """Where it goes; the key of a folder is "" or ends in /, and is completed by what is sent."""
         bucket, _, key = self.url.removeprefix("s3://").partition("/")

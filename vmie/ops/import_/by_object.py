@@ -50,6 +50,7 @@ class ByObject(ImportOperation[ImportPlan]):
             empty_disks=request.empty_disks,
             keep_free=request.keep_free,
             left_out=planned.left_out,
+            repair_of=request.repair_of,
         )
         upload.send(self.context, sent, step=step, options=options, verify=not request.skip_verify)
 

@@ -14,11 +14,11 @@ from vmie.guest import free
 from vmie.limits import GIB
 from vmie.model import Route, S3Object
 from vmie.ops import bucket as buckets
-from vmie.ops import ingest
+from vmie.ops import ingest, mending
 from vmie.ops.context import Context
 from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import placement, stored
-from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, from_image, plain
+from vmie.ops.import_.planning import ImportPlan, PlannedDisk, checked, choose, from_image, plain
 from vmie.options import ImportRequest
 
 #: devices for data volumes: EC2 recommends sdf to sdp
@@ -90,6 +90,7 @@ def plan(context: Context, request: ImportRequest) -> ConversionPlan:
         else request
     )
     report = checked(context, judged, local) if local else None
+    repaired = mending.of(request) if request.repair_of else None
     request, notes = from_image(report, request)
     _expect_platform(request)
     if request.route is Route.INSTANCE:
@@ -98,12 +99,14 @@ def plan(context: Context, request: ImportRequest) -> ConversionPlan:
     zone = placement.zone_of(aws, request, reporter=reporter)
     chosen = buckets.resolve(aws, settings, option=request.bucket, role_name=settings.role_name)
     prefix = settings.prefix if request.prefix is None else request.prefix
-    disks = _disks(context, request, folder=S3Object(chosen.name, f"{prefix}{context.journal.job}/"))
+    folder = S3Object(chosen.name, f"{prefix}{context.journal.job}/")
+    disks = _disks(context, request, repaired, folder=folder)
     _expect_count(request, disks)
     for warning in filter(None, warnings):
         reporter(events.Note(warning, "warning"))
     kept = tuple(note for note in notes if not note.startswith("boot mode"))
-    return ConversionPlan(request, "", chosen, disks, report, kept, zone=zone)
+    statement = repaired.as_json() if repaired else {}
+    return ConversionPlan(request, "", chosen, disks, report, kept, repaired=statement, zone=zone)
 
 
 def user_data(request: ImportRequest) -> bytes:
@@ -156,13 +159,15 @@ def _expect_count(request: ImportRequest, disks: tuple[ConversionDisk, ...]) -> 
         )
 
 
-def _disks(context: Context, request: ImportRequest, *, folder: S3Object) -> tuple[ConversionDisk, ...]:
+def _disks(
+    context: Context, request: ImportRequest, repaired: mending.MachineRepair | None, *, folder: S3Object
+) -> tuple[ConversionDisk, ...]:
     found: list[ConversionDisk] = []
     for source in request.sources:
         if source.startswith("s3://"):
             found.append(_stored(context, S3Object.parse(source), request, folder=folder, number=len(found)))
         else:
-            found += _local(Path(source), request, folder=folder, first=len(found))
+            found += _local(Path(source), request, repaired, folder=folder, first=len(found))
     if request.volume_size is not None:
         found[0] = replace(found[0], volume_gib=_grown(found[0], request.volume_size))
     return tuple(found)
@@ -177,11 +182,13 @@ def _grown(planned: ConversionDisk, wanted: int) -> int:
     return wanted
 
 
-def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) -> list[ConversionDisk]:
+def _local(
+    path: Path, request: ImportRequest, repaired: mending.MachineRepair | None, *, folder: S3Object, first: int
+) -> list[ConversionDisk]:
     """Every disk of a file, each to be sent on its own."""
     identity = FileIdentity.of(path)
     whole = ingest.look(path, request, as_is=request.as_is)
-    choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
+    choice = choose(whole, request)
     if choice.aws_format not in _FORMATS:
         raise UsageError(
             says("{as_is}: {path} is {form}, which the older calls do not take", path=path, form=choice.aws_format),
@@ -202,7 +209,7 @@ def _local(path: Path, request: ImportRequest, *, folder: S3Object, first: int) 
                     form,
                     path,
                     index,
-                    identity,
+                    mending.layered(identity, path, index, repaired),
                     one.size,
                     bound,
                     volume_gib=_gib(one.size),

@@ -80,7 +80,7 @@ class DiskBlocks:
         self.read = 0
         self.notes: list[str] = []
         self._manifest: ManifestCheck | None = None
-        self._disk = ingest.opened(planned.path, selected, index=planned.index)
+        self._disk = ingest.opened(planned.path, selected, index=planned.index, layer=planned.identity.layer)
         try:
             self._plan = plan_of(self._disk, zeros=zeros)
             if verify:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from vmie.errors import AwsRefused, Drop, PreflightError, Set, UsageError, says
 from vmie.limits import EBS_PENDING_SNAPSHOTS, EBS_VOLUME_GIB
 from vmie.model import Finding, Route
 from vmie.ops import bucket as buckets
-from vmie.ops import check, codec, ingest
+from vmie.ops import check, codec, ingest, mending
 from vmie.ops.context import Context
 from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import direct_blocks, direct_parent, placement, planning, registering
@@ -45,6 +45,8 @@ class DirectPlan:
     #: there is none
     bucket: buckets.ChosenBucket | None = None
     object_url: str | None = None
+    #: the statement of a repair on the way, {} without one
+    repaired: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -71,6 +73,7 @@ class DirectPlan:
             "register": request.register or None,
             "delete_object_after": False,
             "notes": list(self.notes),
+            **({"repaired": self.repaired} if self.repaired else {}),
         }
 
 
@@ -83,8 +86,9 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     aws = context.aws
     paths = [Path(source) for source in request.sources]
     report = checked(context, request, paths)
+    repaired = mending.of(request) if request.repair_of else None
     request, notes = planning.from_image(report, request)
-    disks = tuple(disk for path in paths for disk in _disks(path, request))
+    disks = tuple(disk for path in paths for disk in _disks(path, request, repaired))
     _expect_fitting(request, len(disks))
     encrypted, key = _encryption(aws, request)
     if not begun:
@@ -100,7 +104,8 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     ena = registering.has_ena(report)
     blocks = sum(disk.blocks for disk in disks)
     cost = f"at most {blocks:,} blocks of 512 KiB: about {prices.writing(blocks):.2f} USD"
-    return DirectPlan(request, disks, encrypted, key, role_name, zone, report, (*notes, cost, *lost), ena)
+    made = DirectPlan(request, disks, encrypted, key, role_name, zone, report, (*notes, cost, *lost), ena)
+    return replace(made, repaired=repaired.as_json()) if repaired else made
 
 
 def checked(context: Context, request: ImportRequest, paths: list[Path]) -> check.CheckReport | None:
@@ -129,13 +134,14 @@ def _expect_fitting(request: ImportRequest, disks: int) -> None:
         )
 
 
-def _disks(path: Path, request: ImportRequest) -> Iterator[DirectDisk]:
+def _disks(path: Path, request: ImportRequest, repaired: mending.MachineRepair | None) -> Iterator[DirectDisk]:
     identity = FileIdentity.of(path)
     look = ingest.look(path, request, whole=False)
     for index in range(look.disks) if look.container else (None,):
         with ingest.opened(path, request, index=index) as one:
             kind = " ".join(dict.fromkeys((one.format, one.variant)))
-            disk = DirectDisk(path, index, identity, kind, one.size, blocks=0)
+            own = mending.layered(identity, path, index, repaired)
+            disk = DirectDisk(path, index, own, kind, one.size, blocks=0)
             if disk.gib > EBS_VOLUME_GIB.value:
                 raise PreflightError(
                     f"{disk.label} has {disk.gib:,} GiB",

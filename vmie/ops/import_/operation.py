@@ -16,7 +16,7 @@ from vmie.aws import ec2, objects, parts_upload
 from vmie.disk.reading import DAMAGED
 from vmie.errors import AwsRefused, ImageError
 from vmie.model import S3Object, Task, TaskKind, TaskState
-from vmie.ops import idempotency, tasks, upload_state
+from vmie.ops import idempotency, mending, tasks, upload_state
 from vmie.ops.context import Context
 from vmie.ops.file_identity import FileIdentity
 from vmie.ops.import_ import parts
@@ -173,7 +173,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         """The user's tags, and ours."""
         request = self.planned.request
         name = {"Name": request.name} if request.name else {}
-        return {idempotency.JOB_TAG: self.journal.job, **name, **request.tags}
+        return {idempotency.JOB_TAG: self.journal.job, **mending.tags(self.planned.repaired), **name, **request.tags}
 
     def _result(self, began: dt.datetime, made: Made, *, status: str) -> ImportResult:
         plan = self.planned
@@ -192,6 +192,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             bucket_from=(plan.bucket.origin or None) if plan.bucket else None,
             instance_id=made.instance_id,
             volume_ids=made.volume_ids,
+            repaired=plan.repaired or None,
             seconds_sending=self._sending if self._sent_now == self.bytes_sent else 0.0,
             **self._blocks,
         )

@@ -67,7 +67,9 @@ def _send(
     context: Context, request: ImportRequest, planned: ConversionDisk, path: Path, *, resumed: bool
 ) -> tuple[Parts, int]:
     verify = not request.skip_verify
-    made = payloads.payload(path, request, planned.choice, size=planned.bound, index=planned.index, verify=verify)
+    how: dict[str, Any] = {"size": planned.bound, "index": planned.index, "verify": verify}
+    layer = planned.identity.layer if planned.identity is not None else None
+    made = payloads.payload(path, request, planned.choice, **how, layer=layer)
     for note in made.notes:
         context.reporter(events.Note(note, "warning"))
     with closing(made):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +14,7 @@ from vmie.errors import AwsRefused, ImageError, PreflightError, Run, Set, UsageE
 from vmie.guest import free
 from vmie.model import Finding, Route, S3Object
 from vmie.ops import bucket as buckets
-from vmie.ops import check, codec, ingest
+from vmie.ops import check, codec, ingest, mending
 from vmie.ops.context import Context
 from vmie.ops.copying import CopyPlan
 from vmie.ops.file_identity import FileIdentity
@@ -73,6 +73,8 @@ class ImportPlan:
     notes: tuple[str, ...] = ()
     #: whether an AMI that is registered from the snapshot is said to have ENA
     ena: bool = True
+    #: the statement of a repair on the way, {} without one
+    repaired: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def object_url(self) -> str:
@@ -97,6 +99,7 @@ class ImportPlan:
             "register": request.register or None,
             "delete_object_after": not request.keep_object and any(planned.ours for planned in self.disks),
             "notes": list(self.notes),
+            **({"repaired": self.repaired} if self.repaired else {}),
         }
 
 
@@ -109,6 +112,7 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Im
     aws, settings = context.aws, context.settings
     local = [Path(source) for source in request.sources if not source.startswith("s3://")]
     report = checked(context, request, local) if local else None
+    repaired = mending.of(request) if request.repair_of else None
     request, notes = from_image(report, request)
     role_name = request.role_name or settings.role_name
     chosen = None
@@ -123,7 +127,7 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Im
         if source.startswith("s3://"):
             disks.append(_stored(context, S3Object.parse(source), request, folder if request.copy else None))
         elif folder is not None:
-            disks += _local(Path(source), request, folder)
+            disks += _local(Path(source), request, folder, repaired)
     if len(disks) > 1 and request.route is Route.SNAPSHOT:
         raise _several(request.sources[0], len(disks))
     if not begun:
@@ -131,7 +135,16 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Im
     lost = registering.losses(report) if request.register else ()
     for one in lost:
         context.reporter(events.Note(one, "warning"))
-    return ImportPlan(request, role_name, chosen, tuple(disks), report, (*notes, *lost), registering.has_ena(report))
+    return ImportPlan(
+        request,
+        role_name,
+        chosen,
+        tuple(disks),
+        report,
+        (*notes, *lost),
+        registering.has_ena(report),
+        repaired.as_json() if repaired else {},
+    )
 
 
 def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Object]) -> None:
@@ -173,6 +186,7 @@ def checked(
         together=len(paths) > 1,
         machine=request.machine,
         empty_disks=request.empty_disks,
+        repair=request.repair,
         clock=context.clock,
         reporter=context.reporter,
     )
@@ -233,11 +247,20 @@ def _expect_local(aws: Aws, name: str) -> None:
         raise
 
 
-def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[PlannedDisk]:
+def choose(whole: ingest.Look, request: ImportRequest) -> ingest.Choice:
+    """How a file goes that was looked at: re-streamed where it is mended on the way. Raises UsageError."""
+    if request.repair and request.format is None:
+        return ingest.Choice("vmdk", "VMDK", ("mended on the way: re-streamed",))
+    return ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
+
+
+def _local(
+    path: Path, request: ImportRequest, folder: S3Object, repaired: mending.MachineRepair | None
+) -> list[PlannedDisk]:
     """The containers that a local file becomes: one, or one per disk of an OVA that cannot go whole."""
     identity = FileIdentity.of(path)
     whole = ingest.look(path, request, as_is=request.as_is)
-    choice = ingest.choose(whole, route=request.route, as_is=request.as_is, wanted=request.format)
+    choice = choose(whole, request)
     if choice.method == "as-is":
         target = S3Object(folder.bucket, folder.key + plain(ingest.named_for(path.name, choice.aws_format)))
         return [PlannedDisk(target, choice, path, None, identity, identity.size, identity.size)]
@@ -250,9 +273,8 @@ def _local(path: Path, request: ImportRequest, folder: S3Object) -> list[Planned
             settled, bound = ingest.settle(one, choice, asked=request.format is not None)
             suffix = f"-disk{index + 1}" if index is not None and len(indexes) > 1 else ""
             target = S3Object(folder.bucket, f"{folder.key}{plain(path.stem)}{suffix}.{settled.method}")
-            planned.append(
-                PlannedDisk(target, settled, path, index, identity, one.size, bound, left_out=free.left_out(one))
-            )
+            own = mending.layered(identity, path, index, repaired)
+            planned.append(PlannedDisk(target, settled, path, index, own, one.size, bound, left_out=free.left_out(one)))
     return planned
 
 

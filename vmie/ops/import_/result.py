@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +38,8 @@ class ImportResult:
     parent: str | None = None
     parent_deleted: bool = False
     seconds_sending: float = 0.0
+    #: the statement of a repair on the way, None without one
+    repaired: Mapping[str, Any] | None = None
 
     @property
     def volume_id(self) -> str | None:
@@ -66,6 +69,7 @@ class ImportResult:
             "bucket_from": self.bucket_from,
             "via": self.via,
             **(blocks if self.via == "ebs" else {}),
+            **({"repaired": self.repaired} if self.repaired is not None else {}),
         }
 
 
