@@ -61,6 +61,9 @@ class Console:
     _evidence: list[BootEvidence] = field(default_factory=list)
     _last: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST))
     _screen: frozenset[str] = frozenset()
+    #: whether the screen is read now, and whether `_stopped` was seen there
+    _seeing: bool = False
+    _seen: bool = False
     _restarts: int = 0
 
     def feed(self, data: bytes | str) -> None:
@@ -73,13 +76,23 @@ class Console:
             self._lines(self._partial)
             self._partial = ""
 
+    @property
+    def stands_still(self) -> bool:
+        """Whether the last that it said is where some machines stop for good."""
+        return self._stopped is not None and self._end is None
+
     def see(self, lines: Iterable[str]) -> None:
-        """The screen as it is now; lines that were there before count once."""
+        """The screen as it is now, () while it is a picture; lines that were there before count once."""
         shown = [line.rstrip()[:_LONGEST] for line in lines]
+        stopped = self._stopped if self._seen else None
+        if stopped is not None and not any(stopped.pattern.search(line) for line in shown):
+            self._stopped = None  # something else is on the screen by now
+        before, self._screen = self._screen, frozenset(shown)
+        self._seeing = True
         for line in shown:
-            if line and line not in self._screen:
+            if line and line not in before:
                 self._lines(line)
-        self._screen = frozenset(shown)
+        self._seeing = False
 
     def reading(self, *, ended: bool = False) -> ConsoleReading:
         """What was shown so far; `ended` when nothing more will come: what stood still has failed then."""
@@ -125,7 +138,8 @@ class Console:
                 return  # a loader's words, long after the loader
             if sign not in self._troubles:
                 self._troubles.append(sign)
-            self._stopped = sign if sign.kind is SignKind.STOPS else self._stopped
+            if sign.kind is SignKind.STOPS:
+                self._stopped, self._seen = sign, self._seeing
         elif sign.kind is SignKind.STEP:
             self._stopped = None
             if sign.stage.order <= BootStage.KERNEL.order and now > max(sign.stage.order, BootStage.LOADER.order):

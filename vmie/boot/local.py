@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from vmie import events
 from vmie.boot import installed
+from vmie.boot.console import ConsoleReading
 from vmie.boot.model import BootEvidence, BootResult, BootStage, BootVerdict
 from vmie.boot.nbd import NbdServer
 from vmie.boot.qemu import QemuMachine, private_folder
@@ -21,6 +22,8 @@ _SCREEN = 2.0
 _AFTER_FAILURE = 1.5
 _AFTER_SUCCESS = 8.0
 _AFTER_LOGIN = 3.0
+#: and of a machine that stands still and reads nothing from its disks
+_STILL = 45.0
 #: machines that start over so often do not come up
 _RESTARTS = 3
 _RESTART_SOURCE = "https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html"
@@ -45,42 +48,57 @@ def boot(
         machine = QemuMachine(folder, [one.path for one in served], uefi=installed.uefi() if uefi else None)
         with machine:
             reporter(events.Note(f"QEMU works {'with' if installed.kvm() else 'without'} KVM", "debug"))
-            _watch(machine, began + timeout, reporter)
+            watch = _Watch(machine, served, reporter)
+            watch.until(began + timeout)
             picture = machine.picture()
-        found = _result(machine, over=time.monotonic() - began)
+        found = _result(machine, stood=watch.stood, over=time.monotonic() - began)
         failure = next((one.failure for one in served if one.failure), None)
     if failure is not None and found.verdict is not BootVerdict.BOOTS:
         raise failure
     return replace(found, firmware="uefi" if uefi else "bios"), picture
 
 
-def _watch(machine: QemuMachine, until: float, reporter: events.Reporter) -> None:
-    """Until the verdict is certain and explained, the machine is gone or the time is over."""
-    decided = 0.0
-    next_look = 0.0
-    stage: BootStage | None = None
-    while machine.running and (now := time.monotonic()) < until:
-        machine.wait(_TICK)
-        if now >= next_look:
-            machine.look()
-            next_look = now + _SCREEN
-        reading = machine.console.reading()
-        if reading.stage is not stage and reading.stage is not None:
-            stage = reading.stage
-            reporter(events.Stage("boot", stage.value))
-        if machine.restarts >= _RESTARTS and not reading.certain:
-            return
-        if reading.certain:
-            decided = decided or now
-            up = reading.verdict is BootVerdict.BOOTS
-            asks = reading.stage is BootStage.LOGIN
-            patience = _AFTER_FAILURE if not up else _AFTER_LOGIN if asks else _AFTER_SUCCESS
-            if (up and asks and machine.dhcp.address) or now - decided > patience:
+class _Watch:
+    """A machine that is watched until its verdict is certain and explained, it is gone, or the time is over."""
+
+    def __init__(self, machine: QemuMachine, disks: Sequence[NbdServer], reporter: events.Reporter) -> None:
+        self._machine, self._disks, self._reporter = machine, disks, reporter
+        self._stage: BootStage | None = None
+        self._decided = self._moved = 0.0
+        self._read = 0
+        #: it stood still for so long that it goes on no more
+        self.stood = False
+
+    def until(self, end: float) -> None:
+        """Watch, until `end` of the monotonic clock at most."""
+        next_look = 0.0
+        while self._machine.running and (now := time.monotonic()) < end:
+            self._machine.wait(_TICK)
+            if now >= next_look:
+                self._machine.look()
+                next_look = now + _SCREEN
+            reading = self._machine.console.reading()
+            if reading.stage is not self._stage and reading.stage is not None:
+                self._stage = reading.stage
+                self._reporter(events.Stage("boot", reading.stage.value))
+            if self._enough(reading, now):
                 return
 
+    def _enough(self, reading: ConsoleReading, now: float) -> bool:
+        before, self._read = self._read, sum(one.reads for one in self._disks)
+        if self._read != before or not self._machine.console.stands_still:
+            self._moved = now
+        self.stood = now - self._moved > _STILL
+        if not reading.certain:
+            return self.stood or self._machine.restarts >= _RESTARTS
+        self._decided = self._decided or now
+        up, asks = reading.verdict is BootVerdict.BOOTS, reading.stage is BootStage.LOGIN
+        patience = _AFTER_FAILURE if not up else _AFTER_LOGIN if asks else _AFTER_SUCCESS
+        return (up and asks and bool(self._machine.dhcp.address)) or now - self._decided > patience
 
-def _result(machine: QemuMachine, *, over: float) -> BootResult:
-    reading = machine.console.reading(ended=True)
+
+def _result(machine: QemuMachine, *, stood: bool, over: float) -> BootResult:
+    reading = machine.console.reading(ended=stood)
     verdict, stage, evidence = reading.verdict, reading.stage, reading.evidence
     address = machine.dhcp.address
     if verdict is BootVerdict.UNKNOWN and machine.restarts >= _RESTARTS:

@@ -64,6 +64,8 @@ class NbdServer:
         self.path = folder / name
         self.size = -(-disk.size // _SECTOR) * _SECTOR
         self.failure: ImageError | None = None
+        #: requests so far
+        self.reads = 0
         if len(bytes(self.path)) > _PATH:
             raise UsageError(f"{folder}: the name is too long for a socket", cure="set TMPDIR to a shorter one")
         self._server: _Listener | None = None
@@ -80,6 +82,7 @@ class NbdServer:
 
     def read(self, offset: int, length: int) -> bytes:
         """What lies there; zeros past the disk's own end. Raises ImageError, which is kept as `failure`."""
+        self.reads += 1
         try:
             data = self.disk.read(offset, min(length, self.disk.size - offset)) if offset < self.disk.size else b""
         except ImageError as error:

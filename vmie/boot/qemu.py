@@ -145,8 +145,8 @@ class QemuMachine:
     def look(self) -> None:
         """Read the screen, where it is text."""
         memory = self._dump("pmemsave", val=screen.TEXT_AT, size=screen.TEXT_BYTES)
-        if (lines := screen.text_of(memory)) is not None:
-            self.console.see(lines)
+        if memory:
+            self.console.see(screen.text_of(memory) or ())
 
     def picture(self) -> bytes | None:
         """The screen as PNG; None when there is none to be had."""

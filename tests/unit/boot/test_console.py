@@ -293,6 +293,19 @@ def test_a_screen_counts_each_line_once() -> None:
     assert len(found.evidence) == 4
 
 
+def test_what_stands_on_the_screen_has_stopped_while_it_stands_there() -> None:
+    console = Console()
+    console.see(["Booting from Hard Disk..."])
+    assert console.stands_still
+    console.see([])  # a picture
+    assert not console.stands_still
+    assert console.reading(ended=True).verdict is UNKNOWN
+    console.see(["Booting from Hard Disk...", "GRUB"])
+    assert console.reading(ended=True).rules[0] == "VMIE-BOOT-012"
+    console.see(["Booting from Hard Disk...", "GRUB loading."])
+    assert console.reading(ended=True).verdict is UNKNOWN
+
+
 def test_a_hostile_guest_fills_nothing_and_drives_no_terminal() -> None:
     console = Console()
     console.feed(b"A" * 5_000_000)
