@@ -61,7 +61,7 @@ def test_a_disk_that_starts_though_the_check_saw_no_system_is_a_disagreement(vmi
     assert (done.code, found["verdict"], found["explained_by"]) == (0, "boots", [])
     assert (found["check"]["expected"], found["check"]["agrees"]) == ("fails", False)
     assert "VMIE-OS-001" in found["check"]["disagreement"]
-    assert found["repaired"]["changed"] == []
+    assert found["repaired"]["changes"] == []
 
 
 def test_what_nothing_shows_is_unknown_and_the_library_says_the_same(vmie: Vmie, tmp_path: Path) -> None:

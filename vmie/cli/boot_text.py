@@ -23,7 +23,7 @@ def planned(told: dict[str, Any]) -> str:
     disks = "1 disk" if told["disks"] == 1 else f"{told['disks']} disks"
     how = f"by {told['firmware'].upper()}, {'with' if told['accelerator'] == 'kvm' else 'without'} KVM"
     mended = told["repaired"]
-    changed = f"; {len(mended['changed'])} files changed in memory" if mended else ""
+    changed = f"; {len(mended['changes'])} files changed in memory" if mended else ""
     return f"would start {told['source']} ({disks}) {how}{changed}; the check says: {told['check']}"
 
 

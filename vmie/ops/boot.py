@@ -14,22 +14,22 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from vmie import checks, events
+from vmie import events
 from vmie.boot import installed, local
 from vmie.boot.model import BootResult, BootVerdict
 from vmie.cures import says
 from vmie.disk import Disk
 from vmie.disk.overlay import Overlay
-from vmie.errors import ImageError, Run, UsageError
-from vmie.guest.facts import Firmware, GuestFacts
+from vmie.errors import ImageError, UsageError
+from vmie.guest.facts import Firmware
 from vmie.model import Finding, Route, Verdict
+from vmie.ops import repair as mending
 from vmie.ops.check import ImageReport, examined
 from vmie.ops.check_inputs import open_machine
 from vmie.ops.opening import Snapshots
 from vmie.poll import Clock
-from vmie.repair import Repair, apply, repair
+from vmie.repair import Repair, apply
 from vmie.repair.console import SERIAL_CONSOLE
-from vmie.repair.mends import MENDS
 
 #: seconds that a machine has by default: without KVM a large one takes minutes, and dracut gives up after three
 TIMEOUT = 600.0
@@ -90,7 +90,7 @@ class BootPlan:
             "firmware": "uefi" if self.uefi else "bios",
             "accelerator": "kvm" if installed.kvm() else "tcg",
             "check": self.expected.value,
-            "repaired": _repaired(self.repaired),
+            "repaired": mending.statement(self.repaired) if self.repaired else None,
         }
 
 
@@ -141,7 +141,7 @@ class BootReport:
                 "rules": list(dict.fromkeys(one.rule for one in self.plan.stopping)),
                 "disagreement": self.disagreement,
             },
-            "repaired": _repaired(self.plan.repaired),
+            "repaired": mending.statement(self.plan.repaired) if self.plan.repaired else None,
             "serial_console_added": self.plan.loud,
         }
 
@@ -159,26 +159,23 @@ def plan(
 ) -> Iterator[BootPlan]:
     """What would be started of `source`, a file, an appliance or a snapshot, while the context lasts.
 
-    With `mend` what `vmie repair` mends is mended in memory. Raises ImageError for what cannot be read, UsageError for
-    what is packed, and for a snapshot what `aws.ebs.snapshots.open_snapshot` raises.
+    With `mend` what `vmie repair` mends is mended in memory. Raises ImageError for what cannot be read, or
+    is packed, and for a snapshot what `aws.ebs.snapshots.open_snapshot` raises.
     """
     reporter(events.Stage("check", str(source)))
     with open_machine([source], machine=machine, snapshots=snapshots) as opened:
         if opened.error is not None:
             raise opened.error
-        _startable(source, opened.disks)
+        mended = [mending.layer(disk) for disk in opened.disks]
         report = examined(opened, clock=clock)
-        mended: list[Overlay] = [Overlay(disk) for disk in opened.disks]
-        done = None
-        if mend:
-            done = repair(mended, MENDS, judge=lambda facts: _judged(report, facts))
-            report = examined(replace(opened, disks=list[Disk](mended)), clock=clock)
+        done = mending.mend(mended, report.subject, path=report.path) if mend else None
+        findings = report.findings if done is None else done.findings
         shown = [Overlay(disk) for disk in mended]
         yield BootPlan(
             source=str(source),
             disks=tuple(shown),
             uefi=_by_uefi(by, report),
-            findings=report.findings,
+            findings=tuple(one for one in findings if one.verdict is not Verdict.PASS),
             repaired=done,
             loud=_made_loud(shown),
         )
@@ -218,19 +215,6 @@ def _stops(finding: Finding) -> bool:
     )
 
 
-def _startable(source: Path, disks: Sequence[Disk]) -> None:
-    if any(disk.facts.get("forward_only") for disk in disks):
-        raise UsageError(
-            f"{source} is packed: it can be read from front to back alone",
-            cause="a machine reads its disk anywhere",
-            cure=Run(("vmie", "convert", str(source), "disk.qcow2"), "then start that"),
-        )
-
-
-def _judged(report: ImageReport, facts: GuestFacts) -> list[Finding]:
-    return checks.judge(replace(report.subject, guest=facts), path=report.path)
-
-
 def _by_uefi(asked: BootFirmware, report: ImageReport) -> bool:
     """What a disk that both can start is started by, its appliance says; else BIOS does."""
     if asked is not BootFirmware.AUTO:
@@ -249,13 +233,3 @@ def _made_loud(disks: Sequence[Overlay]) -> bool:
         for one in disks:
             one.clear()
         return False
-
-
-def _repaired(done: Repair | None) -> dict[str, Any] | None:
-    if done is None:
-        return None
-    return {
-        "mended": list(done.mended),
-        "changed": [one.path for one in done.changes],
-        "left": [{"rule": one.rule, "why": one.why} for one in done.left],
-    }
