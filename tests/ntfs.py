@@ -7,6 +7,7 @@ Structures: https://flatcap.github.io/linux-ntfs/ntfs/concepts/file_record.html
 
 from __future__ import annotations
 
+import re
 import struct
 from pathlib import Path
 
@@ -48,13 +49,14 @@ def _copy(image: Path, path: str, data: bytes) -> None:
 
 
 def _become_directory(image: Path, name: str) -> None:
-    needle = name.encode("utf-16-le")
+    # with its length and namespace in front: $Boot is no Boot
+    needle = re.compile(re.escape(bytes([len(name)])) + b"." + re.escape(name.encode("utf-16-le")), re.DOTALL)
     with image.open("r+b") as file:
         content = file.read()
         at = content.find(b"FILE")
         while at >= 0:
             record = content[at : at + _RECORD]
-            if at % _RECORD == 0 and needle in record and not record[22] & 2:
+            if at % _RECORD == 0 and needle.search(record) and not record[22] & 2:
                 file.seek(at)
                 file.write(_directory(bytearray(record)))
                 return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tests import hives, ntfs
 from tests.tools import run
@@ -96,7 +97,7 @@ def volume(soft: Keys | bytes | None = None, sys: Keys | bytes | None = None, **
 
 
 def windows_disk(
-    target: Path, soft: Keys | None = None, sys: Keys | None = None, *, size: int = 48 << 20, **more: bytes
+    target: Path, soft: Keys | None = None, sys: Keys | None = None, *, size: int = 48 << 20, **more: Any
 ) -> Path:
     """A raw disk: MBR, one active NTFS partition with the hives in it, spelt as Windows spells them."""
     partition = target.with_suffix(".ntfs")

@@ -39,6 +39,10 @@ class Budget:
         if self.clock() > self._deadline:
             raise OverBudget(f"not finished within {self.seconds:g} s")
 
+    def extend(self, seconds: float) -> None:
+        """Let the deadline come `seconds` later: for work that has a budget of its own."""
+        self._deadline += seconds
+
     def spend(self, length: int) -> None:
         """Count `length` bytes read from a disk; raises OverBudget once they or the time are used up."""
         self._used += length

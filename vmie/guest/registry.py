@@ -92,6 +92,24 @@ class Hive:
         except (*_DAMAGE, struct.error) as error:
             raise HiveError(f"{self.name}\\{path}\\{name} is damaged: {_short(error)}") from error
 
+    def record(self, path: str, name: str) -> int | None:
+        """The offset of the record of the value `name` in the file: its signature "vk"; None when it is missing."""
+        key = self._key(path)
+        try:
+            value = None if key is None else key.get_value_by_name(name)
+            return None if value is None else int(value.get_offset())
+        except _DAMAGE as error:
+            raise HiveError(f"{self.name}\\{path}\\{name} is damaged: {_short(error)}") from error
+
+    def values(self, path: str) -> list[str]:
+        """Names of the values of the key `path`, at most 4096; [] when there is no such key."""
+        key = self._key(path)
+        try:
+            count = 0 if key is None else min(int(key.get_number_of_values()), _MAX_SUBKEYS)
+            return [str(key.get_value(index).get_name() or "") for index in range(count)]
+        except (*_DAMAGE, AttributeError) as error:
+            raise HiveError(f"{self.name}\\{path} is damaged: {_short(error)}") from error
+
     def _short_data(self, value: Any) -> bytes | None:
         """The data of a value of 1 to 3 bytes, which lies in its record: libregf reads its wrong end."""
         size = int(value.get_data_size() or 0)

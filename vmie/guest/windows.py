@@ -58,7 +58,7 @@ def _system(hive: Hive, found: dict[str, Any], unknown: list[str]) -> dict[str, 
 def _finish(files: Files, root: str, found: dict[str, Any]) -> None:
     """What follows from several places at once."""
     if not found.get("architecture"):
-        wide = _locate(files, f"{root}/SysWOW64")
+        wide = locate(files, f"{root}/SysWOW64")
         found["architecture"] = "x86_64" if wide else ""
     found["release"] = windows_software.release(
         version=found.get("version", ""),
@@ -79,12 +79,12 @@ def _find_root(files: Files) -> str | None:
     for name in names:
         if name.lower() in {"windows", "winnt"}:
             root = f"/{name}"
-            if any(_locate(files, f"{root}/{_CONFIG}/{hive}") for hive in ("SOFTWARE", "SYSTEM")):
+            if any(locate(files, f"{root}/{_CONFIG}/{hive}") for hive in ("SOFTWARE", "SYSTEM")):
                 return root
     return None
 
 
-def _locate(files: Files, path: str) -> tuple[str, FileStatus] | None:
+def locate(files: Files, path: str) -> tuple[str, FileStatus] | None:
     """`path` as the volume spells it, and what lies there: NTFS keeps the case of names, readers may insist on it.
 
     None also where it cannot be read.
@@ -123,7 +123,7 @@ def _volume_state(files: Files, found: dict[str, Any], unknown: list[str]) -> No
 
 def _hibernated(files: Files) -> bool | None:
     """A hiberfil.sys that begins with "hibr" holds a session; "wake" and zeros are what is left after a resume."""
-    found = _locate(files, "/hiberfil.sys")
+    found = locate(files, "/hiberfil.sys")
     if found is None or found[1].kind is not FileKind.FILE or found[1].size < 4:
         return False
     try:
@@ -159,7 +159,7 @@ def _set(store: Hive, key: str) -> bool:
 @contextmanager
 def _hive(files: Files, folder: str, name: str, unknown: list[str], dirty: list[str]) -> Iterator[Hive | None]:
     """The hive, None with the reason in `unknown` when it cannot be read."""
-    found = _locate(files, f"{folder}/{name}")
+    found = locate(files, f"{folder}/{name}")
     if found is None:
         unknown.append(f"there is no {name} hive")
         yield None

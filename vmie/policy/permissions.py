@@ -42,7 +42,6 @@ class JobKind(StrEnum):
     EXPORT_INSTANCE = "export-instance"
     EXPORT_EBS = "export-ebs"
     READ_SNAPSHOT = "read-snapshot"
-    BOOT = "boot"
     UPLOAD = "upload"
     BATCH = "batch"
     SETUP_ROLE = "setup-role"

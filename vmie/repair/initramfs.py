@@ -29,7 +29,7 @@ _NVME, _XEN = "VMIE-BOOT-008", "VMIE-BOOT-010"
 _MAX_KERNELS = 20
 #: what is worth a larger initramfs; the rest goes in where there is room
 _ESSENTIAL = ("nvme", "xen-blkfront")
-#: seconds for one initramfs: the dearest step takes a minute or two for a large one
+#: seconds for all of them: the dearest step takes a minute or two for a large one
 _SECONDS = 300
 _UNPACKED = 1 << 30
 _WHY = "Nitro instances show their disks as NVMe: its driver has to be there before the root file system is"
@@ -58,18 +58,23 @@ def bootable(tree: Tree, facts: LinuxFacts) -> dict[str, Kernel]:
 def _apply(files: GuestFiles) -> Iterator[Edit | Left]:
     if not isinstance(files.facts, LinuxFacts):
         return
+    budget = Budget(seconds=_SECONDS, unpacked=_UNPACKED)
     for kernel in bootable(files.tree, files.facts).values():
         lists = kernel_modules.folder(files.tree, kernel.version)
         if lists is None or not {"nvme"} & {*lists.wanted, *lists.builtin}:
             yield from _without_modules(files.tree, kernel)
         if lists is not None and lists.wanted:
-            yield from _with_drivers(files, kernel, lists)
+            yield from _with_drivers(files, kernel, lists, budget)
 
 
-def _with_drivers(files: GuestFiles, kernel: Kernel, lists: ModuleFolder) -> Iterator[Edit | Left]:
+def _with_drivers(files: GuestFiles, kernel: Kernel, lists: ModuleFolder, budget: Budget) -> Iterator[Edit | Left]:
     path = kernel.initramfs
     try:
-        after = repacked(files.tree, kernel, lists, room=files.room(path)[1])
+        begun = budget.clock()
+        try:
+            after = repacked(files.tree, kernel, lists, room=files.room(path)[1], budget=budget)
+        finally:
+            files.tree.budget.extend(budget.clock() - begun)
     except (UnpackError, FileSystemError, NoModuleError, IndexFormatError, NotWritable, OverBudget) as error:
         yield Left(_NVME, f"{path}: {error}", by_hand(files.tree, kernel.version))
         return
@@ -87,7 +92,7 @@ def _without_modules(tree: Tree, kernel: Kernel) -> Iterator[Left]:
         yield Left(_NVME, why, "" if state is DriverState.UNKNOWN else "install a kernel package that has it")
 
 
-def repacked(tree: Tree, kernel: Kernel, lists: ModuleFolder, *, room: int) -> bytes | None:
+def repacked(tree: Tree, kernel: Kernel, lists: ModuleFolder, *, room: int, budget: Budget) -> bytes | None:
     """The initramfs of `kernel` with what it lacks of `lists`, in at most `room` bytes, and no fewer than it has.
 
     None when it lacks nothing, b"" when that does not fit. Raises UnpackError (damaged, or not understood),
@@ -97,7 +102,6 @@ def repacked(tree: Tree, kernel: Kernel, lists: ModuleFolder, *, room: int) -> b
     if place is None:
         return None
     size = place.entry.size
-    budget = Budget(seconds=_SECONDS, unpacked=_UNPACKED)
 
     def read(offset: int, length: int) -> bytes:
         return place.filesystem.read(place.inner, max(0, min(length, size - offset)), offset)

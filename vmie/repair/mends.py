@@ -10,6 +10,7 @@ from vmie.repair.initramfs import INITRAMFS_DRIVERS
 from vmie.repair.model import Mend
 from vmie.repair.mounts import FSTAB
 from vmie.repair.network import DHCP, PERSISTENT_NET
+from vmie.repair.windows import WINDOWS_MENDS
 
 MENDS: tuple[Mend, ...] = (
     INITRAMFS_DRIVERS,
@@ -20,6 +21,7 @@ MENDS: tuple[Mend, ...] = (
     CLOUD_INIT,
     HYPERVISOR_SERVICES,
     SERIAL_CONSOLE,
+    *WINDOWS_MENDS,
 )
 
 #: rules whose findings one of them may take away
