@@ -87,6 +87,6 @@ def _outcome(one: VerifiedSnapshot) -> str:
     if not one.identical:
         many = f"{one.different_blocks:,} of {one.blocks:,} blocks"
         return f"{one.snapshot_id} does not hold {one.source}: {many} differ"
-    free = f", {one.free_blocks:,} of them but for free space, which went as zeros" if one.free_blocks else ""
+    free = f", {one.free_blocks:,} of them but for free space" if one.free_blocks else ""
     read = f"{one.difference.blocks_read:,} read"
     return f"{one.snapshot_id} holds {one.source}: {one.blocks:,} blocks are the same ({read}){free}"

@@ -4,8 +4,9 @@
                                     ├─► each in order: read back once, compared ─► ranges ─► files, by name
     blocks that should hold data ───┘
 
-What is on neither side is a hole in both, and not read. By S3 the space that file systems call free goes as zeros: a
-block that differs there alone, and is zeros in the snapshot, is as it was sent. Nothing is written but a statement.
+What is on neither side is a hole in both, and not read. The space that file systems call free goes as zeros by S3, and
+where it is zeros not at all by EBS direct: a block that differs there alone is as it was sent, and counted apart.
+Nothing is written but a statement.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -158,37 +160,38 @@ def _one(sent: SentDisk, snapshot: SnapshotDisk, reporter: events.Reporter, *, h
         content = ContentDigest(expected.size) if hashed else None
         compare(snapshot, expected, found, content=content, report=reporter)
         if found.ranges:
-            _name_files(sent, expected, snapshot, found)
+            _name_files(expected, snapshot, found)
         found.blocks_read = snapshot.blocks_read
         source_sha256, sha256 = content.digests(snapshot.size) if content and found.equal else ("", "")
+        if expected.freed:  # the disk has other bytes there
+            source_sha256 = ""
         return replace(made, free_blocks=expected.freed, sha256=sha256, source_sha256=source_sha256)
 
 
 def _expected(sent: SentDisk, opened: ExitStack) -> Expected:
+    def disk() -> Disk:
+        return opened.enter_context(sent.opening.disk(Path(sent.path), index=sent.index))
+
     record = BlockHashes.existing(Path(sent.record)) if sent.record else None
-    if record is not None:
-        return OfRecord(opened.enter_context(record), sent.size)
-    return OfDisk(opened.enter_context(_disk(sent)))
+    if record is None:
+        return OfDisk(disk())
+    return OfRecord(opened.enter_context(record), sent.size, cache(disk) if sent.path else lambda: None)
 
 
-def _name_files(sent: SentDisk, expected: Expected, snapshot: SnapshotDisk, found: Difference) -> None:
+def _name_files(expected: Expected, snapshot: SnapshotDisk, found: Difference) -> None:
     """The files that lie in blocks that differ, where the disk is here to say so."""
     if found.more_ranges:  # all of the snapshot would be read once more
         found.unread.append(("the disk", "too many ranges differ to look for files in them"))
-    elif isinstance(expected, OfDisk):
-        name_files(expected.disk, snapshot, found)
-    elif not sent.path:
+        return
+    try:
+        disk = expected.disk()
+    except VmieError as error:
+        found.unread.append(("the disk", str(error)))
+        return
+    if disk is None:
         found.unread.append(("the disk", "its file is not here any more, or has changed since it was sent"))
     else:
-        try:
-            with _disk(sent) as disk:
-                name_files(disk, snapshot, found)
-        except VmieError as error:
-            found.unread.append(("the disk", str(error)))
-
-
-def _disk(sent: SentDisk) -> Disk:
-    return sent.opening.disk(Path(sent.path), index=sent.index)
+        name_files(disk, snapshot, found)
 
 
 def _snapshot(snapshots: Snapshots, snapshot_id: str) -> SnapshotDisk:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Protocol
 
 from vmie import events
@@ -12,21 +13,25 @@ from vmie.aws.ebs.client import BLOCK
 from vmie.aws.ebs.snapshot_disk import SnapshotDisk
 from vmie.disk import Disk
 from vmie.disk.extents import zeros
-from vmie.guest.free import without_free
+from vmie.guest.free import FreeSpace, free_space
 from vmie.model import ExtentKind
 from vmie.ops.block_hashes import BlockHashes
 from vmie.ops.diff import Difference
 
-_ZERO_DIGEST = hashlib.sha256(bytes(BLOCK)).digest()
+_ZEROS = bytes(BLOCK)
+_ZERO_DIGEST = hashlib.sha256(_ZEROS).digest()
 #: blocks between two events of progress
 _OFTEN = 32
 
 
 class Expected(Protocol):
-    """What a snapshot is to hold: `size` in bytes. `freed` counts the blocks that `same` found without free space."""
+    """What a snapshot is to hold: `size` in bytes. `freed` counts the blocks that differ in free space alone."""
 
     size: int
     freed: int
+
+    def disk(self) -> Disk | None:
+        """The disk, None where it is not at hand."""
 
     def blocks(self) -> Iterator[int]:
         """The blocks that may hold more than zeros, in order."""
@@ -36,42 +41,45 @@ class Expected(Protocol):
 
 
 class OfDisk:
-    """As a disk is; or, by S3, with zeros for what its file systems call free."""
+    """As a disk is; by S3 with zeros for what its file systems call free, by EBS direct without such zeros."""
 
     def __init__(self, disk: Disk) -> None:
-        self.disk = disk
+        self._disk = disk
         self.size = disk.size
         self.freed = 0
-        self._zeroed: Disk | None = None
+        self._free = Free(self.disk)
+
+    def disk(self) -> Disk:
+        """See `Expected.disk`."""
+        return self._disk
 
     def blocks(self) -> Iterator[int]:
         """See `Expected.blocks`: what no extent touches is zeros."""
         after = 0
-        for extent in self.disk.extents():
+        for extent in self._disk.extents():
             if extent.kind is ExtentKind.ALLOCATED and extent.length:
                 first, after = max(after, extent.offset // BLOCK), max(after, -(-extent.end // BLOCK))
                 yield from range(first, after)
 
     def same(self, index: int, data: bytes) -> bool:
         """See `Expected.same`: the file systems are asked what is free at the first block that differs."""
-        if _block(self.disk, index) == data:
+        mine = _block(self._disk, index)
+        if mine == data:
             return True
-        if self._zeroed is None:
-            self._zeroed = without_free(self.disk)
-        if self._zeroed is self.disk or _block(self._zeroed, index) != data:
-            return False
-        self.freed += 1
-        return True
+        as_sent = self._free.unsent(index) if mine == _ZEROS else self._free.zeroed(index, mine) == data
+        self.freed += as_sent
+        return as_sent
 
 
 class OfRecord:
-    """As the digests say that were kept when it was written; what they do not have is zeros."""
+    """As the digests say that were kept when it was written; what they do not have is zeros, or free on `disk`."""
 
-    freed = 0
-
-    def __init__(self, record: BlockHashes, size: int) -> None:
+    def __init__(self, record: BlockHashes, size: int, disk: Callable[[], Disk | None]) -> None:
         self.size = size
+        self.freed = 0
+        self.disk = disk
         self._record = record
+        self._free = Free(disk)
 
     def blocks(self) -> Iterator[int]:
         """See `Expected.blocks`."""
@@ -79,7 +87,38 @@ class OfRecord:
 
     def same(self, index: int, data: bytes) -> bool:
         """See `Expected.same`."""
-        return hashlib.sha256(data).digest() == (self._record.digest(index) or _ZERO_DIGEST)
+        digest = self._record.digest(index)
+        if hashlib.sha256(data).digest() == (digest or _ZERO_DIGEST):
+            return True
+        as_sent = digest is None and self._free.unsent(index)
+        self.freed += as_sent
+        return as_sent
+
+
+class Free:
+    """What the file systems of a disk call free; asked when that first matters. No disk: nothing is."""
+
+    def __init__(self, disk: Callable[[], Disk | None]) -> None:
+        self._disk = disk
+
+    def unsent(self, index: int) -> bool:
+        """Whether block `index`, of zeros, is wholly free: never sent, it reads as garbage where it is encrypted."""
+        return self._space is not None and self._space.covers(index * BLOCK, (index + 1) * BLOCK)
+
+    def zeroed(self, index: int, data: bytes) -> bytes:
+        """Block `index`, which holds `data`, with zeros for what is free."""
+        if self._space is None:
+            return data
+        out, at = bytearray(data), index * BLOCK
+        for start, end in self._space.within(at, at + BLOCK):
+            out[start - at : end - at] = zeros(end - start)
+        return bytes(out)
+
+    @cached_property
+    def _space(self) -> FreeSpace | None:
+        disk = self._disk()
+        # one that can be read forward only is past its file systems' maps
+        return None if disk is None or disk.facts.get("forward_only") else free_space([disk])[0]
 
 
 class ContentDigest:

@@ -62,7 +62,7 @@ class VerifiedSnapshot:
             "blocks": self.blocks,
             "blocks_read": self.difference.blocks_read,
             "blocks_different": self.different_blocks,
-            "blocks_without_free_space": self.free_blocks,
+            "blocks_free": self.free_blocks,
             **{name: told[name] for name in kept},
         }
 
@@ -101,13 +101,17 @@ def statement(found: Verified, *, at: dt.datetime) -> bytes:
     compared = [
         {
             "snapshot": one.snapshot_id,
-            "source": {"name": one.source, "size": one.source_size, "digest": {"sha256": one.source_sha256}},
+            "source": {
+                "name": one.source,
+                "size": one.source_size,
+                **({"digest": {"sha256": one.source_sha256}} if one.source_sha256 else {}),
+            },
             "comparedWith": one.by,
             "volumeSize": one.size,
             "blockSize": BLOCK,
             "blocks": one.blocks,
             "blocksRead": one.difference.blocks_read,
-            "blocksWithoutFreeSpace": one.free_blocks,
+            "blocksFree": one.free_blocks,
         }
         for one in found.snapshots
     ]
