@@ -162,6 +162,25 @@ def test_disks_and_snapshots_that_do_not_go_together(vmie: Vmie, box: Sandbox, t
     assert vmie("verify", disks[0], pending).code == 4
 
 
+def test_a_job_file_that_says_nothing_of_use_is_told(vmie: Vmie, box: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "web.raw"
+    path.write_bytes(random.Random(4).randbytes(BLOCK))
+    job = sent(vmie, path)["job"]
+    assert vmie("verify", job, "--machine", "web").code == 2
+    assert vmie("verify", "job-20260102-030405-a1b2c3").code == 2
+    kept = tmp_path / "state" / "jobs" / f"{job}.json"
+    sound = json.loads(kept.read_text())
+    damaged: list[dict[str, Any]] = [{**sound, "plan": {"disks": 7}}, {**sound, "plan": None}, {**sound, "plan": {}}]
+    damaged += [{**sound, "kind": "export"}, {**sound, "steps": {}, "request": {"sources": 3}}]
+    steps = {"snapshot 0": {**sound["steps"]["snapshot 0"], "snapshot_id": "../../etc/x"}}
+    for data in (*damaged, {**sound, "steps": steps}):
+        kept.write_text(json.dumps(data))
+        done = vmie("verify", job)
+        assert (done.code, done.json["error"]["cure"] != "") == (2, True), done.out
+    kept.write_text(json.dumps({**sound, "result": None, "steps": {"snapshot 0": {"completed": False}}}))
+    assert vmie("verify", job).code == 4
+
+
 def test_what_went_by_s3_is_there_but_for_free_space(vmie: Vmie, box: Sandbox, tmp_path: Path) -> None:
     need("mke2fs", "sfdisk", "debugfs")
     path = disk_of(tmp_path, "web", {**FILES, "gone": random.Random(9).randbytes(900_000)})

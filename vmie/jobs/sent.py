@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from vmie import posix
-from vmie.errors import Cancel, ImageError, PreflightError, Resume, Run, UsageError
+from vmie.errors import Cancel, Drop, ImageError, PreflightError, Resume, Run, UsageError, says
 from vmie.jobs.kept import KeptJob, is_job
 from vmie.jobs.runner import store
 from vmie.ops import codec, verify
@@ -17,7 +17,7 @@ from vmie.ops.import_.direct_blocks import DirectDisk
 from vmie.ops.import_.direct_parent import kept_at
 from vmie.ops.import_.direct_plan import DirectPlan
 from vmie.ops.import_.direct_send import step_of
-from vmie.ops.opening import Opening
+from vmie.ops.opening import Opening, is_snapshot
 from vmie.ops.verify import SentDisk
 from vmie.poll import Clock
 
@@ -31,6 +31,10 @@ def of(
     """
     if not is_job(source) or os.path.lexists(source):
         return verify.of_image(Path(source), snapshot_ids, opening=opening, index=index)
+    for field, given in (("machine", opening.machine), ("empty_disks", opening.empty_disks)):
+        if given:
+            template = f"{{{field}}} chooses from an appliance; {{job}} knows what it sent"
+            raise UsageError(says(template, job=source), fields=(field,), cure=Drop((field,)))
     posix.require("jobs")
     kept = store(state, clock).read(source)
     return of_job(kept, state, snapshot_ids, index=index)
@@ -70,11 +74,16 @@ def _direct(kept: KeptJob, state: Path) -> Iterator[SentDisk]:
     """Of an import by EBS direct: the digests that were kept of each disk, else its file."""
     if kept.plan is None:
         raise UsageError(f"{kept.job} was begun by another version, which kept no plan", cure="compare with the file")
-    planned = codec.load(DirectPlan, kept.plan)
+    try:
+        planned = codec.load(DirectPlan, kept.plan)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _strange(kept) from error
     opening = Opening(planned.request.machine, empty_disks=planned.request.empty_disks)
     for number, disk in enumerate(planned.disks):
         step = kept.get(step_of(number)) or {}
         snapshot_id, made = str(step.get("snapshot_id") or ""), kept.result is not None
+        if snapshot_id and not is_snapshot(snapshot_id):
+            raise _strange(kept)
         if not step.get("completed") and not made:
             raise PreflightError(
                 f"{kept.job} has not written all of {disk.label}",
@@ -109,9 +118,20 @@ def _by_object(kept: KeptJob) -> list[SentDisk]:
             f"{kept.job} has made no snapshot", cause=f"it is {kept.status}", code="NoSnapshot", cure="name a snapshot"
         )
     request = kept.request
+    sources = request.get("sources")
+    if not isinstance(sources, list):
+        raise _strange(kept)
     opening = Opening(str(request.get("machine") or ""), empty_disks=bool(request.get("empty_disks")))
-    disks = [disk for one in request["sources"] for disk in verify.disks_of(_local(kept, str(one)), opening=opening)]
+    disks = [disk for one in sources for disk in verify.disks_of(_local(kept, str(one)), opening=opening)]
     return list(verify.paired(disks, made, what=kept.job))
+
+
+def _strange(kept: KeptJob) -> UsageError:
+    return UsageError(
+        f"what {kept.job} sent cannot be told",
+        cause="its file is damaged, or of another version",
+        cure="name the disk's file and the snapshot in place of the job",
+    )
 
 
 def _local(kept: KeptJob, source: str) -> Path:
