@@ -148,7 +148,7 @@ def _in_s3(kind: str, given: Mapping[str, Any]) -> list[str]:
 def _on_key(call: Call, kind: str, keys: Keys) -> list[str]:
     if call.service == "s3":
         return [keys.object] if call.parameters["Bucket"] == keys.bucket else []
-    if call.name in ("ec2:CreateVolume", "ebs:GetSnapshotBlock"):  # with the key of its snapshot: here all have the one
+    if call.name in ("ec2:CreateVolume", "ec2:RunInstances", "ebs:GetSnapshotBlock"):  # with the key of its snapshot
         return [keys.result] if kind == "result-key" else []
     name = call.parameters.get("KeyId") or call.parameters.get("KmsKeyArn")
     found = keys.result if name == keys.alias else name
@@ -173,6 +173,7 @@ PREFIXES = {
     "snapshot": "snap-",
     "instance": "i-",
     "volume": "vol-",
+    "network-interface": "eni-",
     "security-group": "sg-",
     "subnet": "subnet-",
 }
@@ -189,6 +190,12 @@ def _texts(value: Any) -> Iterator[str]:
             yield from _texts(one)
 
 
+_TAGGED = {
+    "ec2:DeleteSnapshot": "vmie:job",
+    **dict.fromkeys(("ec2:TerminateInstances", "ec2:GetConsoleOutput", "ec2:GetConsoleScreenshot"), "vmie:proof"),
+}
+
+
 def _context(call: Call, right: Right, tagged: set[str], resource: str) -> dict[str, str]:
     if right.action.startswith("kms:") and call.service == "s3":
         return {"kms:ViaService": f"s3.{REGION}.amazonaws.com"}
@@ -196,8 +203,8 @@ def _context(call: Call, right: Right, tagged: set[str], resource: str) -> dict[
         return {f"aws:RequestTag/{one['Key']}": one["Value"] for one in call.parameters["Tags"]}
     if right.action == "kms:CreateGrant":
         return {"kms:GrantIsForAWSResource": "true"}
-    if call.name == "ec2:DeleteSnapshot":  # StartSnapshot tagged it
-        return {"aws:ResourceTag/vmie:job": "job"}
+    if right.action in _TAGGED:  # by the call that made it
+        return {f"aws:ResourceTag/{_TAGGED[right.action]}": "job"}
     if right.action == "ec2:CreateTags":
         return {"ec2:CreateAction": call.operation}
     return {"aws:ResourceTag/vmie:job": "job"} if resource.rpartition("/")[2] in tagged else {}

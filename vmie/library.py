@@ -103,8 +103,7 @@ def check(
     Every file is a machine of its own; `together` makes one machine of all. `machine` is the id or name of
     one of an appliance's machines; with `empty_disks` its disks without a file are among its disks. `route` narrows
     the findings; with `verify` all of every file is read. Nothing is asked of AWS, but the blocks that are needed of a
-    snapshot (``snap-…``). A file that cannot be read is an image with an `error`; UsageError is raised for an empty
-    folder.
+    snapshot (``snap-…``). A file that cannot be read is an image with an `error`; an empty folder raises UsageError.
     """
     from vmie.ops import check as op  # noqa: PLC0415
     from vmie.poll import SystemClock  # noqa: PLC0415

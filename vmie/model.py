@@ -52,9 +52,8 @@ class Verdict(StrEnum):
 class ExtentKind(StrEnum):
     """What a range of a disk holds.
 
-    `ZERO` was written as zeros, `HOLE` was never written. Both read as zeros, but they are not the
-    same: a block that is never written to an encrypted EBS volume reads back as garbage
-    (peers.md 3.7), so only a caller that knows the target may drop zeros as if they were holes.
+    `ZERO` was written as zeros, `HOLE` never. Both read as zeros, but only a caller that knows the target may drop
+    zeros as if they were holes: what is never written to an encrypted EBS volume reads back as garbage (peers.md 3.7).
     """
 
     ALLOCATED = "allocated"
@@ -271,18 +270,17 @@ class Change:
         return asdict(self)
 
 
-#: status of a job whose file cannot be read
-DAMAGED = "damaged"
+DAMAGED = "damaged"  #: status of a job whose file cannot be read
 
 
 @dataclass(frozen=True, slots=True)
 class JobSummary:
-    """One line of `vmie jobs`. `kind` is import, export, upload or batch.
+    """One line of `vmie jobs`. `kind` is import, export, upload, boot or batch.
 
     `status` is running, interrupted or damaged (unreadable); submitted, done, failed or cancelled of a single job;
-    completed, partial, paused, cancelling or cancelled of a batch. `object` is where the (first) upload goes.
-    `bytes_held` is what S3 holds of uploads that are not completed, and charges for until `vmie cancel`, about; None
-    when there are none. `progress` is how many items of a batch are completed ("37/500"); None for a single job.
+    completed, partial, paused, cancelling or cancelled of a batch. `object` is where the (first) upload goes,
+    `bytes_held` about what S3 holds of incomplete uploads, None for none. `progress` is how many items of a batch are
+    completed ("37/500"), None for a single job.
     """
 
     job: str

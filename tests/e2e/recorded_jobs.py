@@ -259,6 +259,14 @@ def export_ebs(world: World) -> None:
         world.does(*out, source, world.folder / f"{number}.raw")
 
 
+def boot(world: World) -> None:
+    world.does("boot", IMAGE, "--timeout", "1", code=1)  # it has no loader, and says nothing
+    for ending in ("resume", "cancel"):
+        world.box.faults.fail("GetConsoleOutput", code="InvalidRequest")
+        job = world.does("boot", IMAGE, "--timeout", "1", "--instance-types", "t3.small", code=5)["job"]
+        world.does(ending, job, code=int(ending == "resume"))
+
+
 def export(world: World, source: str) -> None:
     out = ("export", source, "--format", "vmdk", "--bucket", BUCKET, "--skip-check", "all")
     world.does(*out, "--download", world.folder / "exported")
@@ -354,6 +362,7 @@ RECORDED: Mapping[JobKind, Callable[[World], None]] = {
     JobKind.EXPORT_INSTANCE: export_instance,
     JobKind.EXPORT_EBS: export_ebs,
     JobKind.READ_SNAPSHOT: read_snapshot,
+    JobKind.BOOT: boot,
     JobKind.SETUP_ROLE: setup_role,
     JobKind.TASKS: tasks,
     JobKind.LIMITS: limits,

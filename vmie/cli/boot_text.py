@@ -10,6 +10,7 @@ from vmie.escaping import visible
 if TYPE_CHECKING:
     from vmie.boot.model import BootResult
     from vmie.ops.boot import BootReport
+    from vmie.ops.prove import ProofResult
 
 _WORDS = {"boots": "starts", "fails": "does not start", "unknown": "cannot be told to start"}
 #: lines of evidence, and of the end of the console where nothing else tells
@@ -61,3 +62,17 @@ def here(report: BootReport) -> Iterator[str]:
         yield visible(f"  mended    in memory: {changed or 'nothing'}")
     used = "" if result.cpu_seconds is None else f", {result.cpu_seconds:.0f} CPU seconds"
     yield f"  took      {result.seconds:.0f} s{used}, by {result.firmware.upper()}"
+
+
+def there(found: ProofResult) -> Iterator[str]:
+    """Launches in EC2, one after the other."""
+    for one in found.proofs:
+        yield verdict(f"{found.image_id} as {one.instance_type}", one.result)
+        if one.refused:
+            yield visible(f"  refused   {one.refused}")
+            continue
+        yield from map(visible, shown(one.result))
+        if one.result.rules:
+            yield f"  see       {', '.join(f'vmie explain {rule}' for rule in one.result.rules[:3])}"
+        yield f"  took      {one.result.seconds:.0f} s, {one.result.instance_id} is ended"
+    yield f"  job       {found.job}, at most ${found.usd:.2f}"

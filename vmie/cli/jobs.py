@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vmie.cli import batch, batch_options, completion, context, export, import_, render, upload
+from vmie.cli import batch, batch_options, boot, completion, context, export, import_, render, upload
 from vmie.errors import UsageError
 
 if TYPE_CHECKING:
@@ -68,7 +68,12 @@ def resume(
     from vmie.jobs import runner
 
     outcome = runner.resume(run.work(), job, wait=not no_wait)
-    shows: dict[str, Any] = {"upload": upload.show, "export": export.show, "import": import_.show}
+    shows: dict[str, Any] = {
+        "upload": upload.show,
+        "export": export.show,
+        "import": import_.show,
+        "boot": boot.show,
+    }
     shows[known.kind](run, outcome, command="resume")
 
 

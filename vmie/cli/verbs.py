@@ -36,7 +36,7 @@ VERBS: Mapping[str, Verb] = {
     "limits": Verb("limits", "limits", "Show every limit of AWS: in 2016, today, vmie's own, and what is in use now."),
     "policy": Verb("policy", "", "Print least-privilege policies; nothing is asked of AWS."),
     "convert": Verb("convert", "convert", "Write a disk as stream-optimised VMDK, dynamic VHD, raw, qcow2 or VHDX."),
-    "boot": Verb("boot", "boot", "Show whether a machine starts: here, in QEMU, before it is sent."),
+    "boot": Verb("boot", "boot", "Show whether a machine starts: here, in QEMU, or an AMI in EC2."),
     "diff": Verb("diff", "diff", "Show where two disks differ: which bytes, and which files by name."),
     "verify": Verb("verify", "verify", "Prove that a snapshot holds what was sent, block by block."),
     "upload": Verb("upload", "upload", "Send a disk to S3 in the form that EC2 takes; no EC2 call is made."),

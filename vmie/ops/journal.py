@@ -139,6 +139,16 @@ class _Way(_Step):
     why: str = ""
 
 
+class _Proof(_Step):
+    instance_type: _Name
+    attempt: _Count = 1
+    at: _Time
+    instance_id: Annotated[str, Field(pattern=r"^(i-[0-9a-f]+)?$")] = ""
+    result: dict[str, Any] = {}
+    ended: bool = False
+    refused: str = ""
+
+
 class _Finish(_Step):
     image_id: str | None = None
     instance_id: str | None = None
@@ -155,6 +165,7 @@ _SHAPES: Mapping[str, Any] = {
     "attempt": _Attempt,
     "way": _Way,
     "finish": _Finish,
+    "proof": _Proof,
     "downloaded": dict[str, str],
 }
 

@@ -16,6 +16,7 @@ _OPERATIONS: Mapping[str, tuple[str, str, str]] = {
     "import": ("import_", "operation", "ImportRequest"),
     "export": ("export", "operation", "ExportRequest"),
     "upload": ("upload", "UploadOperation", "UploadRequest"),
+    "boot": ("prove", "ProofOperation", "ProofRequest"),
 }
 
 

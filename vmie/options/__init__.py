@@ -22,19 +22,30 @@ if TYPE_CHECKING:
     from vmie.options.base import Options
     from vmie.options.export_request import ExportRequest
     from vmie.options.import_request import ImportRequest
+    from vmie.options.proof_request import ProofRequest
     from vmie.options.role_request import RoleRequest
     from vmie.options.shared import TransferOptions
     from vmie.options.upload_request import UploadRequest
 
     REQUESTS: tuple[type[Options], ...]
 
-__all__ = ["REQUESTS", "ExportRequest", "ImportRequest", "Options", "RoleRequest", "TransferOptions", "UploadRequest"]
+__all__ = [
+    "REQUESTS",
+    "ExportRequest",
+    "ImportRequest",
+    "Options",
+    "ProofRequest",
+    "RoleRequest",
+    "TransferOptions",
+    "UploadRequest",
+]
 
 _PLACES = {
     "ImportRequest": "import_request",
     "ExportRequest": "export_request",
     "UploadRequest": "upload_request",
     "RoleRequest": "role_request",
+    "ProofRequest": "proof_request",
     "Options": "base",
     "TransferOptions": "shared",
 }

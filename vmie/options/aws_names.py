@@ -32,6 +32,7 @@ _LICENSE = re.compile(
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8}([0-9a-f]{9})?")
 _SNAPSHOT = re.compile(r"snap-[0-9a-f]{8}([0-9a-f]{9})?")
 _GROUP_ID = re.compile(r"sg-[0-9a-f]{8}([0-9a-f]{9})?")
+_PROFILE = re.compile(r"[\w+=,.@-]{1,128}|arn:aws[a-z-]*:iam::\d{12}:instance-profile/[\w+=,.@/-]{1,512}", re.ASCII)
 _INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/billing-info-fields.html
 _USAGE = re.compile(r"RunInstances(:[0-9a-zA-Z]{4})?")
@@ -158,6 +159,35 @@ def instance_type(text: str) -> str:
     if not _INSTANCE_TYPE.fullmatch(text):
         raise ValueError(f"{text!r} is no instance type", "such as m3.large")
     return text
+
+
+def instance_types(given: object) -> object:
+    """Instance types, also several in one text: ``t3.micro,m5.large``; each once."""
+    listed = (given,) if isinstance(given, str) else given
+    if not isinstance(listed, list | tuple) or not all(isinstance(one, str) for one in listed):
+        return given
+    found = (one.strip() for text in listed for one in text.split(","))
+    return tuple(dict.fromkeys(one for one in found if one))
+
+
+def instance_profile(text: str) -> str:
+    """An instance profile's name or ARN."""
+    if not _PROFILE.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is no instance profile", "give its name, or its ARN (arn:aws:iam::…:instance-profile/…)"
+        )
+    return text
+
+
+def money(given: object) -> float:
+    """US dollars."""
+    try:
+        number = float(given) if isinstance(given, str | int | float) and not isinstance(given, bool) else -1.0
+    except ValueError:
+        number = -1.0
+    if not 0 < number <= 10_000:
+        raise ValueError(f"{given!r} is no sum of money", "US dollars, such as 0.5")
+    return number
 
 
 def address(text: str) -> str:

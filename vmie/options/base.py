@@ -18,7 +18,7 @@ from vmie.errors import Set, UsageError, says
 from vmie.options.reasons import reason
 
 #: the groups of options in the help, in its order
-GROUPS = ("What", "Where to", "The guest", "Encryption", "Sending", "By EBS direct", "Instance", "Waiting")
+GROUPS = ("What", "Where to", "The guest", "Encryption", "Sending", "By EBS direct", "Instance", "In EC2", "Waiting")
 
 
 @dataclass(frozen=True, slots=True)

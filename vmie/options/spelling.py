@@ -23,6 +23,7 @@ ARGUMENTS: Mapping[str, str] = {
     "sources": "sources",
     "source": "i-…|ami-…|snap-…|vol-…",
     "file": "OUT",
+    "image_id": "ami-…",
     "path": "FILE",
     "url": "s3://BUCKET/KEY",
 }

@@ -67,6 +67,11 @@ Rate = Annotated[
     float, BeforeValidator(aws_names.rate), WithJsonSchema({"type": ["string", "number"], "examples": ["20M"]})
 ]
 InstanceType = Annotated[Text, AfterValidator(aws_names.instance_type)]
+InstanceTypes = Annotated[Sequence[InstanceType], BeforeValidator(aws_names.instance_types), _string_or_strings()]
+InstanceProfile = Annotated[Text, AfterValidator(aws_names.instance_profile)]
+Money = Annotated[
+    float, BeforeValidator(aws_names.money), WithJsonSchema({"type": ["string", "number"], "examples": [0.5]})
+]
 Zone = Annotated[Text, AfterValidator(aws_names.zone)]
 Subnet = Annotated[Text, AfterValidator(aws_names.subnet)]
 Address = Annotated[Text, AfterValidator(aws_names.address)]

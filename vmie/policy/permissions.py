@@ -42,6 +42,7 @@ class JobKind(StrEnum):
     EXPORT_INSTANCE = "export-instance"
     EXPORT_EBS = "export-ebs"
     READ_SNAPSHOT = "read-snapshot"
+    BOOT = "boot"
     UPLOAD = "upload"
     BATCH = "batch"
     SETUP_ROLE = "setup-role"

@@ -85,7 +85,7 @@ def test_a_page_fits_the_terminal(
 def test_the_options_of_an_import_are_grouped(capsys: pytest.CaptureFixture[str]) -> None:
     page = _help("import", "--help", capsys=capsys)
     titles = [line.removesuffix(":") for line in page.splitlines() if re.fullmatch(r"[A-Z][A-Za-z ]+:", line)]
-    groups = [one for one in GROUPS if one != "By EBS direct"]  # of an export
+    groups = [one for one in GROUPS if one not in ("By EBS direct", "In EC2")]  # of an export, of a boot
     assert titles == ["Examples", "Arguments", *groups, "Global options"]
     assert "--as <image|snapshot|instance|volume>" in page
 

@@ -15,13 +15,19 @@ import typer.main
 from vmie.batch.plan.schema import ItemModel, spelled
 from vmie.cli.app import build
 from vmie.cli.verbs import VERBS
-from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest
+from vmie.options import ExportRequest, ImportRequest, Options, ProofRequest, RoleRequest, UploadRequest
 from vmie.options.base import GROUPS, extra, fields_of
 from vmie.options.spelling import present, typed
 
 ROOT = Path(__file__).parents[3]
 REFERENCE = ROOT / "docs" / "reference"
-REQUESTS = {"import": ImportRequest, "export": ExportRequest, "upload": UploadRequest, "setup-role": RoleRequest}
+REQUESTS = {
+    "import": ImportRequest,
+    "export": ExportRequest,
+    "upload": UploadRequest,
+    "setup-role": RoleRequest,
+    "boot": ProofRequest,
+}
 
 
 @pytest.fixture(scope="module")

@@ -29,13 +29,14 @@ _BY_ROLE = (
 )
 EXPORTS = (JobKind.EXPORT, JobKind.EXPORT_IMAGE, JobKind.EXPORT_INSTANCE)
 _CONVERSIONS = (JobKind.IMPORT_INSTANCE, JobKind.IMPORT_VOLUME)
-#: that go block by block, and ask for no task
+#: that need no bucket and no role: they go block by block, or launch what is there
 _DIRECT = (
     JobKind.EBS,
     JobKind.IMPORT_SNAPSHOT_EBS,
     JobKind.IMPORT_VOLUME_EBS,
     JobKind.EXPORT_EBS,
     JobKind.READ_SNAPSHOT,
+    JobKind.BOOT,
 )
 #: what an account can be looked at for
 JOBS = (*_BY_ROLE, JobKind.EXPORT_INSTANCE, *_CONVERSIONS, JobKind.UPLOAD, *_DIRECT)

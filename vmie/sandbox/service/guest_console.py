@@ -145,12 +145,15 @@ def _kernel(hardware: InstanceHardware, version: str) -> Lines:
         (_KERNEL, f"[    0.000000] Linux version {version} (builder@localhost) #1 SMP PREEMPT_DYNAMIC"),
         (_KERNEL, "[    0.000000] Command line: BOOT_IMAGE=/boot/vmlinuz root=UUID=0 ro console=ttyS0"),
         (_KERNEL, f"[    0.000000] Hypervisor detected: {hypervisor}"),
-        (_KERNEL + 1, "[    0.412345] Run /init as init process"),
     )
+
+
+_INIT: Lines = ((_KERNEL + 1, "[    0.412345] Run /init as init process"),)
 
 
 def _userland(system: str) -> Lines:
     return (
+        *_INIT,
         (_ROOT, "[    1.923456] EXT4-fs (root): mounted filesystem with ordered data mode."),
         (_ROOT, "[    2.512345] systemd[1]: Detected architecture x86-64."),
         (_ROOT, f"Welcome to \x1b[1m{system}\x1b[0m!"),
@@ -165,6 +168,7 @@ def _userland(system: str) -> Lines:
 
 def _initramfs_tools(root: str) -> Lines:
     return (
+        *_INIT,
         (_ROOT, "Begin: Mounting root file system ... Begin: Waiting for root file system ... done."),
         (_GIVES_UP, "Gave up waiting for root file system device.  Common problems:"),
         (_GIVES_UP, " - Boot args (cat /proc/cmdline)"),
@@ -176,6 +180,7 @@ def _initramfs_tools(root: str) -> Lines:
 
 def _dracut(root: str) -> Lines:
     return (
+        *_INIT,
         (_ROOT, "[    3.512345] dracut-initqueue[301]: Warning: dracut-initqueue: timeout, still waiting for:"),
         (_GIVES_UP, "[  182.512345] dracut-initqueue[301]: Warning: Could not boot."),
         (_GIVES_UP, f"Warning: /dev/disk/by-uuid/{root or '0'} does not exist"),
@@ -190,6 +195,7 @@ _PANIC: Lines = (
     (_ROOT, "[    1.412346] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"),
 )
 _EMERGENCY: Lines = (
+    *_INIT,
     (_ROOT, "[\x1b[0;1;31m TIME \x1b[0m] Timed out waiting for device."),
     (_GIVES_UP, "[\x1b[0;1;33mDEPEND\x1b[0m] Dependency failed for Local File Systems."),
     (_GIVES_UP + 1, 'You are in emergency mode. After logging in, type "journalctl -xb" to view'),

@@ -7,6 +7,7 @@ from typing import Any
 
 from moto.ec2.models import EC2Backend
 from moto.ec2.models.instances import Instance
+from moto.ec2.responses import EC2Response
 
 from vmie.sandbox.moto_fixes.compute import Device, RegisteredImage
 from vmie.sandbox.patching import Patcher
@@ -18,6 +19,17 @@ Mapped = Mapping[str, Any]
 def install(patcher: Patcher) -> None:
     """Patch it."""
     patcher.attribute(EC2Backend, "run_instances", _run_instances(EC2Backend.run_instances))
+    check = EC2Response._validate_block_device_mapping  # noqa: SLF001 - moto's own
+    patcher.attribute(EC2Response, "_validate_block_device_mapping", staticmethod(_changes_or(check)))
+
+
+def _changes_or(original: Any) -> Any:
+    def validate(mapping: Mapped) -> None:
+        # of a device of the image: only what is to be different
+        if not (mapping.get("DeviceName") and mapping.get("Ebs")):
+            original(mapping)
+
+    return validate
 
 
 def _run_instances(original: Any) -> Any:
@@ -27,7 +39,7 @@ def _run_instances(original: Any) -> Any:
         image = self.amis.get(image_id or data.get("ImageId") or "")
         asked = kwargs.get("block_device_mappings", data.get("BlockDeviceMappings"))
         if not isinstance(image, RegisteredImage) or "launch_config" in kwargs:
-            return original(self, image_id, *args, **kwargs)
+            return original(self, image_id, *args, **_of_own(kwargs))
         launch_rules.require(image, kwargs.get("instance_type") or data.get("InstanceType") or "")
         wanted = mapping_of(self, image, asked or ())
         tags = (kwargs.get("tags") or {}).get("volume", {})
@@ -39,6 +51,18 @@ def _run_instances(original: Any) -> Any:
         return reservation
 
     return run_instances
+
+
+def _of_own(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The same without changes of an image's devices: moto knows none of images that were not registered here."""
+    asked = kwargs.get("block_device_mappings") or ()
+    new = [
+        one for one in asked if one["Ebs"].get("VolumeSize") or one["Ebs"].get("SnapshotId") or one["NoDevice"] == ""
+    ]
+    if len(new) == len(asked):
+        return kwargs
+    rest = {name: value for name, value in kwargs.items() if name != "block_device_mappings"}
+    return {**rest, "block_device_mappings": new} if new else rest
 
 
 def mapping_of(backend: Any, image: RegisteredImage, asked: Sequence[Mapped]) -> list[tuple[str, Mapped]]:
