@@ -232,11 +232,13 @@ class Machine:
         return None if index is None else self.volumes[index]
 
     def close(self) -> None:
-        """Close all file systems, newest first."""
+        """Close all file systems, newest first, and let go of what was kept of the disks."""
         for volume in reversed(self.volumes):
             if volume.filesystem is not None:
                 volume.filesystem.close()
                 volume.filesystem = None
+        for source in self.sources:
+            source.forget()
 
 
 def _unread(kind: str) -> str:

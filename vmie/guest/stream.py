@@ -77,6 +77,10 @@ class Cached:
         joined = b"".join(self._block(index) for index in range(number, last + 1))
         return joined[skip : skip + length]
 
+    def forget(self) -> None:
+        """Let go of what is kept: 8 MiB that a cycle would hold on to until the next collection."""
+        self._kept.clear()
+
     def _block(self, number: int) -> bytes:
         kept = self._kept.get(number)
         if kept is not None:
