@@ -76,6 +76,7 @@ def test_one_changed_byte_is_found_by_job_and_by_image(vmie: Vmie, box: Sandbox,
         whole = hashlib.sha256(path.read_bytes())
         (compared,) = told["predicate"]["compared"]
         assert compared["source"]["digest"]["sha256"] == whole.hexdigest()
+        assert (compared["source"]["name"], compared["source"]["size"]) == ("web.raw", path.stat().st_size)
         whole.update(bytes((1 << 30) - path.stat().st_size))
         assert told["subject"] == [{"name": snapshot, "digest": {"sha256": whole.hexdigest()}}]
     assert tree(tmp_path / "state") == before  # nothing of the job was written to

@@ -100,8 +100,8 @@ def _direct(kept: KeptJob, state: Path) -> Iterator[SentDisk]:
                 cure="bring the file back as it was, and name it in place of the job",
                 code="NothingToCompareWith",
             )
-        label = f"{disk.label} as {kept.job} sent it"
-        yield SentDisk(snapshot_id, label, opening, path, disk.index, str(record or ""), disk.size)
+        label = f"what {kept.job} sent of {disk.label}"
+        yield SentDisk(snapshot_id, label, disk.path.name, opening, path, disk.index, str(record or ""), disk.size)
 
 
 def _same(disk: DirectDisk) -> bool:

@@ -37,12 +37,13 @@ from vmie.poll import Clock
 class SentDisk:
     """What one snapshot is to hold: a local disk (`path`, "" where it is there no more), or the digests in `record`.
 
-    `index` of an appliance's disks, as `opening` opens it; `label` says which disk it is, `size` (bytes) that of a disk
-    known by its record.
+    `index` of an appliance's disks, as `opening` opens it; `label` says which disk it is, `name` is its file's; `size`
+    (bytes) is that of a disk known by its record.
     """
 
     snapshot_id: str
     label: str
+    name: str
     opening: Opening
     path: str = ""
     index: int | None = None
@@ -88,7 +89,7 @@ def of_image(
 
 def disks_of(source: Path, *, opening: Opening, index: int | None = None) -> tuple[SentDisk, ...]:
     """The disks of a file, or the one at `index`, without their snapshots. Raises ImageError."""
-    whole = SentDisk("", str(source), opening, str(source))
+    whole = SentDisk("", str(source), source.name, opening, str(source))
     if index is not None:
         return (replace(whole, label=f"disk {index} of {source}", index=index),)
     look = None if is_snapshot(source) else ingest.look(source, opening, whole=False)
@@ -147,6 +148,7 @@ def _one(sent: SentDisk, snapshot: SnapshotDisk, reporter: events.Reporter, *, h
         made = VerifiedSnapshot(
             snapshot_id=sent.snapshot_id,
             source=sent.label,
+            name=sent.name if sent.index is None else f"{sent.name} disk {sent.index}",
             by="digests" if isinstance(expected, OfRecord) else "disk",
             source_size=expected.size,
             size=snapshot.size,

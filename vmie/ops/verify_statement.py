@@ -21,14 +21,16 @@ PREDICATE = "https://vmie.github.io/vmie/how-to/prove-a-snapshot/#statement-v1"
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSnapshot:
-    """One snapshot against what was sent. `blocks` of its volume; `free_blocks` differ in free space alone.
+    """One snapshot against what was sent: `source` says what, `name` is the disk's file.
 
-    `by` is "disk" or "digests". `difference` is of whole blocks; `sha256` of the volume, and `source_sha256` of the
-    disk of `source_size` bytes in it, are "" where no statement was asked for. `why` says what stands against it.
+    `blocks` of its volume, `free_blocks` of them differ in free space alone. `by` is "disk" or "digests". `difference`
+    is of whole blocks; `sha256` of the volume, and `source_sha256` of the disk of `source_size` bytes in it, are ""
+    where no statement was asked for. `why` says what stands against it.
     """
 
     snapshot_id: str
     source: str
+    name: str
     by: str
     source_size: int
     size: int
@@ -102,7 +104,7 @@ def statement(found: Verified, *, at: dt.datetime) -> bytes:
         {
             "snapshot": one.snapshot_id,
             "source": {
-                "name": one.source,
+                "name": one.name,
                 "size": one.source_size,
                 **({"digest": {"sha256": one.source_sha256}} if one.source_sha256 else {}),
             },
