@@ -8,6 +8,7 @@ while read -r program package; do
 done <<'LIST'
 qemu-img qemu-utils
 qemu-system-x86_64 qemu-system-x86
+swtpm swtpm
 mke2fs e2fsprogs
 debugfs e2fsprogs
 mkfs.xfs xfsprogs
@@ -29,10 +30,14 @@ cpio cpio
 pg_createcluster postgresql
 chromium chromium
 xmllint libxml2-utils
+grub-mkimage grub-common
 npm npm
 tmux tmux
 mandoc mandoc
 LIST
+# firmware and GRUB's modules for UEFI, which no program stands for
+[ -e /usr/share/OVMF/OVMF_VARS_4M.fd ] || missing="$missing ovmf"
+[ -d /usr/lib/grub/x86_64-efi ] || missing="$missing grub-efi-amd64-bin"
 if [ -z "$missing" ]; then
     :
 elif [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

@@ -17,6 +17,7 @@ def boot_image(
     *,
     repair: bool = False,
     firmware: str = "auto",
+    tpm: bool = False,
     timeout: float = 600.0,
     machine: str = "",
     screenshot: StrPath | None = None,
@@ -25,8 +26,9 @@ def boot_image(
     """Whether a disk, an appliance or a snapshot (``snap-…``) starts, in QEMU here: ``report.result.verdict``.
 
     Nothing is written to it; with `repair` what can be mended is mended in memory. `firmware` is "auto", "bios" or
-    "uefi"; `timeout` in seconds; `machine` as `check` has it; `screenshot` the file for its last screen (PNG). Raises
-    UsageError for what is not installed, ImageError, VmieError (QemuFailed). By the thread that calls it to its end.
+    "uefi"; with `tpm` the machine has one (swtpm); `timeout` in seconds; `machine` as `check` has it; `screenshot` the
+    file for its last screen (PNG). Raises UsageError for what is not installed, ImageError, VmieError (QemuFailed). By
+    the thread that calls it to its end.
     """
     from vmie.ops import boot as op  # noqa: PLC0415
     from vmie.poll import SystemClock  # noqa: PLC0415
@@ -37,6 +39,7 @@ def boot_image(
         clock=SystemClock(),
         mend=repair,
         by=op.firmware(firmware),
+        tpm=tpm,
         machine=machine,
         snapshots=lambda name: connected(place).snapshot(name),
         reporter=reporter,

@@ -31,7 +31,7 @@ def test_what_is_said_is_true(vmie: Vmie, tmp_path: Path, name: str) -> None:
     if one.copied:
         run(["cp", "--sparse=always", debian_disk(), disk])
     try:
-        done = vmie("boot", str(one.make(disk)), "--timeout", "580", *one.arguments)
+        done = vmie("boot", str(one.make(disk)), "--timeout", "400", *one.arguments)
     finally:
         shutil.rmtree(tmp_path)
     found = done.json["result"]

@@ -27,15 +27,16 @@ _UEFI = (
     ("/opt/homebrew/share/qemu/edk2-x86_64-code.fd", "/opt/homebrew/share/qemu/edk2-i386-vars.fd"),
     ("/usr/local/share/qemu/edk2-x86_64-code.fd", "/usr/local/share/qemu/edk2-i386-vars.fd"),
 )
-#: what installs, and the packages of QEMU and of the firmware there
-_INSTALLERS: dict[str, tuple[tuple[str, ...], str, str]] = {
-    "apt-get": (("apt-get", "install", "--no-install-recommends"), "qemu-system-x86", "ovmf"),
-    "dnf": (("dnf", "install"), "qemu-system-x86-core", "edk2-ovmf"),
-    "zypper": (("zypper", "install"), "qemu-x86", "qemu-ovmf-x86_64"),
-    "pacman": (("pacman", "-S"), "qemu-system-x86", "edk2-ovmf"),
-    "apk": (("apk", "add"), "qemu-system-x86_64", "ovmf"),
-    "brew": (("brew", "install"), "qemu", "qemu"),
+#: what installs, and the packages of QEMU, the firmware and the TPM there
+_INSTALLERS: dict[str, tuple[tuple[str, ...], tuple[str, str, str]]] = {
+    "apt-get": (("apt-get", "install", "--no-install-recommends"), ("qemu-system-x86", "ovmf", "swtpm")),
+    "dnf": (("dnf", "install"), ("qemu-system-x86-core", "edk2-ovmf", "swtpm")),
+    "zypper": (("zypper", "install"), ("qemu-x86", "qemu-ovmf-x86_64", "swtpm")),
+    "pacman": (("pacman", "-S"), ("qemu-system-x86", "edk2-ovmf", "swtpm")),
+    "apk": (("apk", "add"), ("qemu-system-x86_64", "ovmf", "swtpm")),
+    "brew": (("brew", "install"), ("qemu", "qemu", "swtpm")),
 }
+_QEMU, _FIRMWARE, _TPM = range(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def qemu() -> str:
         raise UsageError(
             f"{PROGRAM} is not installed",
             cause="a disk is started in QEMU",
-            cure=_install(uefi=False),
+            cure=_install(_QEMU),
             code="NoQemu",
         )
     return found
@@ -83,13 +84,23 @@ def uefi(places: Sequence[tuple[str, str]] = _UEFI) -> Uefi:
     raise UsageError(
         "the firmware OVMF is not installed",
         cause="this disk is started by UEFI, and QEMU needs a firmware for that",
-        cure=_install(uefi=True),
+        cure=_install(_FIRMWARE),
         code="NoUefiFirmware",
     )
 
 
-def _install(*, uefi: bool) -> tuple[Action, ...]:
-    for program, (command, emulator, firmware) in _INSTALLERS.items():
+def swtpm() -> str:
+    """The path of the program. Raises UsageError (NoTpm) with the command that installs it."""
+    found = shutil.which("swtpm")
+    if found is None:
+        raise UsageError(
+            "swtpm is not installed", cause="the machine was to have a TPM", cure=_install(_TPM), code="NoTpm"
+        )
+    return found
+
+
+def _install(which: int) -> tuple[Action, ...]:
+    for program, (command, packages) in _INSTALLERS.items():
         if shutil.which(program):
-            return (Run((*command, firmware if uefi else emulator), "as root, or with sudo"),)
-    return (Run(("apt-get", "install", "ovmf" if uefi else "qemu-system-x86"), "the name of the package in Debian"),)
+            return (Run((*command, packages[which]), "as root, or with sudo"),)
+    return (Run(("apt-get", "install", _INSTALLERS["apt-get"][1][which]), "the name of the package in Debian"),)

@@ -13,6 +13,7 @@ from vmie.boot.console import ConsoleReading
 from vmie.boot.model import BootEvidence, BootResult, BootStage, BootVerdict
 from vmie.boot.nbd import NbdServer
 from vmie.boot.qemu import QemuMachine, private_folder
+from vmie.boot.tpm import tpm as swtpm
 from vmie.disk import Disk
 
 #: seconds between two looks at the console, and at the screen
@@ -33,19 +34,24 @@ def boot(
     disks: Sequence[Disk],
     *,
     uefi: bool = False,
+    tpm: bool = False,
     timeout: float = 600.0,
     reporter: events.Reporter = events.silent,
 ) -> tuple[BootResult, bytes | None]:
     """Start the disks of one machine, the boot disk first, in QEMU; nothing is written to them. With its last picture.
 
-    `timeout` in seconds. Raises UsageError (NoQemu, NoUefiFirmware) for what is not installed, VmieError (QemuFailed),
-    and ImageError for what could not be read of a disk, when the machine did not start.
+    `timeout` in seconds; with `tpm` the machine has a fresh one. Raises UsageError (NoQemu, NoUefiFirmware, NoTpm) for
+    what is not installed, VmieError (QemuFailed, TpmFailed), and ImageError for what could not be read of a disk, when
+    the machine did not start.
     """
     began = time.monotonic()
     with ExitStack() as stack:
         folder = stack.enter_context(private_folder())
         served = [stack.enter_context(NbdServer(disk, folder, name=f"disk{n}")) for n, disk in enumerate(disks)]
-        machine = QemuMachine(folder, [one.path for one in served], uefi=installed.uefi() if uefi else None)
+        if tpm:
+            stack.enter_context(swtpm(folder))
+        paths = [one.path for one in served]
+        machine = QemuMachine(folder, paths, uefi=installed.uefi() if uefi else None, tpm=tpm)
         with machine:
             reporter(events.Note(f"QEMU works {'with' if installed.kvm() else 'without'} KVM", "debug"))
             watch = _Watch(machine, served, reporter)

@@ -16,19 +16,22 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from vmie.boot import installed, screen
+from vmie.boot import child, installed, screen
 from vmie.boot.console import Console
 from vmie.boot.dhcp import DhcpWatch
 from vmie.boot.qmp import Qmp, QmpError
+from vmie.boot.tpm import SOCKET
 from vmie.errors import VmieError
 
 _PREFIX = "vmie-boot-"
-#: bytes that the guest may write, and QEMU's other files
-_FILES = 8 << 30
+_TPM = (
+    *("-chardev", f"socket,id=tpm,path={SOCKET}"),
+    *("-tpmdev", "emulator,id=tpm,chardev=tpm", "-device", "tpm-crb,tpmdev=tpm"),
+)
 _MEMORY_MIB = 1024
 #: seconds until the control socket is there, and until QEMU has gone by itself
 _CONTROL = 30.0
@@ -37,33 +40,22 @@ _PIECE = 1 << 16
 #: seconds that a folder must be old before it is swept
 _FRESH = 60.0
 
-#: prctl(2), PR_SET_PDEATHSIG: dies with the process that started it. Also limits its files (RLIMIT_FSIZE).
-_LAUNCH = """
-import ctypes, os, resource, signal, sys
-parent, limit, *argv = sys.argv[1:]
-if sys.platform == "linux":
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() != int(parent):
-    sys.exit(1)
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
-os.execv(argv[0], argv)
-"""
-
 
 class QemuMachine:
     """A machine that runs while the context lasts; `console` has what it shows. The disks are paths of NBD sockets.
 
-    `uefi` is the firmware, None for BIOS. It is to be entered, used and left by one thread. Raises VmieError
-    (QemuFailed) when QEMU does not start.
+    `uefi` is the firmware, None for BIOS; with `tpm` there is one behind `vmie.boot.tpm`'s socket. It is to be entered,
+    used and left by one thread. Raises VmieError (QemuFailed) when QEMU does not start.
     """
 
-    def __init__(self, folder: Path, disks: Sequence[Path], *, uefi: installed.Uefi | None = None) -> None:
+    def __init__(
+        self, folder: Path, disks: Sequence[Path], *, uefi: installed.Uefi | None = None, tpm: bool = False
+    ) -> None:
         self.folder = folder
         self.console = Console()
         self.dhcp = DhcpWatch()
         self.cpu_seconds = 0.0
-        self._argv = [installed.qemu(), *_arguments(folder, disks, uefi)]
+        self._argv = [installed.qemu(), *_arguments(folder, disks, uefi), *(_TPM if tpm else ())]
         self._uefi = uefi
         self._errors = b""
         self._selector = selectors.DefaultSelector()
@@ -87,21 +79,14 @@ class QemuMachine:
         os.mkfifo(self.folder / "packets", 0o600)
         packets = os.open(self.folder / "packets", os.O_RDONLY | os.O_NONBLOCK)
         self._selector.register(packets, selectors.EVENT_READ, self._network)
-        self._process = subprocess.Popen(  # noqa: S603 - the program that was found, and our own arguments
-            [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(_FILES), *self._argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self.folder,
-            env={"PATH": os.environ.get("PATH", os.defpath), "TMPDIR": str(self.folder), "LC_ALL": "C"},
-        )
+        self._process = child.start(self._argv, self.folder)
         assert self._process.stdout is not None and self._process.stderr is not None  # noqa: S101, PT018 - pipes
         for pipe, take in ((self._process.stdout, self.console.feed), (self._process.stderr, self._complain)):
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, selectors.EVENT_READ, take)
-        self._qmp = self._control(time.monotonic() + _CONTROL)
+        self._qmp = self._connect(time.monotonic() + _CONTROL)
 
-    def _control(self, until: float) -> Qmp:
+    def _connect(self, until: float) -> Qmp:
         while True:
             try:
                 return Qmp(self.folder / "control")
@@ -116,6 +101,12 @@ class QemuMachine:
                         code="QemuFailed",
                     ) from error
             self.wait(0.05)
+
+    def control(self, command: str) -> Any:
+        """What QEMU answers to a command without arguments. Raises QmpError."""
+        if self._qmp is None:
+            raise QmpError("QEMU does not run")
+        return self._qmp.run(command)
 
     @property
     def running(self) -> bool:

@@ -34,6 +34,7 @@ def boot(
     firmware: Annotated[
         str, typer.Option("--firmware", metavar="<auto|bios|uefi>", help="What starts the disk.")
     ] = "auto",
+    tpm: Annotated[bool, typer.Option("--tpm", help="Give the machine a TPM 2.0 (swtpm).")] = False,
     machine: Annotated[str, typer.Option("--machine", metavar="NAME", help=MACHINE_HELP)] = "",
     screenshot: Annotated[
         Path | None,
@@ -55,14 +56,16 @@ def boot(
     vmie boot ami-0123456789abcdef0 --instance-types t3.micro,m5.large --max-cost 0.10
     """
     run = context.of(ctx)
-    own = {"repair": repair, "firmware": firmware != "auto", "machine": machine, "screenshot": screenshot}
+    own: dict[str, Any] = {"repair": repair, "tpm": tpm, "machine": machine, "screenshot": screenshot}
+    own["firmware"] = firmware if firmware != "auto" else ""
     if re.fullmatch(r"ami-[0-9a-f]{8,17}", image) and not Path(image).exists():
         _expect_none(tuple(name for name, value in own.items() if value), "{_image} is launched in EC2", image)
         _there(run, ProofRequest(**{"image_id": image, **given}))
         return
     timeout = given.pop("timeout", ProofRequest.model_fields["timeout"].default)
     _expect_none(tuple(given), "{_image} is started here", image)
-    _here(run, Path(image), repair=repair, by=firmware, timeout=timeout, machine=machine, screenshot=screenshot)
+    own |= {"firmware": firmware, "timeout": timeout}
+    _here(run, Path(image), **own)
 
 
 def _expect_none(names: tuple[str, ...], why: str, image: str) -> None:
@@ -78,7 +81,8 @@ def _here(
     image: Path,
     *,
     repair: bool,
-    by: str,
+    firmware: str,
+    tpm: bool,
     timeout: int,
     machine: str,
     screenshot: Path | None,
@@ -90,7 +94,8 @@ def _here(
         image,
         clock=SystemClock(),
         mend=repair,
-        by=op.firmware(by),
+        by=op.firmware(firmware),
+        tpm=tpm,
         machine=machine,
         snapshots=run.snapshot,
         reporter=run.reporter,
@@ -99,9 +104,8 @@ def _here(
             told = planned.as_json()
             render.finish(run, "boot", {"plan": told}, text=boot_text.planned(told))
             return
-        report = op.start(
-            planned, timeout=timeout, screenshot=screenshot, pictures=run.state / "boot", reporter=run.reporter
-        )
+        kept = None if run.sandbox else run.state / "boot"
+        report = op.start(planned, timeout=timeout, screenshot=screenshot, pictures=kept, reporter=run.reporter)
     _end(run, report)
 
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from vmie import events
+from vmie import events, posix
 from vmie.boot import installed, local
 from vmie.boot.model import BootResult, BootVerdict
 from vmie.cures import says
@@ -68,6 +68,7 @@ class BootPlan:
     findings: tuple[Finding, ...]
     repaired: Repair | None
     loud: bool
+    tpm: bool = False
 
     @property
     def stopping(self) -> tuple[Finding, ...]:
@@ -89,6 +90,7 @@ class BootPlan:
             "disks": len(self.disks),
             "firmware": "uefi" if self.uefi else "bios",
             "accelerator": "kvm" if installed.kvm() else "tcg",
+            "tpm": self.tpm,
             "check": self.expected.value,
             "repaired": mending.statement(self.repaired) if self.repaired else None,
         }
@@ -153,15 +155,17 @@ def plan(
     clock: Clock,
     mend: bool = False,
     by: BootFirmware = BootFirmware.AUTO,
+    tpm: bool = False,
     machine: str = "",
     snapshots: Snapshots | None = None,
     reporter: events.Reporter = events.silent,
 ) -> Iterator[BootPlan]:
     """What would be started of `source`, a file, an appliance or a snapshot, while the context lasts.
 
-    With `mend` what `vmie repair` mends is mended in memory. Raises ImageError for what cannot be read, or
-    is packed, and for a snapshot what `aws.ebs.snapshots.open_snapshot` raises.
+    With `mend` what `vmie repair` mends is mended in memory; with `tpm` the machine has one. Raises ImageError for what
+    cannot be read, or is packed, and for a snapshot what `aws.ebs.snapshots.open_snapshot` raises.
     """
+    posix.require("disks that are started here")
     reporter(events.Stage("check", str(source)))
     with open_machine([source], machine=machine, snapshots=snapshots) as opened:
         if opened.error is not None:
@@ -178,6 +182,7 @@ def plan(
             findings=tuple(one for one in findings if one.verdict is not Verdict.PASS),
             repaired=done,
             loud=_made_loud(shown),
+            tpm=tpm,
         )
 
 
@@ -192,7 +197,7 @@ def start(
     """Start it. `timeout` in seconds; the screen is kept in the file `screenshot`, or, when it did not start, in the
     folder `pictures`. Raises what `vmie.boot.local.boot` raises, UsageError for a file that cannot be written.
     """
-    found, picture = local.boot(planned.disks, uefi=planned.uefi, timeout=timeout, reporter=reporter)
+    found, picture = local.boot(planned.disks, uefi=planned.uefi, tpm=planned.tpm, timeout=timeout, reporter=reporter)
     path = screenshot
     if path is None and pictures is not None and found.verdict is not BootVerdict.BOOTS:
         path = pictures / f"{Path(planned.source).name[:100]}.png"

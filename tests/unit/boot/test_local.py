@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -16,6 +18,9 @@ from tests.unit.boot.sectors import REPEAT, RESET, guest
 from vmie import disk
 from vmie.boot import local, qemu
 from vmie.boot.model import BootResult, BootStage, BootVerdict
+from vmie.boot.tpm import tpm
+
+T = TypeVar("T")
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +62,17 @@ def test_a_machine_that_starts_over_and_over_fails(tmp_path: Path) -> None:
     assert "reset" in found.evidence[-1].line
 
 
+def test_a_machine_may_have_a_tpm_which_ends_with_it(tmp_path: Path) -> None:
+    need("swtpm")
+    with qemu.private_folder() as folder, tpm(folder), qemu.QemuMachine(folder, [], tpm=True) as machine:
+        assert machine.control("query-tpm-models")
+        (found,) = machine.control("query-tpm")
+        assert (found["model"], found["id"]) == ("tpm-crb", "tpm")
+        mine = _children(os.getpid())
+        assert len(mine) >= 2
+    assert not {*mine} & {*_children(os.getpid())}
+
+
 def test_a_guest_that_never_stops_writing_fills_nothing(tmp_path: Path) -> None:
     found, _ = boot(guest(tmp_path / "d.raw", "error: not found \x1b[31m", screen=False, then=REPEAT), timeout=3)
     assert found.seconds < 12
@@ -92,12 +108,11 @@ def test_a_folder_of_a_living_machine_is_not_swept(tmp_path: Path, monkeypatch: 
     assert not folder.exists()
 
 
-def _until(asked: object, seconds: float = 15) -> list[object]:
-    assert callable(asked)
+def _until(asked: Callable[[], list[T]], seconds: float = 15) -> list[T]:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := asked():
-            return list(found)
+            return found
         time.sleep(0.05)
     raise AssertionError("it took too long")
 
@@ -107,7 +122,7 @@ def _children(pid: int) -> list[int]:
     return [int(one) for one in listed]
 
 
-def _alive(pid: object) -> bool:
+def _alive(pid: int) -> bool:
     try:
         return " Z " not in Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:

@@ -82,6 +82,9 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(
     with pytest.raises(UsageError) as raised:
         installed.uefi(())
     assert "dnf install edk2-ovmf" in raised.value.cure
+    with pytest.raises(UsageError) as raised:
+        installed.swtpm()
+    assert "dnf install swtpm" in raised.value.cure
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UsageError, match="not installed"):
         installed.qemu()
