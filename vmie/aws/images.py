@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from vmie.aws.errors import refusals
 from vmie.errors import AwsRefused, Run
+from vmie.poll import VISIBILITY, Clock, retrying
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2.type_defs import ImageTypeDef
@@ -59,6 +60,15 @@ class TypeFacts:
         if image.tpm and not self.tpm:
             return f"{self.name} has no TPM, and the AMI asks for one"
         return ""
+
+
+def new_image(aws: Aws, image_id: str, *, clock: Clock) -> ImageFacts:
+    """The same of one that was made a moment ago, and may not be shown yet. Raises AwsRefused."""
+
+    def classify(error: BaseException) -> str:
+        return "unseen" if isinstance(error, AwsRefused) and error.code == "InvalidAMIID.NotFound" else ""
+
+    return retrying(lambda: image(aws, image_id), clock=clock, classify=classify, patience={"unseen": VISIBILITY})
 
 
 def image(aws: Aws, image_id: str) -> ImageFacts:
@@ -113,8 +123,9 @@ def _type(raw: Any) -> TypeFacts:
     )
 
 
-def specify_types(aws: Aws, image_id: str, *, supported: Sequence[str]) -> None:
-    """Let the AMI be launched as types that match `supported` (``t2.*``) only; () for any. Raises AwsRefused."""
-    given: Any = {"InstanceTypeSpecification": {"SupportedInstanceTypes": list(supported)}} if supported else {}
+def specify_types(aws: Aws, image_id: str, *, supported: Sequence[str] = (), unsupported: Sequence[str] = ()) -> None:
+    """Let the AMI be launched only as types that match `supported` (``t2.*``), and not as others. Raises AwsRefused."""
+    named = {"SupportedInstanceTypes": list(supported), "UnsupportedInstanceTypes": list(unsupported)}
+    given: Any = {name: listed for name, listed in named.items() if listed}
     with refusals("ReplaceImageInstanceTypeSpecification", operand=image_id):
-        aws.client("ec2").replace_image_instance_type_specification(ImageId=image_id, **given)
+        aws.client("ec2").replace_image_instance_type_specification(ImageId=image_id, InstanceTypeSpecification=given)

@@ -66,7 +66,8 @@ class ItemPool:
 class Limits:
     """Numbers of a batch: active tasks per account and Region, uploads at once per machine.
 
-    `snapshots`: those that are written block by block and pending, by account and Region.
+    `snapshots`: those that are written block by block and pending, by account and Region. `proofs`: AMIs that are
+    launched to be proved, at once per machine.
 
     `ahead`: how many items of a Region may be sent or waiting to be sent before their task can start.
     `tries`: tasks per item when AWS fails one for a reason that a second task may not meet.
@@ -79,6 +80,7 @@ class Limits:
     tries: int = 3
     conversions: int = 5
     snapshots: int = 100
+    proofs: int = 5
 
     def of(self, kind: ItemKind) -> int:
         """The most active tasks of a pool."""
@@ -170,6 +172,7 @@ class Item:
             "bytes_sent": self.result.get("bytes_sent", 0),
             "updated": self.updated,
             "error": dict(self.error) or None,
+            **({"proved": self.result["proof"]["verdict"]} if self.result.get("proof") else {}),
         }
 
 

@@ -158,6 +158,8 @@ def _way_on(job: str, error: VmieError) -> tuple[Action, ...]:
     match error.code:
         case expired_tasks.UNKNOWN:
             return (Cancel(job, f"if this is the account and the Region that it was started in; {anew}"),)
+        case "NotProved":
+            return ()
         case "IdempotentParameterMismatch":
             return (
                 Run(("vmie", "tasks", "list"), "shows the first task"),

@@ -164,3 +164,23 @@ def judged_older(boot_mode: str, form: str | None, route: Route) -> Iterator[Usa
             cause="the older calls take VMDK, VHD and raw",
             cure="leave it out: vmie sends a stream-optimised VMDK",
         )
+
+
+def judged_ami(given: Mapping[str, Extra], route: Route, *, register: str) -> Iterator[UsageError]:
+    """What is done with an AMI needs one; where it is launched is of its proof alone."""
+    for name in ("prove", "guard_types"):
+        if name in given and route is Route.SNAPSHOT and not register:
+            yield UsageError(
+                says(f"{{{name}}} needs {{register}}"),
+                cause="a snapshot cannot be launched",
+                cure=Set("register", "NAME"),
+                fields=(name,),
+            )
+    strange = tuple(name for name in ("subnet", "security_groups") if name in given)
+    if strange and route in (Route.IMAGE, Route.SNAPSHOT) and "prove" not in given:
+        yield UsageError(
+            says(f"{', '.join(f'{{{name}}}' for name in strange)}: only with {{prove}} or {{route=instance}}"),
+            cause="nothing is launched",
+            cure=Drop(strange),
+            fields=strange,
+        )

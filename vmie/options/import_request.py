@@ -52,6 +52,8 @@ _sent = partial(option, group="Sending", routes=_IMPORTS)
 _object = partial(option, via="s3")
 _blocks = partial(option, group="Sending", routes=("image", "snapshot", "volume"), via="ebs")
 _instance = partial(option, group="Instance", routes=("instance",))
+#: of ImportInstance's instance, or of the one that proves an AMI
+_launched = partial(option, group="Instance", routes=("instance", *_NEWER))
 
 
 class ImportRequest(TransferOptions):
@@ -136,8 +138,10 @@ class ImportRequest(TransferOptions):
     platform: Annotated[str, OneOf("Linux", "Windows")] = _guest(
         "", _READ, guesses=("os", "os_type", "operating_system")
     )
-    #: `uefi-preferred` is in the API's enumeration and refused for imports (aws-facts 1.1)
-    boot_mode: Annotated[str, OneOf("legacy-bios", "uefi")] = _guest("", _READ, guesses=("boot", "firmware"))
+    #: `uefi-preferred` is refused by ImportImage (aws-facts 1.1), and taken by RegisterImage
+    boot_mode: Annotated[str, OneOf("legacy-bios", "uefi", "uefi-preferred")] = _guest(
+        "", _READ, guesses=("boot", "firmware")
+    )
     license_type: Annotated[str, OneOf("AWS", "BYOL")] = _licence(
         "", "Windows licence.", guesses=("license", "licence", "licence_type")
     )
@@ -165,6 +169,10 @@ class ImportRequest(TransferOptions):
     register: AmiName = option(
         "", "Register an AMI of this name.", metavar="NAME", routes=("snapshot",), single=True, guesses=("ami_name",)
     )
+    prove: bool = option(False, "Launch the AMI afterwards, and see that it starts.", routes=_NEWER, guesses=("proof",))
+    guard_types: bool = option(
+        False, "Let the AMI be launched only as instance types that its guest has the drivers for.", routes=_NEWER
+    )
     imds_v2: bool = option(False, "With {register}: instances demand IMDSv2.", routes=("snapshot",))
     volume_type: VolumeType = option("gp3", "With {register}: of the AMI's root volume.", routes=("snapshot",))
     repair: bool = _sent(
@@ -190,8 +198,8 @@ class ImportRequest(TransferOptions):
         routes=_NEWER,
     )
     instance_type: InstanceType = _instance("", "Such as m3.medium.")
-    subnet: Subnet = _instance("", "A subnet's id.", metavar="subnet-…", guesses=("subnet_id",))
-    security_groups: SecurityGroups = _instance(
+    subnet: Subnet = _launched("", "A subnet's id.", metavar="subnet-…", guesses=("subnet_id",))
+    security_groups: SecurityGroups = _launched(
         (),
         "Ids or names.",
         flags=FLAGS["security_groups"],
@@ -229,7 +237,8 @@ class ImportRequest(TransferOptions):
     def conflicts(self) -> Iterator[UsageError]:
         """See `Options.conflicts`."""
         yield from super().conflicts()
-        yield from judged_tags(self.tags, others=1 + self.repair + (self.name != "" and "Name" not in self.tags))
+        others = 1 + self.repair + self.prove + (self.name != "" and "Name" not in self.tags)
+        yield from judged_tags(self.tags, others=others)
         yield from judged_description(self.description, marked=self.route.value in _OLDER)
         given = {name: extra(info) for name, info in type(self).model_fields.items() if name in self.model_fields_set}
         yield from together.judged_route(given, self.route, self.via)
@@ -245,13 +254,13 @@ class ImportRequest(TransferOptions):
         if self.imds_v2 and not self.register:
             yield from together.judged_metadata(self.route)
         yield from together.judged_sources(self.sources, self.route, self.via)
+        yield from together.judged_ami(given, self.route, register=self.register)
         if self.route is Route.INSTANCE:
-            yield from together.judged_launch(
-                instance_type=self.instance_type,
-                tenancy=self.tenancy,
-                private_ip=self.private_ip,
-                subnet=self.subnet,
-            )
+            launch = {name: getattr(self, name) for name in ("instance_type", "tenancy", "private_ip", "subnet")}
+            yield from together.judged_launch(**launch)
+        if self.boot_mode == "uefi-preferred" and not self.register:
+            cause, cure = f"{self.route.call} does not take it", says("leave it out, or give {register}")
+            yield UsageError(says("{boot_mode=uefi-preferred} needs {register}"), cause=cause, cure=cure)
         if self.route.value in _OLDER:
             yield from together.judged_older(self.boot_mode, self.format, self.route)
 
@@ -277,16 +286,15 @@ class ImportRequest(TransferOptions):
     def filled(self, *, architecture: str, platform: str, firmware: str) -> tuple[Self, Mapping[str, str]]:
         """The same request with what an image says of itself where it was left open; and what that was.
 
-        `firmware` is bios or uefi, or anything else where that is not known. AWS takes BIOS for granted, so that it is
-        said only of an AMI that vmie registers itself.
+        `firmware` is bios, uefi or hybrid, or anything else where that is not known. AWS takes BIOS for granted, so
+        that it is said only of an AMI that vmie registers itself.
         """
         found: dict[str, str] = {}
         if not self.platform and platform in ("Linux", "Windows"):
             found["platform"] = platform
         if not self.architecture and architecture in ("x86_64", "i386"):
             found["architecture"] = architecture
-        if not self.boot_mode and firmware == "uefi":
-            found["boot_mode"] = "uefi"
-        elif not self.boot_mode and firmware == "bios" and self.register:
-            found["boot_mode"] = "legacy-bios"
+        registered = {"bios": "legacy-bios", "hybrid": "uefi-preferred"} if self.register else {}
+        if not self.boot_mode and (by := {"uefi": "uefi", **registered}.get(firmware)):
+            found["boot_mode"] = by
         return self.model_copy(update=found), found

@@ -12,9 +12,11 @@ from tests.clocks import ManualClock
 from tests.linux_guest import KERNEL, files, linux_disk
 from tests.tools import need
 from tests.windows_guest import windows_disk
+from vmie.errors import UsageError
 from vmie.ops import check
 from vmie.ops.check import CheckReport
-from vmie.ops.import_ import registering
+from vmie.ops.import_ import after_import, registering
+from vmie.options import ImportRequest
 
 
 def report(path: Path) -> CheckReport:
@@ -72,3 +74,33 @@ def test_without_ena(tmp_path: Path) -> None:
 def test_what_was_not_looked_at_is_taken_for_a_system_of_today() -> None:
     assert registering.has_ena(None)
     assert registering.losses(None) == ()
+
+
+@pytest.mark.parametrize(
+    ("firmware", "register", "wanted"),
+    [
+        ("hybrid", "web", "uefi-preferred"),
+        ("bios", "web", "legacy-bios"),
+        ("uefi", "web", "uefi"),
+        ("unknown", "web", ""),
+        ("hybrid", "", ""),
+        ("bios", "", ""),
+        ("uefi", "", "uefi"),
+    ],
+)
+def test_an_ami_starts_by_what_its_disk_is_made_for(firmware: str, register: str, wanted: str) -> None:
+    request = ImportRequest(sources=("/disk.raw",), route="snapshot", register=register)
+    filled, _ = request.filled(architecture="x86_64", platform="Linux", firmware=firmware)
+    assert filled.boot_mode == wanted
+    assert ImportRequest.from_json(filled.as_json()).boot_mode == wanted
+    with pytest.raises(UsageError):
+        ImportRequest(sources=("/disk.raw",), boot_mode="uefi-preferred")
+
+
+def test_the_types_that_a_guest_has_drivers_for(tmp_path: Path) -> None:
+    request = ImportRequest(sources=("/disk.raw",), route="snapshot", register="web", guard_types=True)
+    lacking = after_import.guard_of(guest(tmp_path, "ID=debian\nVERSION_ID=12\n", ena=False), request)
+    assert {"t2.*", "m4.*"} <= set(lacking.supported)
+    assert not {"t3.*", "m5.*"} & set(lacking.supported)
+    assert not lacking.unsupported
+    assert after_import.guard_of(None, request) == after_import.TypeGuard()

@@ -72,6 +72,7 @@ class LimitsModel(_Strict):
         le=1000,
         description="Snapshots written block by block (via: ebs) and not yet complete, per account and Region.",
     )
+    proofs: int = Field(5, ge=1, le=64, description="AMIs launched at once by one machine, to be proved (prove: true).")
     uploads: int = Field(2, ge=1, le=64, description="Items checked and uploaded at once by one machine.")
     ahead: int = Field(
         10,

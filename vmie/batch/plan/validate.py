@@ -93,6 +93,7 @@ def _limits(given: Mapping[str, Any], settings: Settings) -> Limits:
         exports=model.exports or settings.export_limit,
         conversions=model.conversions or settings.conversion_limit,
         snapshots=model.snapshots,
+        proofs=model.proofs,
         uploads=model.uploads,
         ahead=max(model.ahead, model.uploads),
         tries=model.tries,

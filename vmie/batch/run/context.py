@@ -26,6 +26,8 @@ from vmie.ops.journal import Journal
 from vmie.settings import Settings
 
 T = TypeVar("T")
+#: seconds between two looks whether there is room for one more proof
+_PROOF_PAUSE = 0.25
 
 
 class RunContext:
@@ -42,7 +44,7 @@ class RunContext:
         self.diagnoses = DiagnosisCache(settings=context.settings, clock=self.cancellation)
         self._context = context
         self._quota = Quota(store)
-        self._uploading = 0
+        self._uploading = self._proving = 0
         self._lock = threading.RLock()
         self._limits: dict[str, Limits] = {}
         self._aws: dict[str, Aws] = {}
@@ -130,6 +132,26 @@ class RunContext:
         finally:
             with self._lock:
                 self._uploading -= room
+
+    @contextmanager
+    def proving(self, item: Item) -> Iterator[None]:
+        """Hold one of the instances that this machine may prove AMIs with; waits for it where the item asks for one."""
+        if not item.request.get("prove"):
+            yield
+            return
+        while not self._take_proof(self.limits_of(item.batch).proofs):
+            self.cancellation.pause(_PROOF_PAUSE)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._proving -= 1
+
+    def _take_proof(self, most: int) -> bool:
+        with self._lock:
+            room = self._proving < most
+            self._proving += room
+        return room
 
     @contextmanager
     def stopping_on_shared_failure(self) -> Iterator[None]:

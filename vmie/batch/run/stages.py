@@ -95,7 +95,8 @@ class Stages:
         kept = self._journal.get("task") or {}
         done = [codec.load(Task, one) for one in (kept, *kept.get("others", ()))]
         began = dt.datetime.fromisoformat((self._journal.get("submit") or {})["at"])
-        result: dict[str, Any] = self._planned().finish(done, began=began).as_json()
+        with self._context.proving(self._item):
+            result: dict[str, Any] = self._planned().finish(done, began=began).as_json()
         return result
 
     # --- undo -----------------------------------------------------------------------------------------

@@ -120,6 +120,7 @@ class _Result(_Row):
     downloaded: list[str] = []
     bytes_source: _Count = 0
     bytes_sent: _Count = 0
+    proof: dict[str, Any] | None = None
 
 
 class _ItemRow(_Row):
@@ -151,6 +152,7 @@ class _LimitsRow(_Row):
     tries: _Most = 1
     conversions: _Most = 1
     snapshots: _Most = 1
+    proofs: _Most = 1
 
 
 class _BatchRow(_Row):

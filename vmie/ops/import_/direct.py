@@ -18,7 +18,7 @@ from vmie.aws.ec2_requests import DiskSource, Encryption, ImportImage
 from vmie.errors import TaskFailed, VmieError
 from vmie.model import Task, TaskKind, TaskState
 from vmie.ops import expired_tasks, idempotency
-from vmie.ops.import_ import direct_plan, direct_wait, registering
+from vmie.ops.import_ import after_import, direct_plan, direct_wait, registering
 from vmie.ops.import_.direct_plan import DirectPlan
 from vmie.ops.import_.direct_send import SnapshotWriter, dropped, step_of
 from vmie.ops.import_.operation import ImportOperation
@@ -118,7 +118,8 @@ class DirectImport(ImportOperation[DirectPlan]):
         ids = [one for one in idempotency.task_ids(self.context) if not one.startswith("snap-")]
         for task_id in ids:
             self._cancel(task_id, reason or f"cancelled with {self.journal.job}")
-        return {"task_id": ids[0] if ids else None, "removed": self._remove_uploads()}
+        ended = after_import.ended(self.context)
+        return {"task_id": ids[0] if ids else None, "removed": [*ended, *self._remove_uploads()]}
 
     def _remove_uploads(self) -> list[str]:
         """Delete the snapshots; their ids. Raises AwsRefused."""
@@ -181,6 +182,10 @@ class DirectSnapshot(DirectImport):
     @property
     def _task_id(self) -> str | None:
         return None
+
+    def _remove_uploads(self) -> list[str]:
+        """Nothing of an import that is done, though its AMI may not be proved: the snapshots are what was asked for."""
+        return super()._remove_uploads() if self.journal.get("finish") is None else []
 
     def _made(self, done: Sequence[Task]) -> Made:
         made = super()._made(done)

@@ -18,7 +18,8 @@ from vmie.ops import bucket as buckets
 from vmie.ops import check, codec, ingest, mending
 from vmie.ops.context import Context
 from vmie.ops.file_identity import FileIdentity
-from vmie.ops.import_ import direct_blocks, direct_parent, placement, planning, registering
+from vmie.ops.import_ import after_import, direct_blocks, direct_parent, placement, planning, registering
+from vmie.ops.import_.after_import import TypeGuard
 from vmie.ops.import_.direct_blocks import DirectDisk
 from vmie.options import ImportRequest
 
@@ -42,6 +43,8 @@ class DirectPlan:
     notes: tuple[str, ...] = ()
     #: whether an AMI that is registered from the snapshot is said to have ENA
     ena: bool = True
+    #: the instance types that the AMI may be launched as, and may not
+    guard: TypeGuard = field(default_factory=TypeGuard)
     #: there is none
     bucket: buckets.ChosenBucket | None = None
     object_url: str | None = None
@@ -71,6 +74,8 @@ class DirectPlan:
             "kms_key": self.kms_key or None,
             "zeros": request.zeros,
             "register": request.register or None,
+            "prove": request.prove,
+            "guard_types": request.guard_types,
             "delete_object_after": False,
             "notes": list(self.notes),
             **({"repaired": self.repaired} if self.repaired else {}),
@@ -105,6 +110,7 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     blocks = sum(disk.blocks for disk in disks)
     cost = f"at most {blocks:,} blocks of 512 KiB: about {prices.writing(blocks):.2f} USD"
     made = DirectPlan(request, disks, encrypted, key, role_name, zone, report, (*notes, cost, *lost), ena)
+    made = replace(made, guard=after_import.guard_of(report, request))
     return replace(made, repaired=repaired.as_json()) if repaired else made
 
 

@@ -19,7 +19,7 @@ from vmie.model import S3Object, Task, TaskKind, TaskState
 from vmie.ops import idempotency, mending, tasks, upload_state
 from vmie.ops.context import Context
 from vmie.ops.file_identity import FileIdentity
-from vmie.ops.import_ import parts
+from vmie.ops.import_ import after_import, parts
 from vmie.ops.import_.direct_plan import DirectPlan
 from vmie.ops.import_.planning import ImportPlan
 from vmie.ops.import_.result import ImportResult, Made
@@ -151,7 +151,15 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             "finish", {**kept, "snapshot_ids": list(made.snapshot_ids), "volume_ids": list(made.volume_ids)}
         )
         self._tidy()
-        return self._result(began, made, status=done[0].state.value)
+        self._guarded(made)
+        plan = self.planned
+        proof = after_import.proved(self.context, plan.request, made, plan.guard) if plan.request.prove else None
+        return self._result(began, made, status=done[0].state.value, proof=proof)
+
+    def _guarded(self, made: Made) -> None:
+        """Name the instance types that the AMI may be launched as, where that is asked for."""
+        if self.planned.request.guard_types and made.image_id:
+            after_import.guard(self.context, made.image_id, self.planned.guard)
 
     def begun(self, *, began: dt.datetime) -> ImportResult:
         """See `Operation.begun`."""
@@ -175,7 +183,9 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         name = {"Name": request.name} if request.name else {}
         return {idempotency.JOB_TAG: self.journal.job, **mending.tags(self.planned.repaired), **name, **request.tags}
 
-    def _result(self, began: dt.datetime, made: Made, *, status: str) -> ImportResult:
+    def _result(
+        self, began: dt.datetime, made: Made, *, status: str, proof: dict[str, Any] | None = None
+    ) -> ImportResult:
         plan = self.planned
         return ImportResult(
             job=self.journal.job,
@@ -195,6 +205,7 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
             repaired=plan.repaired or None,
             seconds_sending=self._sending if self._sent_now == self.bytes_sent else 0.0,
             **self._blocks,
+            proof=proof,
         )
 
     @property
@@ -225,7 +236,8 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         ids = idempotency.task_ids(self.context)
         for task_id in ids:
             self._cancel(task_id, reason or f"cancelled with {self.journal.job}")
-        return {"task_id": ids[0] if ids else None, "removed": self._remove_uploads()}
+        ended = after_import.ended(self.context)
+        return {"task_id": ids[0] if ids else None, "removed": [*ended, *self._remove_uploads()]}
 
     def _remove_uploads(self) -> list[str]:
         """Remove what was uploaded; its URLs. Raises AwsRefused."""

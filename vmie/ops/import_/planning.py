@@ -18,7 +18,8 @@ from vmie.ops import check, codec, ingest, mending
 from vmie.ops.context import Context
 from vmie.ops.copying import CopyPlan
 from vmie.ops.file_identity import FileIdentity
-from vmie.ops.import_ import registering, stored
+from vmie.ops.import_ import after_import, registering, stored
+from vmie.ops.import_.after_import import TypeGuard
 from vmie.options import ImportRequest
 
 
@@ -75,6 +76,8 @@ class ImportPlan:
     ena: bool = True
     #: the statement of a repair on the way, {} without one
     repaired: Mapping[str, Any] = field(default_factory=dict)
+    #: the instance types that the AMI may be launched as, and may not
+    guard: TypeGuard = field(default_factory=TypeGuard)
 
     @property
     def object_url(self) -> str:
@@ -97,6 +100,8 @@ class ImportPlan:
             "call": "ImportImage" if request.route is Route.IMAGE else "ImportSnapshot",
             **request.described(),
             "register": request.register or None,
+            "prove": request.prove,
+            "guard_types": request.guard_types,
             "delete_object_after": not request.keep_object and any(planned.ours for planned in self.disks),
             "notes": list(self.notes),
             **({"repaired": self.repaired} if self.repaired else {}),
@@ -135,16 +140,9 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Im
     lost = registering.losses(report) if request.register else ()
     for one in lost:
         context.reporter(events.Note(one, "warning"))
-    return ImportPlan(
-        request,
-        role_name,
-        chosen,
-        tuple(disks),
-        report,
-        (*notes, *lost),
-        registering.has_ena(report),
-        repaired.as_json() if repaired else {},
-    )
+    ena, mended = registering.has_ena(report), repaired.as_json() if repaired else {}
+    guard = after_import.guard_of(report, request)
+    return ImportPlan(request, role_name, chosen, tuple(disks), report, (*notes, *lost), ena, mended, guard)
 
 
 def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Object]) -> None:

@@ -15,7 +15,8 @@ class ImportResult:
 
     `bytes_left_out`: data that lay in what file systems call free, and went as zeros.
     By EBS direct there is no object; the blocks of 512 KiB are those of all disks, and `parent` is the snapshot that
-    the (first) one is based on. `seconds_sending` is 0 where an earlier run sent some of it: its time is not known.
+    the (first) one is based on. `proof` is the contract of ``boot``, where the AMI was proved. `seconds_sending` is 0
+    where an earlier run sent some of it: its time is not known.
     """
 
     job: str
@@ -40,6 +41,7 @@ class ImportResult:
     seconds_sending: float = 0.0
     #: the statement of a repair on the way, None without one
     repaired: Mapping[str, Any] | None = None
+    proof: dict[str, Any] | None = None
 
     @property
     def volume_id(self) -> str | None:
@@ -70,6 +72,7 @@ class ImportResult:
             "via": self.via,
             **(blocks if self.via == "ebs" else {}),
             **({"repaired": self.repaired} if self.repaired is not None else {}),
+            **({"proof": self.proof} if self.proof else {}),
         }
 
 

@@ -65,13 +65,20 @@ class ProofPlan:
 
 
 def plan(
-    context: Context, image_id: str, *, instance_types: Sequence[str] = (), seconds: float, max_cost: float
+    context: Context,
+    image_id: str,
+    *,
+    instance_types: Sequence[str] = (),
+    seconds: float,
+    max_cost: float,
+    new: bool = False,
 ) -> ProofPlan:
-    """Look at the AMI and the types.
+    """Look at the AMI and the types; `new`: it was made a moment ago, and may not be shown yet.
 
     Raises PreflightError where they do not go together or cost too much, AwsRefused.
     """
-    image = images.image(context.aws, image_id)
+    found = images.new_image(context.aws, image_id, clock=context.clock) if new else None
+    image = found or images.image(context.aws, image_id)
     if image.state not in ("available", "pending"):
         raise PreflightError(f"{image_id} is {image.state}", cause="EC2 launches an AMI that is available")
     names = tuple(instance_types) or (usual(image),)

@@ -74,9 +74,7 @@ class Prover:
         Raises AwsRefused, also where there was no room for any.
         """
         try:
-            swept = sweep(self._context)
-            if swept:
-                self._context.reporter(events.Note(f"{len(swept)} instances of earlier proofs ended", "debug"))
+            sweep(self._context)
             self._context.reporter(events.Stage("boot", self._plan.told))
             refusals = [self._launched(number, one) for number, one in enumerate(self._plan.launches)]
             if refusals and all(refusals):
@@ -261,6 +259,12 @@ class Prover:
             patience={"passing": poll.TRANSIENT},
             report=self._context.reporter,
         )
+
+    def forget(self) -> None:
+        """Let the next run launch anew what could not be told."""
+        for number, step in self._steps():
+            if (step.get("result") or {}).get("verdict") == BootVerdict.UNKNOWN:
+                self._put(number, {name: value for name, value in step.items() if name != "result"})
 
     # --- the journal ----------------------------------------------------------------------------------
 
