@@ -78,6 +78,31 @@ def linux_disk(
     return target
 
 
+def xfs(path: Path, root: Path, *, size: int = 300 * MIB) -> Path:
+    """An XFS file system with the files of `root`."""
+    need("mkfs.xfs")
+    lines: list[str] = []
+
+    def walk(top: Path) -> None:
+        for one in sorted(top.iterdir()):
+            if one.is_symlink():
+                lines.append(f"{one.name} l--777 0 0 {one.readlink()}")
+            elif one.is_dir():
+                lines.append(f"{one.name} d--755 0 0")
+                walk(one)
+                lines.append("$")
+            else:
+                lines.append(f"{one.name} ---644 0 0 {one}")
+
+    walk(root)
+    proto = path.with_suffix(".proto")
+    proto.write_text("\n".join(["/", "0 0", "d--755 0 0", *lines, "$", "$", ""]))
+    with path.open("wb") as file:
+        file.truncate(size)
+    run(["mkfs.xfs", "-q", "-p", str(proto), str(path)])
+    return path
+
+
 def convert(source: Path, target: Path, kind: str, *options: str) -> Path:
     """Another format of a raw disk, by qemu-img."""
     need("qemu-img")

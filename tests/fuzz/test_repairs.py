@@ -15,8 +15,8 @@ from tests.e2e.test_repair import GUEST
 from tests.fuzz import harness
 from tests.fuzz.sizes import inputs
 from tests.guests import MIB, mbr, mbr_entry, put
-from tests.linux_guest import linux_disk
-from tests.tools import need, run
+from tests.linux_guest import linux_disk, xfs
+from tests.tools import need
 from vmie import disk
 from vmie.checks import CheckedDisk, Subject
 from vmie.disk.base import Disk
@@ -72,26 +72,7 @@ def _seed(path: Path) -> _Seed:
 
 def _of_xfs(folder: Path) -> Path:
     """The same files on XFS."""
-    root = folder / "ext4.root"
-    lines: list[str] = []
-
-    def walk(top: Path) -> None:
-        for one in sorted(top.iterdir()):
-            if one.is_symlink():
-                lines.append(f"{one.name} l--777 0 0 {one.readlink()}")
-            elif one.is_dir():
-                lines.append(f"{one.name} d--755 0 0")
-                walk(one)
-                lines.append("$")
-            else:
-                lines.append(f"{one.name} ---644 0 0 {one}")
-
-    walk(root)
-    proto, volume, target = folder / "proto", folder / "xfs.part", folder / "xfs.raw"
-    proto.write_text("\n".join(["/", "0 0", "d--755 0 0", *lines, "$", "$", ""]))
-    with volume.open("wb") as file:
-        file.truncate(300 * MIB)
-    run(["mkfs.xfs", "-q", "-p", str(proto), str(volume)])
+    volume, target = xfs(folder / "xfs.part", folder / "ext4.root"), folder / "xfs.raw"
     target.write_bytes(mbr(mbr_entry(0x83, 2048, 300 * 2048, active=True)))
     with target.open("r+b") as file:
         file.truncate(301 * MIB)
@@ -101,7 +82,7 @@ def _of_xfs(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[_Seed]:
-    need("mke2fs", "mkfs.xfs")
+    need("mke2fs")
     folder = tmp_path_factory.mktemp("seeds")
     return [_seed(linux_disk(folder / "ext4.raw", GUEST, size=8)), _seed(_of_xfs(folder))]
 
