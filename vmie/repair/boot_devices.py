@@ -161,4 +161,5 @@ def _crypttab(files: GuestFiles) -> Iterator[Edit]:
         yield Edit("/etc/crypttab", encoded(after), "boot is not to wait for what is not there")
 
 
-BOOT_DEVICES = Mend("boot-devices", ("VMIE-BOOT-013", "VMIE-BOOT-014"), _apply)
+_BY_HAND = "update-grub || grub2-mkconfig -o /boot/grub2/grub.cfg"
+BOOT_DEVICES = Mend("boot-devices", ("VMIE-BOOT-013", "VMIE-BOOT-014"), _apply, _BY_HAND)

@@ -50,4 +50,5 @@ def _unbound(words: list[str], _scope: OptionScope) -> list[str]:
     return [word for word in words if not word.startswith(_OPTIONS)]
 
 
-CLOUD_INIT = Mend("cloud-init", (_RULE,), _apply)
+_BY_HAND = "echo 'datasource_list: [ Ec2, None ]' > /etc/cloud/cloud.cfg.d/99-ec2.cfg"
+CLOUD_INIT = Mend("cloud-init", (_RULE,), _apply, _BY_HAND)

@@ -60,5 +60,6 @@ def _shorter(match: re.Match[str]) -> str:
     return match[0] if short else f"{match['head']}{_PATIENCE}{match['tail']}"
 
 
+_BY_HAND = "grubby --update-kernel=ALL --remove-args='quiet rhgb' --args='console=tty0 console=ttyS0,115200'"
 #: to be asked for alone too: a boot that is watched needs nothing else
-SERIAL_CONSOLE = Mend("serial-console", (), _apply)
+SERIAL_CONSOLE = Mend("serial-console", (), _apply, _BY_HAND)

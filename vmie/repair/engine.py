@@ -71,7 +71,8 @@ def repair(
                 break
             for mend in failed:
                 rule = next((rule for rule in mend.rules if rule in after), mend.rules[0])
-                useless[mend.name] = Left(rule, f"{mend.name}: what it changed did not mend it, and was taken back")
+                why = f"{mend.name}: what it changed did not mend it, and was taken back"
+                useless[mend.name] = Left(rule, why, mend.by_hand)
             for overlay in overlays:
                 overlay.clear()
     mended = [rule for rule in before if rule not in after and any(rule in mend.rules for mend in plan.active)]
@@ -114,7 +115,7 @@ def _made(files: GuestFiles, mend: Mend, rules: tuple[str, ...], left: list[Left
         try:
             changed |= files.edit(wish, rules=rules)
         except NotWritable as error:
-            left.append(Left(next(iter(rules or mend.rules), ""), f"{wish.path}: {error}"))
+            left.append(Left(next(iter(rules or mend.rules), ""), f"{wish.path}: {error}", mend.by_hand))
     return changed
 
 

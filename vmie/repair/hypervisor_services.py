@@ -54,4 +54,4 @@ def _apply(files: GuestFiles) -> Iterator[Edit | Left]:
     )
 
 
-HYPERVISOR_SERVICES = Mend("hypervisor-services", (), _apply)
+HYPERVISOR_SERVICES = Mend("hypervisor-services", (), _apply, "systemctl mask vmtoolsd vboxadd-service hypervkvpd")

@@ -42,12 +42,14 @@ class Mend:
     """One way to mend: `rules` are those whose findings it is meant to take away, () for one that none asks for.
 
     `apply` looks at the guest's files, with what the mends before it changed, and says what it wants. It decides by
-    content alone, so that a repair that is made again makes the same layer.
+    content alone, so that a repair that is made again makes the same layer. `by_hand` is the command that does the same
+    in the guest, for where nothing can be written here.
     """
 
     name: str
     rules: tuple[str, ...]
     apply: Callable[[GuestFiles], Iterable[Edit | Left]]
+    by_hand: str = ""
 
 
 @dataclass(frozen=True, slots=True)

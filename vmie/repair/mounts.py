@@ -117,4 +117,6 @@ def _renamed(files: GuestFiles, line: str) -> str:
     return line[: match.start(4)] + name + line[match.end(4) :] if name else line
 
 
-FSTAB = Mend("fstab", ("VMIE-LNX-001", "VMIE-LNX-002", "VMIE-LNX-004", "VMIE-LNX-005"), _fstab)
+FSTAB = Mend(
+    "fstab", ("VMIE-LNX-001", "VMIE-LNX-002", "VMIE-LNX-004", "VMIE-LNX-005"), _fstab, "blkid; ${EDITOR:-vi} /etc/fstab"
+)

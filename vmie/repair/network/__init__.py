@@ -125,5 +125,7 @@ def _persistent(files: GuestFiles) -> Iterator[Edit]:
             yield Edit(path, encoded(after), "it gives names to cards that will not be there")
 
 
-PERSISTENT_NET = Mend("persistent-net", ("VMIE-NET-007",), _persistent)
-DHCP = Mend("dhcp", (_STATIC, _BOUND, _NAMED), _dhcp)
+PERSISTENT_NET = Mend(
+    "persistent-net", ("VMIE-NET-007",), _persistent, "rm -f /etc/udev/rules.d/70-persistent-net.rules"
+)
+DHCP = Mend("dhcp", (_STATIC, _BOUND, _NAMED), _dhcp, "nmtui, or the distribution's own tool")
