@@ -100,6 +100,19 @@ def test_the_text_says_what_why_and_what_comes_next(vmie: Vmie, guests: Path, tm
     assert f"mends with: vmie repair {guests / 'a.qcow2'}" in checked.out
 
 
+def test_no_file_of_the_source_is_written_over(vmie: Vmie, guests: Path, tmp_path: Path) -> None:
+    """Not the image, nor what lies below it, whatever is forced; several disks go to as many files."""
+    base, top = tmp_path / "base.raw", tmp_path / "top.qcow2"
+    base.write_bytes((guests / "a.raw").read_bytes())
+    run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.raw", "-F", "raw", str(top)])
+    before = base.read_bytes()
+    for target in (base, top):
+        assert vmie("repair", top, "--out", target, "--force").code == 2
+    assert base.read_bytes() == before
+    both = vmie("repair", base, guests / "a.vhd", "--out", tmp_path / "both.vmdk", "--only", "serial-console")
+    assert both.json["result"]["outputs"] == [str(tmp_path / f"both-{number}.vmdk") for number in (1, 2)]
+
+
 def test_only_what_is_asked_for(vmie: Vmie, guests: Path) -> None:
     done = vmie("repair", guests / "a.raw", "--only", "VMIE-NET-007")
     assert [one["path"] for one in done.json["result"]["changes"]] == ["/etc/udev/rules.d/70-persistent-net.rules"]

@@ -114,7 +114,7 @@ def plan(
     opening = Opening(machine, empty_disks, snapshots)
     with opening.disk(source, index=index) as opened:
         _one_disk(opened, index)
-        _keep_parts(opened, target)
+        keep_parts(opened, target)
         _look(opened, source, reporter)
         if isinstance(opened, WrappedDisk):
             opened.measure(reporter=reporter)  # gzip does not say the size: the file is read once
@@ -225,8 +225,8 @@ def _one_disk(opened: disk.Disk, index: int | None) -> None:
     )
 
 
-def _keep_parts(opened: disk.Disk, target: Path) -> None:
-    """A disk may lie in files other than the one named: extents, backing files, or the disk that an OVF names."""
+def keep_parts(opened: disk.Disk, target: Path) -> None:
+    """Raise UsageError where `target` is a file of the disk: extents, backing files, or the disk that an OVF names."""
     main = opened.source.path
     if main is None or not target.exists():
         return
@@ -235,7 +235,7 @@ def _keep_parts(opened: disk.Disk, target: Path) -> None:
     for part in (main, *(folder / name for folder in folders for name in names)):
         if part.exists() and part.samefile(target):
             raise UsageError(
-                f"{target} is a part of the disk that is to be converted",
+                f"{target} is a part of the disk that is read",
                 cause=f"{main} keeps its data there",
                 cure="give the target another name",
             )

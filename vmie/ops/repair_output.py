@@ -54,18 +54,21 @@ def check(target: Path, paths: Sequence[Path], *, force: bool) -> None:
 def write(found: Repaired, target: Path, *, force: bool, reporter: events.Reporter = events.silent) -> list[Path]:
     """The files that were written: `target`, or for several disks one each, numbered; all in one for an .ova."""
     source = found.paths[0]
+    several = len(found.layers) > 1 and target.suffix.lower() != ".ova"
+    places = [
+        target.with_stem(f"{target.stem}-{number + 1}") if several else target for number in range(len(found.layers))
+    ]
+    for place in places:
+        for layer in found.layers:
+            convert.keep_parts(layer.base, place)
     if target.suffix.lower() == ".ova":
         with atomic_file.written(target, source=source, replace=force, needed=ova.upper_bound(found.layers)) as file:
             ova.save(found.layers, file, name=target.stem)
         return [target]
-    several = len(found.layers) > 1
-    written = []
-    for number, layer in enumerate(found.layers, start=1):
-        place = target.with_stem(f"{target.stem}-{number}") if several else target
+    for place, layer in zip(places, found.layers, strict=True):
         reporter(events.Stage("write", str(place)))
         _write(layer, place, source=source, force=force)
-        written.append(place)
-    return written
+    return places
 
 
 def _write(layer: Overlay, target: Path, *, source: Path, force: bool) -> None:
