@@ -10,6 +10,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,21 +80,38 @@ class MachineRepair:
 
 def of(selected: Mended) -> MachineRepair:
     """Mend the machine, in memory. Raises ImageError."""
-    paths = [Path(one) for one in selected.repair_of]
-    with open_machine(paths, machine=selected.machine, empty_disks=selected.empty_disks) as opened:
+    identities = tuple(FileIdentity.of(Path(one)) for one in selected.repair_of)
+    return _mended(selected.repair_of, identities, selected.machine, selected.empty_disks)
+
+
+@lru_cache(maxsize=2)
+def _mended(
+    paths: tuple[str, ...],
+    _identities: tuple[FileIdentity, ...],
+    machine: str,
+    empty_disks: bool,
+) -> MachineRepair:
+    """What mending files of these identities comes to.
+
+    Kept for the next look at the same machine: its check, its plan and each disk that is sent ask for it, and an
+    initramfs that is compressed anew takes a minute.
+    """
+    with open_machine([Path(one) for one in paths], machine=machine, empty_disks=empty_disks) as opened:
         if opened.error is not None:
             raise opened.error
-        layers, done = mended(opened)
+        # The day decides about support that ended, which nothing mends: a layer rests on the content alone.
+        subject = Subject(tuple(opened.images), GuestFacts(), opened.machine, today=dt.date(2026, 1, 1))
+        layers = [layer(one) for one in opened.disks]
+        done = mend(layers, subject, path=paths[0])
         found = {image.path: one.changes() for image, one in zip(opened.images, layers, strict=True)}
     return MachineRepair(done, found)
 
 
-def mended(opened: Opened) -> tuple[list[Overlay], Repair]:
-    """Layers over the disks of an open machine, and what was done. Raises ImageError."""
-    # The day decides about support that ended, which nothing mends: a layer rests on the content alone.
-    subject = Subject(tuple(opened.images), GuestFacts(), opened.machine, today=dt.date(2026, 1, 1))
-    layers = [layer(one) for one in opened.disks]
-    return layers, mend(layers, subject, path=str(opened.paths[0]))
+def lay(opened: Opened, *, machine: str, empty_disks: bool) -> None:
+    """Put the layers over the disks of an open machine. Raises ImageError."""
+    paths = tuple(map(str, opened.paths))
+    made = _mended(paths, tuple(map(FileIdentity.of, opened.paths)), machine, empty_disks)
+    opened.disks = [_laid(one, made.layers[image.path]) for image, one in zip(opened.images, opened.disks, strict=True)]
 
 
 def layered(identity: FileIdentity, path: Path, index: int | None, repaired: MachineRepair | None) -> FileIdentity:
@@ -114,6 +132,10 @@ def over(disk: Disk, path: Path, index: int | None, selected: Mended, *, expecte
             cure="cancel the job, then begin anew",
             code=LAYER_CHANGED,
         )
+    return _laid(disk, changes)
+
+
+def _laid(disk: Disk, changes: Sequence[tuple[int, bytes]]) -> Overlay:
     found = layer(disk)
     for offset, data in changes:
         found.write(offset, data)
