@@ -124,11 +124,12 @@ def _mendable(opened: Opened, findings: list[Finding], guest: GuestFacts) -> lis
     closed = dirty or any(root.filesystem == "btrfs" for root in systems)
     if not systems or closed or any(map(is_snapshot, opened.paths)):
         return findings
-    from vmie.repair.mends import MENDABLE  # noqa: PLC0415 - for a guest that has something to mend
+    from vmie.repair.mends import mendable  # noqa: PLC0415 - for a guest that has something to mend
 
+    rules = mendable(guest)
     command = Run(("vmie", "repair", *map(str, opened.paths)))
     return [
-        replace(one, repair=command) if one.verdict is not Verdict.PASS and one.rule in MENDABLE else one
+        replace(one, repair=command) if one.verdict is not Verdict.PASS and one.rule in rules else one
         for one in findings
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vmie.guest.facts import GuestFacts
 from vmie.repair.boot_devices import BOOT_DEVICES
 from vmie.repair.cloud_init import CLOUD_INIT
 from vmie.repair.console import SERIAL_CONSOLE
@@ -12,7 +13,7 @@ from vmie.repair.mounts import FSTAB
 from vmie.repair.network import DHCP, PERSISTENT_NET
 from vmie.repair.windows import WINDOWS_MENDS
 
-MENDS: tuple[Mend, ...] = (
+_LINUX_MENDS: tuple[Mend, ...] = (
     INITRAMFS_DRIVERS,
     FSTAB,
     BOOT_DEVICES,
@@ -21,8 +22,14 @@ MENDS: tuple[Mend, ...] = (
     CLOUD_INIT,
     HYPERVISOR_SERVICES,
     SERIAL_CONSOLE,
-    *WINDOWS_MENDS,
 )
+MENDS: tuple[Mend, ...] = (*_LINUX_MENDS, *WINDOWS_MENDS)
 
 #: rules whose findings one of them may take away
 MENDABLE = frozenset(rule for mend in MENDS for rule in mend.rules)
+
+
+def mendable(guest: GuestFacts) -> frozenset[str]:
+    """The same of the mends for the systems of `guest`."""
+    listed = (*(_LINUX_MENDS if guest.linux else ()), *(WINDOWS_MENDS if guest.windows else ()))
+    return frozenset(rule for mend in listed for rule in mend.rules)
