@@ -113,6 +113,7 @@ API = [
     ("ValidationException", "UNRELATED_SNAPSHOTS", "ebs-conflict"),
     ("ValidationException", "CONFLICTING_BLOCK_UPDATE", "ebs-conflict"),
     ("ValidationException", "WRITE_REQUEST_TIMEOUT", "ebs-timeout"),
+    ("ValidationException", "The snapshot was cancelled: no block was written to it", "ebs-timeout"),
     ("ValidationException", "INVALID_CUSTOMER_KEY", "ebs-key"),
     *(
         ("ValidationException", f"INVALID_{what}", "ebs-key" if what == "GRANT_TOKEN" else "ebs-validation")
