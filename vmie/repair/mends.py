@@ -25,11 +25,13 @@ _LINUX_MENDS: tuple[Mend, ...] = (
 )
 MENDS: tuple[Mend, ...] = (*_LINUX_MENDS, *WINDOWS_MENDS)
 
+#: what changes nothing, and says what to do in the guest
+_TELLING = frozenset({"windows-ena"})
 #: rules whose findings one of them may take away
-MENDABLE = frozenset(rule for mend in MENDS for rule in mend.rules)
+MENDABLE = frozenset(rule for mend in MENDS for rule in mend.rules if mend.name not in _TELLING)
 
 
 def mendable(guest: GuestFacts) -> frozenset[str]:
     """The same of the mends for the systems of `guest`."""
     listed = (*(_LINUX_MENDS if guest.linux else ()), *(WINDOWS_MENDS if guest.windows else ()))
-    return frozenset(rule for mend in listed for rule in mend.rules)
+    return frozenset(rule for mend in listed for rule in mend.rules) & MENDABLE

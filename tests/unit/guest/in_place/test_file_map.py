@@ -198,3 +198,20 @@ def test_what_cannot_be_written_in_place_is_refused_by_name(tmp_path: Path, comm
     run(["debugfs", "-w", "-R", command, str(path)])
     with pytest.raises(NotWritable, match=message):
         file_map(opened(Disk(path)), "/etc/fstab")
+
+
+def test_shared_blocks_of_xfs_are_refused(tmp_path: Path) -> None:
+    path = _xfs(tmp_path, "-m", "reflink=1")
+    run(["xfs_db", "-x", "-c", "path /etc/fstab", "-c", "write -d v3.flags2 2", str(path)])
+    with pytest.raises(NotWritable, match="shared with another file"):
+        file_map(opened(Disk(path)), "/etc/fstab")
+    run(["xfs_db", "-x", "-c", "path /big", "-c", "write -c core.size 31000", str(path)])  # with a wrong checksum
+    with pytest.raises(NotWritable, match="checksum of its inode"):
+        file_map(opened(Disk(path)), "/big")
+
+
+def test_a_windows_that_means_to_go_on_is_refused(tmp_path: Path) -> None:
+    path = _ntfs(tmp_path)
+    ntfs.put(path, "/hiberfil.sys", b"hibr" + bytes(4092))
+    with pytest.raises(NotWritable, match="hibernated"):
+        file_map(opened(Disk(path)), "/big")
