@@ -36,9 +36,10 @@ if TYPE_CHECKING:
     from vmie.ops.convert import Converted
     from vmie.ops.export import ExportResult
     from vmie.ops.import_ import ImportResult
+    from vmie.ops.prove import ProofResult
     from vmie.ops.role_plan import RoleResult
     from vmie.ops.upload import UploadResult
-    from vmie.options import ExportRequest, ImportRequest, Options, RoleRequest, UploadRequest
+    from vmie.options import ExportRequest, ImportRequest, Options, ProofRequest, RoleRequest, UploadRequest
 
 StrPaths = StrPath | Sequence[StrPath]
 ChoiceT = TypeVar("ChoiceT", bound=StrEnum)
@@ -51,6 +52,7 @@ __all__ = [
     "diff",
     "export",
     "import_image",
+    "prove_image",
     "repair_image",
     "resume",
     "run_batch",
@@ -81,8 +83,10 @@ if TYPE_CHECKING:
 
     class _Role(RoleRequest, _Placed): ...
 
+    class _Proof(ProofRequest, _Placed): ...
+
 else:
-    _Import = _Export = _Upload = _Role = None
+    _Import = _Export = _Upload = _Role = _Proof = None
 
 
 def check(
@@ -188,6 +192,21 @@ def export(source: str, /, *, wait: bool = True, **options: Any) -> ExportResult
 
     request = requests.ExportRequest(**{"source": source, **rest})
     return finished(runner.run(operation(connection.context(), request), wait=wait))
+
+
+@one_and_keywords(_Proof)
+def prove_image(image_id: str, /, **options: Any) -> ProofResult:
+    """Whether an AMI starts in EC2: ``result.verdict``; it is launched, judged, and ended in every case.
+
+    Raises PreflightError for what does not go together or costs too much, AwsRefused for what cannot be launched.
+    """
+    connection, rest = placed(options)
+    from vmie import options as requests  # noqa: PLC0415
+    from vmie.jobs import runner  # noqa: PLC0415
+    from vmie.ops.prove import ProofOperation  # noqa: PLC0415
+
+    request = requests.ProofRequest(**{"image_id": image_id, **rest})
+    return finished(runner.run(ProofOperation(connection.context(), request)))
 
 
 @two_and_keywords(_Upload)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,7 @@ def test_one_that_does_not_start_is_kept_and_said(box: Sandbox, work: Context, d
     image_id = error.result["image_id"]
     assert "the import itself is done" in error.cause
     assert "VMIE-BOOT-008" in error.cure
+    assert "the check had said it: VMIE-BOOT-008" in error.cause
     assert proved(box, image_id) == "fails"
     assert not alive(box)
     with pytest.raises(VmieError) as again:
@@ -153,3 +155,22 @@ def test_a_guest_without_drivers_is_kept_from_nitro(box: Sandbox, work: Context,
 def test_what_goes_with_no_ami(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
         ImportRequest(sources=("/disk.raw",), **{**DIRECT, **wrong})
+
+
+def test_a_check_that_foretold_something_else_is_told(
+    box: Sandbox, work: Context, disks: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def torn(*_: object, **__: object) -> str:
+        return "[    1.0] Linux version 6.1.0\n[    2.0] Kernel panic - not syncing: VFS: Unable to mount root fs\n"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(instances, "console", torn)
+        with pytest.raises(VmieError) as failed:
+            imported(work, disks["good"], prove=True)
+    assert "should have foretold this" in failed.value.cause
+    said: list[str] = []
+    told = replace(work, reporter=lambda event: said.append(str(event)))
+    with monkeypatch.context() as patch:
+        patch.setattr(instances, "console", lambda *_, **__: "Debian GNU/Linux 12 vm ttyS0\n\nvm login: ")
+        imported(told, disks["no nvme"], prove=True, register="starts")
+    assert any("the check says that it does not start (VMIE-BOOT-008), and it does" in one for one in said)

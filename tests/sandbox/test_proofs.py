@@ -12,7 +12,7 @@ import pytest
 
 from tests import amis
 from tests.sandbox.clock import SandboxClock
-from vmie import sandbox
+from vmie import prove_image, sandbox
 from vmie.aws import instances
 from vmie.aws.session import connect
 from vmie.errors import AwsRefused, Interrupted, PreflightError, UsageError, VmieError
@@ -207,6 +207,8 @@ def test_what_cannot_be_launched_is_told_before(work: Context, ec2: Any, image: 
     with pytest.raises(AwsRefused) as unknown:
         prove(work, "ami-0123456789abcdef0")
     assert unknown.value.code == "InvalidAMIID.NotFound"
+    with pytest.raises(AwsRefused):
+        prove_image("ami-0123456789abcdef0", timeout=60, region="us-east-1")
     with pytest.raises(UsageError):
         ProofRequest(image_id=made, ssm=True)
     assert not alive(ec2)

@@ -5,6 +5,7 @@ The import is done by then. What fails here takes nothing back: the AMI is kept,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from vmie import events
 from vmie.aws import ec2, images
 from vmie.boot.model import BootVerdict
 from vmie.errors import Action, Resume, Run, VmieError
+from vmie.model import Finding, Route, Verdict
 from vmie.ops.check import CheckReport
 from vmie.ops.context import Context
 from vmie.ops.idempotency import JOB_TAG
@@ -28,6 +30,8 @@ PROVED_TAG = "vmie:proved"
 _SECONDS, _MOST_USD = 600.0, 1.0
 #: https://docs.aws.amazon.com/ec2/latest/instancetypes/ec2-nitro-instances.html#xen-instance-types
 _XEN_FAMILIES = "c1 c3 c4 d2 h1 i2 i3 m1 m2 m3 m4 r3 r4 t1 t2 x1 x1e"
+#: of drivers that only Nitro types need
+_NITRO_RULES = ("VMIE-BOOT-008", "VMIE-BOOT-009")
 _XEN = tuple(f"{one}.*" for one in _XEN_FAMILIES.split())
 
 
@@ -67,25 +71,51 @@ def guard(context: Context, image_id: str, found: TypeGuard) -> None:
     context.reporter(events.Note(f"{image_id} may be launched {which}: {found.why}"))
 
 
-def proved(context: Context, request: ImportRequest, made: Made, found: TypeGuard) -> dict[str, Any] | None:
+def proved(
+    context: Context, request: ImportRequest, made: Made, found: TypeGuard, *, findings: Sequence[Finding]
+) -> dict[str, Any] | None:
     """Launch the AMI, and tag it with the verdict; the contract of ``boot``.
+
+    `findings` are those of the check in this run: where it foretold something else, that is said.
 
     Raises VmieError (NotProved) where it does not start or cannot be told to, AwsRefused where it cannot be launched.
     """
     image_id = made.image_id
     if image_id is None:
         return None
+    xen = request.guard_types and bool(found.supported)
     try:
-        proof = _prove(context, request, image_id, xen=request.guard_types and bool(found.supported))
+        proof = _prove(context, request, image_id, xen=xen)
     except VmieError as error:
         error.add_cause(_KEPT.format(image_id=image_id))
         error.result = {"image_id": image_id, "snapshot_ids": list(made.snapshot_ids), **error.result}
         raise
     tags = {JOB_TAG: context.journal.job, PROVED_TAG: proof.verdict.value}
     ec2.tag(context.aws, [image_id], tags, clock=context.clock)
+    told = _compared(proof, findings, request.route, xen=xen)
     if proof.verdict is not BootVerdict.BOOTS:
-        raise _unproved(context, proof, made)
+        failure = _unproved(context, proof, made)
+        failure.add_cause(told)
+        raise failure
+    if told:
+        context.reporter(events.Note(told, "warning"))
     return proof.as_json()
+
+
+def _compared(proof: ProofResult, findings: Sequence[Finding], route: Route, *, xen: bool) -> str:
+    """What the check had said of the start, "" for nothing, and where the two agree that it starts."""
+    if not findings or proof.verdict is BootVerdict.UNKNOWN:
+        return ""
+    spared = _NITRO_RULES if xen else ()
+    stopping = [one.rule for one in findings if (route, "boot") in one.without and one.rule not in spared]
+    if proof.verdict is BootVerdict.BOOTS:
+        named = ", ".join(dict.fromkeys(stopping))
+        return f"the check says that it does not start ({named}), and it does" if stopping else ""
+    rules = proof.deciding.result.rules
+    said = [one for one in findings if one.rule in rules and one.verdict is not Verdict.PASS]
+    if said:
+        return f"the check had said it: {said[0].rule}: {said[0].message}"
+    return f"the check found nothing that stops it: {' or '.join(rules[:3]) or 'a rule'} should have foretold this"
 
 
 _KEPT = "the import itself is done: {image_id} is there, and kept"

@@ -153,7 +153,9 @@ class ImportOperation(Operation[ImportRequest, ImportPlanT_co, ImportResult]):
         self._tidy()
         self._guarded(made)
         plan = self.planned
-        proof = after_import.proved(self.context, plan.request, made, plan.guard) if plan.request.prove else None
+        proof = None
+        if plan.request.prove:
+            proof = after_import.proved(self.context, plan.request, made, plan.guard, findings=plan.findings)
         return self._result(began, made, status=done[0].state.value, proof=proof)
 
     def _guarded(self, made: Made) -> None:
