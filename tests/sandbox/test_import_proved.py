@@ -46,7 +46,7 @@ def work(box: Sandbox, tmp_path: Path) -> Context:
     return Context(connect(region="us-east-1"), Settings(), clock=SandboxClock(box), state=tmp_path)
 
 
-DIRECT = {"via": "ebs", "route": "snapshot", "register": "web", "skip_verify": True}
+DIRECT: dict[str, Any] = {"via": "ebs", "route": "snapshot", "register": "web", "skip_verify": True}
 
 
 def imported(work: Context, path: Path, **more: Any) -> Any:
@@ -174,3 +174,9 @@ def test_a_check_that_foretold_something_else_is_told(
         patch.setattr(instances, "console", lambda *_, **__: "Debian GNU/Linux 12 vm ttyS0\n\nvm login: ")
         imported(told, disks["no nvme"], prove=True, register="starts")
     assert any("the check says that it does not start (VMIE-BOOT-008), and it does" in one for one in said)
+
+
+def test_the_plan_tells_of_the_proof_and_its_cost(box: Sandbox, work: Context, disks: dict[str, Path]) -> None:
+    request = ImportRequest(sources=(str(disks["good"]),), **DIRECT, prove=True)
+    plan = runner.run(operation(work, request), dry_run=True).plan
+    assert any("$1.00 at most" in one for one in plan.as_json()["notes"])

@@ -44,6 +44,13 @@ class TypeGuard:
     why: str = ""
 
 
+def told(request: ImportRequest) -> tuple[str, ...]:
+    """What a plan says of the proof."""
+    if not request.prove:
+        return ()
+    return (f"the AMI is launched for {_SECONDS / 60:.0f} minutes at most, which may cost ${_MOST_USD:.2f} at most",)
+
+
 def guard_of(report: CheckReport | None, request: ImportRequest) -> TypeGuard:
     """What the check says of an AMI that is registered from a snapshot: ImportImage puts drivers in by itself."""
     if not request.register or report is None or not report.images:

@@ -142,7 +142,8 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Im
         context.reporter(events.Note(one, "warning"))
     ena, mended = registering.has_ena(report), repaired.as_json() if repaired else {}
     guard = after_import.guard_of(report, request)
-    return ImportPlan(request, role_name, chosen, tuple(disks), report, (*notes, *lost), ena, mended, guard)
+    told = (*notes, *lost, *after_import.told(request))
+    return ImportPlan(request, role_name, chosen, tuple(disks), report, told, ena, mended, guard)
 
 
 def _expect(aws: Aws, request: ImportRequest, role_name: str, read: list[S3Object]) -> None:
