@@ -134,7 +134,10 @@ def _no_kernel(disk: Path) -> Path:
 
 def _no_nvme(data: bytes) -> bytes:
     """The same archive, whose NVMe modules are called otherwise: nothing finds them."""
-    return gzip.compress(gzip.decompress(data).replace(b"drivers/nvme", b"drivers/mvne"), 1)
+    plain = gzip.decompress(data)
+    for name in (b"drivers/nvme", b"/nvme.ko", b"/nvme-core.ko"):
+        plain = plain.replace(name, name.replace(b"nvme", b"mvne"))
+    return gzip.compress(plain, 1)
 
 
 def _with_esp(disk: Path, *, loader: bool = True) -> Path:
@@ -202,6 +205,7 @@ GUESTS: dict[str, Guest] = {
         "boots", "network", _edited(_CFG, (f"set=root {FS_UUID}", f"set=root {_GONE}"))
     ),
     "a mount that may fail": Guest("boots", "network", _fstab(f"UUID={_GONE} /data ext4 nofail 0 2")),
+    "a module of GRUB is gone, which is built in": Guest("boots", "network", _without("/boot/grub/i386-pc/normal.mod")),
     "UEFI": Guest("boots", "network", _with_esp, ("--firmware", "uefi")),
     "fstab, mended": Guest("boots", "network", _fstab(f"UUID={_GONE} /data ext4 defaults 0 2"), ("--repair",)),
     # --- they do not: firmware
@@ -218,7 +222,6 @@ GUESTS: dict[str, Guest] = {
         "fails", "loader", lambda disk: guest(disk, "\r\nBOOTMGR is missing\r\n", serial=False), copied=False
     ),
     "GRUB's second part is gone": Guest("fails", "loader", _zeroed(512, FIRST_SECTOR * 512)),
-    "GRUB's modules are gone": Guest("fails", "loader", _without("/boot/grub/i386-pc/normal.mod")),
     "no configuration of GRUB": Guest("fails", "loader", _without(_CFG), rules=("VMIE-BOOT-007", "VMIE-BOOT-011")),
     "no kernel": Guest("fails", "loader", _without(_KERNEL), rules=("VMIE-BOOT-007",)),
     "a kernel that is none": Guest("fails", "loader", _no_kernel),
@@ -227,7 +230,7 @@ GUESTS: dict[str, Guest] = {
         "fails", "kernel", _without(_KERNEL.replace("vmlinuz", "initrd.img")), rules=("VMIE-BOOT-006", "VMIE-BOOT-008")
     ),
     "a damaged initramfs": Guest(
-        "fails", "kernel", _initramfs(lambda data: data[: len(data) // 3]), rules=("VMIE-BOOT-006", "VMIE-BOOT-008")
+        "fails", "initramfs", _initramfs(lambda data: data[: len(data) // 3]), rules=("VMIE-BOOT-006", "VMIE-BOOT-008")
     ),
     "no NVMe driver": Guest("fails", "initramfs", _initramfs(_no_nvme), rules=("VMIE-BOOT-008",)),
     "another root": Guest(

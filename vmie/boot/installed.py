@@ -16,7 +16,7 @@ _KVM = Path("/dev/kvm")
 _CPU = Path("/proc/cpuinfo")
 
 #: firmware and its variables where distributions keep them: Debian, Fedora, Arch, SUSE, what QEMU brings itself
-_UEFI = (
+PLACES = (
     ("/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
     ("/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd"),
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
@@ -76,7 +76,7 @@ def kvm(device: Path = _KVM, cpu: Path = _CPU) -> bool:
         return False
 
 
-def uefi(places: Sequence[tuple[str, str]] = _UEFI) -> Uefi:
+def uefi(places: Sequence[tuple[str, str]] = PLACES) -> Uefi:
     """The firmware for UEFI. Raises UsageError (NoUefiFirmware) with the command that installs it."""
     for code, variables in places:
         if Path(code).is_file() and Path(variables).is_file():
