@@ -95,13 +95,22 @@ def test_a_parent_is_deleted_only_where_that_was_said_and_may_be(box: Sandbox, v
     assert f"{ids[3]} is not deleted" in answer.err
     ids += done(answer)["snapshot_ids"]
 
+    change(raw, 0, b"before another begins")
+    box.faults.fail("StartSnapshot", code="AccessDeniedException", message="not now", status=403)
+    stopped = vmie(*SNAPSHOT, raw, "--parent", "last")
+    result = done(vmie(*SNAPSHOT, raw, "--parent", "last", "--delete-parent"))
+    assert (result["parent"], result["parent_deleted"]) == (ids[-1], True)
+    ids += result["snapshot_ids"]
+    assert done(vmie("resume", stopped.json["result"]["job"]))["parent"] == ids[-1], "its own is gone"
+
     change(raw, 0, b"while another is written")
     box.faults.fail("CompleteSnapshot", code="AccessDeniedException", message="not now", status=403)
     stopped = vmie(*SNAPSHOT, raw, "--parent", "last")
     answer = vmie(*SNAPSHOT, raw, "--parent", "last", "--delete-parent")
     assert done(answer)["parent_deleted"] is False
     assert "is being written" in answer.err
-    assert done(vmie("resume", stopped.json["result"]["job"]))["parent"] == ids[-1]
+    result = done(vmie("resume", stopped.json["result"]["job"]))
+    assert read(result["snapshot_ids"][0], 4 * MIB) == raw.read_bytes()
 
 
 def test_what_stopped_goes_on_from_the_same_parent(box: Sandbox, vmie: Vmie, raw: Path) -> None:

@@ -58,7 +58,7 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(one): (one.stat().st_mtime_ns, one.read_bytes()) for one in folder.rglob("*") if one.is_file()}
 
 
-@pytest.mark.parametrize("trials", sized(2, 20))
+@pytest.mark.parametrize("trials", sized(1, 20))
 def test_one_changed_byte_is_found_by_job_and_by_image(vmie: Vmie, box: Sandbox, tmp_path: Path, trials: int) -> None:
     need("mke2fs", "sfdisk")
     path = disk_of(tmp_path, "web", FILES)

@@ -104,7 +104,10 @@ class _Snapshot(_Step):
     attempt: _Count = 1
     identity: dict[str, Any] = {}
     sent: _Bytes = 0
-    parent: str = ""
+    seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    timeout: Annotated[int, Field(ge=0, le=4320)] = 0
+    parent: str | None = None
+    parent_deleted: bool = False
     written: _Bytes = 0
     skipped: _Bytes = 0
     completed: bool = False

@@ -20,7 +20,7 @@ from vmie.aws import snapshots
 from vmie.aws.ebs.client import BLOCK, EbsDirect, Started
 from vmie.aws.ebs.send import send_blocks
 from vmie.disk.reading import DAMAGED
-from vmie.errors import Cancel, ImageError, PreflightError, VmieError
+from vmie.errors import AwsRefused, Cancel, ImageError, PreflightError, VmieError
 from vmie.limits import GIB
 from vmie.ops import payloads
 from vmie.ops.block_hashes import BlockHashes
@@ -97,6 +97,8 @@ class SnapshotWriter:
         except VmieError as error:
             if not self._is_over(error) or tries <= 1:
                 self._clear_after(error)
+                if isinstance(error, AwsRefused) and not error.passing and not self.snapshot_id:
+                    self.begin_anew()  # there is none, and the next run may have another parent
                 raise
             self._context.reporter(events.Note(f"{self._ended(error)}: another snapshot is begun", "warning"))
             self.begin_anew()
@@ -105,7 +107,7 @@ class SnapshotWriter:
     def begin_anew(self) -> None:
         """Nothing can come of the snapshot any more: remove it, and let the next one be another."""
         left, attempt = self.snapshot_id, int(self.known.get("attempt", 1))
-        self._keep(attempt=attempt + 1, snapshot_id="", completed=False, parent=self._disk.parent, timeout=0)
+        self._keep(attempt=attempt + 1, snapshot_id="", completed=False, parent=None, timeout=0)
         self._mistaken = False
         if left:
             with suppress(VmieError):  # it may be gone
@@ -145,7 +147,8 @@ class SnapshotWriter:
         attempt = int(self.known.get("attempt", 1))
         token = hashlib.sha256(f"{journal.job}/{self._number}/{attempt}/snapshot".encode()).hexdigest()[:40]
         # Before the call: whatever becomes of its answer, the same token gives the same snapshot.
-        parent = str(self.known.get("parent", self._disk.parent))
+        kept = self.known.get("parent")
+        parent = self._disk.parent if kept is None else str(kept)
         minutes = int(self.known.get("timeout", 0)) or timeout(
             self._disk.blocks, self.known, rate=self._plan.request.max_rate
         )
