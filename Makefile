@@ -5,8 +5,8 @@ TOOLS ?= .tools
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 PYTEST := $(BIN)/python -m pytest
-# The files that wait longest go first: with three at a time two cores are busy to the end.
-IN_TURN := -n 3 --dist loadfile --no-loadscope-reorder tests/crash tests/e2e tests
+# The files that wait longest go first: with four at a time two cores are busy to the end.
+IN_TURN := -n 4 --dist loadfile --no-loadscope-reorder tests/crash tests/e2e tests
 COMPILE := .cache/lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-annotate --no-header
 
