@@ -14,6 +14,8 @@ from vmie.ops.journal import damage
 _ID = re.compile(r"job-[0-9]{8}-[0-9]{6}-[0-9a-f]{6}")
 #: far above what a job of a thousand disks has
 _MOST_BYTES = 64 << 20
+#: lists and objects within each other; writing them takes the square of it
+_MOST_LEVELS = 50
 
 
 def is_job(name: str) -> bool:
@@ -80,6 +82,12 @@ _SHAPE: Mapping[str, type] = {
 }
 
 
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects lie within each other more than so many levels."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return bool(inner) and (not levels or any(_deeper(one, levels - 1) for one in inner))
+
+
 def read(path: Path) -> dict[str, Any]:
     """What the file says. Raises UsageError for one that is damaged."""
     try:
@@ -87,6 +95,8 @@ def read(path: Path) -> dict[str, Any]:
             data = json.loads(file.read(_MOST_BYTES).decode("utf-8"))
         wrong = sorted(name for name, kind in _SHAPE.items() if not isinstance(data.get(name), kind))
         wrong += filter(None, (damage(name, step) for name, step in (data.get("steps") or {}).items()))
+        if _deeper(data, _MOST_LEVELS):
+            wrong.append("nested too deeply")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise UsageError(f"cannot read the job file {path}: {error}", cure="remove it if it is damaged") from error
     if wrong:

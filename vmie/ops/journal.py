@@ -114,7 +114,7 @@ class _Snapshot(_Step):
 
 
 class _Intent(_Step):
-    kind: str
+    kind: Annotated[str, AfterValidator(TaskKind)]
     token: str = ""
     marker: _Name | None = None
 
@@ -185,7 +185,7 @@ def damage(step: str, value: Any) -> str:
     except ValidationError as error:
         places = sorted({".".join(map(str, one["loc"])) for one in error.errors(include_url=False)})
         return f"step {step} ({', '.join(filter(None, places))[:200]})"
-    if "stem" in value and value.get("done", 0) > (value.get("parts", 0) << 20) * 10:
+    if shape is _Upload and "stem" in value and (value.get("done") or 0) > ((value.get("parts") or 0) << 20) * 10:
         return f"step {step} (parts)"
     return ""
 

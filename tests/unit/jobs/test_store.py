@@ -154,6 +154,8 @@ _DAMAGED = (
     ("submit", {"task_id": "import-ami-1", "at": "2026-01-02T03:04:05"}),
     ("submit", {"task_id": "import-ami-1", "at": _AT, "expires": 7}),
     ("intent", {"token": "t"}),
+    ("intent", {"kind": "2026-13-45T99:99:99"}),
+    ("upload", {"stem": "s", "done": 7, "parts": None}),
     ("attempt", {"number": "²"}),
     ("attempt", {"number": 10**30}),
     ("finish", {"snapshot_ids": "snap-1"}),
@@ -173,9 +175,10 @@ _DAMAGED = (
         json.dumps(_WHOLE | {"updated": None}),
         json.dumps(_WHOLE | {"steps": ["submit"]}),
         json.dumps(_WHOLE | {"steps": {"submit": "import-ami-1"}}),
+        json.dumps(_WHOLE | {"plan": json.loads("[" * 400 + "]" * 400)}),
         *(json.dumps(_WHOLE | {"steps": {name: step}}) for name, step in _DAMAGED),
     ],
-    ids=range(9 + len(_DAMAGED)),
+    ids=range(10 + len(_DAMAGED)),
 )
 def test_a_damaged_job_file_is_named_and_hides_no_other(store: JobStore, tmp_path: Path, text: str) -> None:
     job, _ = begin(store)
