@@ -111,7 +111,7 @@ class QemuMachine:
     @property
     def running(self) -> bool:
         """Whether QEMU is there still: a machine that switches itself off ends it."""
-        return self._process is not None and self._process.poll() is None
+        return not self._gone(os.WNOHANG)
 
     @property
     def restarts(self) -> int:
@@ -131,7 +131,15 @@ class QemuMachine:
                 else:  # nobody writes yet, or any more
                     time.sleep(min(0.05, left))
             if not self.running:
+                self._take_rest()
                 return
+
+    def _take_rest(self) -> None:
+        """What QEMU had written before it ended."""
+        for key in list(self._selector.get_map().values()):
+            with contextlib.suppress(BlockingIOError):
+                while data := os.read(key.fd, _PIECE):
+                    key.data(data)
 
     def look(self) -> None:
         """Read the screen, where it is text."""
@@ -167,24 +175,29 @@ class QemuMachine:
             with contextlib.suppress(QmpError):
                 self._qmp.run("quit")
             self._qmp.close()
-        if self._process is not None and self._process.returncode is None:
-            self._reap(self._process)
-        for key in list(self._selector.get_map().values()):
-            self._selector.unregister(key.fileobj)
-            os.close(key.fd) if isinstance(key.fileobj, int) else key.fileobj.close()  # type: ignore[attr-defined]
-        self._selector.close()
-
-    def _reap(self, process: subprocess.Popen[bytes]) -> None:
         until = time.monotonic() + (_QUIT if self._qmp else 0)
-        pid = 0
-        while not pid and time.monotonic() < until:
-            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+        while self.running and time.monotonic() < until:
             time.sleep(0.02)
-        if not pid:
-            process.kill()
-            pid, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        if self._process is not None and self.running:
+            self._process.kill()
+            self._gone()
+        for key in list(self._selector.get_map().values()):
+            if isinstance(key.fileobj, int):
+                os.close(key.fd)
+        self._selector.close()
+        for pipe in (self._process.stdout, self._process.stderr) if self._process else ():
+            if pipe is not None:
+                pipe.close()
+
+    def _gone(self, flags: int = 0) -> bool:
+        """Whether QEMU has ended; then what it used of the processor is known, too."""
+        if self._process is None or self._process.returncode is not None:
+            return True
+        pid, status, usage = os.wait4(self._process.pid, flags)
+        if pid:
+            self._process.returncode = os.waitstatus_to_exitcode(status)
+            self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        return bool(pid)
 
 
 def _arguments(folder: Path, disks: Sequence[Path], uefi: installed.Uefi | None) -> list[str]:

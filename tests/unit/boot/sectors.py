@@ -6,6 +6,8 @@ from pathlib import Path
 
 #: cli, hlt, and again; or back to the beginning of the text; or to the reset vector
 STAY, REPEAT, RESET = b"\xfa\xf4\xeb\xfc", b"\xe9", b"\xea\x00\x00\xff\xff"
+#: mov dx, 0x604; mov ax, 0x2000; out dx, ax: ACPI's S5 on QEMU's q35
+OFF = b"\xba\x04\x06\xb8\x00\x20\xef"
 _SERIAL = b"\xba\xf8\x03\xee"  # mov dx, 0x3f8; out dx, al
 _SCREEN = b"\xb4\x0e\xbb\x07\x00\xcd\x10"  # mov ah, 0x0e; mov bx, 7; int 0x10
 _START = b"\x31\xc0\x8e\xd8\xfc"  # xor ax, ax; mov ds, ax; cld

@@ -14,7 +14,7 @@ from typing import TypeVar
 import pytest
 
 from tests.tools import ROOT, need
-from tests.unit.boot.sectors import REPEAT, RESET, guest
+from tests.unit.boot.sectors import OFF, REPEAT, RESET, guest
 from vmie import disk
 from vmie.boot import local, qemu
 from vmie.boot.model import BootResult, BootStage, BootVerdict
@@ -60,6 +60,13 @@ def test_a_machine_that_starts_over_and_over_fails(tmp_path: Path) -> None:
     found, _ = boot(guest(tmp_path / "d.raw", "x", then=RESET))
     assert found.verdict is BootVerdict.FAILS
     assert "reset" in found.evidence[-1].line
+
+
+def test_a_machine_that_switches_itself_off_is_over(tmp_path: Path) -> None:
+    found, _ = boot(guest(tmp_path / "d.raw", "bye\r\n", screen=False, then=OFF), timeout=60)
+    assert (found.verdict, "bye" in found.last_lines) == (BootVerdict.UNKNOWN, True)
+    assert found.seconds < 30
+    assert (found.cpu_seconds or 0) > 0
 
 
 def test_a_machine_may_have_a_tpm_which_ends_with_it(tmp_path: Path) -> None:
