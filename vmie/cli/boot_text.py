@@ -66,6 +66,8 @@ def here(report: BootReport) -> Iterator[str]:
 
 def there(found: ProofResult) -> Iterator[str]:
     """Launches in EC2, one after the other."""
+    from vmie.ops.prove.planning import dollars
+
     for one in found.proofs:
         yield verdict(f"{found.image_id} as {one.instance_type}", one.result)
         if one.refused:
@@ -75,4 +77,4 @@ def there(found: ProofResult) -> Iterator[str]:
         if one.result.rules:
             yield f"  see       {', '.join(f'vmie explain {rule}' for rule in one.result.rules[:3])}"
         yield f"  took      {one.result.seconds:.0f} s, {one.result.instance_id} is ended"
-    yield f"  job       {found.job}, at most ${found.usd:.2f}"
+    yield f"  job       {found.job}, at most {dollars(found.usd)}"

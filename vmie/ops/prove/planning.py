@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,8 @@ class ProofPlan:
     def told(self) -> str:
         """What is done, and what it may cost, in a sentence."""
         types = ", ".join(one.instance_type for one in self.launches)
-        return f"{self.image_id} as {types}, for {self.seconds / 60:.0f} minutes at most: at most ${self.usd:.2f}"
+        lasts = f"{self.seconds / 60:.0f} minutes" if self.seconds >= 120 else f"{self.seconds:.0f} s"
+        return f"{self.image_id} as {types}, for {lasts} at most: at most {dollars(self.usd)}"
 
     def as_json(self) -> dict[str, Any]:
         """For --dry-run."""
@@ -62,6 +64,11 @@ class ProofPlan:
             "seconds": self.seconds,
             "costs_usd_at_most": round(self.usd, 4),
         }
+
+
+def dollars(usd: float) -> str:
+    """A sum, rounded up to cents: it is a bound."""
+    return f"${math.ceil(usd * 100) / 100:.2f}"
 
 
 def plan(
@@ -95,10 +102,10 @@ def plan(
     made = ProofPlan(image_id, launches, image.devices, seconds, image.windows)
     if made.usd > max_cost:
         raise PreflightError(
-            f"{made.told}, and {max_cost:.2f} are allowed",
+            f"{made.told}, and ${max_cost:g} is allowed",
             cause="prices of us-east-1 before discounts, twice that elsewhere",
             cure=(
-                Set("max_cost", f"{made.usd:.2f}", "allows it"),
+                Set("max_cost", dollars(made.usd)[1:], "allows it"),
                 says("choose other {instance_types}, or less {timeout}"),
             ),
             code="TooDear",
