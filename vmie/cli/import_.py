@@ -76,6 +76,7 @@ def text(run: context.Invocation, result: Any) -> str:
             ("left out", render.left_out(result.bytes_left_out) if result.bytes_left_out else ""),
             ("blocks", blocks),
             ("parent", result.parent or ""),
+            ("mended", ", ".join((result.repaired or {}).get("mended", ()))),
             ("proof", f"it starts as {result.proof['instances'][0]['instance_type']}" if result.proof else ""),
             ("job", f"{result.job}{took}"),
             *_next(run, result),
