@@ -140,30 +140,31 @@ def judged_launch(*, instance_type: str, tenancy: str, private_ip: str, subnet: 
         yield UsageError(says("{private_ip} needs {subnet}"), cure="name the subnet that the address is in")
 
 
-def judged_metadata(route: Route) -> Iterator[UsageError]:
-    """Metadata options are those of an AMI that is registered from a snapshot."""
+def judged_metadata(name: str, route: Route) -> Iterator[UsageError]:
+    """The option `name` is of an AMI's metadata, which a snapshot has only once one is registered."""
     if route is Route.SNAPSHOT:
         yield UsageError(
-            says("{imds_v2} needs {register}"),
+            says(f"{{{name}}} needs {{register}}"),
             cause="a snapshot has no metadata options",
             cure=Set("register", "NAME"),
         )
 
 
-def judged_older(boot_mode: str, form: str | None, route: Route) -> Iterator[UsageError]:
-    """What ImportInstance and ImportVolume have no parameter for."""
-    if boot_mode == "uefi":
-        yield UsageError(
-            says(f"{{boot_mode=uefi}}: not with {{route={route}}}"),
-            cause=f"{route.call} has no such parameter",
-            cure=says("leave it out, or use {route=image}"),
-        )
-    if form in ("ova", "vhdx"):
-        yield UsageError(
-            says(f"{{format={form}}}: not with {{route={route}}}"),
-            cause="the older calls take VMDK, VHD and raw",
-            cure="leave it out: vmie sends a stream-optimised VMDK",
-        )
+def judged_older(given: Mapping[str, str | None], route: Route) -> Iterator[UsageError]:
+    """What ImportInstance and ImportVolume have no parameter for, of the options `given` by name."""
+    for name, value in given.items():
+        if value == "uefi":
+            yield UsageError(
+                says(f"{{{name}={value}}}: not with {{route={route}}}"),
+                cause=f"{route.call} has no such parameter",
+                cure=says("leave it out, or use {route=image}"),
+            )
+        elif value in ("ova", "vhdx"):
+            yield UsageError(
+                says(f"{{{name}={value}}}: not with {{route={route}}}"),
+                cause="the older calls take VMDK, VHD and raw",
+                cure="leave it out: vmie sends a stream-optimised VMDK",
+            )
 
 
 def judged_ami(given: Mapping[str, Extra], route: Route, *, register: str) -> Iterator[UsageError]:

@@ -252,7 +252,7 @@ class ImportRequest(TransferOptions):
             yield UsageError(says("{as_is} and {format} cannot both be given"), cure=_ONE_FORM)
         yield from together.judged_name(self.name, self.tags)
         if self.imds_v2 and not self.register:
-            yield from together.judged_metadata(self.route)
+            yield from together.judged_metadata("imds_v2", self.route)
         yield from together.judged_sources(self.sources, self.route, self.via)
         yield from together.judged_ami(given, self.route, register=self.register)
         if self.route is Route.INSTANCE:
@@ -262,7 +262,7 @@ class ImportRequest(TransferOptions):
             cause, cure = f"{self.route.call} does not take it", says("leave it out, or give {register}")
             yield UsageError(says("{boot_mode=uefi-preferred} needs {register}"), cause=cause, cure=cure)
         if self.route.value in _OLDER:
-            yield from together.judged_older(self.boot_mode, self.format, self.route)
+            yield from together.judged_older({"boot_mode": self.boot_mode, "format": self.format}, self.route)
 
     @property
     def repair_of(self) -> tuple[str, ...]:
