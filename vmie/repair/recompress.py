@@ -31,6 +31,7 @@ _STEPS: tuple[tuple[str, int], ...] = (
 _OPTION = re.compile(r"^CONFIG_RD_(GZIP|ZSTD|XZ|LZMA)=y$", re.MULTILINE)
 _MAX_CONFIG = 2 << 20
 _THREADS = 2
+_PIECE = 1 << 20
 #: ISA-L's highest level; the ones above are zlib's
 _ISAL = 3
 
@@ -68,7 +69,7 @@ def compressed(
 
 def _fitting(machine: Any, pieces: Iterable[bytes], room: int, budget: Budget) -> bytes | None:
     out = bytearray()
-    for piece in _even(pieces):
+    for piece in _joined(pieces):
         out += machine.compress(piece)
         if len(out) > room:
             return None
@@ -77,15 +78,15 @@ def _fitting(machine: Any, pieces: Iterable[bytes], room: int, budget: Budget) -
     return bytes(out) if len(out) <= room else None
 
 
-def _even(pieces: Iterable[bytes], size: int = 1 << 20) -> Iterator[bytes]:
-    """Pieces of the same size whatever came in: what is compressed depends on nothing else."""
-    waiting = bytearray()
+def _joined(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Small ones together: ISA-L ends a block with each piece that it gets."""
+    waiting: list[bytes] = []
     for piece in pieces:
-        waiting += piece
-        while len(waiting) >= size:
-            yield bytes(waiting[:size])
-            del waiting[:size]
-    yield bytes(waiting)
+        waiting.append(piece)
+        if sum(map(len, waiting)) >= _PIECE:
+            yield b"".join(waiting)
+            waiting.clear()
+    yield b"".join(waiting)
 
 
 def _machine(kind: str, level: int) -> Any:
