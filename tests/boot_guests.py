@@ -118,6 +118,12 @@ def _fstab(line: str) -> Callable[[Path], Path]:
     return _edited("/etc/fstab", (" 0 1\n", f" 0 1\n{line}\n"))
 
 
+def _by_name(disk: Path) -> Path:
+    """Names that NVMe has not, and a boot that says nothing."""
+    _edited("/etc/fstab", (f"UUID={FS_UUID} / ", "/dev/sdb1 /data ext4 defaults 0 2\n/dev/sda1 / "))(disk)
+    return _edited(_CFG, (f"root=UUID={FS_UUID} ro", "root=/dev/sda1 ro quiet"))(disk)
+
+
 def _initramfs(change: Callable[[bytes], bytes]) -> Callable[[Path], Path]:
     def make(disk: Path) -> Path:
         path = _KERNEL.replace("vmlinuz", "initrd.img")
@@ -208,6 +214,14 @@ GUESTS: dict[str, Guest] = {
     "a module of GRUB is gone, which is built in": Guest("boots", "network", _without("/boot/grub/i386-pc/normal.mod")),
     "UEFI": Guest("boots", "network", _with_esp, ("--firmware", "uefi")),
     "fstab, mended": Guest("boots", "network", _fstab(f"UUID={_GONE} /data ext4 defaults 0 2"), ("--repair",)),
+    **{
+        f"{name}, mended": Guest("boots", "network", make, ("--repair",))
+        for name, make in (
+            ("another root", _edited(_CFG, (f"root=UUID={FS_UUID}", f"root=UUID={_GONE}"))),
+            ("a root on LVM that is not there", _edited(_CFG, (f"root=UUID={FS_UUID}", "root=/dev/mapper/vg-root"))),
+            ("disks by their old names", _by_name),
+        )
+    },
     # --- they do not: firmware
     "empty": Guest("fails", "firmware", _empty, rules=_LOADER, copied=False),
     "a file system and no table": Guest("fails", "firmware", _data, rules=_LOADER, copied=False),
@@ -244,5 +258,6 @@ GUESTS: dict[str, Guest] = {
     ),
     # --- root and services
     "an init that ends": Guest("fails", "root", _edited(_CFG, (" ro net.", " ro init=/bin/false net."))),
+    "disks by their old names": Guest("fails", "initramfs", _by_name, rules=("VMIE-BOOT-013",)),
     "fstab": Guest("fails", "services", _fstab(f"UUID={_GONE} /data ext4 defaults 0 2"), rules=("VMIE-LNX-004",)),
 }
