@@ -16,6 +16,8 @@ from tests import amis
 from tests.crash.processes import KILLED, Trap, after_answer, reap, vmie
 from tests.e2e.conftest import APPEARS_AFTER, Server
 
+_NUMBERS = itertools.count()
+
 
 class Account:
     """The server's EC2, with AMIs that start."""
@@ -25,12 +27,11 @@ class Account:
         self._folder = folder
         session = boto3.Session(aws_access_key_id="made", aws_secret_access_key="up", region_name="us-east-1")
         self.ec2 = session.client("ec2", endpoint_url=server.url)
-        self._numbers = itertools.count()
 
     def image(self) -> str:
         """An AMI of the seeded snapshot: it says nothing when it starts, which takes a second to find out."""
         snapshot = self.ec2.describe_snapshots(OwnerIds=["self"])["Snapshots"][0]["SnapshotId"]
-        name = f"killed {os.getpid()} {next(self._numbers)}"
+        name = f"killed {os.getpid()} {next(_NUMBERS)}"
         devices = [{"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": snapshot}}]
         return amis.register(self.ec2, "good", Name=name, BlockDeviceMappings=devices)
 
