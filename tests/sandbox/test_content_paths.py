@@ -56,7 +56,7 @@ def exported(box: Sandbox, ec2: Any, s3: Any, image_id: str) -> bytes:
 def registered(ec2: Any, snapshot_id: str, name: str = "mine") -> str:
     devices = [{"DeviceName": "/dev/sda1", "Ebs": {"SnapshotId": snapshot_id}}]
     call = {"Name": name, "Architecture": "x86_64", "VirtualizationType": "hvm", "BlockDeviceMappings": devices}
-    return str(ec2.register_image(**call)["ImageId"])
+    return str(ec2.register_image(**call, EnaSupport=True)["ImageId"])
 
 
 def launched(ec2: Any, image_id: str, **more: Any) -> Any:

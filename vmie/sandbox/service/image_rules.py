@@ -43,10 +43,15 @@ def require_attributes(params: Params) -> None:
             raise EC2ClientError("InvalidParameterValue", f"UefiData is longer than {_UEFI_DATA} characters.")
 
 
+def require_size(ebs: Params) -> None:
+    """Raise moto's error for a device of which nothing says how large it is to be."""
+    if not (ebs.get("SnapshotId") or ebs.get("VolumeSize")):
+        raise EC2ClientError("MissingParameter", "The request must contain the parameter size or snapshotId")
+
+
 def require_device(name: str, ebs: Params, snapshot: Any | None, *, root: str) -> None:
     """Raise moto's error for a device that cannot be."""
-    if snapshot is None and not ebs.get("VolumeSize"):
-        raise EC2ClientError("MissingParameter", "The request must contain the parameter size or snapshotId")
+    require_size(ebs)
     if name == root and snapshot is None:
         raise EC2ClientError("InvalidBlockDeviceMapping", f"The root device {root} has no snapshot.")
     if snapshot is not None and ebs.get("Encrypted") is not None:

@@ -39,7 +39,7 @@ def _run_instances(original: Any) -> Any:
         image = self.amis.get(image_id or data.get("ImageId") or "")
         asked = kwargs.get("block_device_mappings", data.get("BlockDeviceMappings"))
         if not isinstance(image, RegisteredImage) or "launch_config" in kwargs:
-            return original(self, image_id, *args, **_of_own(kwargs))
+            return original(self, image_id, *args, **_of_own(image, kwargs))
         launch_rules.require(image, kwargs.get("instance_type") or data.get("InstanceType") or "")
         wanted = mapping_of(self, image, asked or ())
         tags = (kwargs.get("tags") or {}).get("volume", {})
@@ -53,14 +53,17 @@ def _run_instances(original: Any) -> Any:
     return run_instances
 
 
-def _of_own(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The same without changes of an image's devices: moto knows none of images that were not registered here."""
-    asked = kwargs.get("block_device_mappings") or ()
-    new = [
-        one for one in asked if one["Ebs"].get("VolumeSize") or one["Ebs"].get("SnapshotId") or one["NoDevice"] == ""
-    ]
-    if len(new) == len(asked):
-        return kwargs
+def _of_own(image: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The same without changes of an image's root: moto knows none of images that were not registered here."""
+    roots = {getattr(image, "root_device_name", None), "/dev/sda1", "/dev/xvda"}
+    new = []
+    for one in kwargs.get("block_device_mappings") or ():
+        if one["NoDevice"] != "":
+            sized = one["Ebs"].get("VolumeSize") or one["Ebs"].get("SnapshotId")
+            if not sized and one.get("DeviceName") in roots:
+                continue
+            image_rules.require_size(one["Ebs"])
+        new.append(one)
     rest = {name: value for name, value in kwargs.items() if name != "block_device_mappings"}
     return {**rest, "block_device_mappings": new} if new else rest
 
