@@ -13,6 +13,7 @@ from vmie.cli.options import takes
 from vmie.errors import Drop, UsageError, says
 from vmie.options import ProofRequest
 from vmie.options.help_texts import MACHINE_HELP
+from vmie.options.proof_request import LONGEST
 
 if TYPE_CHECKING:
     from vmie.jobs.runner import JobOutcome
@@ -64,6 +65,8 @@ def boot(
         return
     timeout = given.pop("timeout", ProofRequest.model_fields["timeout"].default)
     _expect_none(tuple(given), "{_image} is started here", image)
+    if not 1 <= timeout <= LONGEST:
+        raise UsageError(says("{timeout}: not between 1 and {_most} seconds", _most=LONGEST), fields=("timeout",))
     own |= {"firmware": firmware, "timeout": timeout}
     _here(run, Path(image), **own)
 

@@ -170,7 +170,7 @@ def _findings(same: Sequence[Finding]) -> Iterator[Line]:
     for number, (verdict, routes) in enumerate(by_verdict.items()):
         message = "the same" if number else _clean(same[0].message)
         rule = f"{same[0].rule}  "
-        first, *rest = _wrapped(f"{message}{_on(routes)}", taken=len(rule))
+        first, *rest = _wrapped(f"{message}{on_routes(routes)}", taken=len(rule))
         mark = "NOTE   " if same[0].note else _MARKS[verdict]
         yield [("  ", ""), (mark, STYLES[verdict]), (" ", ""), (rule, "quiet"), (first, "")]
         for line in rest:
@@ -184,10 +184,10 @@ def _findings(same: Sequence[Finding]) -> Iterator[Line]:
         yield from _labelled("mends with: ", same[0].repair.text(TERMS), "busy")
 
 
-def _on(routes: Sequence[Route]) -> str:
+def on_routes(routes: Sequence[Route]) -> str:
     """Which routes, where they are not all."""
     listed = [route for route in Route if route in routes]
-    return "" if len(listed) == len(Route) else f" [{', '.join(listed)}]"
+    return "" if not listed or len(listed) == len(Route) else f" [{', '.join(listed)}]"
 
 
 def _told(same: Sequence[Finding]) -> Iterator[Line]:
@@ -199,7 +199,7 @@ def _told(same: Sequence[Finding]) -> Iterator[Line]:
     failed = same[0].verdict is Verdict.FAIL
     label, colour = ("AWS says: ", "bad") if failed else ("AWS may say: ", "warning")
     for text, routes in words.items():
-        yield from _labelled(label, f"{text}{_on(routes) if len(words) > 1 else ''}", colour)
+        yield from _labelled(label, f"{text}{on_routes(routes) if len(words) > 1 else ''}", colour)
 
 
 def _labelled(label: str, text: str, style: str) -> Iterator[Line]:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vmie.cli import context, render
+from vmie.cli.check_text import on_routes
 from vmie.cli.terms import TERMS
-from vmie.errors import PreflightError
+from vmie.errors import PreflightError, Run
 from vmie.escaping import visible
 from vmie.model import Route
 from vmie.options.help_texts import EMPTY_DISKS_HELP, MACHINE_HELP
@@ -91,8 +92,10 @@ def _lines(found: RepairResult, out: Path | None) -> Iterator[str]:
     yield visible(f"{names}: {f'{count} file{_s(count)} changed' if count else 'nothing to mend'}")
     if done.mended:
         yield f"  mended: {', '.join(done.mended)}"
+    routes = {(one.rule, one.message): one.routes for one in found.findings}
     for left in done.left:
-        yield visible(f"  left: {' '.join(filter(None, (left.rule, left.why)))}")
+        on = on_routes(routes.get((left.rule, left.why), ()))
+        yield visible(f"  left: {' '.join(filter(None, (left.rule, left.why)))}{on}")
         if left.by_hand:
             yield visible(f"        in the guest: {left.by_hand}")
     for path in found.outputs:
@@ -102,10 +105,9 @@ def _lines(found: RepairResult, out: Path | None) -> Iterator[str]:
 
 
 def _next(found: RepairResult, out: Path | None) -> str:
-    paths = " ".join(map(str, found.paths))
     if found.outputs:
-        return f"vmie import {' '.join(map(str, found.outputs))}"
-    return f"vmie repair {paths} {TERMS.option('out', str(out or 'mended.qcow2'))}"
+        return Run(("vmie", "import", *map(str, found.outputs))).text(TERMS)
+    return Run(("vmie", "repair", *map(str, found.paths), "--out", str(out or "mended.qcow2"))).text(TERMS)
 
 
 def _s(count: int) -> str:

@@ -29,7 +29,7 @@ def of(
 
     Raises UsageError, PreflightError, ImageError.
     """
-    if not is_job(source) or os.path.lexists(source):
+    if not (is_job(source) or source.startswith("job-")) or os.path.lexists(source):
         return verify.of_image(Path(source), snapshot_ids, opening=opening, index=index)
     for field, given in (("machine", opening.machine), ("empty_disks", opening.empty_disks)):
         if given:

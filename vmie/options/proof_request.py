@@ -42,7 +42,7 @@ class ProofRequest(Options):
     )
     ssm: bool = option(False, "Ask the SSM agent of the guest, too; it needs {instance_profile}.", **_THERE)
     timeout: int = option(
-        USUAL, "Seconds until it is given up (600).", bounds={"ge": 1, "le": LONGEST}, metavar="S", **_THERE
+        USUAL, "Seconds until it is given up (600).", bounds={"ge": 1, "le": LONGEST}, metavar="S", in_plans=False
     )
     max_cost: Money = option(
         1.0, "Launch nothing that may cost more US dollars than this (1).", metavar="USD", **_THERE
