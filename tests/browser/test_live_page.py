@@ -93,7 +93,8 @@ def ask(url: str, *, method: str = "GET", data: bytes | None = None, **headers: 
         with urllib.request.urlopen(urllib.request.Request(url, data, given, method=method), timeout=10) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
-        return error.code
+        with error:  # it is an open answer
+            return error.code
 
 
 def states(context: BatchContext, batch: str) -> list[str]:

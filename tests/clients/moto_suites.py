@@ -40,8 +40,11 @@ class Outcome:
     failed: frozenset[str]
 
 
-def run(suite: str, *, patched: bool = True, arguments: Sequence[str] = (), seconds: int = 3600) -> Outcome:
-    """Run one suite; `arguments` go to pytest. Raises MissingError where there is none, OSError where none ran."""
+def run(suite: str, *, patched: bool = True, whole: bool = True, arguments: Sequence[str] = ()) -> Outcome:
+    """Run one suite, with CloudFormation when it is the `whole`; `arguments` go to pytest.
+
+    Raises MissingError where there is none, OSError where none ran.
+    """
     moto, freezegun = corpora.folder("moto"), corpora.folder("freezegun")
     if importlib.metadata.version("moto") != moto.version:
         raise corpora.MissingError(f"moto {moto.version} is listed, {importlib.metadata.version('moto')} is installed")
@@ -52,12 +55,12 @@ def run(suite: str, *, patched: bool = True, arguments: Sequence[str] = (), seco
         if patched:
             argv += ["-p", "moto_patched"]
         # theirs is a package `tests` too: it is found first, in the folder that the run begins in
-        path = os.pathsep.join(map(str, (_HERE, freezegun.root, ROOT, _cloudformation())))
+        path = os.pathsep.join(map(str, (_HERE, freezegun.root, ROOT, *([_cloudformation()] if whole else []))))
         env = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTEST_", "VMIE_"))}
         env |= {"PYTHONPATH": path, "AWS_DEFAULT_REGION": "us-east-1", "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
         env |= {"AWS_ACCESS_KEY_ID": "made", "AWS_SECRET_ACCESS_KEY": "up", "HOME": scratch}
         done = subprocess.run(
-            [*argv, *arguments], cwd=moto.root, env=env, capture_output=True, text=True, timeout=seconds, check=False
+            [*argv, *arguments], cwd=moto.root, env=env, capture_output=True, text=True, timeout=3600, check=False
         )
         if done.returncode not in (0, 1) or not report.exists():
             raise OSError(f"moto's tests of {suite} did not run:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")

@@ -204,4 +204,5 @@ def test_it_is_the_same_over_http() -> None:
             request = urllib.request.Request(box.url + path, method=method, headers=signed)
             with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(request)
-            assert (caught.value.code, json.loads(caught.value.read())["__type"]) == (501, "NotImplemented")
+            with caught.value as refused:
+                assert (refused.code, json.loads(refused.read())["__type"]) == (501, "NotImplemented")

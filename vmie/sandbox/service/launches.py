@@ -56,14 +56,16 @@ def _run_instances(original: Any) -> Any:
 def _of_own(image: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The same without changes of an image's root: moto knows none of images that were not registered here."""
     roots = {getattr(image, "root_device_name", None), "/dev/sda1", "/dev/xvda"}
-    new = []
-    for one in kwargs.get("block_device_mappings") or ():
+    asked, new = kwargs.get("block_device_mappings") or (), []
+    for one in asked:
         if one["NoDevice"] != "":
             sized = one["Ebs"].get("VolumeSize") or one["Ebs"].get("SnapshotId")
             if not sized and one.get("DeviceName") in roots:
                 continue
             image_rules.require_size(one["Ebs"])
         new.append(one)
+    if len(new) == len(asked):
+        return kwargs
     rest = {name: value for name, value in kwargs.items() if name != "block_device_mappings"}
     return {**rest, "block_device_mappings": new} if new else rest
 
