@@ -58,7 +58,7 @@ def _of_own(image: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     roots = {getattr(image, "root_device_name", None), "/dev/sda1", "/dev/xvda"}
     asked, new = kwargs.get("block_device_mappings") or (), []
     for one in asked:
-        if one["NoDevice"] != "":
+        if one.get("NoDevice") != "" and one.get("Ebs"):
             sized = one["Ebs"].get("VolumeSize") or one["Ebs"].get("SnapshotId")
             if not sized and one.get("DeviceName") in roots:
                 continue
