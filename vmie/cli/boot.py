@@ -130,7 +130,7 @@ def show(run: context.Invocation, outcome: JobOutcome[ProofPlan, ProofResult], *
     """Print what a proof in EC2 came to, and end with its exit code; `vmie resume` shares it."""
     result = outcome.result
     if result is None:
-        render.finish(run, command, {"plan": outcome.plan.as_json()}, text=f"would launch {outcome.plan.told}")
+        render.finish(run, command, {"plan": outcome.plan.as_json()}, text=f"would launch {outcome.plan.summary}")
         return
     render.finish(run, command, result.as_json(), text="\n".join(boot_text.there(result)))
     if code := CODES[result.verdict.value]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from vmie.ops.boot import BootReport
     from vmie.ops.prove import ProofResult
 
-_WORDS = {"boots": "starts", "fails": "does not start", "unknown": "cannot be told to start"}
+_WORDS = {"boots": "starts", "fails": "does not start", "unknown": "showed neither that it starts nor that it fails"}
 #: lines of evidence, and of the end of the console where nothing else tells
 _SHOWN = 12
 _LAST = 5

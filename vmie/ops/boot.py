@@ -59,7 +59,7 @@ class BootPlan:
     """What would be started: the layers over the disks of `source`, by BIOS or `uefi`, and what the check says of it.
 
     `expected` is what the rules foretell (`BootVerdict.UNKNOWN` where they cannot say), `stopping` the findings why.
-    `loud` tells whether a serial console was added, or was there.
+    `serial_console` tells whether one was added.
     """
 
     source: str
@@ -67,7 +67,7 @@ class BootPlan:
     uefi: bool
     findings: tuple[Finding, ...]
     repaired: Repair | None
-    loud: bool
+    serial_console: bool
     tpm: bool = False
 
     @property
@@ -144,7 +144,7 @@ class BootReport:
                 "disagreement": self.disagreement,
             },
             "repaired": mending.statement(self.plan.repaired) if self.plan.repaired else None,
-            "serial_console_added": self.plan.loud,
+            "serial_console_added": self.plan.serial_console,
         }
 
 
@@ -181,7 +181,7 @@ def plan(
             uefi=_by_uefi(by, report),
             findings=tuple(one for one in findings if one.verdict is not Verdict.PASS),
             repaired=done,
-            loud=_made_loud(shown),
+            serial_console=_with_serial_console(shown),
             tpm=tpm,
         )
 
@@ -230,7 +230,7 @@ def _by_uefi(asked: BootFirmware, report: ImageReport) -> bool:
     return can is Firmware.UEFI or (can is not Firmware.BIOS and named == "uefi")
 
 
-def _made_loud(disks: Sequence[Overlay]) -> bool:
+def _with_serial_console(disks: Sequence[Overlay]) -> bool:
     """Let the guest speak on its serial port, where its boot loader's files can be changed in place."""
     try:
         return bool(apply(disks, (SERIAL_CONSOLE,)).changes)

@@ -72,7 +72,7 @@ def check(
         reporter(events.Note(f"looking into {', '.join(map(str, group))}", "debug"))
         with open_machine(group, machine=machine, empty_disks=empty_disks, snapshots=snapshots) as opened:
             if repair and opened.error is None:
-                mending.lay(opened, machine=machine, empty_disks=empty_disks)
+                mending.apply_layers(opened, machine=machine, empty_disks=empty_disks)
             subject = _subject(opened, verify=verify, chosen=machine, reporter=reporter)
             subject = replace(subject, profile=profile, as_is=as_is, today=today)
             images.append(_judge(opened, subject, routes=routes))

@@ -21,7 +21,7 @@ from vmie.errors import ImageError
 from vmie.guest.facts import GuestFacts
 from vmie.ops.check_inputs import Opened, open_machine
 from vmie.ops.file_identity import FileIdentity
-from vmie.ops.repair import diff, layer, mend
+from vmie.ops.repair import diff, layer, mend, statement
 from vmie.repair import Repair
 
 #: of an import's results
@@ -61,8 +61,9 @@ class MachineRepair:
         return _digest(self.layers[_name(path, index)])
 
     def as_json(self) -> dict[str, Any]:
-        """The statement of all changes that a journal and a result keep."""
+        """The statement that a journal and an import's result keep: changes as diffs, where `repair` has contents."""
         return {
+            **statement(self.done),
             "changes": [
                 {
                     "path": one.path,
@@ -73,8 +74,6 @@ class MachineRepair:
                 }
                 for one in self.done.changes
             ],
-            "mended": list(self.done.mended),
-            "left": [{"rule": one.rule, "why": one.why, "by_hand": one.by_hand} for one in self.done.left],
         }
 
 
@@ -107,11 +106,13 @@ def _mended(
     return MachineRepair(done, found)
 
 
-def lay(opened: Opened, *, machine: str, empty_disks: bool) -> None:
+def apply_layers(opened: Opened, *, machine: str, empty_disks: bool) -> None:
     """Put the layers over the disks of an open machine. Raises ImageError."""
     paths = tuple(map(str, opened.paths))
     made = _mended(paths, tuple(map(FileIdentity.of, opened.paths)), machine, empty_disks)
-    opened.disks = [_laid(one, made.layers[image.path]) for image, one in zip(opened.images, opened.disks, strict=True)]
+    opened.disks = [
+        _with_changes(one, made.layers[image.path]) for image, one in zip(opened.images, opened.disks, strict=True)
+    ]
 
 
 def layered(identity: FileIdentity, path: Path, index: int | None, repaired: MachineRepair | None) -> FileIdentity:
@@ -132,10 +133,10 @@ def over(disk: Disk, path: Path, index: int | None, selected: Mended, *, expecte
             cure="cancel the job, then begin anew",
             code=LAYER_CHANGED,
         )
-    return _laid(disk, changes)
+    return _with_changes(disk, changes)
 
 
-def _laid(disk: Disk, changes: Sequence[tuple[int, bytes]]) -> Overlay:
+def _with_changes(disk: Disk, changes: Sequence[tuple[int, bytes]]) -> Overlay:
     found = layer(disk)
     for offset, data in changes:
         found.write(offset, data)

@@ -62,7 +62,7 @@ class RepairResult:
 
 
 def statement(done: Repair) -> dict[str, Any]:
-    """All that was changed, why, and what stays: the shape that a result and a journal share."""
+    """All that was changed, why, and what stays: the shape of `repair`, and of `boot` with it."""
     return {
         "changes": [_change(change) for change in done.changes],
         "mended": list(done.mended),

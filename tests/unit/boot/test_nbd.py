@@ -109,15 +109,16 @@ def test_more_clients_than_there_is_room_for_are_sent_away(folder: Path, image: 
             one.close()
 
 
-def test_what_cannot_be_read_is_an_error_of_the_disk_and_kept(folder: Path, image: Path) -> None:
+@pytest.mark.parametrize("error", [ImageError("the grain table is damaged"), RuntimeError("a fault of the reader")])
+def test_what_cannot_be_read_is_an_error_of_the_disk_and_kept(folder: Path, image: Path, error: Exception) -> None:
     class Damaged(Overlay):
         def read(self, offset: int, length: int) -> bytes:
-            raise ImageError("the grain table is damaged")
+            raise error
 
     with Damaged(disk.open(image)) as opened, NbdServer(opened, folder) as served, _client(served) as client:
         client.sendall(_request(0, 1, 0, 512))
         assert _answer(client, 0) == (1, (5, b""))
-        assert served.failure is not None
+        assert str(error) in str(served.failure)
 
 
 def test_a_folder_too_deep_for_a_socket_is_refused(image: Path) -> None:

@@ -44,7 +44,7 @@ class TypeGuard:
     why: str = ""
 
 
-def told(request: ImportRequest) -> tuple[str, ...]:
+def plan_notes(request: ImportRequest) -> tuple[str, ...]:
     """What a plan says of the proof."""
     if not request.prove:
         return ()
@@ -140,7 +140,7 @@ def _prove(context: Context, request: ImportRequest, image_id: str, *, xen: bool
 def _unproved(context: Context, found: ProofResult, made: Made) -> VmieError:
     result = found.deciding.result
     fails = result.verdict is BootVerdict.FAILS
-    words = "does not start" if fails else "cannot be told to start"
+    words = "does not start" if fails else "showed neither that it starts nor that it fails"
     shown = [f"{one.meaning}{f': {one.line}' if one.line else ''}" for one in result.evidence[-3:]]
     cures: list[Action] = [Run(("vmie", "explain", rule)) for rule in result.rules[:3]]
     again = Run(("vmie", "boot", found.image_id), "launches it again")

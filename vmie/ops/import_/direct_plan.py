@@ -110,7 +110,15 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Di
     blocks = sum(disk.blocks for disk in disks)
     cost = f"at most {blocks:,} blocks of 512 KiB: about {prices.writing(blocks):.2f} USD"
     made = DirectPlan(
-        request, disks, encrypted, key, role_name, zone, report, (*notes, cost, *lost, *after_import.told(request)), ena
+        request,
+        disks,
+        encrypted,
+        key,
+        role_name,
+        zone,
+        report,
+        (*notes, cost, *lost, *after_import.plan_notes(request)),
+        ena,
     )
     made = replace(made, guard=after_import.guard_of(report, request))
     return replace(made, repaired=repaired.as_json()) if repaired else made

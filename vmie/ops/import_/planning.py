@@ -142,7 +142,7 @@ def plan(context: Context, request: ImportRequest, *, begun: bool = False) -> Im
         context.reporter(events.Note(one, "warning"))
     ena, mended = registering.has_ena(report), repaired.as_json() if repaired else {}
     guard = after_import.guard_of(report, request)
-    told = (*notes, *lost, *after_import.told(request))
+    told = (*notes, *lost, *after_import.plan_notes(request))
     return ImportPlan(request, role_name, chosen, tuple(disks), report, told, ena, mended, guard)
 
 

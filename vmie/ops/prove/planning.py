@@ -49,7 +49,7 @@ class ProofPlan:
         return sum(one.usd for one in self.launches)
 
     @property
-    def told(self) -> str:
+    def summary(self) -> str:
         """What is done, and what it may cost, in a sentence."""
         types = ", ".join(one.instance_type for one in self.launches)
         lasts = f"{self.seconds / 60:.0f} minutes" if self.seconds >= 120 else f"{self.seconds:.0f} s"
@@ -102,7 +102,7 @@ def plan(
     made = ProofPlan(image_id, launches, image.devices, seconds, image.windows)
     if made.usd > max_cost:
         raise PreflightError(
-            f"{made.told}, and ${max_cost:g} is allowed",
+            f"{made.summary}, and ${max_cost:g} is allowed",
             cause="prices of us-east-1 before discounts, twice that elsewhere",
             cure=(
                 Set("max_cost", dollars(made.usd)[1:], "allows it"),

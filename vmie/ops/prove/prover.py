@@ -75,7 +75,7 @@ class Prover:
         """
         try:
             sweep(self._context)
-            self._context.reporter(events.Stage("boot", self._plan.told))
+            self._context.reporter(events.Stage("boot", self._plan.summary))
             refusals = [self._launched(number, one) for number, one in enumerate(self._plan.launches)]
             if refusals and all(refusals):
                 raise next(one for one in refusals if one is not None)

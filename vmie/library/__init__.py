@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 from vmie import event_log
 from vmie.cures import says
 from vmie.errors import UsageError
-from vmie.library_boot import boot_image
-from vmie.library_compare import diff, verify
-from vmie.library_jobs import cancel, finished, resume
-from vmie.library_place import OnEvent, Place, StrPath, connected, placed
-from vmie.library_repair import repair_image
+from vmie.library.boot import boot_image
+from vmie.library.compare import diff, verify
+from vmie.library.jobs import cancel, finished, resume
+from vmie.library.place import OnEvent, Place, StrPath, connected, placed
+from vmie.library.repair import repair_image
 from vmie.model import Profile, Route
 from vmie.typed_keywords import keywords, one_and_keywords, two_and_keywords
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vmie import event_log
-from vmie.library_place import OnEvent, StrPath
+from vmie.library.place import OnEvent, StrPath
 
 if TYPE_CHECKING:
     from vmie.ops.repair import RepairResult

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
-from vmie.library_place import Place, connected
+from vmie.library.place import Place, connected
 
 if TYPE_CHECKING:
     from vmie.batch.run.api import BatchResult

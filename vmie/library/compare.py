@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from vmie import event_log
-from vmie.library_place import Place, StrPath, connected
+from vmie.library.place import Place, StrPath, connected
 
 if TYPE_CHECKING:
     from vmie.ops.diff import Difference
